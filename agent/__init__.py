@@ -1,0 +1,1 @@
+"""The agent: reads four sensors, streams each sample to the broker, logs each prediction."""

@@ -1,0 +1,96 @@
+"""The command line of the agent."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from agent.config import Rate, Settings, SourceSettings, check
+from quartet.errors import QuartetError, SettingsError
+from quartet.settings import load
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; 0 done, 1 failed, 2 wrong use or configuration (nothing started)."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = _settings(options)
+        check(settings)
+    except SettingsError as error:
+        print(f"agent: {error}", file=sys.stderr)
+        return 2
+
+    # Not before the settings are right: gRPC takes a Pi half a second to import.
+    from agent import app  # noqa: PLC0415
+
+    try:
+        return app.run(settings, app.Outputs(options.predictions, options.journal))
+    except QuartetError as error:
+        print(f"agent: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="agent", description="Stream four sensors to a broker and log its predictions."
+    )
+    parser.add_argument("--version", action="version", version=f"quartet {version('quartet')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="sample, stream and log until stopped, or until the simulated file ends",
+        allow_abbrev=False,
+    )
+    run.add_argument("--config", type=Path, metavar="TOML", help="configuration file")
+    run.add_argument("--simulate", metavar="CSV", help="replay a file in place of the hardware")
+    run.add_argument("--loop", action="store_true", help="with --simulate: start over at its end")
+    run.add_argument("--rate", type=_rate, metavar="HZ|max", help="samples a second (default 10)")
+    run.add_argument("--broker", metavar="HOST:PORT", help="default 127.0.0.1:8061")
+    run.add_argument(
+        "--insecure", action="store_true", help="stream beyond this machine without TLS"
+    )
+    run.add_argument(
+        "--predictions", type=Path, metavar="CSV", help="write id,prediction for each sample"
+    )
+    run.add_argument(
+        "--journal", action="store_true", help="log to journald also when not under systemd"
+    )
+    return parser
+
+
+def _rate(text: str) -> Rate:
+    try:
+        rate: Rate = msgspec.convert("max" if text == "max" else float(text), Rate)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected 'max' or samples a second, above 0 and at most 1000, got {text!r}"
+        ) from None
+    return rate
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """The configuration file, with the command line over it."""
+    settings = load(options.config, Settings) if options.config else Settings()
+    replace = msgspec.structs.replace
+    if options.simulate:
+        source = SourceSettings("replay", options.simulate, options.loop)
+        settings = replace(settings, source=source)
+    elif options.loop:
+        raise SettingsError("--loop goes with --simulate")
+    if options.rate is not None:
+        settings = replace(settings, sampling=replace(settings.sampling, rate_hz=options.rate))
+    if options.broker or options.insecure:
+        broker = replace(
+            settings.broker,
+            address=options.broker or settings.broker.address,
+            insecure=options.insecure or settings.broker.insecure,
+        )
+        settings = replace(settings, broker=broker)
+    return settings
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""The agent as a whole: source, sampler, spool, link, sinks; started, watched, stopped in order."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent import logs
+from agent.clock import SystemClock
+from agent.config import Settings, SourceSettings
+from agent.link import Link
+from agent.metrics import Metrics
+from agent.notify import Notifier
+from agent.sampler import Sampler
+from agent.sinks import FanOut, Sink
+from agent.sinks.log import PredictionLog
+from agent.sinks.table import PredictionTable
+from agent.sources import Source
+from agent.sources.replay import Replay
+from agent.spool import MemorySpool
+from agent.summary import Summary
+from quartet.address import Address
+from quartet.errors import QuartetError, SettingsError
+from quartet.signals import on_stop_signal
+
+if TYPE_CHECKING:
+    from agent.sinks.live import LiveView
+
+log = logging.getLogger(__name__)
+
+# What a person at Ctrl-C, and systemd at a restart, are made to wait at the most.
+_DRAIN_S = 5.0
+_JOIN_S = 2.0
+
+# How often systemd hears a status and, unless it wants it more often, a beat.
+_PULSE_S = 1.0
+# Often enough to look alive, seldom enough to cost nothing.
+_REFRESH_S = 0.125
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What the command line asks to see: a CSV of predictions, entries in the journal."""
+
+    predictions: Path | None
+    journal: bool
+
+
+def run(settings: Settings, outputs: Outputs) -> int:
+    """Run until the source ends or a signal; 0 when every sample has its prediction, else 1.
+
+    AgentError where a stage cannot be opened; nothing was started then.
+    """
+    logs.set_up(settings.log.level, to_journal=outputs.journal)
+    return asyncio.run(_run(settings, outputs))
+
+
+async def _run(settings: Settings, outputs: Outputs) -> int:
+    agent = Agent(settings, outputs)
+    complete = await agent.run()
+    print(agent.summary.text())
+    return 0 if complete else 1
+
+
+class Agent:
+    """The stages, wired. Built and run on the loop; owns the bus thread."""
+
+    def __init__(self, settings: Settings, outputs: Outputs) -> None:
+        loop = asyncio.get_running_loop()
+        rate_hz = settings.sampling.rate_hz
+        period_ns = 0 if rate_hz == "max" else round(1e9 / rate_hz)
+        broker = Address.parse(settings.broker.address, "broker.address")
+
+        self._notifier = Notifier()
+        source = _open_source(settings.source)
+        self._spool = MemorySpool(settings.spool.max_bytes, period_ns)
+        self._sampler = Sampler(
+            source,
+            self._spool,
+            period_ns,
+            SystemClock(),
+            on_start=lambda: loop.call_soon_threadsafe(self._notifier.ready),
+        )
+        self._view = _open_view(f"{settings.agent.id} to {broker}")
+        metrics = Metrics()
+        self._sinks = FanOut([metrics, *_open_sinks(settings, outputs, self._view)])
+        self._link = Link(settings.agent.id, broker, settings.link, self._spool, self._sinks.emit)
+        self.summary = Summary(self._sampler, self._spool, self._link, metrics, self._sinks)
+
+        self._bus = threading.Thread(target=self._sample, name="bus", daemon=True)
+        self._source_failed = False  # written by: bus thread, read after its end
+        self._stop = asyncio.Event()
+
+    async def run(self) -> bool:
+        """Sample and stream to the end; whether every sample got its prediction."""
+        linking = asyncio.create_task(self._link.run())
+        background = [
+            asyncio.create_task(_repeat(self._pulse, self._pulse_s())),
+            asyncio.create_task(_repeat(self._refresh, _REFRESH_S)),
+        ]
+        with on_stop_signal(lambda: self._on_signal(linking)):
+            self._bus.start()
+            try:
+                await self._until_done(linking)
+            finally:
+                for task in background:
+                    task.cancel()
+                self._sampler.stop()
+                self._bus.join(_JOIN_S)
+                self._sinks.close()
+        return self.summary.complete and not self._source_failed
+
+    def _sample(self) -> None:
+        try:
+            self._sampler.run()
+        except QuartetError as error:
+            self._source_failed = True
+            log.error("%s", error)  # noqa: TRY400 - a person's error, without a traceback
+        except BaseException:
+            self._source_failed = True
+            raise
+
+    async def _until_done(self, linking: asyncio.Task[None]) -> None:
+        """Wait for the last answer; after a signal, only as long as a drain may take."""
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait((linking, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        self._notifier.stopping()
+        if not linking.done():
+            self._sampler.stop()
+            self._link.hurry()
+            log.info("stopping; %d samples wait for their answer", self._spool.unanswered)
+            await asyncio.wait((linking,), timeout=_DRAIN_S)
+        linking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await linking
+
+    def _on_signal(self, linking: asyncio.Task[None]) -> None:
+        """Drain at the first signal, end at the second."""
+        if self._stop.is_set():
+            linking.cancel()
+        self._stop.set()
+
+    def _pulse(self) -> None:
+        """Tell systemd how it goes, and that all threads live."""
+        self._notifier.status(self.summary.line())
+        silence_s = (time.monotonic_ns() - self._sampler.beat_ns) / 1e9
+        if silence_s < self._notifier.watchdog_s or not self._bus.is_alive():
+            self._notifier.watchdog()
+
+    def _pulse_s(self) -> float:
+        """systemd's advice is half of its limit; a third leaves room for a late loop."""
+        return min(_PULSE_S, self._notifier.watchdog_s / 3 or _PULSE_S)
+
+    def _refresh(self) -> None:
+        if self._view:
+            self._view.refresh(self.summary.line())
+
+
+def _open_source(settings: SourceSettings | None) -> Source:
+    if settings is None:
+        raise SettingsError("no source of samples")
+    return Replay(Path(settings.path), loop=settings.loop)
+
+
+def _open_view(title: str) -> "LiveView | None":
+    """The live view, on a terminal and where its library is installed."""
+    if not sys.stderr.isatty():
+        return None
+    try:
+        from agent.sinks.live import LiveView  # noqa: PLC0415 - optional
+    except ImportError:
+        log.info("install quartet[live] to see a live view here")
+        return None
+    return LiveView(title)
+
+
+def _open_sinks(settings: Settings, outputs: Outputs, view: "LiveView | None") -> list[Sink]:
+    sinks: list[Sink] = []
+    if outputs.predictions:
+        sinks.append(PredictionTable(outputs.predictions))
+    if view:
+        sinks.append(view)
+    if outputs.journal or not view:
+        changes_only = settings.journal.predictions == "changes"
+        sinks.append(PredictionLog(settings.agent.id, changes_only=changes_only))
+    return sinks
+
+
+async def _repeat(call: Callable[[], None], every_s: float) -> None:
+    while True:
+        call()
+        await asyncio.sleep(every_s)

@@ -1,0 +1,119 @@
+"""The agent's settings: agent.toml, and what the command line puts over it."""
+
+import platform
+import re
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from quartet.address import Address
+from quartet.errors import SettingsError
+from wire.metadata import AGENT_ID
+
+MAX_RATE_HZ = 1000.0
+"""Above what any source here gives: an ADS1115 stays under 236 rows/s."""
+
+Rate = Annotated[float, Meta(gt=0, le=MAX_RATE_HZ)] | Literal["max"]
+Seconds = Annotated[float, Meta(ge=0.01, le=3600)]
+
+
+def host_agent_id() -> str:
+    """The host name, in the form of an agent id."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", platform.node())[:64] or "agent"
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the configuration file."""
+
+
+class AgentSettings(Table, frozen=True):
+    """`[agent]`: who this device is."""
+
+    id: Annotated[str, Meta(pattern=f"^{AGENT_ID.pattern}$")] = msgspec.field(
+        default_factory=host_agent_id
+    )
+
+
+class BrokerSettings(Table, frozen=True):
+    """`[broker]`: where predictions come from."""
+
+    address: str = "127.0.0.1:8061"
+    insecure: bool = False
+    """Stream beyond this machine without TLS."""
+
+    def __post_init__(self) -> None:
+        Address.parse(self.address, "address")
+
+
+class SourceSettings(Table, frozen=True):
+    """`[source]`: where samples come from. `replay` reads the CSV at `path`."""
+
+    kind: Literal["replay"]
+    path: str
+    loop: bool = False
+
+
+class SamplingSettings(Table, frozen=True):
+    """`[sampling]`: samples a second, or "max" for as fast as the broker answers."""
+
+    rate_hz: Rate = 10.0
+
+
+class SpoolSettings(Table, frozen=True):
+    """`[spool]`: how much memory unanswered samples may take."""
+
+    max_bytes: Annotated[int, Meta(ge=4 * 1024**2)] = 64 * 1024**2
+
+
+class LinkSettings(Table, frozen=True):
+    """`[link]`: the window of unanswered samples, and patience in seconds."""
+
+    window: Annotated[int, Meta(ge=1, le=4096)] = 512
+    reply_deadline_s: Seconds = 10.0
+    keepalive_s: Annotated[float, Meta(ge=10, le=3600)] = 20.0
+    backoff_min_s: Seconds = 0.25
+    backoff_max_s: Seconds = 30.0
+
+    def __post_init__(self) -> None:
+        if self.backoff_min_s > self.backoff_max_s:
+            raise ValueError("backoff_min_s is above backoff_max_s")
+
+
+class JournalSettings(Table, frozen=True):
+    """`[journal]`: log all predictions, or only those that differ from the one before."""
+
+    predictions: Literal["all", "changes"] = "all"
+
+
+class LogSettings(Table, frozen=True):
+    """`[log]`: the least severe message that is logged. Predictions are always logged."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(Table, frozen=True):
+    """agent.toml as a whole."""
+
+    agent: AgentSettings = AgentSettings()
+    broker: BrokerSettings = BrokerSettings()
+    source: SourceSettings | None = None
+    sampling: SamplingSettings = SamplingSettings()
+    spool: SpoolSettings = SpoolSettings()
+    link: LinkSettings = LinkSettings()
+    journal: JournalSettings = JournalSettings()
+    log: LogSettings = LogSettings()
+
+
+def check(settings: Settings) -> None:
+    """Raise SettingsError for what only the command line and the file together can get wrong."""
+    if settings.source is None:
+        raise SettingsError(
+            "no source of samples: give --simulate CSV, or a [source] table in the configuration"
+        )
+    broker = Address.parse(settings.broker.address, "broker.address")
+    if not broker.is_loopback and not settings.broker.insecure:
+        raise SettingsError(
+            f"broker.address: {broker} is beyond this machine, and there is no TLS: samples"
+            " would travel in the clear; give --insecure if that is what you want"
+        )

@@ -1,0 +1,20 @@
+"""Errors of the agent. Each is a QuartetError: its text is a message to a person.
+
+AgentError
+├── SourceError    the hardware or the file gives no more samples
+└── SinkError      predictions cannot be shown or written where they were asked for
+"""
+
+from quartet.errors import QuartetError
+
+
+class AgentError(QuartetError):
+    """The agent cannot do its job."""
+
+
+class SourceError(AgentError):
+    """A source that cannot go on."""
+
+
+class SinkError(AgentError, OSError):
+    """A sink that cannot be opened or written."""

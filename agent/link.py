@@ -1,0 +1,205 @@
+"""Connected or not: one stream at a time, and what to do when it ends."""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from enum import StrEnum
+
+import grpc
+
+from agent.backoff import Backoff
+from agent.config import LinkSettings
+from agent.model import Prediction, Sample
+from agent.stream import Call, Ending, Metadata, Outbox, Stream
+from quartet.address import Address
+from wire import METHOD_PATH
+
+log = logging.getLogger(__name__)
+
+# What a broken link or a restarting broker looks like: worth the same request again.
+RETRYABLE = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.OK,
+    }
+)
+
+# One refusal may be the broker's bad moment; three of a sample sent alone are the sample.
+_MOST_REFUSALS = 3
+
+
+class LinkState(StrEnum):
+    """What the link is doing, as a person is told."""
+
+    CONNECTING = "connecting"
+    STREAMING = "streaming"
+    WAITING = "waiting"
+
+
+class Link:
+    """Brings every sample of the outbox to the broker and its prediction to `deliver`. Loop only.
+
+    A broken link is left for a new connection, with exponential backoff. A
+    refusal of the whole stream is said loudly and tried again slowly. A sample
+    that is refused again and again is given up, said and counted.
+    """
+
+    def __init__(
+        self,
+        agent_id: str,
+        broker: Address,
+        settings: LinkSettings,
+        outbox: Outbox,
+        deliver: Callable[[Prediction], None],
+    ) -> None:
+        self._agent_id = agent_id
+        self._broker = broker
+        self._settings = settings
+        self._outbox = outbox
+        self._deliver = deliver
+        self._backoff = Backoff(settings.backoff_min_s, settings.backoff_max_s, random.Random())  # noqa: S311
+        self._hurry = asyncio.Event()
+        self._channel: grpc.aio.Channel | None = None
+        self._outage_since_s: float | None = None
+        self._refusals: Counter[tuple[str, int]] = Counter()
+        self._streamed = False
+        self.state = LinkState.CONNECTING
+        self.trouble = ""
+        self.reconnects = 0
+        self.answers_expired = 0
+        self.unknown_answers = 0
+
+    async def run(self) -> None:
+        """Return when the outbox has ended and each of its samples is settled."""
+        try:
+            while head := await self._outbox.read(1):
+                ending = await self._stream(head[0])
+                delay_s = 0.0 if ending.in_good_order else self._judge(ending)
+                self._outbox.rewind()
+                if delay_s:
+                    await self._close_channel()
+                    await self._pause(delay_s)
+        finally:
+            await self._close_channel()
+
+    def hurry(self) -> None:
+        """Try again at once, if waiting to: the agent is stopping."""
+        self._backoff.reset()
+        self._hurry.set()
+
+    async def _stream(self, first: Sample) -> Ending:
+        stream = Stream(
+            self._outbox, self._answered, self._settings.window, self._settings.reply_deadline_s
+        )
+        try:
+            return await stream.run(self._agent_id, first, self._open_call)
+        finally:
+            self.unknown_answers += stream.unknown_answers
+
+    def _open_call(self, metadata: Metadata) -> Call:
+        if self._channel is None:
+            self._channel = _open_channel(self._broker, self._settings.keepalive_s)
+        return self._channel.stream_stream(METHOD_PATH)(metadata=metadata)
+
+    async def _close_channel(self) -> None:
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+
+    async def _pause(self, delay_s: float) -> None:
+        self._hurry.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), delay_s)
+
+    def _answered(self, prediction: Prediction) -> None:
+        if self.state is not LinkState.STREAMING:
+            self._recovered()
+        self._deliver(prediction)
+
+    def _recovered(self) -> None:
+        if self._outage_since_s is None:
+            log.info("streaming to %s", self._broker)
+        else:
+            outage_s = time.monotonic() - self._outage_since_s
+            log.info("streaming to %s after %.1f s without", self._broker, outage_s)
+        self.reconnects += self._streamed
+        self._streamed = True
+        self.state, self.trouble, self._outage_since_s = LinkState.STREAMING, "", None
+        self._refusals.clear()
+        self._backoff.reset()
+
+    def _judge(self, ending: Ending) -> float:
+        """Say what ended the stream; give the seconds to wait before the next, above 0."""
+        first_failure = self.state is not LinkState.WAITING
+        self.state, self.trouble = LinkState.WAITING, f"{ending.code.name}: {ending.details}"
+        if first_failure:
+            self._outage_since_s = time.monotonic()
+        if ending.refused is not None:
+            self._judge_refusal(ending, ending.refused)
+        elif ending.superseded_by is not None:
+            return self._refused_loudly(
+                f"another agent streams as {self._agent_id!r}: give each device an id of its own"
+            )
+        elif ending.code not in RETRYABLE:
+            return self._refused_loudly(_ADVICE.get(ending.code, "mend what it names"))
+        else:
+            log.log(
+                logging.WARNING if first_failure else logging.DEBUG,
+                "no link to %s (%s): samples wait, trying again until it answers",
+                self._broker,
+                self.trouble,
+            )
+        return self._backoff.next_s()
+
+    def _refused_loudly(self, advice: str) -> float:
+        log.error(
+            "%s refuses the stream (%s): %s; samples wait, next try in %g s",
+            self._broker,
+            self.trouble,
+            advice,
+            self._backoff.max_s,
+        )
+        return self._backoff.max_s
+
+    def _judge_refusal(self, ending: Ending, sample: Sample) -> None:
+        """Give a sample up when its answer is gone, or when it alone was refused too often."""
+        key = sample.session.id, sample.id
+        self._refusals[key] += ending.alone
+        expired = ending.code is grpc.StatusCode.OUT_OF_RANGE
+        if expired or self._refusals[key] >= _MOST_REFUSALS:
+            self.answers_expired += expired
+            self._outbox.settle(sample, answered=False)
+            log.error("sample %d stays without prediction (%s)", sample.id, self.trouble)
+        else:
+            log.warning("sample %d was refused (%s): trying again", sample.id, self.trouble)
+
+
+_ADVICE = {
+    grpc.StatusCode.UNIMPLEMENTED: "this is no Quartet broker; check the address",
+    grpc.StatusCode.INVALID_ARGUMENT: "agent and broker do not speak the same wire",
+    grpc.StatusCode.DATA_LOSS: "this is no Quartet broker; check the address",
+}
+
+
+def _open_channel(broker: Address, keepalive_s: float) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(
+        str(broker),
+        options=[
+            # A channel shares its connection with others to the same address, unless told not to:
+            # a new channel would come back to a connection that is half open.
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.keepalive_time_ms", int(keepalive_s * 1000)),
+            ("grpc.http2.max_pings_without_data", 0),
+            ("grpc.enable_retries", 0),
+        ],
+    )

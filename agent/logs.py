@@ -1,0 +1,111 @@
+"""Where log entries go: to journald with their fields, or to stderr as lines."""
+
+import logging
+import os
+import sys
+
+from agent.errors import SinkError
+
+# What sd-daemon(3) has journald read at the start of a line on stderr, by level.
+_SYSLOG_PRIORITY = {
+    logging.DEBUG: 7,
+    logging.INFO: 6,
+    logging.WARNING: 4,
+    logging.ERROR: 3,
+    logging.CRITICAL: 2,
+}
+
+log = logging.getLogger(__name__)
+
+
+def under_systemd() -> bool:
+    """Whether stdout or stderr of this process goes to the journal (systemd.exec(5))."""
+    stream = os.environ.get("JOURNAL_STREAM")
+    return stream is not None and stream in (_device_and_inode(1), _device_and_inode(2))
+
+
+def set_up(level: str, *, to_journal: bool) -> None:
+    """Send all log entries of this process to journald, or else to stderr.
+
+    With `to_journal` SinkError where journald cannot be written to. Under
+    systemd without its Python library, entries go to the journal as lines,
+    without their fields, and this is said.
+    """
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    if to_journal:
+        root.addHandler(JournalHandler())
+        return
+    root.addHandler(StderrLines())
+    if under_systemd():
+        try:
+            handler = JournalHandler()
+        except SinkError as error:
+            root.handlers[0].setFormatter(_PriorityFormatter())
+            log.warning("%s; until then predictions go to the journal without fields", error)
+        else:
+            root.handlers[:] = [handler]
+
+
+class JournalHandler(logging.Handler):
+    """Sends entries to journald, with the fields in a record's `journal_fields`.
+
+    An entry that journald does not take goes to stderr. Not the library's own
+    handler: that adds the raw arguments of every log call.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            from systemd import journal  # noqa: PLC0415 - optional, and absent from a laptop
+        except ImportError as error:
+            raise SinkError(
+                "no systemd library for this Python: run 'apt install python3-systemd' and use a"
+                " virtual environment with --system-site-packages"
+            ) from error
+        self._send = journal.send
+        self._otherwise = StderrLines()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one entry."""
+        try:
+            self._send(
+                self.format(record),
+                PRIORITY=str(_SYSLOG_PRIORITY.get(record.levelno, 6)),
+                SYSLOG_IDENTIFIER="agent",
+                LOGGER=record.name,
+                CODE_FILE=record.pathname,
+                CODE_LINE=record.lineno,
+                CODE_FUNC=record.funcName,
+                **getattr(record, "journal_fields", {}),
+            )
+        except OSError:
+            self._otherwise.emit(record)
+
+
+class StderrLines(logging.Handler):
+    """Prints entries to whatever sys.stderr is at the time: a live view may stand in for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        try:
+            print(self.format(record), file=sys.stderr, flush=True)
+        except (OSError, ValueError):
+            self.handleError(record)
+
+
+class _PriorityFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"<{_SYSLOG_PRIORITY.get(record.levelno, 6)}>{super().format(record)}"
+
+
+def _device_and_inode(descriptor: int) -> str:
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return ""
+    return f"{status.st_dev}:{status.st_ino}"

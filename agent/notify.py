@@ -1,0 +1,48 @@
+"""What systemd is told: READY, STATUS, STOPPING, WATCHDOG. Silent where nobody listens."""
+
+import contextlib
+import os
+import socket
+
+
+class Notifier:
+    """Speaks sd_notify(3) to $NOTIFY_SOCKET, where it is set. Any thread.
+
+    Not by way of the systemd library, which a service may lack: a unit of
+    Type=notify would then never be ready.
+    """
+
+    def __init__(self) -> None:
+        self._address = os.environ.get("NOTIFY_SOCKET", "").replace("@", "\0", 1)
+        pid = os.environ.get("WATCHDOG_PID")
+        ours = pid is None or pid == str(os.getpid())
+        usec = os.environ.get("WATCHDOG_USEC", "0") if ours else "0"
+        self.watchdog_s = int(usec) / 1e6 if usec.isdigit() else 0.0
+        """How often systemd wants a beat, at least, in seconds; 0 = not at all."""
+
+    def ready(self) -> None:
+        """Sampling has started."""
+        self._send("READY=1")
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`."""
+        self._send(f"STATUS={text}")
+
+    def stopping(self) -> None:
+        """The agent drains and ends."""
+        self._send("STOPPING=1")
+
+    def watchdog(self) -> None:
+        """All threads live."""
+        self._send("WATCHDOG=1")
+
+    def _send(self, text: str) -> None:
+        if not self._address:
+            return
+        # A notice that nobody takes must neither stop nor delay the agent.
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+        ):
+            sender.setblocking(False)
+            sender.sendto(text.replace("\n", " ").encode(), self._address)

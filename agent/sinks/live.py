@@ -1,0 +1,95 @@
+"""The live view: four sensors, the latest prediction and the link, on a terminal."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from agent.model import Prediction
+from quartet.table import CHANNELS
+
+_BARS = "▁▂▃▄▅▆▇█"
+_FAILED = "·"
+_WIDTH = 48  # samples in a sparkline: a terminal of 80 columns holds it with its numbers
+_RATE_OVER = 256  # arrivals that the shown rate is measured over
+
+
+class LiveView:
+    """Shows predictions as they come; log entries scroll by above it. Loop only."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._history: list[deque[float]] = [deque(maxlen=_WIDTH) for _ in range(CHANNELS)]
+        self._latest: Prediction | None = None
+        self._arrivals_s: deque[float] = deque(maxlen=_RATE_OVER)
+        self._status = ""
+        self._live = Live(console=Console(stderr=True), auto_refresh=False, redirect_stdout=False)
+        self._live.start()
+
+    def emit(self, prediction: Prediction) -> None:
+        """Take a prediction; it is shown at the next refresh."""
+        self._latest = prediction
+        self._arrivals_s.append(time.monotonic())
+        for history, value in zip(self._history, prediction.sample.values, strict=True):
+            history.append(value)
+
+    def refresh(self, status: str) -> None:
+        """Draw the view, with the agent's state on a line."""
+        self._status = status
+        self._live.update(self._render(), refresh=True)
+
+    def close(self) -> None:
+        """Leave the view on the screen as it is, with the latest prediction."""
+        self._live.update(self._render(), refresh=True)
+        self._live.stop()
+
+    def __str__(self) -> str:
+        return "the live view"
+
+    def _render(self) -> Group:
+        return Group(
+            Text.assemble(("quartet ", "bold"), self._title),
+            self._render_sensors(),
+            Text(self._status, "dim", no_wrap=True, overflow="ellipsis"),
+        )
+
+    def _render_sensors(self) -> Table:
+        rows = Table.grid(padding=(0, 2, 0, 0))
+        values = self._latest.sample.values if self._latest else (math.nan,) * CHANNELS
+        for channel, (value, history) in enumerate(zip(values, self._history, strict=True), 1):
+            rows.add_row(
+                f"sensor{channel}",
+                Text(f"{value:>10.5g}", "bold"),
+                Text(sparkline(history), "cyan"),
+            )
+        rows.add_row("prediction", self._render_prediction(), f"{self._rate_hz():.1f} a second")
+        return rows
+
+    def _render_prediction(self) -> Text:
+        if self._latest is None:
+            return Text(f"{'none yet':>10}", "dim")
+        return Text(f"{self._latest.value!s:>10}", "bold red" if self._latest.value else "green")
+
+    def _rate_hz(self) -> float:
+        arrivals = self._arrivals_s
+        span_s = arrivals[-1] - arrivals[0] if len(arrivals) > 1 else 0.0
+        return (len(arrivals) - 1) / span_s if span_s else 0.0
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Bars between the least and the greatest finite value; a dot for a failed reading."""
+    finite = [value for value in values if math.isfinite(value)]
+    low = min(finite, default=0.0)
+    span = max(finite, default=0.0) - low
+    top = len(_BARS) - 1
+    return "".join(
+        (_BARS[round((value - low) / span * top)] if span else _BARS[0])
+        if math.isfinite(value)
+        else _FAILED
+        for value in values
+    )

@@ -1,0 +1,229 @@
+"""One gRPC stream: an evenly spaced run of samples of one session, and their answers."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import grpc
+
+from agent import codec
+from agent.model import Prediction, Sample
+from wire.metadata import REFUSED_ID, SUPERSEDED_BY, StreamHeader
+
+# A sample's time is told by its id alone. One that is further off than half a
+# period begins a run of its own; closer than this, a new stream is not worth it.
+_MIN_TOLERANCE_NS = 50_000_000
+
+Call = grpc.aio.StreamStreamCall[bytes, bytes]
+Metadata = tuple[tuple[str, str], ...]
+
+
+class Outbox(Protocol):
+    """Where samples come from. Called on the loop only."""
+
+    async def read(self, limit: int) -> list[Sample]:
+        """Take the next 1 to `limit` samples; none when none will come any more."""
+        ...
+
+    def rewind(self) -> None:
+        """Give every sample again that was taken and not settled."""
+        ...
+
+    def settle(self, sample: Sample, *, answered: bool) -> None:
+        """Forget a sample: answered, or given up as unanswerable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a stream ended. In good order: all that was sent is answered, and we closed it."""
+
+    code: grpc.StatusCode
+    details: str
+    in_good_order: bool = False
+    refused: Sample | None = None
+    """The unanswered sample that the broker named as its reason."""
+    alone: bool = False
+    """Only the first sample had been sent."""
+    superseded_by: str | None = None
+
+
+class _Ended(Exception):  # noqa: N818 - no error: how the tasks of a stream end together
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending)
+        self.ending = ending
+
+
+class Stream:
+    """Keeps a bounded window of unanswered samples on one call. Loop only.
+
+    The first sample goes out alone: the window opens on its answer, so that a
+    refusal is seen true (grpc.aio may replace the server's status by an
+    INTERNAL of its own when the server ends a stream under a writing client).
+    `deliver` gets each prediction once, before its sample is settled.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        deliver: Callable[[Prediction], None],
+        window: int,
+        reply_deadline_s: float,
+    ) -> None:
+        self._outbox = outbox
+        self._deliver = deliver
+        self._window = window
+        self._reply_deadline_s = reply_deadline_s
+        self._in_flight: dict[int, tuple[Sample, int]] = {}  # by id; with the time of its send
+        self._answered = asyncio.Event()
+        self._alone = True
+        self._closed = False
+        self._progress_at_s = time.monotonic()
+        self.unknown_answers = 0
+
+    async def run(
+        self, agent_id: str, first: Sample, open_call: Callable[[Metadata], Call]
+    ) -> Ending:
+        """Stream from the first sample until the run, the samples or the connection end."""
+        header = StreamHeader(
+            agent_id,
+            first.session.id,
+            first.id,
+            first.sampled_at_ns,
+            first.session.period_ns,
+        )
+        call = open_call(header.to_metadata())
+        endings: list[Ending] = []
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._send(call, first, header))
+                tasks.create_task(self._receive(call))
+                tasks.create_task(self._watch())
+        except* _Ended as ended:
+            endings = [error.ending for error in ended.exceptions if isinstance(error, _Ended)]
+        return endings[0]
+
+    async def _send(self, call: Call, first: Sample, header: StreamHeader) -> None:
+        try:
+            await self._write(call, first)
+            await self._until_in_flight(0)
+            self._alone = False
+            while samples := await self._outbox.read(await self._room()):
+                for sample in samples:
+                    if not _continues(header, sample):
+                        return await self._close(call)
+                    await self._write(call, sample)
+            await self._close(call)
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            pass  # the call has ended: _receive tells how
+        except asyncio.CancelledError:
+            if not _ended_by_peer(call):
+                raise
+
+    async def _write(self, call: Call, sample: Sample) -> None:
+        now_ns = time.monotonic_ns()
+        if not self._in_flight:
+            self._progress_at_s = now_ns / 1e9
+        self._in_flight[sample.id] = sample, now_ns
+        await call.write(codec.encode(sample))
+
+    async def _room(self) -> int:
+        """Wait for room in the window; it empties to half, so that sends come in batches."""
+        if len(self._in_flight) >= self._window:
+            await self._until_in_flight(self._window // 2)
+        return self._window - len(self._in_flight)
+
+    async def _until_in_flight(self, most: int) -> None:
+        while len(self._in_flight) > most:
+            self._answered.clear()
+            await self._answered.wait()
+
+    async def _close(self, call: Call) -> None:
+        await self._until_in_flight(0)
+        self._closed = True
+        self._progress_at_s = time.monotonic()
+        await call.done_writing()
+
+    async def _receive(self, call: Call) -> None:
+        while (message := await _read(call)) is not None:
+            try:
+                answer = codec.decode(message)
+            except ValueError as error:
+                raise _Ended(
+                    Ending(grpc.StatusCode.DATA_LOSS, f"the broker sent {error}")
+                ) from None
+            sample, sent_at_ns = self._in_flight.pop(answer.id, (None, 0))
+            if sample is None:
+                self.unknown_answers += 1
+                continue
+            now_ns = time.monotonic_ns()
+            self._progress_at_s = now_ns / 1e9
+            self._deliver(Prediction(sample, answer.prediction, now_ns - sent_at_ns))
+            self._outbox.settle(sample, answered=True)
+            self._answered.set()
+        raise _Ended(await self._ending(call))
+
+    async def _ending(self, call: Call) -> Ending:
+        trailing = dict(await call.trailing_metadata())
+        refused, _ = self._in_flight.get(_as_id(trailing.get(REFUSED_ID)), (None, 0))
+        superseded_by = trailing.get(SUPERSEDED_BY)
+        code = await call.code()
+        return Ending(
+            code,
+            await call.details() or "the broker ended the stream",
+            in_good_order=self._closed and code is grpc.StatusCode.OK,
+            refused=refused,
+            alone=self._alone,
+            superseded_by=None if superseded_by is None else str(superseded_by),
+        )
+
+    async def _watch(self) -> None:
+        """End the stream when nothing is answered for too long: the connection may be half open."""
+        while True:
+            left_s = self._progress_at_s + self._reply_deadline_s - time.monotonic()
+            if not (self._in_flight or self._closed):
+                await asyncio.sleep(self._reply_deadline_s)
+            elif left_s > 0:
+                await asyncio.sleep(left_s)
+            else:
+                reason = f"no answer for {self._reply_deadline_s:g} s"
+                raise _Ended(Ending(grpc.StatusCode.DEADLINE_EXCEEDED, reason))
+
+
+def _continues(header: StreamHeader, sample: Sample) -> bool:
+    """Whether the sample belongs to the run: same session, and its time follows from its id."""
+    if sample.session.id != header.session_id:
+        return False
+    if not header.sample_period_ns:
+        return True
+    off_ns = abs(sample.sampled_at_ns - header.sampled_at_ns(sample.id))
+    return off_ns <= max(header.sample_period_ns // 2, _MIN_TOLERANCE_NS)
+
+
+async def _read(call: Call) -> bytes | None:
+    """The next message; None at the end of the call, however it ended."""
+    try:
+        message = await call.read()
+    except grpc.RpcError:
+        return None
+    except asyncio.CancelledError:
+        if not _ended_by_peer(call):
+            raise
+        return None
+    return message if isinstance(message, bytes) else None
+
+
+def _ended_by_peer(call: Call) -> bool:
+    """Whether a CancelledError is grpc.aio's way to tell a status CANCELLED, and not ours."""
+    task = asyncio.current_task()
+    return call.done() and task is not None and not task.cancelling()
+
+
+def _as_id(text: str | bytes | None) -> int:
+    """The id in a trailing `refused-id`; -1, which no sample has, where there is none."""
+    try:
+        return int(text or -1)
+    except ValueError:
+        return -1

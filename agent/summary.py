@@ -1,0 +1,64 @@
+"""What the agent did, in numbers: for a person at the end, for systemd on the way."""
+
+from agent.link import Link
+from agent.metrics import Metrics
+from agent.sampler import Sampler
+from agent.sinks import FanOut
+from agent.spool import MemorySpool
+
+
+class Summary:
+    """Reads the counters of every stage. Loop only."""
+
+    def __init__(
+        self, sampler: Sampler, spool: MemorySpool, link: Link, metrics: Metrics, sinks: FanOut
+    ) -> None:
+        self._sampler = sampler
+        self._spool = spool
+        self._link = link
+        self._metrics = metrics
+        self._sinks = sinks
+
+    @property
+    def complete(self) -> bool:
+        """Whether every sample has its prediction, and every sink has them all."""
+        return self._spool.sampled == self._spool.answered and not self._sinks.failures
+
+    def line(self) -> str:
+        """The state of the agent on one line."""
+        round_trip_ms = self._metrics.round_trips.percentile_ms(50)
+        return (
+            f"{self._link.state}; {self._spool.sampled} samples,"
+            f" {self._spool.unanswered} waiting, {self._metrics.true} predicted True;"
+            f" round trip {round_trip_ms:.1f} ms" + self._trouble()
+        )
+
+    def text(self) -> str:
+        """The summary at the end, a line a figure; counters only where they are not zero."""
+        metrics = self._metrics
+        trips = metrics.round_trips
+        rows = [
+            ("samples", str(self._spool.sampled)),
+            ("predictions", f"{trips.count} (True {metrics.true}, False {metrics.false})"),
+            (
+                "round trip",
+                f"p50 {trips.percentile_ms(50):.2f} ms, p99 {trips.percentile_ms(99):.2f} ms",
+            ),
+            ("reconnects", str(self._link.reconnects)),
+        ]
+        rows += [(name, str(count)) for name, count in self._counters().items() if count]
+        return "\n".join(f"{name:<18}{figure}" for name, figure in rows)
+
+    def _counters(self) -> dict[str, int]:
+        return {
+            "overruns": self._sampler.overruns,
+            "without answer": self._spool.unanswered,
+            "dropped": self._spool.dropped,
+            "unanswerable": self._spool.unanswerable,
+            "answers expired": self._link.answers_expired,
+            "unknown answers": self._link.unknown_answers,
+            "sink failures": self._sinks.failures,
+        }
+
+    def _trouble(self) -> str:
+        return f" ({self._link.trouble})" if self._link.trouble else ""

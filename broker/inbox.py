@@ -1,0 +1,66 @@
+"""What a stream has received and not answered yet."""
+
+import asyncio
+from types import TracebackType
+from typing import Protocol, Self
+
+# At the upper level reading pauses, and HTTP/2's flow control holds the agent
+# back; at the lower it resumes. Twice an agent's default window.
+_PAUSE_AT = 1024
+_RESUME_AT = 512
+
+
+class Messages(Protocol):
+    """A stream that can be read: grpc.aio's context of a call."""
+
+    async def read(self) -> object:
+        """The next message's bytes; anything else at the end."""
+        ...
+
+
+class Inbox:
+    """Reads a stream ahead of its answers, within bounds. Loop only; entered by its owner."""
+
+    def __init__(self, messages: Messages) -> None:
+        self._messages = messages
+        self._gathered: list[bytes] = []
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        self._reader = asyncio.create_task(self._read())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Read no further: take() gives what was received, and then the end."""
+        self._reader.cancel()
+        self._ended = True
+        self._arrived.set()
+
+    async def take(self) -> list[bytes]:
+        """All that gathered since the last time, at least one message; nothing at the end."""
+        while not self._gathered and not self._ended:
+            self._arrived.clear()
+            await self._arrived.wait()
+        taken, self._gathered = self._gathered, []
+        self._room.set()
+        return taken
+
+    async def _read(self) -> None:
+        while isinstance(message := await self._messages.read(), bytes):
+            self._gathered.append(message)
+            self._arrived.set()
+            if len(self._gathered) >= _PAUSE_AT:
+                self._room.clear()
+                await self._room.wait()
+        self._ended = True
+        self._arrived.set()

@@ -1,0 +1,72 @@
+"""Finds a black box by its name, and tries it before the broker starts."""
+
+import functools
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import cast
+
+from broker.errors import PredictorError
+from broker.model import Sample
+from broker.predictors import Predictor
+
+ENTRY_POINTS = "quartet.predictors"
+
+BUILT_IN = {
+    "limits": "broker.predictors.limits:Limits",
+    "parity": "broker.predictors.parity:Parity",
+}
+
+_TRIAL = Sample(0, (0.0, 0.0, 0.0, 0.0))
+
+
+def load(name: str, options: Mapping[str, object]) -> Callable[[], Predictor]:
+    """Give a maker of instances of a built-in, an entry point or a `module:Class`.
+
+    One instance is made, asked for a prediction and thrown away; PredictorError,
+    with the reason, for a black box that does not come so far.
+    """
+    kind = _find(name)
+    if not callable(getattr(kind, "predict", None)):
+        raise PredictorError(f"predictor {name}: is no class with a method predict(sample)")
+    make = functools.partial(cast("type[Predictor]", kind), **options)
+    try:
+        prediction = make().predict(_TRIAL)
+    except Exception as error:
+        raise PredictorError(
+            f"predictor {name}: failed on a trial with {_TRIAL.values}: {_reason(error)}"
+        ) from error
+    # Also numpy's own booleans, which are no bool.
+    if type(prediction).__name__ not in ("bool", "bool_"):
+        raise PredictorError(f"predictor {name}: predict() returned {prediction!r}, not a bool")
+    return make
+
+
+def _find(name: str) -> object:
+    try:
+        return _entry_point(name).load()
+    except PredictorError:
+        raise
+    except Exception as error:
+        raise PredictorError(f"predictor {name}: cannot be imported: {_reason(error)}") from error
+
+
+def _entry_point(name: str) -> EntryPoint:
+    if ":" in name:
+        # A person tries a file in the working directory, which a console script does not search.
+        sys.path.insert(0, str(Path.cwd()))
+        return EntryPoint(name, name, ENTRY_POINTS)
+    if name in BUILT_IN:
+        return EntryPoint(name, BUILT_IN[name], ENTRY_POINTS)
+    installed = entry_points(group=ENTRY_POINTS)
+    if name not in installed.names:
+        known = ", ".join(sorted({*BUILT_IN, *installed.names}))
+        raise PredictorError(
+            f"predictor {name}: is not known; known are {known}, or give module:Class"
+        )
+    return installed[name]
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

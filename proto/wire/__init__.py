@@ -1,0 +1,8 @@
+"""The wire between agents and brokers: generated stubs, and what the call's metadata says."""
+
+SERVICE = "bidirectional_databroker.BrokerService"
+METHOD = "BidirectionalStreaming"
+METHOD_PATH = f"/{SERVICE}/{METHOD}"
+
+MAX_ID = 2**31 - 1
+"""The highest id of a sample: the wire's int32. The next sample starts a new session."""

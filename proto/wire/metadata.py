@@ -1,0 +1,81 @@
+"""What a stream's metadata says beyond the frozen messages. A plain peer sends none of it."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from wire import MAX_ID
+
+REFUSED_ID = "refused-id"
+"""Trailing metadata: the id of the sample that ended the stream."""
+
+SUPERSEDED_BY = "superseded-by"
+"""Trailing metadata: the session id of the newer stream that ended this one."""
+
+AGENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+SESSION_ID = re.compile(r"[0-9a-fA-F]{32}")
+
+_MAX_NS = 2**63 - 1
+_DIGITS = re.compile(r"[0-9]{1,19}")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHeader:
+    """One evenly spaced run of samples of one session. Times are Unix nanoseconds."""
+
+    agent_id: str
+    session_id: str
+    first_id: int
+    first_sampled_at_ns: int
+    sample_period_ns: int
+    """The spacing; 0 when the samples are not paced."""
+
+    def sampled_at_ns(self, id_: int) -> int:
+        """When the sample with this id was taken, for a paced run."""
+        return self.first_sampled_at_ns + (id_ - self.first_id) * self.sample_period_ns
+
+    def to_metadata(self) -> tuple[tuple[str, str], ...]:
+        """The header as a call's metadata."""
+        return (
+            ("agent-id", self.agent_id),
+            ("session-id", self.session_id),
+            ("first-id", str(self.first_id)),
+            ("first-sampled-at-ns", str(self.first_sampled_at_ns)),
+            ("sample-period-ns", str(self.sample_period_ns)),
+        )
+
+    @classmethod
+    def from_metadata(cls, metadata: Iterable[tuple[str, str | bytes]]) -> "StreamHeader | None":
+        """Read a call's metadata; None for a plain peer, which sends none of these keys.
+
+        Raises ValueError, naming the key, for a part that is missing or malformed.
+        """
+        given = {key: value for key, value in metadata if key in _KEYS}
+        if not given:
+            return None
+        if missing := [key for key in _KEYS if key not in given]:
+            raise ValueError(f"metadata {', '.join(missing)} missing: send all of it or none")
+        return cls(
+            _matching(given, "agent-id", AGENT_ID, "1 to 64 of A-Z a-z 0-9 . _ -"),
+            _matching(given, "session-id", SESSION_ID, "32 hex digits"),
+            _whole(given, "first-id", MAX_ID),
+            _whole(given, "first-sampled-at-ns", _MAX_NS),
+            _whole(given, "sample-period-ns", _MAX_NS),
+        )
+
+
+_KEYS = ("agent-id", "session-id", "first-id", "first-sampled-at-ns", "sample-period-ns")
+
+
+def _matching(given: dict[str, str | bytes], key: str, form: re.Pattern[str], expected: str) -> str:
+    value = given[key]
+    if not isinstance(value, str) or not form.fullmatch(value):
+        raise ValueError(f"metadata {key}: expected {expected}, got {value!r}")
+    return value
+
+
+def _whole(given: dict[str, str | bytes], key: str, most: int) -> int:
+    text = _matching(given, key, _DIGITS, f"a whole number from 0 to {most}")
+    if int(text) > most:
+        raise ValueError(f"metadata {key}: expected a whole number from 0 to {most}, got {text}")
+    return int(text)

@@ -1,0 +1,73 @@
+"""Configuration: a TOML file, checked as a whole against a tree of msgspec structs."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import TypeVar, get_args
+
+import msgspec
+
+from quartet.errors import SettingsError
+
+Table = TypeVar("Table", bound=msgspec.Struct)
+
+
+def load(path: Path, kind: type[Table]) -> Table:
+    """Read a TOML file into a struct; SettingsError names everything that is wrong with it."""
+    try:
+        tree = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: is not TOML: {error}") from error
+    if problems := _problems(tree, kind, ""):
+        raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems))
+    return msgspec.convert(tree, kind)
+
+
+def _problems(tree: object, kind: type[msgspec.Struct], where: str) -> list[str]:
+    if not isinstance(tree, dict):
+        return [f"{where}: expected a table, got {tree!r}"]
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    prefix = f"{where}." if where else ""
+    problems: list[str] = []
+    for name, value in tree.items():
+        if name not in fields:
+            problems.append(f"{prefix}{name}: unknown key{_hint(name, list(fields))}")
+            continue
+        wanted = fields[name].type
+        if table := _table_in(wanted):
+            problems += _problems(value, table, prefix + name)
+        else:
+            problems += _mismatch(value, wanted, prefix + name)
+    problems += [
+        f"{prefix}{name}: missing"
+        for name, field in fields.items()
+        if field.required and name not in tree
+    ]
+    # What only the table as a whole can get wrong (its __post_init__), once its parts are right.
+    return problems or _mismatch(tree, kind, where)
+
+
+def _table_in(wanted: object) -> type[msgspec.Struct] | None:
+    """The struct in a field's type: itself, or in a union with None."""
+    for kind in get_args(wanted) or (wanted,):
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            return kind
+    return None
+
+
+def _mismatch(value: object, wanted: object, where: str) -> list[str]:
+    try:
+        msgspec.convert(value, wanted)
+    except msgspec.ValidationError as error:
+        reason, _, inner = str(error).partition(" - at `$")
+        reason = reason[:1].lower() + reason[1:]
+        given = "" if isinstance(value, dict) else f" (got {value!r})"
+        return [f"{where}{inner.rstrip('`')}: {reason}{given}" if where else reason]
+    return []
+
+
+def _hint(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
