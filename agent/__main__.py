@@ -1,6 +1,7 @@
 """The command line of the agent."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -23,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"agent: {error}", file=sys.stderr)
         return 2
 
-    # Not before the settings are right: gRPC takes a Pi half a second to import.
+    # gRPC's own log is for those who ask for it. Imported not before the settings
+    # are right: it takes a Pi half a second.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from agent import app  # noqa: PLC0415
 
     try:

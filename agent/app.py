@@ -19,7 +19,7 @@ from agent.metrics import Metrics
 from agent.notify import Notifier
 from agent.sampler import Sampler
 from agent.sinks import FanOut, Sink
-from agent.sinks.log import PredictionLog
+from agent.sinks.journal import PredictionLog
 from agent.sinks.table import PredictionTable
 from agent.sources import Source
 from agent.sources.replay import Replay

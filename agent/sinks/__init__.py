@@ -51,4 +51,4 @@ class FanOut:
                 sink.close()
             except Exception as error:
                 self.failures += 1
-                log.warning("%s failed at its end: %s", sink, error)
+                log.log(logging.ERROR, "%s failed at its end: %s", sink, error)

@@ -1,0 +1,50 @@
+#!/bin/sh
+# Makes the pins in requirements/ from the ranges in pyproject.toml.
+#   sh requirements/lock.sh            keep each pin that is still in its range
+#   sh requirements/lock.sh --upgrade  take the newest versions in the ranges
+#
+# One file serves all supported versions of Python and all machines; hashes are
+# of all files of a release. The resolver lives in a virtual environment of its
+# own under $LOCK_VENV, so that it never mixes with the project's.
+set -eu
+
+resolver=uv==0.13.9
+oldest_python=3.11  # requires-python of pyproject.toml
+here=$(cd "$(dirname "$0")" && pwd)
+venv=${LOCK_VENV:-$here/../.venv-lock}
+stamp=$venv/$resolver
+
+case ${1:-} in
+    '' | --upgrade) ;;
+    *) echo "usage: sh requirements/lock.sh [--upgrade]" >&2; exit 2 ;;
+esac
+
+if [ ! -e "$stamp" ]; then
+    "${PYTHON:-python3}" -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "$resolver"
+    touch "$stamp"
+fi
+
+# pin NAME UV_ARGUMENT...: writes requirements/NAME.txt
+pin() {
+    name=$1
+    shift
+    "$venv/bin/uv" --no-config pip compile --quiet --universal --python-version "$oldest_python" \
+        --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+        --output-file "$here/$name.txt" "$@"
+    if grep -nE '://|^-' "$here/$name.txt"; then
+        echo "requirements/$name.txt names a place to download from: it must not" >&2
+        exit 1
+    fi
+}
+
+cd "$here/.."
+pin broker "$@" --extra broker pyproject.toml
+# Both sides of the wire have the same versions.
+pin agent "$@" --constraint "$here/broker.txt" pyproject.toml
+# What makes the wheel, for broker/Dockerfile.
+"$venv/bin/python" -c '
+import tomllib
+with open("pyproject.toml", "rb") as file:
+    print(*tomllib.load(file)["build-system"]["requires"], sep="\n")
+' | pin build "$@" -

@@ -1,0 +1,149 @@
+"""The simulation as a user runs it: real processes, real sockets."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.processes import Agent, Broker
+
+ROWS = 982
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Broker]:
+    with Broker("--predictor", "parity") as broker:
+        yield broker
+
+
+def by_parity(count: int) -> str:
+    return "".join(f"{id_},{id_ % 2 == 0:d}\n" for id_ in range(count))
+
+
+@pytest.mark.parametrize("rate", ["max", "700"])
+def test_each_row_comes_back_as_a_prediction_in_order(
+    rate: str, broker: Broker, dataset: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "predictions.csv"
+    with Agent(
+        *("--simulate", str(dataset), "--rate", rate),
+        *("--broker", broker.address, "--predictions", str(table)),
+    ) as agent:
+        assert agent.wait() == 0
+    assert table.read_text() == by_parity(ROWS)
+    assert "samples           982\n" in agent.stdout
+    assert "predictions       982 (True 491, False 491)\n" in agent.stdout
+    assert "round trip        p50 " in agent.stdout
+    assert "reconnects        0\n" in agent.stdout
+    assert len(agent.wait_for(r"sample 981: ")) == 1
+
+
+def test_the_default_predictor_sees_the_fault_of_the_shipped_dataset(dataset: Path) -> None:
+    with (
+        Broker() as broker,
+        Agent("--simulate", str(dataset), "--rate", "max", "--broker", broker.address) as agent,
+    ):
+        assert agent.wait() == 0
+    assert "(True 96, False 886)" in agent.stdout
+
+
+def test_a_broker_killed_and_restarted_in_the_middle_loses_nothing(
+    dataset: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "predictions.csv"
+    config = tmp_path / "agent.toml"
+    config.write_text("[link]\nbackoff_max_s = 0.5\n")
+    with (
+        Broker("--predictor", "parity") as broker,
+        Agent(
+            *("--config", str(config), "--simulate", str(dataset), "--rate", "400"),
+            *("--broker", broker.address, "--predictions", str(table)),
+        ) as agent,
+    ):
+        agent.wait_for(r"sample 100: ")
+        broker.kill()
+        agent.wait_for("WARNING no link to")
+        with Broker("--predictor", "parity", port=broker.port):
+            agent.wait_for("streaming to .* after .* s without")
+            assert agent.wait() == 0
+    assert table.read_text() == by_parity(ROWS)
+    assert "reconnects        1\n" in agent.stdout
+
+
+def test_a_broker_stopped_in_the_middle_answers_what_it_received(
+    dataset: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "predictions.csv"
+    with (
+        Broker("--predictor", "parity") as broker,
+        Agent(
+            *("--simulate", str(dataset), "--rate", "max", "--broker", broker.address),
+            *("--predictions", str(table), "--loop"),
+        ) as agent,
+    ):
+        agent.wait_for(r"sample 500: ")
+        assert broker.stop() == 0
+        agent.wait_for("the broker is stopping|no link to")
+        with Broker("--predictor", "parity", port=broker.port):
+            agent.wait_for("streaming to .* after .* s without")
+            agent.signal(signal.SIGINT)
+            assert agent.wait() == 0
+    answered = table.read_text()
+    assert answered == by_parity(answered.count("\n"))
+
+
+def test_an_absent_broker_is_waited_for_and_this_is_said(dataset: Path) -> None:
+    with Broker("--predictor", "parity") as former:
+        port = former.port
+    with Agent(
+        "--simulate", str(dataset), "--rate", "max", "--broker", f"127.0.0.1:{port}"
+    ) as agent:
+        agent.wait_for("WARNING no link to .*UNAVAILABLE.*: samples wait, trying again")
+        with Broker("--predictor", "parity", port=port):
+            assert agent.wait() == 0
+    assert "predictions       982 " in agent.stdout
+
+
+def test_an_unknown_host_is_named(dataset: Path) -> None:
+    with Agent(
+        *("--simulate", str(dataset), "--broker", "no-such-host.invalid:8061", "--insecure")
+    ) as agent:
+        agent.wait_for("WARNING no link to no-such-host.invalid:8061")
+
+
+def test_ctrl_c_drains_and_ends_in_order(broker: Broker, dataset: Path) -> None:
+    with Agent("--simulate", str(dataset), "--loop", "--broker", broker.address) as agent:
+        agent.wait_for("sample 3: ")
+        agent.signal(signal.SIGINT)
+        assert agent.wait() == 0
+    assert "without answer" not in agent.stdout
+
+
+def test_ctrl_c_without_a_broker_gives_up_after_a_while_and_fails(dataset: Path) -> None:
+    with Broker() as former:
+        port = former.port
+    with Agent("--simulate", str(dataset), "--loop", "--broker", f"127.0.0.1:{port}") as agent:
+        agent.wait_for("no link to")
+        agent.signal(signal.SIGTERM)
+        agent.wait_for("stopping; ")
+        agent.signal(signal.SIGTERM)
+        assert agent.wait() == 1
+    assert "without answer    " in agent.stdout
+
+
+def test_two_agents_have_lines_of_their_own(broker: Broker, dataset: Path, tmp_path: Path) -> None:
+    tables = [tmp_path / f"{name}.csv" for name in ("press-1", "press-2")]
+    configs = [tmp_path / f"{name}.toml" for name in ("press-1", "press-2")]
+    for config in configs:
+        config.write_text(f'[agent]\nid = "{config.stem}"\n')
+    agents = [
+        Agent(
+            *("--config", str(config), "--simulate", str(dataset), "--rate", "max"),
+            *("--broker", broker.address, "--predictions", str(table)),
+        )
+        for config, table in zip(configs, tables, strict=True)
+    ]
+    for agent, table in zip(agents, tables, strict=True):
+        with agent:
+            assert agent.wait() == 0
+        assert table.read_text() == by_parity(ROWS)

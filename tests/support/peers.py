@@ -1,0 +1,139 @@
+"""Peers at the wire: a scripted broker, plain clients, and a TCP proxy that fails on demand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Self
+
+import grpc
+
+from wire import METHOD, SERVICE
+from wire.databroker_pb2 import BrokerRequest, BrokerResponse
+from wire.databroker_pb2_grpc import BrokerServiceStub
+
+Context = grpc.aio.ServicerContext
+Script = Callable[["Peer"], Awaitable[None]]
+
+
+class Peer:
+    """One stream as a scripted broker sees it."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.metadata = dict(context.invocation_metadata())
+
+    async def read(self) -> BrokerRequest | None:
+        """The next request; None at the end."""
+        raw = await self.context.read()
+        return BrokerRequest.FromString(raw) if isinstance(raw, bytes) else None
+
+    async def answer(self, id_: int, prediction: bool = False) -> None:
+        await self.context.write(BrokerResponse(id=id_, prediction=prediction).SerializeToString())
+
+    async def echo(self) -> None:
+        """Answer all there is, by parity."""
+        while (request := await self.read()) is not None:
+            await self.answer(request.id, request.id % 2 == 0)
+
+    async def abort(self, code: grpc.StatusCode, details: str = "", **trailing: str) -> None:
+        metadata = tuple((key.replace("_", "-"), value) for key, value in trailing.items())
+        await self.context.abort(code, details, metadata)
+
+
+@asynccontextmanager
+async def scripted_broker(script: Script | None) -> AsyncIterator[int]:
+    """Serve every stream by the script; without one, serve no such method. Gives the port."""
+    server = grpc.aio.server()
+    if script is not None:
+
+        async def serve(_: object, context: Context) -> None:
+            await script(Peer(context))
+
+        method = grpc.stream_stream_rpc_method_handler(serve)
+        handler = grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})
+        server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(0)
+
+
+@asynccontextmanager
+async def plain_stream(
+    address: str, metadata: tuple[tuple[str, str], ...] = ()
+) -> AsyncIterator[grpc.aio.StreamStreamCall]:
+    """A call of a client that was written against the wire alone."""
+    async with grpc.aio.insecure_channel(
+        address, options=[("grpc.use_local_subchannel_pool", 1)]
+    ) as channel:
+        call = BrokerServiceStub(channel).BidirectionalStreaming(metadata=metadata)
+        try:
+            yield call
+        finally:
+            call.cancel()
+
+
+class Proxy:
+    """A TCP proxy to a port; what passes through it can be stalled or cut."""
+
+    def __init__(self, to_port: int) -> None:
+        self._to_port = to_port
+        self._flowing = _set_event()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._pumps: set[asyncio.Task[None]] = set()
+        self.connections = 0
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[tuple[Self, int]]:
+        """Listen while entered. Gives itself and its port."""
+        server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        try:
+            yield self, server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+            self.cut()
+            for pump in self._pumps:
+                pump.cancel()
+            await asyncio.gather(*self._pumps, return_exceptions=True)
+
+    def stall(self) -> None:
+        """Pass no byte on, close nothing: present connections are half open for good."""
+        self._flowing.clear()
+        self._flowing = _set_event()
+
+    def cut(self) -> None:
+        """Reset each present connection."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._to_port)
+        self._writers |= {writer, to_writer}
+        for source, sink in ((reader, to_writer), (to_reader, writer)):
+            pump = asyncio.create_task(_pump(source, sink, self._flowing))
+            self._pumps.add(pump)
+            pump.add_done_callback(self._pumps.discard)
+
+
+async def _pump(
+    source: asyncio.StreamReader, sink: asyncio.StreamWriter, flowing: asyncio.Event
+) -> None:
+    try:
+        while chunk := await source.read(65536):
+            await flowing.wait()
+            sink.write(chunk)
+            await sink.drain()
+    except ConnectionError:
+        pass
+    finally:
+        sink.close()
+
+
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event

@@ -1,0 +1,139 @@
+"""The agent and the broker as a user starts them: real processes, watched by what they print."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import IO, Self
+
+# A wait that fails says so long before pytest's own limit; a shared machine may be slow.
+PATIENCE_S = 60.0
+
+
+class Running:
+    """A process whose stderr is read as it comes. Ends the process, by its pid, when it is left."""
+
+    def __init__(self, arguments: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(env or {})},
+        )
+        self._lines: list[str] = []
+        self._grown = threading.Condition()
+        self._ended = False
+        self.stdout = ""
+        self._readers = [
+            threading.Thread(target=self._read_stderr, args=(self._process.stderr,)),
+            threading.Thread(target=self._read_stdout, args=(self._process.stdout,)),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.kill()
+        self._finish()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def stderr(self) -> str:
+        """All that the process has printed on stderr so far."""
+        with self._grown:
+            return "\n".join(self._lines)
+
+    def wait_for(self, pattern: str, count: int = 1) -> list[str]:
+        """Wait until so many lines on stderr match; the groups of the last (or the line)."""
+        wanted = re.compile(pattern)
+
+        def found() -> list[re.Match[str]]:
+            return [match for line in self._lines if (match := wanted.search(line))]
+
+        with self._grown:
+            self._grown.wait_for(lambda: self._ended or len(found()) >= count, PATIENCE_S)
+            matches = found()
+            assert len(matches) >= count, f"no {pattern!r} in:\n" + "\n".join(self._lines[-50:])
+            return list(matches[count - 1].groups()) or [matches[count - 1].string]
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
+        """The exit code, once the process has ended by itself."""
+        code = self._process.wait(timeout_s)
+        self._finish()
+        return code
+
+    def stop(self) -> int:
+        """The exit code after a SIGTERM."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        """kill -9, and wait for the end."""
+        self._process.kill()
+        self.wait()
+
+    def _read_stderr(self, stream: IO[str]) -> None:
+        for line in stream:
+            with self._grown:
+                self._lines.append(line.rstrip("\n"))
+                self._grown.notify_all()
+        with self._grown:
+            self._ended = True
+            self._grown.notify_all()
+
+    def _read_stdout(self, stream: IO[str]) -> None:
+        self.stdout = stream.read()
+
+    def _finish(self) -> None:
+        self._process.wait()
+        for reader in self._readers:
+            reader.join()
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream:
+                stream.close()
+
+
+class Broker(Running):
+    """`broker run` on a free port, or on one that a former broker had."""
+
+    def __init__(
+        self, *arguments: str, port: int = 0, env: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(["broker", "run", "--listen", f"127.0.0.1:{port}", *arguments], env)
+        try:
+            self.port = int(self.wait_for(r"listening on 127\.0\.0\.1:(\d+)")[0])
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+
+class Agent(Running):
+    """`agent run` with these arguments."""
+
+    def __init__(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        super().__init__(["agent", "run", *arguments], env)
