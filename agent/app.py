@@ -87,7 +87,7 @@ class Agent:
             SystemClock(),
             on_start=lambda: loop.call_soon_threadsafe(self._notifier.ready),
         )
-        self._view = _open_view(f"{settings.agent.id} to {broker}")
+        self._view = _open_view(f"{settings.agent.id} → {broker}")
         metrics = Metrics()
         self._sinks = FanOut([metrics, *_open_sinks(settings, outputs, self._view)])
         self._link = Link(settings.agent.id, broker, settings.link, self._spool, self._sinks.emit)
@@ -113,6 +113,7 @@ class Agent:
                     task.cancel()
                 self._sampler.stop()
                 self._bus.join(_JOIN_S)
+                self._refresh()
                 self._sinks.close()
         return self.summary.complete and not self._source_failed
 

@@ -27,7 +27,6 @@ class LiveView:
         self._history: list[deque[float]] = [deque(maxlen=_WIDTH) for _ in range(CHANNELS)]
         self._latest: Prediction | None = None
         self._arrivals_s: deque[float] = deque(maxlen=_RATE_OVER)
-        self._status = ""
         self._live = Live(console=Console(stderr=True), auto_refresh=False, redirect_stdout=False)
         self._live.start()
 
@@ -40,22 +39,21 @@ class LiveView:
 
     def refresh(self, status: str) -> None:
         """Draw the view, with the agent's state on a line."""
-        self._status = status
-        self._live.update(self._render(), refresh=True)
+        self._live.update(self._render(status), refresh=True)
 
     def close(self) -> None:
-        """Leave the view on the screen as it is, with the latest prediction."""
-        self._live.update(self._render(), refresh=True)
+        """Leave the view on the screen as it was drawn last."""
         self._live.stop()
 
     def __str__(self) -> str:
         return "the live view"
 
-    def _render(self) -> Group:
+    def _render(self, status: str) -> Group:
+        style = "dim" if status.startswith("streaming") else "yellow"
         return Group(
             Text.assemble(("quartet ", "bold"), self._title),
             self._render_sensors(),
-            Text(self._status, "dim", no_wrap=True, overflow="ellipsis"),
+            Text(status, style, no_wrap=True, overflow="ellipsis"),
         )
 
     def _render_sensors(self) -> Table:
@@ -67,13 +65,14 @@ class LiveView:
                 Text(f"{value:>10.5g}", "bold"),
                 Text(sparkline(history), "cyan"),
             )
-        rows.add_row("prediction", self._render_prediction(), f"{self._rate_hz():.1f} a second")
+        rows.add_row("prediction", *self._render_prediction())
         return rows
 
-    def _render_prediction(self) -> Text:
+    def _render_prediction(self) -> tuple[Text, str]:
         if self._latest is None:
-            return Text(f"{'none yet':>10}", "dim")
-        return Text(f"{self._latest.value!s:>10}", "bold red" if self._latest.value else "green")
+            return Text(f"{'none yet':>10}", "dim"), ""
+        word = Text(f"{self._latest.value!s:>10}", "bold red" if self._latest.value else "green")
+        return word, f"sample {self._latest.sample.id}, {self._rate_hz():.1f} a second"
 
     def _rate_hz(self) -> float:
         arrivals = self._arrivals_s

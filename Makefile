@@ -1,0 +1,58 @@
+# The one entry point, for a person and for CI. Each target sets itself up.
+#   make demo       broker and agent together on the shipped dataset
+#   make test       every gate: lint, types, rooms, stubs, tests
+#   make bench      figures, as ratios to a plain implementation
+#   make image-test the container image, built and asked over the wire (Linux, root)
+#   make format     what the gates want of the code's form
+#   make picture    the README's picture, from a real run
+
+PYTHON ?= python3
+VENV ?= .venv
+
+BIN = $(VENV)/bin
+CODE = agent broker quartet proto tests bench dataset docs
+
+.PHONY: demo test bench image-test format picture clean
+
+demo: $(VENV)/demo
+	PATH="$(abspath $(BIN)):$$PATH" sh dataset/demo.sh
+
+test: $(VENV)/dev
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check --quiet $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	PYTHON="$(abspath $(BIN)/python)" STUBS_VENV="$(abspath $(VENV)/stubs)" sh proto/generate.sh --check
+	$(BIN)/pytest -n auto
+
+bench: $(VENV)/dev
+	$(BIN)/python -m bench.broker_bench
+	$(BIN)/python -m bench.agent_bench
+
+image-test:
+	bash tests/image_test.sh
+
+format: $(VENV)/dev
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+picture: $(VENV)/dev
+	$(BIN)/python docs/picture.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(VENV)/demo: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[broker,live]'
+	touch $@
+
+$(VENV)/dev: pyproject.toml tests/debian.sh | $(VENV)/bin/pip
+	sh tests/debian.sh "$(BIN)/python"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	if pkg-config --exists libsystemd; then $(BIN)/pip install --quiet --disable-pip-version-check -e '.[journal]'; fi
+	touch $@
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
