@@ -3,6 +3,7 @@
 Needs tmux, as the terminal. `make picture` runs it.
 """
 
+import io
 import re
 import subprocess
 import sys
@@ -39,7 +40,8 @@ def main() -> None:
     """Run broker and agent, wait for the sample, and draw what the terminal shows."""
     with tempfile.TemporaryDirectory() as directory:
         tmux = ["tmux", "-S", f"{directory}/socket"]
-        demo = f"cd {ROOT} && PATH={Path(sys.executable).parent}:$PATH RATE={RATE_HZ} sh dataset/demo.sh"
+        path = f"{Path(sys.executable).parent}:$PATH"
+        demo = f"cd {ROOT} && PATH={path} RATE={RATE_HZ} sh dataset/demo.sh"
         size = ["-x", str(COLUMNS), "-y", str(ROWS)]
         subprocess.run([*tmux, "new-session", "-d", *size, demo], check=True)
         try:
@@ -48,7 +50,7 @@ def main() -> None:
             subprocess.run([*tmux, "kill-server"], check=False)
     lines = screen.splitlines()
     first = next(number for number, line in enumerate(lines) if "quartet" in line)
-    console = Console(record=True, width=COLUMNS, file=Path("/dev/null").open("w"))  # noqa: SIM115
+    console = Console(record=True, width=COLUMNS, file=io.StringIO())
     console.print(Text.from_ansi("\n".join(lines[first : first + 7])))
     console.save_svg(
         str(ROOT / "docs" / "live.svg"), theme=MONOKAI, code_format=SVG, unique_id="live"

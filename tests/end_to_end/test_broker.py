@@ -13,11 +13,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from support.peers import plain_stream
 from support.processes import Broker
+
+from broker.line import REMEMBERED_ANSWERS
 from wire import METHOD_PATH, SERVICE
 from wire.databroker_pb2 import BrokerRequest, BrokerResponse
 from wire.metadata import StreamHeader
-
-from broker.line import REMEMBERED_ANSWERS
 
 SESSION = "0123456789abcdef" * 2
 
@@ -72,17 +72,15 @@ async def test_a_false_answer_to_id_0_is_an_empty_message_and_valid() -> None:
 
 
 async def test_all_of_100_streams_are_served_at_once(broker: Broker) -> None:
-    async with asyncio.TaskGroup() as group, asyncio.timeout(30):
-        together = asyncio.Barrier(100)
+    together = asyncio.Barrier(100)
 
-        async def stream() -> None:
-            async with plain_stream(broker.address) as call:
-                assert await ask(call, 0) == [(0, True)]
-                await together.wait()
-                assert await ask(call, 1) == [(1, False)]
+    async def stream() -> None:
+        async with plain_stream(broker.address) as call:
+            assert await ask(call, 0) == [(0, True)]
+            await together.wait()
+            assert await ask(call, 1) == [(1, False)]
 
-        for _ in range(100):
-            group.create_task(stream())
+    await asyncio.wait_for(asyncio.gather(*(stream() for _ in range(100))), 30)
 
 
 async def test_answers_of_many_samples_in_flight_keep_their_order(broker: Broker) -> None:
@@ -277,9 +275,12 @@ async def test_a_stop_ends_streams_with_a_reason_and_health_says_so(number: sign
 async def test_a_stop_waits_for_no_peer_that_does_not_read() -> None:
     with Broker("--predictor", "parity") as broker:
         async with plain_stream(broker.address) as call:
+
+            async def flood() -> None:
+                while True:
+                    await call.write(BrokerRequest(id=1, sensor1=1.0))
+
             with pytest.raises(TimeoutError):  # the broker reads no further than it can answer
-                async with asyncio.timeout(2):
-                    while True:
-                        await call.write(BrokerRequest(id=1, sensor1=1.0))
+                await asyncio.wait_for(flood(), 2)
             broker.signal(signal.SIGTERM)
             assert await asyncio.to_thread(broker.wait, 5) == 0
