@@ -18,7 +18,7 @@ from agent.link import Link
 from agent.metrics import Metrics
 from agent.notify import Notifier
 from agent.sampler import Sampler
-from agent.sinks import FanOut, Sink
+from agent.sinks import FanOut
 from agent.sinks.journal import PredictionLog
 from agent.sinks.table import PredictionTable
 from agent.sources import Source
@@ -87,9 +87,16 @@ class Agent:
             SystemClock(),
             on_start=lambda: loop.call_soon_threadsafe(self._notifier.ready),
         )
-        self._view = _open_view(f"{settings.agent.id} → {broker}")
         metrics = Metrics()
-        self._sinks = FanOut([metrics, *_open_sinks(settings, outputs, self._view)])
+        self._sinks = FanOut([metrics])
+        if outputs.predictions:
+            self._sinks.add(PredictionTable(outputs.predictions))
+        self._view = _open_view(f"{settings.agent.id} → {broker}")
+        if self._view:
+            self._sinks.add(self._view)
+        if outputs.journal or not self._view:
+            changes_only = settings.journal.predictions == "changes"
+            self._sinks.add(PredictionLog(settings.agent.id, changes_only=changes_only))
         self._link = Link(settings.agent.id, broker, settings.link, self._spool, self._sinks.emit)
         self.summary = Summary(self._sampler, self._spool, self._link, metrics, self._sinks)
 
@@ -180,18 +187,6 @@ def _open_view(title: str) -> "LiveView | None":
         log.info("install quartet[live] to see a live view here")
         return None
     return LiveView(title)
-
-
-def _open_sinks(settings: Settings, outputs: Outputs, view: "LiveView | None") -> list[Sink]:
-    sinks: list[Sink] = []
-    if outputs.predictions:
-        sinks.append(PredictionTable(outputs.predictions))
-    if view:
-        sinks.append(view)
-    if outputs.journal or not view:
-        changes_only = settings.journal.predictions == "changes"
-        sinks.append(PredictionLog(settings.agent.id, changes_only=changes_only))
-    return sinks
 
 
 async def _repeat(call: Callable[[], None], every_s: float) -> None:

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from quartet.address import Address
 from quartet.errors import SettingsError
+from quartet.settings import LogSettings, Table
 from wire.metadata import AGENT_ID
 
 MAX_RATE_HZ = 1000.0
@@ -21,10 +22,6 @@ Seconds = Annotated[float, Meta(ge=0.01, le=3600)]
 def host_agent_id() -> str:
     """The host name, in the form of an agent id."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", platform.node())[:64] or "agent"
-
-
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of the configuration file."""
 
 
 class AgentSettings(Table, frozen=True):
@@ -84,12 +81,6 @@ class JournalSettings(Table, frozen=True):
     """`[journal]`: log all predictions, or only those that differ from the one before."""
 
     predictions: Literal["all", "changes"] = "all"
-
-
-class LogSettings(Table, frozen=True):
-    """`[log]`: the least severe message that is logged. Predictions are always logged."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class Settings(Table, frozen=True):

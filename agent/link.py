@@ -84,9 +84,11 @@ class Link:
         try:
             while head := await self._outbox.read(1):
                 ending = await self._stream(head[0])
-                delay_s = 0.0 if ending.in_good_order else self._judge(ending)
-                self._outbox.rewind()
-                if delay_s:
+                if ending.in_good_order:
+                    self._outbox.rewind()
+                else:
+                    delay_s = self._judge(ending)
+                    self._outbox.rewind()
                     await self._close_channel()
                     await self._pause(delay_s)
         finally:
@@ -139,7 +141,7 @@ class Link:
         self._backoff.reset()
 
     def _judge(self, ending: Ending) -> float:
-        """Say what ended the stream; give the seconds to wait before the next, above 0."""
+        """Say what ended the stream; give the seconds to wait before the next."""
         first_failure = self.state is not LinkState.WAITING
         self.state, self.trouble = LinkState.WAITING, f"{ending.code.name}: {ending.details}"
         if first_failure:

@@ -1,15 +1,10 @@
 """The broker's settings: broker.toml, and what the command line puts over it."""
 
-from typing import Any, Literal
-
 import msgspec
 
 from quartet.address import Address
 from quartet.errors import SettingsError
-
-
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of the configuration file."""
+from quartet.settings import LogSettings, Table
 
 
 class ListenSettings(Table, frozen=True):
@@ -27,13 +22,7 @@ class PredictorSettings(Table, frozen=True):
     """`[predictor]`: the black box, and the keyword arguments that it is made with."""
 
     use: str = "limits"
-    options: dict[str, Any] = {}
-
-
-class LogSettings(Table, frozen=True):
-    """`[log]`: the least severe message that is logged."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    options: dict[str, object] = msgspec.field(default_factory=dict)
 
 
 class Settings(Table, frozen=True):

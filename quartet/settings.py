@@ -3,16 +3,27 @@
 import difflib
 import tomllib
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Literal, TypeVar, get_args
 
 import msgspec
 
 from quartet.errors import SettingsError
 
-Table = TypeVar("Table", bound=msgspec.Struct)
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of a configuration file."""
 
 
-def load(path: Path, kind: type[Table]) -> Table:
+class LogSettings(Table, frozen=True):
+    """`[log]`: the least severe message that is logged. Predictions are logged in any case."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+Kind = TypeVar("Kind", bound=Table)
+
+
+def load(path: Path, kind: type[Kind]) -> Kind:
     """Read a TOML file into a struct; SettingsError names everything that is wrong with it."""
     try:
         tree = tomllib.loads(path.read_text("utf-8"))
@@ -25,7 +36,7 @@ def load(path: Path, kind: type[Table]) -> Table:
     return msgspec.convert(tree, kind)
 
 
-def _problems(tree: object, kind: type[msgspec.Struct], where: str) -> list[str]:
+def _problems(tree: object, kind: type[Table], where: str) -> list[str]:
     if not isinstance(tree, dict):
         return [f"{where}: expected a table, got {tree!r}"]
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
@@ -49,10 +60,10 @@ def _problems(tree: object, kind: type[msgspec.Struct], where: str) -> list[str]
     return problems or _mismatch(tree, kind, where)
 
 
-def _table_in(wanted: object) -> type[msgspec.Struct] | None:
+def _table_in(wanted: object) -> type[Table] | None:
     """The struct in a field's type: itself, or in a union with None."""
     for kind in get_args(wanted) or (wanted,):
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        if isinstance(kind, type) and issubclass(kind, Table):
             return kind
     return None
 

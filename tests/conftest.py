@@ -1,8 +1,11 @@
 """What tests of more than one room share."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # as the command lines do
 
 
 @pytest.fixture

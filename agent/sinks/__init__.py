@@ -28,9 +28,13 @@ class FanOut:
     """
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
-        self._sinks = sinks
+        self._sinks = list(sinks)
         self._failing: set[Sink] = set()
         self.failures = 0
+
+    def add(self, sink: Sink) -> None:
+        """Give predictions to this sink as well, after the others."""
+        self._sinks.append(sink)
 
     def emit(self, prediction: Prediction) -> None:
         """Give a prediction to each sink."""
