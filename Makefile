@@ -1,6 +1,7 @@
 # The one entry point, for a person and for CI. Each target sets itself up.
 #   make demo       broker and agent together on the shipped dataset
 #   make test       every gate: lint, types, rooms, stubs, tests
+#   make test-oldest the tests with the oldest dependencies that are supported
 #   make bench      figures, as ratios to a plain implementation
 #   make image-test the container image, built and asked over the wire (Linux, root)
 #   make format     what the gates want of the code's form
@@ -12,7 +13,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 CODE = agent broker quartet proto tests bench dataset docs
 
-.PHONY: demo test bench image-test format picture clean
+.PHONY: demo test test-oldest bench image-test format picture clean
 
 demo: $(VENV)/demo
 	PATH="$(abspath $(BIN)):$$PATH" sh dataset/demo.sh
@@ -24,6 +25,9 @@ test: $(VENV)/dev
 	$(BIN)/lint-imports
 	PYTHON="$(abspath $(BIN)/python)" STUBS_VENV="$(abspath $(VENV)/stubs)" sh proto/generate.sh --check
 	$(BIN)/pytest -n auto
+
+test-oldest: $(VENV)/oldest/dev
+	$(VENV)/oldest/bin/pytest -n auto
 
 bench: $(VENV)/dev
 	$(BIN)/python -m bench.broker_bench
@@ -50,6 +54,11 @@ $(VENV)/dev: pyproject.toml tests/debian.sh | $(VENV)/bin/pip
 	sh tests/debian.sh "$(BIN)/python"
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	if pkg-config --exists libsystemd; then $(BIN)/pip install --quiet --disable-pip-version-check -e '.[journal]'; fi
+	touch $@
+
+$(VENV)/oldest/dev: pyproject.toml tests/oldest.txt $(VENV)/dev
+	$(PYTHON) -m venv $(VENV)/oldest
+	$(VENV)/oldest/bin/pip install --quiet --disable-pip-version-check -c tests/oldest.txt -e '.[dev]'
 	touch $@
 
 $(VENV)/bin/pip:

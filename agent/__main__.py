@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 def _rate(text: str) -> Rate:
     try:
         rate: Rate = msgspec.convert("max" if text == "max" else float(text), Rate)
-    except ValueError:
+    except (ValueError, msgspec.ValidationError):
         raise argparse.ArgumentTypeError(
             f"expected 'max' or samples a second, above 0 and at most 1000, got {text!r}"
         ) from None

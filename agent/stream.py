@@ -166,7 +166,7 @@ class Stream:
         raise _Ended(await self._ending(call))
 
     async def _ending(self, call: Call) -> Ending:
-        trailing = dict(await call.trailing_metadata())
+        trailing = dict(tuple(await call.trailing_metadata()))  # before 1.73 no mapping
         refused, _ = self._in_flight.get(_as_id(trailing.get(REFUSED_ID)), (None, 0))
         superseded_by = trailing.get(SUPERSEDED_BY)
         code = await call.code()

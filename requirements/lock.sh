@@ -4,8 +4,9 @@
 #   sh requirements/lock.sh --upgrade  take the newest versions in the ranges
 #
 # One file serves all supported versions of Python and all machines; hashes are
-# of all files of a release. The resolver lives in a virtual environment of its
-# own under $LOCK_VENV, so that it never mixes with the project's.
+# of all files of a release. The resolver reads no pip configuration. It lives
+# in a virtual environment of its own under $LOCK_VENV, so that it never mixes
+# with the project's.
 set -eu
 
 resolver=uv==0.13.9

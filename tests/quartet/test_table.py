@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from quartet.errors import QuartetError, TableError
 from quartet.table import CHANNELS, FLOAT32_MAX, MAX_LINE_BYTES, TableReader, Values
 
-many = settings(derandomize=True, deadline=None, max_examples=150)
+many = settings(derandomize=True, deadline=None, max_examples=80)
 
 BOM = b"\xef\xbb\xbf"
 ID_NAMES = ("id", "ID", " Sample_Id ")
@@ -318,7 +318,7 @@ def assert_rows_or_an_error(path: Path, raw: bytes) -> None:
         assert rows
 
 
-@settings(many, max_examples=500)
+@settings(many, max_examples=300)
 @given(st.binary(max_size=200) | texts)
 def test_any_bytes_give_rows_or_a_table_error(csv_path: Path, raw: bytes) -> None:
     assert_rows_or_an_error(csv_path, raw)

@@ -1,0 +1,176 @@
+"""The broker's throughput and latency beside a plain server's; prints one table."""
+
+import argparse
+import dataclasses
+import json
+import signal
+import statistics
+import sys
+from collections.abc import Iterable
+
+from bench.child import Child, ChildError
+from bench.load import Report
+
+# Longer than any load takes by its own deadlines.
+_LOAD_S = 120.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Subject:
+    """A server to be measured."""
+
+    name: str
+    command: tuple[str, ...]
+    haste: int = 1  # times as many messages as the others get, so that the run is no blink
+
+
+_REFERENCE = Subject("plain(1100)", ("bench.plain_server", "--threads", "1100"))
+_SUBJECTS = (
+    Subject("broker", ("broker", "run", "--listen", "127.0.0.1:0", "--predictor", "parity")),
+    Subject("plain(10)", ("bench.plain_server", "--threads", "10")),
+    _REFERENCE,
+    Subject("null", ("bench.null_server",), haste=20),
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured."""
+
+    rounds: int
+    streams: tuple[int, ...]
+    messages: int  # in all, pipelined
+    seconds: float  # paced
+
+
+_FULL = Plan(rounds=3, streams=(1, 10, 100, 1000), messages=40_000, seconds=4.0)
+# More streams than the small pool has threads: the one case that must not hang.
+_QUICK = Plan(rounds=1, streams=(12,), messages=2_000, seconds=1.0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cell:
+    """One subject with one number of streams, once."""
+
+    pipelined: Report
+    paced: Report
+
+
+def measure(subject: Subject, streams: int, plan: Plan) -> Cell:
+    """Both loads, each on a fresh server.
+
+    Raises:
+        ChildError: the server or the load failed.
+    """
+    messages = plan.messages * subject.haste
+    return Cell(
+        _load(subject, streams, "--messages", str(messages)),
+        _load(subject, streams, "--seconds", str(plan.seconds)),
+    )
+
+
+def _load(subject: Subject, streams: int, *mode: str) -> Report:
+    with Child(*subject.command) as server:
+        target = ("--broker", server.address(), "--pid", str(server.pid))
+        with Child("bench.load", *target, "--streams", str(streams), *mode) as load:
+            return Report(**json.loads(load.finish(_LOAD_S)))
+
+
+def table(cells: dict[tuple[int, Subject], list[Cell]]) -> str:
+    """A row for each subject and number of streams; medians of the rounds."""
+    lines = [_HEAD]
+    for (streams, subject), of in cells.items():
+        if not of:
+            lines.append(f"{subject.name:<12}{streams:>8}  failed, see above")
+            continue
+        reference = cells[streams, _REFERENCE]
+        ratio = _rate_hz(of) / _rate_hz(reference) if reference else float("nan")
+        lines.append(
+            f"{subject.name:<12}{streams:>8}{_served(of):>15}"
+            f"{_rate_hz(of):>12.0f}{ratio:>8.2f}{_cpu_s(cell.pipelined for cell in of):>9.1f}"
+            f"{_paced(of)}"
+            f"{_median(cell.pipelined.server_rss_mb for cell in of):>8.0f}"
+            f"{_share(of, 'load_cpu_s'):>7.0%}{_share(of, 'others_cpu_s'):>8.0%}"
+        )
+    return "\n".join(lines)
+
+
+_HEAD = (
+    f"{'':<20}{'streams':>15}{'pipelined':>12}{'to':>8}{'CPU-s':>9}"
+    f"{'20/s a stream:':>20}{'CPU-s':>16}{'RSS':>8}{'busy cores':>15}\n"
+    f"{'server':<12}{'streams':>8}{'served':>15}{'messages/s':>12}{'plain':>8}{'/100k':>9}"
+    f"{'answered':>10}{'p50 ms':>9}{'p99 ms':>9}{'/100k':>8}{'MB':>8}{'load':>7}{'others':>8}"
+)
+
+
+def _paced(of: list[Cell]) -> str:
+    reports = [cell.paced for cell in of]
+    answered = _median(report.answered / report.sent for report in reports if report.sent)
+    p50_ms = _median(report.p50_ms for report in reports if report.p50_ms is not None)
+    p99_ms = _median(report.p99_ms for report in reports if report.p99_ms is not None)
+    return f"{answered:>10.0%}{p50_ms:>9.2f}{p99_ms:>9.2f}{_cpu_s(reports):>8.1f}"
+
+
+def _served(of: list[Cell]) -> str:
+    fewest = min(of, key=lambda cell: cell.pipelined.served).pipelined
+    return f"{fewest.served} of {fewest.opened}"
+
+
+def _rate_hz(of: list[Cell]) -> float:
+    return _median(
+        cell.pipelined.answered / cell.pipelined.elapsed_s
+        for cell in of
+        if cell.pipelined.elapsed_s
+    )
+
+
+def _cpu_s(reports: Iterable[Report]) -> float:
+    """Of the server, for 100,000 messages."""
+    return _median(r.server_cpu_s / r.answered * 1e5 for r in reports if r.answered)
+
+
+def _share(of: list[Cell], field: str) -> float:
+    """Of one core, pipelined."""
+    return _median(
+        getattr(cell.pipelined, field) / cell.pipelined.elapsed_s
+        for cell in of
+        if cell.pipelined.elapsed_s
+    )
+
+
+def _median(values: Iterable[float]) -> float:
+    known = list(values)
+    return statistics.median(known) if known else float("nan")
+
+
+def main() -> int:
+    """Measure all; 1 if a server or a load failed, 130 if interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a smoke run of some seconds")
+    plan = _QUICK if parser.parse_args().quick else _FULL
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    cells: dict[tuple[int, Subject], list[Cell]] = {
+        (streams, subject): [] for streams in plan.streams for subject in _SUBJECTS
+    }
+    failures = 0
+    try:
+        for number in range(plan.rounds):
+            # In turn, so that noise on this machine hits each alike.
+            for (streams, subject), of in cells.items():
+                print(
+                    f"round {number + 1} of {plan.rounds}: {subject.name}, {streams} streams",
+                    file=sys.stderr,
+                )
+                try:
+                    of.append(measure(subject, streams, plan))
+                except ChildError as error:
+                    failures += 1
+                    print(f"broker_bench: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    print(table(cells))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

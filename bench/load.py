@@ -1,0 +1,239 @@
+"""A load of agents on a broker: many streams from one process, every answer checked.
+
+Prints one JSON object, a Report. In both modes each stream opens with one sample, as agents do; a
+stream whose first sample gets no answer is not served and takes no further part.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import select
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from bench import usage
+from bench.stream import Stream, StreamError
+from bench.traffic import Traffic
+
+# The agent's own default of unanswered samples.
+_WINDOW = 512
+# The pace at which round trips are compared, in samples per second on each stream.
+_PACE_HZ = 20.0
+# No answer on any stream for so long: what has none will get none.
+_STALL_S = 3.0
+# A run that takes longer is cut, and reports what it had by then.
+_DEADLINE_S = 30.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """What one load saw; all but the streams' numbers is of the part after their opening."""
+
+    opened: int  # streams
+    served: int  # streams whose first sample was answered
+    sent: int  # messages; paced: those that were due
+    answered: int  # messages
+    elapsed_s: float  # until the last answer
+    server_cpu_s: float
+    load_cpu_s: float  # of this process: near elapsed_s, the load is the bottleneck
+    others_cpu_s: float  # of all other processes here: noise
+    server_rss_mb: float  # at the end, with all streams open
+    p50_ms: float | None = None  # round trip, paced only; what has no answer counts with its age
+    p99_ms: float | None = None
+
+
+class Fleet:
+    """The streams of one run, and the poll that drives them."""
+
+    def __init__(self, address: tuple[str, int], size: int, traffic: Traffic) -> None:
+        self._give_up_s = time.perf_counter() + _DEADLINE_S
+        self.last_answer_s = time.perf_counter()
+        self._epoll = select.epoll()  # before the sockets, for a low number: see poll
+        self.streams = [Stream(*address, traffic) for _ in range(size)]
+        self._by_fd = {stream.fileno(): stream for stream in self.streams}
+        for fd in self._by_fd:
+            self._epoll.register(fd, select.EPOLLIN)
+        self._writing: set[int] = set()
+
+    def close(self) -> None:
+        """Leave all streams."""
+        for stream in self.streams:
+            stream.close()
+        self._epoll.close()
+
+    def is_over(self) -> bool:
+        """Whether the deadline has passed, or no answer has come for long."""
+        now_s = time.perf_counter()
+        return now_s > self._give_up_s or now_s - self.last_answer_s > _STALL_S
+
+    def wait(self, done: Callable[[], bool]) -> None:
+        """Poll until done or over."""
+        self.last_answer_s = time.perf_counter()
+        while not done() and not self.is_over():
+            for _ in self.poll(0.1):
+                pass
+
+    def poll(self, timeout_s: float) -> Iterator[tuple[Stream, int]]:
+        """Wait for the server; yield each stream that has new answers, and how many."""
+        # epoll's own timeout is in whole milliseconds, longer than most round trips here.
+        select.select([self._epoll], [], [], max(0.0, timeout_s))
+        for fd, event in self._epoll.poll(0, len(self._by_fd)):
+            stream = self._by_fd[fd]
+            if event & select.EPOLLOUT:
+                stream.flush()
+            if event & ~select.EPOLLOUT and (answers := stream.receive()):
+                self.last_answer_s = time.perf_counter()
+                yield stream, answers
+            self._watch(stream)
+
+    def release(self, stream: Stream, count: int) -> None:
+        """Let a stream send its messages up to `count` in all."""
+        stream.release(count)
+        self._watch(stream)
+
+    def _watch(self, stream: Stream) -> None:
+        """Poll for room in the socket's buffer exactly while it lacks."""
+        fd = stream.fileno()
+        if stream.wants_write != (fd in self._writing):
+            self._writing ^= {fd}
+            events = select.EPOLLIN | (select.EPOLLOUT if stream.wants_write else 0)
+            self._epoll.modify(fd, events)
+
+    def open(self) -> list[Stream]:
+        """Open each stream with one sample; return those that were served."""
+        self.wait(lambda: all(stream.is_ready for stream in self.streams))
+        for stream in self.streams:
+            stream.open()
+            self.release(stream, 1)
+        self.wait(lambda: all(stream.answered for stream in self.streams))
+        self.last_answer_s = time.perf_counter()
+        return [stream for stream in self.streams if stream.answered]
+
+
+class Meter:
+    """Time and processor time since it was made."""
+
+    def __init__(self, server_pid: int) -> None:
+        self._server_pid = server_pid
+        self.started_s = time.perf_counter()
+        self._server_cpu_s = usage.cpu_s(server_pid)
+        self._load_cpu_s = time.process_time()
+        self._machine_cpu_s = usage.machine_cpu_s()
+
+    def report(self, fleet: Fleet, served: list[Stream]) -> Report:
+        """Everything but the round trips, as of now."""
+        server_cpu_s = usage.cpu_s(self._server_pid) - self._server_cpu_s
+        load_cpu_s = time.process_time() - self._load_cpu_s
+        machine_cpu_s = usage.machine_cpu_s() - self._machine_cpu_s
+        return Report(
+            opened=len(fleet.streams),
+            served=len(served),
+            sent=sum(stream.sent - 1 for stream in served),
+            answered=sum(stream.answered - 1 for stream in served),
+            elapsed_s=max(0.0, fleet.last_answer_s - self.started_s),
+            server_cpu_s=server_cpu_s,
+            load_cpu_s=load_cpu_s,
+            others_cpu_s=max(0.0, machine_cpu_s - server_cpu_s - load_cpu_s),
+            server_rss_mb=usage.resident_mb(self._server_pid),
+        )
+
+
+def pipelined(fleet: Fleet, traffic: Traffic, messages: int, server_pid: int) -> Report:
+    """Keep a window of unanswered samples on each stream until `messages` in all are answered."""
+    served = fleet.open()
+    meter = Meter(server_pid)
+    for stream in served:
+        fleet.release(stream, 1 + _WINDOW)
+    answered = 0
+    while answered < messages and not fleet.is_over():
+        for stream, answers in fleet.poll(0.1):
+            answered += answers
+            fleet.release(stream, min(stream.answered + _WINDOW, traffic.count))
+    return meter.report(fleet, served)
+
+
+def paced(fleet: Fleet, seconds: float, server_pid: int) -> Report:
+    """Send on each stream at _PACE_HZ, the streams' turns spread evenly; time each round trip."""
+    served = fleet.open()
+    gap_s = 1 / (_PACE_HZ * max(1, len(served)))
+    sent_at_s: dict[Stream, list[float]] = {stream: [] for stream in served}
+    round_trips_s: list[float] = []
+
+    def take(timeout_s: float) -> None:
+        for stream, answers in fleet.poll(timeout_s):
+            now_s = time.perf_counter()
+            end = stream.answered - 1
+            round_trips_s.extend(now_s - at_s for at_s in sent_at_s[stream][end - answers : end])
+
+    meter = Meter(server_pid)
+    for turn in range(round(seconds * _PACE_HZ) * len(served)):
+        due_s = meter.started_s + turn * gap_s
+        take(0)
+        while (early_s := due_s - time.perf_counter()) > 0:
+            take(early_s)
+        stream = served[turn % len(served)]
+        sent_at_s[stream].append(time.perf_counter())
+        fleet.release(stream, 2 + turn // len(served))
+    patience_s = time.perf_counter() + _STALL_S
+    offered = sum(map(len, sent_at_s.values()))
+    while len(round_trips_s) < offered and time.perf_counter() < patience_s:
+        take(0.1)
+    report = meter.report(fleet, served)
+    now_s = time.perf_counter()
+    for stream in served:
+        round_trips_s.extend(now_s - at_s for at_s in sent_at_s[stream][stream.answered - 1 :])
+    if report.answered == offered:
+        _end(fleet, served)
+    return dataclasses.replace(
+        report,
+        sent=offered,
+        p50_ms=_quantile_ms(round_trips_s, 0.5),
+        p99_ms=_quantile_ms(round_trips_s, 0.99),
+    )
+
+
+def _end(fleet: Fleet, served: list[Stream]) -> None:
+    """Close our sides; the server must end each stream with status 0."""
+    for stream in served:
+        stream.finish()
+    fleet.wait(lambda: all(stream.is_ended for stream in served))
+    if left := sum(not stream.is_ended for stream in served):
+        raise StreamError(f"server did not end {left} of {len(served)} streams")
+
+
+def _quantile_ms(values_s: list[float], share: float) -> float | None:
+    ordered = sorted(values_s)
+    return ordered[int(share * (len(ordered) - 1))] * 1e3 if ordered else None
+
+
+def main() -> int:
+    """Run one load and print its report; 1 if a stream broke or an answer was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--broker", required=True, metavar="HOST:PORT")
+    parser.add_argument("--pid", type=int, required=True, help="of the server, to read its usage")
+    parser.add_argument("--streams", type=int, required=True)
+    mode = parser.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--messages", type=int, help="pipelined: so many answers in all")
+    mode.add_argument("--seconds", type=float, help="paced: so long")
+    arguments = parser.parse_args()
+    host, _, port = arguments.broker.rpartition(":")
+    # One stream may do nearly all of it; paced, each does the same.
+    longest = arguments.messages or round(arguments.seconds * _PACE_HZ)
+    traffic = Traffic.of(1 + longest + _WINDOW)
+    try:
+        with contextlib.closing(Fleet((host, int(port)), arguments.streams, traffic)) as fleet:
+            if arguments.messages:
+                report = pipelined(fleet, traffic, arguments.messages, arguments.pid)
+            else:
+                report = paced(fleet, arguments.seconds, arguments.pid)
+    except StreamError as error:
+        print(f"load: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(dataclasses.asdict(report)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""What a process has used, from Linux's /proc (proc(5))."""
+
+import os
+from pathlib import Path
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+# In /proc/PID/stat after the command's name, which ends with the last ")".
+_UTIME, _STIME = 11, 12
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time of all threads, ended ones too, in seconds; steps of 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+    return (int(fields[_UTIME]) + int(fields[_STIME])) / _TICKS_PER_S
+
+
+def resident_mb(pid: int, field: str = "VmRSS") -> float:
+    """Resident memory in MB (10**6 bytes): now (VmRSS) or at most so far (VmHWM)."""
+    for line in Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise ValueError(f"no {field} in the status of process {pid}")
+
+
+def machine_cpu_s() -> float:
+    """Time that all processors of this machine have worked since boot, in seconds."""
+    _, user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = (
+        Path("/proc/stat").read_text("ascii").partition("\n")[0].split()
+    )
+    return sum(map(int, (user, nice, system, irq, softirq, steal))) / _TICKS_PER_S

@@ -1,0 +1,412 @@
+import logging
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.errors import AgentError, SinkError
+from agent.metrics import Metrics
+from agent.model import Prediction, Sample, Session
+from agent.sinks import FanOut, Sink
+from agent.sinks.journal import PredictionLog
+from agent.sinks.live import LiveView, sparkline
+from agent.sinks.table import PredictionTable
+from quartet.table import Values
+from wire import MAX_ID
+
+many = settings(derandomize=True, deadline=None, max_examples=60)
+
+SESSION = Session("0123456789abcdef" * 2, 100_000_000)
+NOON_NS = 1_714_564_800_000_000_000  # 2024-05-01 12:00 UTC
+
+float32s = st.floats(width=32)
+predictions = st.builds(
+    Prediction,
+    st.builds(
+        Sample,
+        st.just(SESSION),
+        st.integers(0, MAX_ID),
+        st.tuples(*[float32s] * 4),
+        st.integers(0, 2**62),
+    ),
+    st.booleans(),
+    st.integers(0, 10**12),
+)
+
+
+def prediction(
+    id_: int = 0, value: bool = False, values: Values = (0.1, 0.2, 0.3, 0.4)
+) -> Prediction:
+    return Prediction(Sample(SESSION, id_, values, NOON_NS), value, 1_234_567)
+
+
+class Kept(logging.Handler):
+    """A handler that keeps its records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@contextmanager
+def kept_records(name: str) -> Iterator[list[logging.LogRecord]]:
+    """The records of a logger, whatever others do with them."""
+    logger, handler = logging.getLogger(name), Kept()
+    level, propagate = logger.level, logger.propagate
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield handler.records
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+# The fan-out
+
+
+class ListSink:
+    """Keeps what it is given, and fails on the ids that a test names."""
+
+    def __init__(self, failing: Sequence[int] = (), *, fails_at_end: bool = False) -> None:
+        self._failing = failing
+        self._fails_at_end = fails_at_end
+        self.ids: list[int] = []
+        self.closed = 0
+
+    def emit(self, prediction: Prediction) -> None:
+        if prediction.sample.id in self._failing:
+            raise OSError("disk full")
+        assert not self.closed
+        self.ids.append(prediction.sample.id)
+
+    def close(self) -> None:
+        self.closed += 1
+        if self._fails_at_end:
+            raise ValueError("not flushed")
+
+    def __str__(self) -> str:
+        return "out.csv"
+
+
+id_sets = st.sets(st.integers(0, 19))
+
+
+@many
+@given(st.lists(id_sets, max_size=4))
+def test_a_failing_sink_is_counted_and_takes_nothing_from_the_others(
+    failing: list[set[int]],
+) -> None:
+    sinks = [ListSink(sorted(ids)) for ids in failing]
+    fan_out = FanOut(sinks)
+    with kept_records("agent.sinks") as records:
+        for id_ in range(20):
+            fan_out.emit(prediction(id_))
+    assert [sink.ids for sink in sinks] == [
+        [id_ for id_ in range(20) if id_ not in ids] for ids in failing
+    ]
+    assert fan_out.failures == len(records) == sum(map(len, failing))
+    assert all("out.csv failed: disk full" in r.getMessage() for r in records)
+
+
+@many
+@given(id_sets)
+def test_of_failures_in_a_row_the_first_is_loud_and_the_others_are_debug(failing: set[int]) -> None:
+    fan_out = FanOut([ListSink(sorted(failing))])
+    with kept_records("agent.sinks") as records:
+        for id_ in range(20):
+            fan_out.emit(prediction(id_))
+    loud = [id_ for id_ in sorted(failing) if id_ - 1 not in failing]
+    said = [r.getMessage() for r in records if r.levelno >= logging.WARNING]
+    assert said == [f"sample {id_}: out.csv failed: disk full" for id_ in loud]
+    assert {r.levelno for r in records if r.levelno < logging.WARNING} <= {logging.DEBUG}
+
+
+def test_every_sink_is_closed_though_one_fails_at_it() -> None:
+    sinks = [ListSink(), ListSink(fails_at_end=True), ListSink()]
+    fan_out = FanOut(sinks)
+    with kept_records("agent.sinks") as records:
+        fan_out.close()
+    assert [sink.closed for sink in sinks] == [1, 1, 1]
+    assert fan_out.failures == 1
+    assert [r.getMessage() for r in records] == ["out.csv failed at its end: not flushed"]
+
+
+def test_every_sink_has_a_name_for_a_person(tmp_path: Path) -> None:
+    table = PredictionTable(tmp_path / "out.csv")
+    table.close()
+    sinks: list[Sink] = [table, PredictionLog("pump-1", changes_only=False), Metrics()]
+    assert [str(sink) for sink in sinks] == [
+        str(tmp_path / "out.csv"),
+        "the log of predictions",
+        "the count of predictions",
+    ]
+
+
+# The table of predictions
+
+
+@pytest.fixture(scope="module")
+def out_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sinks") / "out.csv"
+
+
+@many
+@given(st.lists(predictions, max_size=20))
+def test_a_table_has_one_line_for_each_prediction_as_soon_as_it_is_there(
+    out_path: Path, given_: list[Prediction]
+) -> None:
+    table = PredictionTable(out_path)
+    try:
+        for count, each in enumerate(given_, 1):
+            table.emit(each)
+            assert out_path.read_bytes().count(b"\n") == count
+    finally:
+        table.close()
+    lines = "".join(f"{p.sample.id},{'1' if p.value else '0'}\n" for p in given_)
+    assert out_path.read_bytes() == lines.encode()
+
+
+def test_a_table_replaces_what_was_in_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("older\n" * 9, "ascii")
+    table = PredictionTable(path)
+    table.emit(prediction(7, value=True))
+    table.close()
+    assert path.read_text("ascii") == "7,1\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("none/out.csv", "No such file or directory"), (".", "Is a directory")]
+)
+def test_a_table_that_cannot_be_opened_is_a_sink_error(
+    tmp_path: Path, name: str, reason: str
+) -> None:
+    path = tmp_path / name
+    with pytest.raises(SinkError) as raised:
+        PredictionTable(path)
+    assert str(raised.value) == f"{path}: cannot be written: {reason}"
+    assert isinstance(raised.value, AgentError)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk to write to")
+def test_a_table_on_a_full_disk_fails_at_the_prediction() -> None:
+    table = PredictionTable(Path("/dev/full"))
+    with pytest.raises(OSError, match="No space left"):
+        table.emit(prediction())
+    with pytest.raises(OSError, match="No space left"):
+        table.close()
+
+
+# The log of predictions
+
+
+def logged(given_: Sequence[Prediction], *, changes_only: bool) -> list[logging.LogRecord]:
+    with kept_records("agent.predictions") as records:
+        sink = PredictionLog("pump-1", changes_only=changes_only)
+        for each in given_:
+            sink.emit(each)
+        sink.close()
+    return records
+
+
+@many
+@given(st.lists(st.booleans(), max_size=30))
+def test_all_predictions_are_logged_where_all_are_asked_for(values: list[bool]) -> None:
+    records = logged([prediction(n, v) for n, v in enumerate(values)], changes_only=False)
+    assert [r.journal_fields["SAMPLE_ID"] for r in records] == [str(n) for n in range(len(values))]
+    assert [r.levelno for r in records] == [
+        logging.WARNING if value else logging.INFO for value in values
+    ]
+
+
+@many
+@given(st.lists(st.booleans(), max_size=30))
+def test_the_first_prediction_of_each_run_is_logged_where_changes_are_asked_for(
+    values: list[bool],
+) -> None:
+    records = logged([prediction(n, v) for n, v in enumerate(values)], changes_only=True)
+    runs = groupby(enumerate(values), key=lambda pair: pair[1])
+    assert [r.journal_fields["SAMPLE_ID"] for r in records] == [str(next(g)[0]) for _, g in runs]
+
+
+def test_a_log_entry_reads_well_alone() -> None:
+    false, true = logged(
+        [prediction(7), prediction(8, value=True, values=(math.nan, 2.0, -1.5, math.inf))],
+        changes_only=False,
+    )
+    assert false.getMessage() == "sample 7: False  0.1  0.2  0.3  0.4"
+    assert true.getMessage() == "sample 8: True  nan  2  -1.5  inf"
+
+
+def test_a_log_entry_has_the_fields_of_the_journal() -> None:
+    (record,) = logged([prediction(7, value=True)], changes_only=False)
+    assert record.journal_fields == {
+        "SAMPLE_ID": "7",
+        "SESSION_ID": SESSION.id,
+        "AGENT_ID": "pump-1",
+        "PREDICTION": "1",
+        "SENSOR1": "0.1",
+        "SENSOR2": "0.2",
+        "SENSOR3": "0.3",
+        "SENSOR4": "0.4",
+        "SAMPLED_AT": "2024-05-01T12:00:00.000000+00:00",
+        "ROUND_TRIP_US": "1234",
+    }
+
+
+@many
+@given(predictions)
+def test_fields_say_what_the_prediction_holds(given_: Prediction) -> None:
+    (record,) = logged([given_], changes_only=False)
+    fields = record.journal_fields
+    sample = given_.sample
+    assert all(isinstance(value, str) for value in fields.values())
+    assert (fields["SAMPLE_ID"], fields["PREDICTION"]) == (str(sample.id), f"{given_.value:d}")
+    assert int(fields["ROUND_TRIP_US"]) == given_.round_trip_ns // 1000
+    for number, value in enumerate(sample.values, 1):
+        assert float(fields[f"SENSOR{number}"]) == pytest.approx(value, rel=1e-6, nan_ok=True)
+    sampled_at = datetime.fromisoformat(fields["SAMPLED_AT"])
+    exact = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=sample.sampled_at_ns // 1000)
+    assert abs(sampled_at - exact) <= timedelta(microseconds=2)
+
+
+def test_predictions_are_logged_whatever_the_level_of_the_other_loggers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.ERROR)
+    caplog.handler.setLevel(logging.NOTSET)
+    PredictionLog("pump-1", changes_only=False).emit(prediction(7))
+    assert [record.getMessage() for record in caplog.records] == [
+        "sample 7: False  0.1  0.2  0.3  0.4"
+    ]
+
+
+# The live view
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+@many
+@given(st.lists(float32s, max_size=60))
+def test_a_sparkline_has_one_mark_a_value_and_a_dot_for_a_failed_reading(
+    values: list[float],
+) -> None:
+    line = sparkline(values)
+    assert len(line) == len(values)
+    assert [mark == "·" for mark in line] == [not math.isfinite(value) for value in values]
+    assert set(line) <= {*BARS, "·"}
+
+
+@many
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2))
+def test_a_sparkline_rises_with_the_values_from_the_lowest_bar_to_the_highest(
+    values: list[float],
+) -> None:
+    line = sparkline(values)
+    marks = [mark for _, mark in sorted(zip(values, line, strict=True))]
+    assert marks == sorted(marks)
+    assert marks[0] == BARS[0]
+    assert marks[-1] == (BARS[-1] if max(values) > min(values) else BARS[0])
+
+
+def test_a_sparkline_of_equal_values_is_flat() -> None:
+    assert sparkline([5.0] * 4) == "▁▁▁▁"
+    assert sparkline([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]) == BARS
+    assert sparkline([math.nan, math.inf]) == "··"
+    assert sparkline([]) == ""
+
+
+Terminal = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def terminal(capsys: Terminal, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Makes of stderr a terminal of 80 columns without colours."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
+    return capsys
+
+
+@contextmanager
+def live_view(title: str) -> Iterator[LiveView]:
+    view = LiveView(title)
+    try:
+        yield view
+    finally:
+        view.close()
+
+
+def drawn(terminal: Terminal, view: LiveView, status: str) -> str:
+    """What one refresh draws."""
+    terminal.readouterr()
+    view.refresh(status)
+    return terminal.readouterr().err
+
+
+def test_the_live_view_shows_the_latest_sample_its_prediction_and_the_state(
+    terminal: Terminal,
+) -> None:
+    with live_view("pump-1 at bench") as view:
+        view.emit(prediction(6, value=False, values=(0.0, 9.0, 9.0, 9.0)))
+        view.emit(prediction(7, value=True, values=(1.5, -2.25, math.nan, 1e-9)))
+        text = drawn(terminal, view, "streaming; 8 samples")
+    assert "pump-1 at bench" in text
+    assert "streaming; 8 samples" in text
+    for word in ("sensor1", "1.5", "▁█", "-2.25", "█▁", "nan", "▁·", "1e-09", "True", "sample 7"):
+        assert word in text
+    assert "False" not in text
+
+
+def test_the_live_view_says_that_there_is_no_prediction_yet(terminal: Terminal) -> None:
+    with live_view("pump-1") as view:
+        text = drawn(terminal, view, "connecting")
+    assert "none yet" in text
+    assert "connecting" in text
+
+
+def test_the_live_view_keeps_as_much_of_the_past_as_fits_on_80_columns(terminal: Terminal) -> None:
+    with live_view("pump-1") as view:
+        for number in range(1_000):
+            view.emit(prediction(number, values=(float(number % 7), 0.0, 0.0, 0.0)))
+        lines = drawn(terminal, view, "x" * 200).splitlines()
+    assert len(lines) == 7  # none is wrapped
+    (row,) = (line for line in lines if "sensor1" in line)
+    assert sum(mark in BARS for mark in row) == 48
+    assert "…" in lines[-1]
+
+
+def test_log_entries_are_printed_while_the_live_view_stands(terminal: Terminal) -> None:
+    before = sys.stderr
+    with live_view("pump-1"):
+        sys.stderr.write("no link to broker\n")
+        assert "no link to broker" in terminal.readouterr().err
+    assert sys.stderr is before
+
+
+def test_off_a_terminal_the_live_view_is_printed_once_at_its_end(
+    monkeypatch: pytest.MonkeyPatch, terminal: Terminal
+) -> None:
+    monkeypatch.delenv("FORCE_COLOR")
+    with live_view("pump-1") as view:
+        view.emit(prediction(7, value=True))
+        assert drawn(terminal, view, "streaming") == ""
+    text = terminal.readouterr().err
+    assert text.count("sensor1") == 1
+    assert "True" in text

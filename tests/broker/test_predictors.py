@@ -1,0 +1,324 @@
+import math
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker.errors import BrokerError, PredictorError
+from broker.model import Sample
+from broker.predictors.limits import Limits
+from broker.predictors.load import load
+from broker.predictors.parity import Parity
+from quartet.errors import SettingsError
+from quartet.table import TableReader, Values
+from wire import MAX_ID
+
+many = settings(derandomize=True, deadline=None, max_examples=60)
+
+finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
+bands = st.tuples(finite, finite).map(sorted).filter(lambda band: band[0] < band[1])
+four_bands = st.tuples(bands, bands, bands, bands)
+
+
+def sample(*values: float) -> Sample:
+    first, second, third, fourth = values
+    return Sample(0, (first, second, third, fourth))
+
+
+# Limits
+
+
+@many
+@given(four_bands, st.data())
+def test_limits_are_true_exactly_when_a_channel_is_out_of_its_band(
+    band_of: tuple[list[float], ...], data: st.DataObject
+) -> None:
+    limits = Limits([low for low, _ in band_of], [high for _, high in band_of])
+    values = [
+        data.draw(
+            st.floats(low, high, width=32) | st.sampled_from([low, high]) | st.floats(width=32)
+        )
+        for low, high in band_of
+    ]
+    out = any(not low <= v <= high for v, (low, high) in zip(values, band_of, strict=True))
+    assert limits.predict(sample(*values)) is out
+
+
+@many
+@given(bands, st.integers(0, 3))
+def test_both_bounds_are_within_the_band_and_the_next_numbers_are_not(
+    band: list[float], channel: int
+) -> None:
+    low, high = band
+    limits = Limits(low, high)
+    values = [low] * 4
+    for value, out in [
+        (low, False),
+        (high, False),
+        (math.nextafter(low, -math.inf), True),
+        (math.nextafter(high, math.inf), True),
+    ]:
+        values[channel] = value
+        assert limits.predict(sample(*values)) is out
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("channel", range(4))
+def test_a_reading_that_is_not_finite_is_out_of_any_band(value: float, channel: int) -> None:
+    values = [0.0] * 4
+    values[channel] = value
+    assert Limits(-math.inf, math.inf).predict(sample(*values)) is True
+    assert Limits(-math.inf, math.inf).predict(sample(0.0, 1e38, -1e38, 0.0)) is False
+
+
+def test_one_bound_for_all_and_a_list_of_them_go_together() -> None:
+    limits = Limits(0, [1, 2, 3, 4])
+    assert not limits.predict(sample(1.0, 2.0, 3.0, 4.0))
+    assert limits.predict(sample(1.0, 2.5, 3.0, 4.0))
+    assert limits.predict(sample(-0.5, 2.0, 3.0, 4.0))
+    assert Limits([0, 0, 0, 1], 9).predict(sample(0.5, 0.5, 0.5, 0.5))
+
+
+def test_limits_hold_no_state() -> None:
+    limits = Limits(0.0, 1.0)
+    assert [limits.predict(sample(v, 0, 0, 0)) for v in (0.5, 2.0, 0.5)] == [False, True, False]
+
+
+def test_the_default_limits_alarm_from_the_onset_in_the_shipped_recording_on(dataset: Path) -> None:
+    def as_float32(row: Values) -> list[float]:
+        return list(struct.unpack("<4f", struct.pack("<4f", *row)))
+
+    limits = Limits()
+    with TableReader(dataset) as table:
+        alarms = [n for n, row in enumerate(table) if limits.predict(sample(*as_float32(row)))]
+    assert alarms == list(range(alarms[0], alarms[0] + len(alarms)))
+    assert len(alarms) > 10
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"low": 1.0, "high": 1.0}, "low must be below high"),
+        ({"low": 2}, "low must be below high"),
+        ({"high": [1, 1, 1, 0]}, "low must be below high"),
+        ({"low": math.nan}, "low must be below high"),
+        ({"high": math.nan}, "low must be below high"),
+        ({"low": [1, 2, 3]}, "low must be one number, or a list of 4, got [1, 2, 3]"),
+        ({"high": [1, 2, 3, 4, 5]}, "high must be one number, or a list of 4"),
+        ({"high": "0.2"}, "high must be one number, or a list of 4, got '0.2'"),
+        ({"high": "1234"}, "high must be one number, or a list of 4, got '1234'"),
+        ({"high": [1, 2, 3, "4"]}, "high must be one number, or a list of 4"),
+        ({"low": None}, "low must be one number, or a list of 4, got None"),
+        ({"low": {"a": 1}}, "low must be one number, or a list of 4"),
+    ],
+)
+def test_limits_refuse_bounds_that_are_none(options: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValueError, match="must be") as raised:
+        Limits(**options)
+    assert str(raised.value).startswith(reason)
+    with pytest.raises(PredictorError) as loading:
+        load("limits", options)
+    assert f"ValueError: {reason}" in str(loading.value)
+
+
+# Parity
+
+
+@many
+@given(st.integers(-(2**31), MAX_ID))
+def test_parity_is_true_for_an_even_id(id_: int) -> None:
+    assert Parity().predict(Sample(id_, (math.nan,) * 4)) is (id_ & 1 == 0)
+
+
+# Loading
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working directory, and imports that leave no trace."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+def install(folder: Path, entry_points: str) -> None:
+    """A distribution with entry points, as pip would leave it."""
+    info = folder / "blackboxes-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: blackboxes\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[quartet.predictors]\n{entry_points}\n")
+
+
+THRESHOLD = """
+class Threshold:
+    made = 0
+
+    def __init__(self, at=0.5):
+        type(self).made += 1
+        self.at = at
+        self.count = 0
+
+    def predict(self, sample):
+        self.count += 1
+        return max(sample.values) > self.at
+"""
+
+
+def test_a_built_in_is_loaded_by_its_name() -> None:
+    assert isinstance(load("limits", {})(), Limits)
+    assert isinstance(load("parity", {})(), Parity)
+
+
+def test_options_reach_every_instance_of_a_built_in() -> None:
+    make = load("limits", {"low": -1, "high": [1, 1, 1, 9]})
+    assert not make().predict(sample(-0.5, 1.0, 1.0, 9.0))
+    assert make().predict(sample(2.0, 0.0, 0.0, 0.0))
+
+
+def test_a_class_of_the_working_directory_is_loaded_by_module_and_name(workplace: Path) -> None:
+    (workplace / "mine.py").write_text(THRESHOLD)
+    make = load("mine:Threshold", {"at": 2.0})
+    assert make().predict(sample(3.0, 0.0, 0.0, 0.0)) is True
+    assert make().predict(sample(1.0, 0.0, 0.0, 0.0)) is False
+
+
+def test_a_class_of_a_package_is_loaded_by_its_dotted_path(workplace: Path) -> None:
+    (workplace / "boxes").mkdir()
+    (workplace / "boxes" / "__init__.py").touch()
+    (workplace / "boxes" / "inner.py").write_text(
+        "class Outer:\n class Box:\n  def predict(self, sample): return True\n"
+    )
+    assert load("boxes.inner:Outer.Box", {})().predict(sample(0, 0, 0, 0)) is True
+
+
+def test_an_installed_entry_point_is_loaded_by_its_name(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = workplace / "site"
+    install(site, "threshold = installed_box:Threshold")
+    (site / "installed_box.py").write_text(THRESHOLD)
+    monkeypatch.syspath_prepend(str(site))
+    make = load("threshold", {"at": 2.0})
+    assert make().predict(sample(3.0, 0.0, 0.0, 0.0)) is True
+
+
+def test_each_line_gets_an_instance_of_its_own_that_the_trial_has_not_touched(
+    workplace: Path,
+) -> None:
+    (workplace / "apart.py").write_text(THRESHOLD)
+    make = load("apart:Threshold", {})
+    one, other = make(), make()
+    assert one is not other
+    one.predict(sample(0, 0, 0, 0))
+    assert (one.count, other.count, type(one).made) == (1, 0, 3)
+
+
+@pytest.mark.parametrize(
+    "value", ["True", "numpy.True_", "numpy.float32(1) > 0", "numpy.isnan(sample.values).any()"]
+)
+def test_a_boolean_of_numpy_is_a_boolean(workplace: Path, value: str) -> None:
+    (workplace / "numeric.py").write_text(
+        f"import numpy\nclass Box:\n    def predict(self, sample):\n        return {value}\n"
+    )
+    assert bool(load("numeric:Box", {})().predict(sample(0, 0, 0, 0))) in {True, False}
+
+
+def refusal(name: str, options: dict[str, object] | None = None) -> str:
+    with pytest.raises(PredictorError) as raised:
+        load(name, options or {})
+    message = str(raised.value)
+    assert message.startswith(f"predictor {name}: ")
+    return message.removeprefix(f"predictor {name}: ")
+
+
+def test_an_unknown_name_is_refused_with_those_that_are_known(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(workplace / "site", "zebra = stripes:Box")
+    monkeypatch.syspath_prepend(str(workplace / "site"))
+    expected = "is not known; known are limits, parity, zebra, or give module:Class"
+    assert refusal("limit") == expected
+    assert refusal("") == expected
+    assert refusal("mine.Threshold") == expected
+
+
+def test_an_entry_point_that_cannot_be_imported_is_refused_with_the_reason(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(workplace / "site", "gone = gone_module:Box")
+    monkeypatch.syspath_prepend(str(workplace / "site"))
+    assert refusal("gone") == (
+        "cannot be imported: ModuleNotFoundError: No module named 'gone_module'"
+    )
+
+
+@pytest.mark.parametrize("name", [":", "::", ":Box", "two words:Box", "mine:Box:more"])
+@pytest.mark.usefixtures("workplace")
+def test_a_name_that_is_no_module_and_class_is_refused(name: str) -> None:
+    assert refusal(name).startswith("cannot be imported: ")
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import no_such_library", "cannot be imported: ModuleNotFoundError: No module named 'no_"),
+        ("class Box", "cannot be imported: SyntaxError: expected ':'"),
+        ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
+        ("class Bx: ...", "cannot be imported: AttributeError: module 'broken' has no attribute"),
+        ("Box = 7", "is no class with a method predict(sample)"),
+        ("class Box: ...", "is no class with a method predict(sample)"),
+        ("class Box: predict = True", "is no class with a method predict(sample)"),
+        ("def Box(sample): return True", "is no class with a method predict(sample)"),
+    ],
+)
+def test_what_is_no_black_box_is_refused_with_the_reason(
+    workplace: Path, source: str, reason: str
+) -> None:
+    (workplace / "broken.py").write_text(source)
+    assert refusal("broken:Box").startswith(reason)
+
+
+TRIAL = "failed on a trial with (0.0, 0.0, 0.0, 0.0): "
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("def __init__(self): open('model.bin')\n def predict(self, s): return True", "FileNotFou"),
+        ("def __init__(self, at): pass\n def predict(self, s): return True", "TypeError: Box.__in"),
+        ("def predict(self): return True", "TypeError: Box.predict() takes 1 positional argument"),
+        ("def predict(self, s): return s.volts > 1", "AttributeError: 'Sample' object has no"),
+        ("def predict(self, s): return 1 / s.values[0] > 1", "ZeroDivisionError"),
+    ],
+)
+def test_a_black_box_that_raises_on_its_trial_is_refused_with_the_reason(
+    workplace: Path, body: str, reason: str
+) -> None:
+    (workplace / "raising.py").write_text(f"class Box:\n {body}\n")
+    assert refusal("raising:Box").startswith(TRIAL + reason)
+
+
+@pytest.mark.parametrize("value", ["None", "1", "0.5", "'True'", "[True]"])
+def test_a_prediction_that_is_no_bool_is_refused(workplace: Path, value: str) -> None:
+    (workplace / "untrue.py").write_text(f"class Box:\n def predict(self, s): return {value}\n")
+    assert refusal("untrue:Box") == f"predict() returned {value}, not a bool"
+
+
+def test_an_unknown_option_is_refused_by_its_name() -> None:
+    assert refusal("limits", {"lower": 1}).startswith(TRIAL + "TypeError: ")
+    assert "'lower'" in refusal("limits", {"lower": 1})
+    assert TRIAL + "TypeError" in refusal("parity", {"odd": True})
+
+
+def test_a_predictor_error_is_a_mistake_in_the_settings() -> None:
+    assert issubclass(PredictorError, SettingsError)
+    assert issubclass(PredictorError, BrokerError)

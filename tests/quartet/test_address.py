@@ -1,0 +1,91 @@
+import ipaddress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quartet.address import Address
+from quartet.errors import SettingsError
+
+many = settings(derandomize=True, deadline=None, max_examples=60)
+
+labels = st.text("abcxyzABC019-_", min_size=1, max_size=12)
+names = st.lists(labels, min_size=1, max_size=4).map(".".join)
+hosts = names | st.ip_addresses().map(str)
+ports = st.integers(0, 65535)
+
+
+@many
+@given(hosts, ports)
+def test_what_is_written_of_an_address_is_read_as_the_same(host: str, port: int) -> None:
+    assert Address.parse(str(Address(host, port)), "listen.address") == Address(host, port)
+
+
+@many
+@given(st.ip_addresses(v=6), ports)
+def test_an_ipv6_host_is_written_in_brackets(host: ipaddress.IPv6Address, port: int) -> None:
+    assert str(Address(str(host), port)) == f"[{host}]:{port}"
+
+
+@many
+@given(st.text(max_size=30) | st.text("[]:.1a/ ", max_size=12))
+def test_any_text_is_an_address_or_refused_by_name(text: str) -> None:
+    try:
+        address = Address.parse(text, "broker.address")
+    except SettingsError as error:
+        refusal = str(error)
+    else:
+        assert address.host
+        assert 0 <= address.port <= 65535
+        assert Address.parse(str(address), "again") == address
+        return
+    assert refusal.startswith("broker.address: expected HOST:PORT")
+    assert repr(text) in refusal
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ":", "host", "host:", ":8061", "8061", "[]:8061", "[::1]", "[::1]8061"),
+        *("::1:8061", "::1", "[::1:8061", "::1]:8061", "[[::1]]:8061", "a:b:1"),
+        *("host:-1", "host:+1", "host:65536", "host:1.0", "host:0x1", "host: 1", "host:1 "),
+        *("host:\u0661", "host:\u00b2", "host:80a", "a b:1", " host:1", "host :1"),
+        *("http://host:1", "host/path:1", "unix:/run/x:1"),
+    ],
+)
+def test_what_is_no_address_is_refused_by_the_name_of_its_setting(text: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Address.parse(text, "listen.address")
+    assert str(raised.value) == (
+        f"listen.address: expected HOST:PORT, such as 127.0.0.1:8061, got {text!r}"
+    )
+
+
+@many
+@given(st.ip_addresses(v=4, network="127.0.0.0/8"), ports)
+def test_traffic_to_127_stays_on_the_machine(host: ipaddress.IPv4Address, port: int) -> None:
+    assert Address(str(host), port).is_loopback
+
+
+@pytest.mark.parametrize("text", ["localhost:1", "[::1]:1", "[0:0:0:0:0:0:0:1]:1"])
+def test_localhost_and_ipv6_loopback_stay_on_the_machine(text: str) -> None:
+    assert Address.parse(text, "x").is_loopback
+
+
+def is_elsewhere(host: str) -> bool:
+    """Of IPv4 in IPv6, Python's versions differ in what they call a loopback."""
+    return not host.startswith(("localhost", "127.", "::ffff:"))
+
+
+@many
+@given(hosts.filter(is_elsewhere), ports)
+def test_all_other_hosts_are_beyond_the_machine(host: str, port: int) -> None:
+    assert Address(host, port).is_loopback == (host == "::1")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["0.0.0.0", "::", "localhost.example", "127.0.0.1.example", "128.0.0.1"],  # noqa: S104
+)
+def test_what_only_resembles_a_loopback_is_beyond_the_machine(host: str) -> None:
+    assert not Address(host, 8061).is_loopback

@@ -1,0 +1,288 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as profile
+from hypothesis import strategies as st
+
+import agent.config
+import broker.config
+from quartet.errors import QuartetError, SettingsError
+from quartet.settings import load
+from wire.metadata import AGENT_ID
+
+many = profile(derandomize=True, deadline=None, max_examples=60)
+
+# One thing that is wrong with each table: where, the line that says so, what is said of it.
+AGENT_PROBLEMS = {
+    "agent.id": ("id = 'pump 1'", "expected `str` matching regex"),
+    "broker.insecure": ("insecure = 1", "expected `bool`, got `int` (got 1)"),
+    "broker.adress": ("adress = 'a:1'", "unknown key; did you mean 'address'?"),
+    "source.kind": ("kind = 'adc'", "invalid enum value 'adc'"),
+    "source.path": ("path = 3", "expected `str`, got `int` (got 3)"),
+    "source.loop": ("loop = 'no'", "expected `bool`, got `str` (got 'no')"),
+    "sampling.rate_hz": ("rate_hz = nan", "expected `float` > 0.0 (got nan)"),
+    "spool.max_bytes": ("max_bytes = 4194303", "expected `int` >= 4194304 (got 4194303)"),
+    "link.window": ("window = 4097", "expected `int` <= 4096 (got 4097)"),
+    "link.reply_deadline_s": ("reply_deadline_s = nan", "expected `float` >= 0.01 (got nan)"),
+    "link.keepalive_s": ("keepalive_s = inf", "expected `float` <= 3600.0 (got inf)"),
+    "link.backoff_min_s": ("backoff_min_s = '1s'", "expected `float`, got `str` (got '1s')"),
+    "link.backoff_max_s": ("backoff_max_s = -inf", "expected `float` >= 0.01 (got -inf)"),
+    "journal.predictions": ("predictions = 'none'", "invalid enum value 'none'"),
+    "log.level": ("level = 'loud'", "invalid enum value 'loud'"),
+    "log.colour": ("colour = true", "unknown key; known are level"),
+}
+BROKER_PROBLEMS = {
+    "listen.address": ("address = 8061", "expected `str`, got `int` (got 8061)"),
+    "listen.insecure": ("insecure = 'yes'", "expected `bool`, got `str` (got 'yes')"),
+    "listen.port": ("port = 8061", "unknown key; known are address, insecure"),
+    "predictor.use": ("use = ['limits']", "expected `str`, got `array` (got ['limits'])"),
+    "predictor.options": ("options = 'low=1'", "expected `object`, got `str` (got 'low=1')"),
+    "log.level": ("level = 20", "expected `str`, got `int` (got 20)"),
+    "log.levels": ("levels = 'info'", "unknown key; did you mean 'level'?"),
+}
+KINDS = {
+    "agent": (agent.config.Settings, AGENT_PROBLEMS),
+    "broker": (broker.config.Settings, BROKER_PROBLEMS),
+}
+
+Kind = type[agent.config.Settings] | type[broker.config.Settings]
+
+
+@pytest.fixture(scope="module")
+def toml_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("settings") / "some.toml"
+
+
+def toml(lines: dict[str, str]) -> str:
+    """TOML of lines by their dotted names."""
+    tables: dict[str, list[str]] = {}
+    for name, line in lines.items():
+        tables.setdefault(name.partition(".")[0], []).append(line)
+    return "\n".join(f"[{table}]\n" + "\n".join(rows) for table, rows in tables.items())
+
+
+def refusal(path: Path, kind: Kind, raw: bytes | str) -> list[str]:
+    """The lines of the error, without the path that each begins with."""
+    path.write_bytes(raw.encode() if isinstance(raw, str) else raw)
+    with pytest.raises(SettingsError) as raised:
+        load(path, kind)
+    lines = str(raised.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    return [line.removeprefix(f"{path}: ") for line in lines]
+
+
+# What is right
+
+
+@pytest.mark.parametrize("kind", [agent.config.Settings, broker.config.Settings])
+def test_an_empty_file_gives_the_defaults(toml_path: Path, kind: Kind) -> None:
+    toml_path.write_text("# nothing yet\n", "utf-8")
+    assert load(toml_path, kind) == kind()
+
+
+@many
+@given(
+    rate_hz=st.floats(0.001, agent.config.MAX_RATE_HZ) | st.integers(1, 1000) | st.just("max"),
+    backoff_s=st.tuples(st.floats(0.01, 3600), st.floats(0.01, 3600)).map(sorted),
+    agent_id=st.from_regex(AGENT_ID, fullmatch=True),
+    loop=st.booleans(),
+)
+def test_what_is_in_range_is_read_as_written(
+    toml_path: Path, *, rate_hz: float | str, backoff_s: list[float], agent_id: str, loop: bool
+) -> None:
+    lines = {
+        "agent.id": f"id = '{agent_id}'",
+        "sampling.rate_hz": f"rate_hz = {rate_hz!r}",
+        "link.window": "window = 4096",
+        "link.backoff_min_s": f"backoff_min_s = {backoff_s[0]!r}",
+        "link.backoff_max_s": f"backoff_max_s = {backoff_s[1]!r}",
+        "source.kind": "kind = 'replay'",
+        "source.path": "path = 'a b.csv'",
+        "source.loop": f"loop = {str(loop).lower()}",
+    }
+    toml_path.write_text(toml(lines), "utf-8")
+    read = load(toml_path, agent.config.Settings)
+    assert read.agent.id == agent_id
+    assert read.sampling.rate_hz == rate_hz
+    assert read.link.window == 4096
+    assert [read.link.backoff_min_s, read.link.backoff_max_s] == backoff_s
+    assert read.source == agent.config.SourceSettings("replay", "a b.csv", loop)
+    assert read.journal == agent.config.JournalSettings()
+
+
+# What is wrong
+
+
+@pytest.mark.parametrize("name", KINDS)
+@many
+@given(data=st.data())
+def test_all_problems_of_a_file_are_named_at_once_by_their_paths(
+    toml_path: Path, name: str, data: st.DataObject
+) -> None:
+    kind, known = KINDS[name]
+    chosen = data.draw(st.sets(st.sampled_from(sorted(known)), min_size=1))
+    expected = {where: known[where][1] for where in chosen}
+    if chosen & {"source.loop", "source.kind", "source.path"}:
+        expected |= {w: "missing" for w in ("source.kind", "source.path") if w not in chosen}
+    lines = refusal(toml_path, kind, toml({where: known[where][0] for where in sorted(chosen)}))
+    said = dict(line.split(": ", 1) for line in lines)
+    assert len(lines) == len(said)
+    assert said.keys() == expected.keys()
+    assert all(said[where].startswith(expected[where]) for where in expected)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("brocker = 1", "brocker: unknown key; did you mean 'broker'?"),
+        ("zzz = 1", "zzz: unknown key; known are agent, broker, source, sampling, spool, link,"),
+        ("source = 1", "source: expected a table, got 1"),
+        ("[[source]]", "source: expected a table, got [{}]"),
+        ("link = []", "link: expected a table, got []"),
+        ("[sampling]\nrate_hz = 0", "sampling.rate_hz: expected `float` > 0.0 (got 0)"),
+        ("[sampling]\nrate_hz = -0.0", "sampling.rate_hz: expected `float` > 0.0 (got -0.0)"),
+        ("[sampling]\nrate_hz = inf", "sampling.rate_hz: expected `float` <= 1000.0 (got inf)"),
+        ("[sampling]\nrate_hz = 1001", "sampling.rate_hz: expected `float` <= 1000.0 (got 1001)"),
+        ("[sampling]\nrate_hz = 'fast'", "sampling.rate_hz: invalid enum value 'fast'"),
+        ("[sampling]\nrate_hz = true", "sampling.rate_hz: expected `float | str`, got `bool`"),
+        ("[link]\nwindow = 1e2", "link.window: expected `int`, got `float` (got 100.0)"),
+        ("[agent]\nid = ''", "agent.id: expected `str` matching regex"),
+        (f"[agent]\nid = '{'x' * 65}'", "agent.id: expected `str` matching regex"),
+        ("[agent]\nid = 'p\u00fcmp'", "agent.id: expected `str` matching regex"),
+        (
+            "[link]\nbackoff_min_s = 2\nbackoff_max_s = 1",
+            "link: backoff_min_s is above backoff_max_s",
+        ),
+        ("[link]\nbackoff_max_s = 0.1", "link: backoff_min_s is above backoff_max_s"),
+    ],
+)
+def test_a_single_problem_is_the_whole_message(toml_path: Path, raw: str, expected: str) -> None:
+    lines = refusal(toml_path, agent.config.Settings, raw)
+    assert len(lines) == 1
+    assert lines[0].startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "table"), [(agent.config.Settings, "broker"), (broker.config.Settings, "listen")]
+)
+def test_an_address_that_is_none_is_named_by_table_and_key(
+    toml_path: Path, kind: Kind, table: str
+) -> None:
+    (line,) = refusal(toml_path, kind, f"[{table}]\naddress = 'localhost'")
+    assert re.match(rf"{table}\W+address: expected HOST:PORT", line)
+    assert "'localhost'" in line
+
+
+def test_problems_between_keys_are_named_beside_those_of_other_tables(toml_path: Path) -> None:
+    lines = refusal(
+        toml_path,
+        agent.config.Settings,
+        "[link]\nbackoff_min_s = 2\nbackoff_max_s = 1\n[broker]\naddress = ''\n[log]\nlevel = 1",
+    )
+    assert len(lines) == 3
+
+
+# What is no TOML at all
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "[link",
+        "window",
+        "a = 1\na = 2",
+        "[link]\n[link]",
+        "a = 01",
+        "a = 2024-13-01",
+        b"a = '\xff'",
+        "a = 1".encode("utf-16"),
+        b"\0",
+    ],
+)
+def test_what_is_no_toml_is_refused_as_such(toml_path: Path, raw: bytes | str) -> None:
+    lines = refusal(toml_path, agent.config.Settings, raw)
+    assert lines[0].startswith("is not TOML: ")
+
+
+@profile(many, max_examples=100)
+@given(st.binary(max_size=40) | st.text("[]{}='\"#.,\n ab1-:TZ", max_size=40).map(str.encode))
+def test_any_bytes_give_settings_or_a_settings_error(toml_path: Path, raw: bytes) -> None:
+    toml_path.write_bytes(raw)
+    try:
+        read = load(toml_path, broker.config.Settings)
+    except SettingsError as error:
+        refusal = str(error)
+    else:
+        assert isinstance(read, broker.config.Settings)
+        return
+    assert refusal.startswith(f"{toml_path}: ")
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda _: None, "No such file or directory"),
+        (Path.mkdir, "Is a directory"),
+        (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(
+    tmp_path: Path, make: Callable[[Path], object], reason: str
+) -> None:
+    path = tmp_path / "some.toml"
+    make(path)
+    with pytest.raises(SettingsError) as raised:
+        load(path, agent.config.Settings)
+    assert str(raised.value) == f"{path}: cannot be read: {reason}"
+
+
+def test_a_settings_error_is_shown_to_a_person_and_is_a_value_error() -> None:
+    assert issubclass(SettingsError, QuartetError)
+    assert issubclass(SettingsError, ValueError)
+
+
+# What only the agent's command line and file together can get wrong
+
+
+def agent_settings(address: str, *, insecure: bool = False) -> agent.config.Settings:
+    return agent.config.Settings(
+        broker=agent.config.BrokerSettings(address, insecure),
+        source=agent.config.SourceSettings("replay", "x.csv"),
+    )
+
+
+def test_an_agent_without_a_source_is_told_where_to_give_one() -> None:
+    with pytest.raises(SettingsError, match="--simulate CSV"):
+        agent.config.check(agent.config.Settings())
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "localhost:1", "[::1]:1", "127.8.9.1:1"])
+def test_an_agent_streams_on_this_machine_as_it_is(address: str) -> None:
+    agent.config.check(agent_settings(address))
+
+
+@pytest.mark.parametrize("address", ["192.168.1.2:1", "broker.example:1", "[fe80::1]:1"])
+def test_an_agent_streams_beyond_this_machine_only_when_told_so(address: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(f"broker.address: {address} is beyond")):
+        agent.config.check(agent_settings(address))
+    agent.config.check(agent_settings(address, insecure=True))
+
+
+@pytest.mark.parametrize(
+    ("host", "agent_id"),
+    [
+        ("raspberrypi.local", "raspberrypi.local"),
+        ("", "agent"),
+        ("p\u00fcmp #1", "p-mp--1"),
+        ("x" * 80, "x" * 64),
+    ],
+)
+def test_a_host_name_of_any_form_makes_an_agent_id(
+    monkeypatch: pytest.MonkeyPatch, host: str, agent_id: str
+) -> None:
+    monkeypatch.setattr("platform.node", lambda: host)
+    assert agent.config.AgentSettings().id == agent_id
+    assert AGENT_ID.fullmatch(agent_id)
