@@ -28,6 +28,7 @@ class Bench:
         self.predictions: list[Prediction] = []
         self.spool = MemorySpool(2**24, period_ns)
         self.on_prediction: Callable[[], None] = lambda: None
+        self._changed = asyncio.Event()
         self.link = Link("bench", Address("127.0.0.1", port), settings, self.spool, self._deliver)
 
     def sample(self, count: int, *, sampled_at_ns: int = 0) -> None:
@@ -37,6 +38,21 @@ class Bench:
     def _deliver(self, prediction: Prediction) -> None:
         self.predictions.append(prediction)
         self.on_prediction()
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until it holds; asked anew at each prediction and each entry of the link's log."""
+        noticed = logging.getLogger("agent.link")
+        handler = logging.Handler()
+        handler.emit = lambda _: self._changed.set()  # type: ignore[method-assign]
+        noticed.addHandler(handler)
+        try:
+            async with asyncio.timeout(30):
+                while not condition():
+                    self._changed.clear()
+                    await self._changed.wait()
+        finally:
+            noticed.removeHandler(handler)
 
     @property
     def answers(self) -> list[tuple[int, bool]]:
@@ -175,7 +191,7 @@ async def test_a_cut_connection_is_resumed() -> None:
         running = asyncio.create_task(bench.link.run())
         for number in range(5):
             bench.sample(20)
-            await until(lambda seen=20 * (number + 1): len(bench.predictions) == seen)
+            await bench.until(lambda seen=20 * (number + 1): len(bench.predictions) == seen)
             proxy.cut()
         bench.sample(20)
         bench.spool.finish()
@@ -192,10 +208,10 @@ async def test_a_half_open_connection_is_left_for_a_new_one_after_the_reply_dead
         bench = Bench(via)
         running = asyncio.create_task(bench.link.run())
         bench.sample(5)
-        await until(lambda: len(bench.predictions) == 5)
+        await bench.until(lambda: len(bench.predictions) == 5)
         proxy.stall()
         bench.sample(5)
-        await until(lambda: len(bench.predictions) == 10)
+        await bench.until(lambda: len(bench.predictions) == 10)
         bench.spool.finish()
         await asyncio.wait_for(running, 30)
         assert proxy.connections == 2
@@ -287,7 +303,7 @@ async def test_a_broker_of_another_service_is_refused_loudly_and_tried_again(
         bench = Bench(port)
         bench.sample(3)
         running = asyncio.create_task(bench.link.run())
-        await until(lambda: caplog.text.count("UNIMPLEMENTED") >= 2)
+        await bench.until(lambda: caplog.text.count("UNIMPLEMENTED") >= 2)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert "this is no Quartet broker" in caplog.text
@@ -305,7 +321,7 @@ async def test_being_superseded_is_said_and_not_fought_over(
         bench = Bench(port)
         bench.sample(1)
         running = asyncio.create_task(bench.link.run())
-        await until(lambda: "give each device an id of its own" in caplog.text)
+        await bench.until(lambda: "give each device an id of its own" in caplog.text)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -375,10 +391,3 @@ async def test_a_sample_is_settled_only_after_its_prediction_was_delivered() -> 
         bench.sample(3)
         await bench.run()
     assert unanswered == [3, 2, 1]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop run until it holds."""
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.001)
