@@ -27,7 +27,7 @@ def host_agent_id() -> str:
 class AgentSettings(Table, frozen=True):
     """`[agent]`: who this device is."""
 
-    id: Annotated[str, Meta(pattern=f"^{AGENT_ID.pattern}$")] = msgspec.field(
+    id: Annotated[str, Meta(pattern=rf"^{AGENT_ID.pattern}\Z")] = msgspec.field(
         default_factory=host_agent_id
     )
 

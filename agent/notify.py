@@ -13,11 +13,12 @@ class Notifier:
     """
 
     def __init__(self) -> None:
-        self._address = os.environ.get("NOTIFY_SOCKET", "").replace("@", "\0", 1)
+        path = os.environ.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + path[1:] if path.startswith("@") else path
         pid = os.environ.get("WATCHDOG_PID")
         ours = pid is None or pid == str(os.getpid())
         usec = os.environ.get("WATCHDOG_USEC", "0") if ours else "0"
-        self.watchdog_s = int(usec) / 1e6 if usec.isdigit() else 0.0
+        self.watchdog_s = int(usec) / 1e6 if usec.isascii() and usec.isdigit() else 0.0
         """How often systemd wants a beat, at least, in seconds; 0 = not at all."""
 
     def ready(self) -> None:

@@ -1,6 +1,7 @@
 """What was sampled and has no answer yet: gives out ids, keeps samples until they are answered."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import threading
@@ -113,7 +114,8 @@ class MemorySpool:
     def _wake_reader(self) -> None:
         if self._reader_waits:
             self._reader_waits = False
-            self._loop.call_soon_threadsafe(self._arrived.set)
+            with contextlib.suppress(RuntimeError):  # a read that ended after the loop did
+                self._loop.call_soon_threadsafe(self._arrived.set)
 
 
 def _new_session(period_ns: int) -> Session:

@@ -11,6 +11,9 @@ from collections.abc import Iterable
 from bench.child import Child, ChildError
 from bench.load import Report
 
+# Share of a core that others may use before the figures are called noisy: on the two cores of a
+# small machine this much still leaves server and load one each, or nearly.
+_NOISE = 0.25
 # Longer than any load takes by its own deadlines.
 _LOAD_S = 120.0
 
@@ -92,6 +95,9 @@ def table(cells: dict[tuple[int, Subject], list[Cell]]) -> str:
             f"{_median(cell.pipelined.server_rss_mb for cell in of):>8.0f}"
             f"{_share(of, 'load_cpu_s'):>7.0%}{_share(of, 'others_cpu_s'):>8.0%}"
         )
+    noise = max((_share(of, "others_cpu_s") for of in cells.values() if of), default=0.0)
+    if noise > _NOISE:
+        lines.append(f"Others used up to {noise:.0%} of a core: repeat this on a quiet machine.")
     return "\n".join(lines)
 
 

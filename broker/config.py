@@ -29,7 +29,7 @@ class Settings(Table, frozen=True):
     """broker.toml as a whole."""
 
     listen: ListenSettings = ListenSettings()
-    predictor: PredictorSettings = PredictorSettings()
+    predictor: PredictorSettings = msgspec.field(default_factory=PredictorSettings)
     log: LogSettings = LogSettings()
 
 

@@ -47,20 +47,27 @@ class Inbox:
         self._arrived.set()
 
     async def take(self) -> list[bytes]:
-        """All that gathered since the last time, at least one message; nothing at the end."""
+        """All that gathered since the last time, at least one message; nothing at the end.
+
+        Passes on what the reading raised, after all that came before.
+        """
         while not self._gathered and not self._ended:
             self._arrived.clear()
             await self._arrived.wait()
         taken, self._gathered = self._gathered, []
         self._room.set()
+        if not taken and self._reader.done() and not self._reader.cancelled():
+            self._reader.result()
         return taken
 
     async def _read(self) -> None:
-        while isinstance(message := await self._messages.read(), bytes):
-            self._gathered.append(message)
+        try:
+            while isinstance(message := await self._messages.read(), bytes):
+                self._gathered.append(message)
+                self._arrived.set()
+                if len(self._gathered) >= _PAUSE_AT:
+                    self._room.clear()
+                    await self._room.wait()
+        finally:
+            self._ended = True
             self._arrived.set()
-            if len(self._gathered) >= _PAUSE_AT:
-                self._room.clear()
-                await self._room.wait()
-        self._ended = True
-        self._arrived.set()

@@ -29,6 +29,7 @@ class Session:
     """What a line remembers of one session: its last id and its latest answers."""
 
     def __init__(self) -> None:
+        self.streams = 0
         self.last_id: int | None = None
         self._ids = array("i", [-1]) * REMEMBERED_ANSWERS
         self._predictions = bytearray(REMEMBERED_ANSWERS)
@@ -53,7 +54,7 @@ class Line:
 
     def __init__(self, make_predictor: Callable[[], Predictor]) -> None:
         self._make_predictor = make_predictor
-        self._predictor = make_predictor()
+        self._predictor: Predictor | None = None
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self.received = 0
         self.duplicates = 0
@@ -63,9 +64,8 @@ class Line:
     def session(self, session_id: str) -> Session:
         """The session with this id; a new one where it is not known."""
         if session_id not in self._sessions:
+            _forget_idle(self._sessions, _REMEMBERED_SESSIONS)
             self._sessions[session_id] = Session()
-            if len(self._sessions) > _REMEMBERED_SESSIONS:
-                self._sessions.popitem(last=False)
         self._sessions.move_to_end(session_id)
         return self._sessions[session_id]
 
@@ -76,21 +76,23 @@ class Line:
         """
         self.received += 1
         last_id = session.last_id
-        if last_id is not None:
-            if sample.id <= last_id:
-                self.duplicates += 1
-                return session.recall(sample.id)
-            self.gaps += sample.id - last_id - 1
+        if last_id is not None and sample.id <= last_id:
+            self.duplicates += 1
+            return session.recall(sample.id)
         answer = self.predict(sample)
         session.remember(answer)
+        if last_id is not None:
+            self.gaps += sample.id - last_id - 1
         return answer
 
     def predict(self, sample: Sample) -> Answer:
         """Ask the black box; RaisedError where it raises, and a fresh instance from then on."""
         try:
+            if self._predictor is None:
+                self._predictor = self._make_predictor()
             return Answer(sample.id, bool(self._predictor.predict(sample)))
         except Exception as error:
-            self._predictor = self._make_predictor()
+            self._predictor = None
             log.exception("the black box raised on sample %d: its state is lost", sample.id)
             raise RaisedError(
                 sample.id, f"the black box raised {type(error).__name__}: {error}"
@@ -111,6 +113,8 @@ class Stream:
 
     def __enter__(self) -> Self:
         self._line.streams += 1
+        if self._session:
+            self._session.streams += 1
         return self
 
     def __exit__(
@@ -120,6 +124,8 @@ class Stream:
         traceback: TracebackType | None,
     ) -> None:
         self._line.streams -= 1
+        if self._session:
+            self._session.streams -= 1
 
     def answer(self, samples: Sequence[Sample]) -> tuple[list[Answer], RefusalError | None]:
         """Answer samples in their order, up to the first that is refused; the refusal, if any."""
@@ -157,13 +163,14 @@ class Lines:
         if header is None:
             return Stream(Line(self._make_predictor), None)
         if header.agent_id not in self._lines:
-            self._forget_idle()
+            _forget_idle(self._lines, _MOST_LINES)
             self._lines[header.agent_id] = Line(self._make_predictor)
         self._lines.move_to_end(header.agent_id)
         return Stream(self._lines[header.agent_id], header)
 
-    def _forget_idle(self) -> None:
-        """Past the bound, forget the line that has been idle longest."""
-        if len(self._lines) >= _MOST_LINES:
-            idle = (name for name, line in self._lines.items() if not line.streams)
-            self._lines.pop(next(idle, ""), None)
+
+def _forget_idle(entries: OrderedDict[str, Line] | OrderedDict[str, Session], most: int) -> None:
+    """Make room for one more by forgetting what has been idle longest; never what has a stream."""
+    idle = [name for name, entry in entries.items() if not entry.streams]
+    for name in idle[: max(0, len(entries) + 1 - most)]:
+        del entries[name]

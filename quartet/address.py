@@ -1,11 +1,14 @@
 """HOST:PORT, as it is written on a command line."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
 
 from quartet.errors import SettingsError
 
 _MAX_PORT = 65535
+_PORT = re.compile("[0-9]{1,5}")
+_HOST = re.compile(r"[^\s\x00-\x1f\x7f/\[\]]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +27,10 @@ class Address:
             host = host[1:-1]
         if (
             not colon
-            or not host
-            or any(c in host for c in " /[]")
+            or not _HOST.fullmatch(host)
             or (":" in host and not bracketed)
-            or not (port.isascii() and port.isdigit() and int(port) <= _MAX_PORT)
+            or not _PORT.fullmatch(port)
+            or int(port) > _MAX_PORT
         ):
             raise SettingsError(f"{name}: expected HOST:PORT, such as 127.0.0.1:8061, got {text!r}")
         return cls(host, int(port))

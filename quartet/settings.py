@@ -29,7 +29,7 @@ def load(path: Path, kind: type[Kind]) -> Kind:
         tree = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: is not TOML: {error}") from error
     if problems := _problems(tree, kind, ""):
         raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems))
@@ -56,8 +56,9 @@ def _problems(tree: object, kind: type[Table], where: str) -> list[str]:
         for name, field in fields.items()
         if field.required and name not in tree
     ]
-    # What only the table as a whole can get wrong (its __post_init__), once its parts are right.
-    return problems or _mismatch(tree, kind, where)
+    # What only the table as a whole can get wrong, once its parts are right: its
+    # __post_init__ says so, and begins with the key.
+    return problems or [prefix + problem for problem in _mismatch(tree, kind, "")]
 
 
 def _table_in(wanted: object) -> type[Table] | None:

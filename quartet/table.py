@@ -2,6 +2,7 @@
 
 import csv
 import math
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -36,8 +37,8 @@ class TableReader:
     def __init__(self, path: Path) -> None:
         try:
             self._file = path.open("rb")
-        except OSError as error:
-            raise TableError(f"{path}: cannot be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            raise TableError(_unreadable(path, error)) from error
         self._path = path
         self._line = 0
         self._delimiter = ","
@@ -74,25 +75,29 @@ class TableReader:
 
     def _rows(self) -> Iterator[list[str]]:
         while line := self._read_line():
-            if not line.strip():
+            if not line.strip(" \r\n"):
                 continue
-            if not self._roles:
-                self._delimiter = next((d for d in _DELIMITERS if d in line), ",")
             try:
                 yield next(csv.reader((line,), delimiter=self._delimiter, strict=True))
             except csv.Error as error:
                 self._fail(None, f"not a CSV line: {error}")
 
     def _read_line(self) -> str:
-        raw = self._file.readline(MAX_LINE_BYTES + 1)
+        try:
+            raw = self._file.readline(MAX_LINE_BYTES + 1)
+        except OSError as error:
+            raise TableError(_unreadable(self._path, error)) from error
         self._line += 1
         if len(raw) > MAX_LINE_BYTES:
             self._fail(None, f"longer than {MAX_LINE_BYTES} bytes: this is no table of samples")
+        if not self._roles:
+            self._delimiter = next((d for d in _DELIMITERS if d.encode() in raw), ",")
         try:
-            return raw.decode("utf-8-sig" if self._line == 1 else "utf-8")
+            return raw.removeprefix(BOM_UTF8 if self._line == 1 else b"").decode()
         except UnicodeDecodeError as error:
-            column = 1 + raw[: error.start].count(self._delimiter.encode())
-            self._fail(column, f"byte 0x{raw[error.start]:02x} is not UTF-8: save it as UTF-8")
+            column = 1 + error.object[: error.start].count(self._delimiter.encode())
+            byte = error.object[error.start]
+            self._fail(column, f"byte 0x{byte:02x} is not UTF-8: save it as UTF-8")
 
     def _roles_by_name(self, header: list[str]) -> list[Callable[[str], float | None]]:
         names = [name.strip().lower() for name in header]
@@ -111,6 +116,12 @@ class TableReader:
     def _roles_by_count(self, first: list[str]) -> list[Callable[[str], float | None]]:
         if len(first) not in (CHANNELS, CHANNELS + 1):
             self._fail(None, f"expected 4 columns, or 5 with an id first, got {len(first)}")
+        if len(first) > CHANNELS and not first[-1].strip():
+            self._fail(
+                len(first),
+                "empty in the first line: write nan if the fourth sensor failed, or take away the"
+                " separator at the ends of the lines",
+            )
         leading: list[Callable[[str], float | None]] = [_id] if len(first) > CHANNELS else []
         return leading + [_value] * CHANNELS
 
@@ -133,9 +144,16 @@ class TableReader:
         raise TableError(f"{self._path}: line {max(self._line, 1)}{where}: {reason}")
 
 
+def _unreadable(path: Path, error: OSError | ValueError) -> str:
+    return f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
+
+
 def _is_header(cells: list[str]) -> bool:
+    """Whether all that stands in the cells are words; '0,5' is none, but a mistake."""
     words = [cell for cell in cells if cell.strip()]
-    return bool(words) and not any(_is_number(word) for word in words)
+    return bool(words) and all(
+        any(map(str.isalpha, word)) and not _is_number(word) for word in words
+    )
 
 
 def _is_number(text: str) -> bool:
@@ -156,7 +174,8 @@ def _value(cell: str) -> float:
     if value is None or "_" in cell:
         hint = ": write the decimal point as '.'" if "," in cell else ""
         raise ValueError(f"{_shown(cell)} is not a number{hint}")
-    if math.isfinite(value) and abs(value) > FLOAT32_MAX:
+    said_infinite = "inf" in cell.lower()
+    if abs(value) > FLOAT32_MAX and not said_infinite:
         raise ValueError(f"{_shown(cell)} is too large for a 32-bit float")
     return value
 

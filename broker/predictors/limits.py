@@ -1,6 +1,7 @@
 """A fixed band for each channel."""
 
 import math
+from array import array
 from collections.abc import Sequence
 
 from broker.model import Sample
@@ -33,4 +34,4 @@ def _each(name: str, bound: Bound) -> list[float]:
     bounds = list(bound) if isinstance(bound, Sequence) else [bound] * CHANNELS
     if len(bounds) != CHANNELS or not all(isinstance(b, int | float) for b in bounds):
         raise ValueError(f"{name} must be one number, or a list of {CHANNELS}, got {bound!r}")
-    return [float(b) for b in bounds]
+    return list(array("f", bounds))  # as the wire rounds a value at the bound

@@ -28,7 +28,7 @@ def load(name: str, options: Mapping[str, object]) -> Callable[[], Predictor]:
     with the reason, for a black box that does not come so far.
     """
     kind = _find(name)
-    if not callable(getattr(kind, "predict", None)):
+    if not (callable(kind) and callable(getattr(kind, "predict", None))):
         raise PredictorError(f"predictor {name}: is no class with a method predict(sample)")
     make = functools.partial(cast("type[Predictor]", kind), **options)
     try:

@@ -134,6 +134,29 @@ def test_of_failures_in_a_row_the_first_is_loud_and_the_others_are_debug(failing
     assert {r.levelno for r in records if r.levelno < logging.WARNING} <= {logging.DEBUG}
 
 
+def test_a_sink_that_is_added_gets_predictions_after_the_others_and_is_closed() -> None:
+    order: list[str] = []
+
+    class Named(ListSink):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self._name = name
+
+        def emit(self, prediction: Prediction) -> None:
+            super().emit(prediction)
+            order.append(self._name)
+
+    wired = [Named("first")]
+    fan_out, late = FanOut(wired), Named("late")
+    fan_out.emit(prediction(0))
+    fan_out.add(late)
+    fan_out.emit(prediction(1))
+    fan_out.close()
+    assert order == ["first", "first", "late"]
+    assert (late.ids, late.closed) == ([1], 1)
+    assert len(wired) == 1
+
+
 def test_every_sink_is_closed_though_one_fails_at_it() -> None:
     sinks = [ListSink(), ListSink(fails_at_end=True), ListSink()]
     fan_out = FanOut(sinks)
@@ -385,7 +408,7 @@ def test_the_live_view_keeps_as_much_of_the_past_as_fits_on_80_columns(terminal:
     with live_view("pump-1") as view:
         for number in range(1_000):
             view.emit(prediction(number, values=(float(number % 7), 0.0, 0.0, 0.0)))
-        lines = drawn(terminal, view, "x" * 200).splitlines()
+        lines = drawn(terminal, view, "waiting " * 25).splitlines()
     assert len(lines) == 7  # none is wrapped
     (row,) = (line for line in lines if "sensor1" in line)
     assert sum(mark in BARS for mark in row) == 48

@@ -263,6 +263,7 @@ def test_an_answer_is_known_or_expired_and_never_another_ones(
 
 
 def test_as_many_answers_are_remembered_as_an_agent_can_resend() -> None:
+    assert REMEMBERED_ANSWERS >= 4096  # the most that an agent's link.window can be
     lines = Lines(Recording)
     count = REMEMBERED_ANSWERS + 100
     given_, _ = answer(lines, range(count))

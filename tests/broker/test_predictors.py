@@ -226,6 +226,7 @@ def test_each_line_gets_an_instance_of_its_own_that_the_trial_has_not_touched(
     "value", ["True", "numpy.True_", "numpy.float32(1) > 0", "numpy.isnan(sample.values).any()"]
 )
 def test_a_boolean_of_numpy_is_a_boolean(workplace: Path, value: str) -> None:
+    pytest.importorskip("numpy")
     (workplace / "numeric.py").write_text(
         f"import numpy\nclass Box:\n    def predict(self, sample):\n        return {value}\n"
     )
