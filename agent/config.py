@@ -103,6 +103,8 @@ def check(settings: Settings) -> None:
             "no source of samples: give --simulate CSV, or a [source] table in the configuration"
         )
     broker = Address.parse(settings.broker.address, "broker.address")
+    if broker.port == 0:
+        raise SettingsError("broker.address: port 0 is no broker's")
     if not broker.is_loopback and not settings.broker.insecure:
         raise SettingsError(
             f"broker.address: {broker} is beyond this machine, and there is no TLS: samples"

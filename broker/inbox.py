@@ -4,10 +4,9 @@ import asyncio
 from types import TracebackType
 from typing import Protocol, Self
 
-# At the upper level reading pauses, and HTTP/2's flow control holds the agent
-# back; at the lower it resumes. Twice an agent's default window.
+# Twice an agent's default window. Here reading pauses, and HTTP/2's flow control
+# holds the agent back; it resumes when all that gathered is taken.
 _PAUSE_AT = 1024
-_RESUME_AT = 512
 
 
 class Messages(Protocol):

@@ -19,7 +19,7 @@ REMEMBERED_ANSWERS = 4096
 
 # Sessions end with their agent's process. Enough for an agent that restarts
 # often and drains old sessions; few enough that nothing grows for years.
-_REMEMBERED_SESSIONS = 16
+_REMEMBERED_SESSIONS = 4
 
 # An agent without a stream keeps its line, as long as there are not more lines than this.
 _MOST_LINES = 4096
@@ -31,11 +31,14 @@ class Session:
     def __init__(self) -> None:
         self.streams = 0
         self.last_id: int | None = None
-        self._ids = array("i", [-1]) * REMEMBERED_ANSWERS
-        self._predictions = bytearray(REMEMBERED_ANSWERS)
+        self._ids = array("i")
+        self._predictions = bytearray()
 
     def remember(self, answer: Answer) -> None:
         """Keep an answer in place of the one that is oldest."""
+        if self.last_id is None:  # not before: a peer that only opens sessions costs little
+            self._ids = array("i", [-1]) * REMEMBERED_ANSWERS
+            self._predictions = bytearray(REMEMBERED_ANSWERS)
         slot = answer.id % REMEMBERED_ANSWERS
         self._ids[slot] = answer.id
         self._predictions[slot] = answer.prediction
@@ -56,6 +59,7 @@ class Line:
         self._make_predictor = make_predictor
         self._predictor: Predictor | None = None
         self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self.live: Stream | None = None
         self.received = 0
         self.duplicates = 0
         self.gaps = 0
@@ -90,7 +94,10 @@ class Line:
         try:
             if self._predictor is None:
                 self._predictor = self._make_predictor()
-            return Answer(sample.id, bool(self._predictor.predict(sample)))
+            prediction = self._predictor.predict(sample)
+            if prediction is None:
+                raise TypeError("predict() returned None")
+            return Answer(sample.id, bool(prediction))
         except Exception as error:
             self._predictor = None
             log.exception("the black box raised on sample %d: its state is lost", sample.id)
@@ -105,11 +112,15 @@ class Stream:
     Without a header, every sample is answered anew, in the order of arrival.
     """
 
-    def __init__(self, line: Line, header: StreamHeader | None) -> None:
+    def __init__(self, line: Line, header: StreamHeader | None, peer: str = "") -> None:
         self._line = line
         self._header = header
         self._session = line.session(header.session_id) if header else None
         self._last_id: int | None = None
+        self._end: Callable[[], None] = lambda: None
+        self.peer = peer
+        self.superseded_by: str | None = None
+        """The session id of the newer stream that took the line over."""
 
     def __enter__(self) -> Self:
         self._line.streams += 1
@@ -126,6 +137,17 @@ class Stream:
         self._line.streams -= 1
         if self._session:
             self._session.streams -= 1
+        if self._line.live is self:
+            self._line.live = None
+
+    def on_superseded(self, end: Callable[[], None]) -> None:
+        """Have this called when a newer stream takes the line over."""
+        self._end = end
+
+    def supersede(self, session_id: str) -> None:
+        """Give the line up to a newer stream of this session."""
+        self.superseded_by = session_id
+        self._end()
 
     def answer(self, samples: Sequence[Sample]) -> tuple[list[Answer], RefusalError | None]:
         """Answer samples in their order, up to the first that is refused; the refusal, if any."""
@@ -158,15 +180,27 @@ class Lines:
         self._make_predictor = make_predictor
         self._lines: OrderedDict[str, Line] = OrderedDict()
 
-    def open(self, header: StreamHeader | None) -> Stream:
-        """Begin a stream into the agent's line; a plain peer's line is the stream itself."""
+    def open(self, header: StreamHeader | None, peer: str = "") -> Stream:
+        """Begin a stream into the agent's line; a plain peer's line is the stream itself.
+
+        Of two live streams of one agent id the newer wins.
+        """
         if header is None:
             return Stream(Line(self._make_predictor), None)
         if header.agent_id not in self._lines:
             _forget_idle(self._lines, _MOST_LINES)
             self._lines[header.agent_id] = Line(self._make_predictor)
         self._lines.move_to_end(header.agent_id)
-        return Stream(self._lines[header.agent_id], header)
+        line = self._lines[header.agent_id]
+        stream = Stream(line, header, peer)
+        if line.live:
+            log.warning(
+                "%s streams from %s, and now from %s: the newer stream goes on",
+                *(header.agent_id, line.live.peer, peer),
+            )
+            line.live.supersede(header.session_id)
+        line.live = stream
+        return stream
 
 
 def _forget_idle(entries: OrderedDict[str, Line] | OrderedDict[str, Session], most: int) -> None:

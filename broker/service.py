@@ -11,7 +11,7 @@ from broker.line import Lines, Stream
 from broker.model import Answer, Sample
 from wire import METHOD, SERVICE
 from wire.databroker_pb2 import BrokerRequest, BrokerResponse
-from wire.metadata import REFUSED_ID, StreamHeader
+from wire.metadata import REFUSED_ID, SUPERSEDED_BY, StreamHeader
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,8 @@ class Service:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         who = f"{header.agent_id} at {context.peer()}" if header else context.peer()
         log.debug("%s: stream opened", who)
-        with self._lines.open(header) as stream, Inbox(context) as inbox:
+        with self._lines.open(header, context.peer()) as stream, Inbox(context) as inbox:
+            stream.on_superseded(inbox.close)
             self._inboxes.add(inbox)
             if self._stopping:
                 inbox.close()
@@ -75,6 +76,12 @@ class Service:
                 )
             if undecodable:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, undecodable)
+        if stream.superseded_by:
+            await context.abort(
+                grpc.StatusCode.ABORTED,
+                "a newer stream of this agent id took over",
+                ((SUPERSEDED_BY, stream.superseded_by),),
+            )
         if self._stopping:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the broker is stopping")
 

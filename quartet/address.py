@@ -38,7 +38,7 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """Whether traffic to this address cannot leave the machine."""
-        if self.host == "localhost":
+        if self.host.lower() == "localhost":
             return True
         try:
             return ipaddress.ip_address(self.host).is_loopback

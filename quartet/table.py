@@ -149,10 +149,10 @@ def _unreadable(path: Path, error: OSError | ValueError) -> str:
 
 
 def _is_header(cells: list[str]) -> bool:
-    """Whether all that stands in the cells are words; '0,5' is none, but a mistake."""
-    words = [cell for cell in cells if cell.strip()]
+    """Whether all that stands in the cells are names; '0,5' and '1.5V' are none, but mistakes."""
+    words = [cell.strip() for cell in cells if cell.strip()]
     return bool(words) and all(
-        any(map(str.isalpha, word)) and not _is_number(word) for word in words
+        (word[0].isalpha() or word[0] == "_") and not _is_number(word) for word in words
     )
 
 
@@ -186,10 +186,9 @@ def _id(cell: str) -> None:
 
 
 def _timestamp(cell: str) -> None:
-    if _is_number(cell):
-        return
     try:
-        datetime.fromisoformat(cell)
+        if not (_is_number(cell) and math.isfinite(float(cell))):
+            datetime.fromisoformat(cell)
     except ValueError:
         raise ValueError(
             f"{_shown(cell)} is not a timestamp: expected ISO 8601 or Unix seconds"

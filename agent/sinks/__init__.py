@@ -24,7 +24,7 @@ class Sink(Protocol):
 class FanOut:
     """Gives each prediction to every sink. One that fails is said and counted, and harms no other.
 
-    The first failure of a sink in a row is a warning, its repeats are debug.
+    The first failure of a sink in a row is an error, its repeats are debug.
     """
 
     def __init__(self, sinks: Sequence[Sink]) -> None:

@@ -23,18 +23,19 @@ class PredictionLog:
             return
         self._last = prediction.value
         sample = prediction.sample
-        values = [f"{value:.7g}" for value in sample.values]
-        sampled_at = datetime.fromtimestamp(sample.sampled_at_ns / 1e9, UTC)
+        seconds, ns = divmod(sample.sampled_at_ns, 10**9)
+        sampled_at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=ns // 1000)
+        shown = "  ".join(f"{value:.5g}" for value in sample.values)
         log.log(
             logging.WARNING if prediction.value else logging.INFO,
-            f"sample {sample.id}: {prediction.value}  {'  '.join(values)}",
+            f"sample {sample.id}: {prediction.value}  {shown}",
             extra={
                 "journal_fields": {
                     "SAMPLE_ID": str(sample.id),
                     "SESSION_ID": sample.session.id,
                     "AGENT_ID": self._agent_id,
                     "PREDICTION": f"{prediction.value:d}",
-                    **{f"SENSOR{n}": value for n, value in enumerate(values, 1)},
+                    **{f"SENSOR{n}": f"{v:.9g}" for n, v in enumerate(sample.values, 1)},
                     "SAMPLED_AT": sampled_at.isoformat(timespec="microseconds"),
                     "ROUND_TRIP_US": str(prediction.round_trip_ns // 1000),
                 }

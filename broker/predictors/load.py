@@ -54,6 +54,8 @@ def _find(name: str) -> object:
 
 def _entry_point(name: str) -> EntryPoint:
     if ":" in name:
+        if not all(name.split(":")):
+            raise PredictorError(f"predictor {name}: expected module:Class")
         # A person tries a file in the working directory, which a console script does not search.
         sys.path.insert(0, str(Path.cwd()))
         return EntryPoint(name, name, ENTRY_POINTS)

@@ -66,6 +66,14 @@ def test_notices_arrive_at_an_abstract_socket(systemd: socket.socket) -> None:
     assert [systemd.recv(4096) for _ in SAID] == SAID
 
 
+def test_an_at_sign_inside_a_path_is_part_of_it(systemd: socket.socket, folder: Path) -> None:
+    (folder / "user@1000").mkdir()
+    address = str(folder / "user@1000" / "notify")
+    systemd.bind(address)
+    say_all(notifier_of(address))
+    assert [systemd.recv(4096) for _ in SAID] == SAID
+
+
 def test_a_status_stays_on_one_line_and_is_utf_8(systemd: socket.socket, folder: Path) -> None:
     address = str(folder / "notify")
     systemd.bind(address)
@@ -122,7 +130,7 @@ def test_a_beat_wanted_of_another_process_is_not_ours(monkeypatch: pytest.Monkey
     assert Notifier().watchdog_s == 0
 
 
-@pytest.mark.parametrize("usec", ["", "-1", "1.5", "soon", " 1"])
+@pytest.mark.parametrize("usec", ["", "-1", "1.5", "soon", " 1", "\N{SUPERSCRIPT TWO}"])
 def test_a_beat_that_is_no_number_is_none(monkeypatch: pytest.MonkeyPatch, usec: str) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", usec)
     assert Notifier().watchdog_s == 0

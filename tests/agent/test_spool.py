@@ -277,6 +277,22 @@ async def test_a_reader_that_gave_up_waiting_costs_no_sample() -> None:
     assert numbers(await asyncio.wait_for(waiting, 10)) == [1]
 
 
+def test_a_reading_that_comes_after_the_loop_ended_is_kept() -> None:
+    async def wait_in_vain() -> MemorySpool:
+        spool = MemorySpool(MAX_BYTES, PERIOD_NS)
+        waiting = asyncio.create_task(spool.read(1))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        return spool
+
+    spool = asyncio.run(wait_in_vain())
+    spool.append(reading(0))
+    spool.finish()
+    assert (spool.sampled, spool.unanswered) == (1, 1)
+
+
 async def test_after_the_end_what_is_unanswered_is_given_again() -> None:
     spool = MemorySpool(MAX_BYTES, PERIOD_NS)
     spool.append(reading(0))

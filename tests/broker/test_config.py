@@ -78,7 +78,9 @@ def test_options_of_a_predictor_are_passed_on_as_they_are(
     assert [type(value) for value in read.values()] == [type(v) for v in given_.values()]
 
 
-def test_options_of_one_predictor_are_not_those_of_another() -> None:
+def test_options_of_one_broker_are_not_those_of_another() -> None:
+    Settings().predictor.options["low"] = 1
+    assert Settings().predictor.options == {}
     PredictorSettings().options["low"] = 1
     assert PredictorSettings().options == {}
 

@@ -134,6 +134,25 @@ async def test_after_close_what_was_received_is_given_and_then_the_end() -> None
         await asyncio.wait_for(pipe.cancelled.wait(), 10)
 
 
+async def test_a_read_that_fails_is_passed_on_after_what_came_before() -> None:
+    class Broken(Script):
+        async def read(self) -> object:
+            message = await super().read()
+            if message is END:
+                raise OSError("transport")
+            return message
+
+    got: list[bytes] = []
+
+    async def take_all(inbox: Inbox) -> None:
+        while taken := await inbox.take():
+            got.extend(taken)
+
+    with Inbox(Broken([b"0", None, b"1"])) as inbox, pytest.raises(OSError, match="transport"):
+        await asyncio.wait_for(take_all(inbox), 10)
+    assert got == [b"0", b"1"]
+
+
 async def test_close_wakes_who_waits() -> None:
     with Inbox(Pipe()) as inbox:
         taking = asyncio.create_task(inbox.take())

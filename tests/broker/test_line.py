@@ -53,7 +53,12 @@ class Workshop:
 
     @property
     def seen(self) -> list[list[int]]:
+        """What each black box was given."""
         return [box.seen for box in self.made]
+
+    @property
+    def all_seen(self) -> list[int]:
+        return [id_ for seen in self.seen for id_ in seen]
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +135,7 @@ def test_new_ids_go_to_the_black_box_once_in_order_and_resent_ones_get_the_recor
         else:
             assert isinstance(refusal, ExpiredError)
             assert refusal.sample_id == ids[len(expected)]
-    assert workshop.seen == [seen]
+    assert workshop.seen == ([seen] if seen else [])
     assert (line.duplicates, line.gaps) == (duplicates, gaps)
     assert line.received == len(seen) + duplicates
 
@@ -166,7 +171,7 @@ def test_any_cut_and_resend_gives_the_answers_of_an_unbroken_stream(
         settled += max(0, count - lost)
     unbroken, _ = Lines(Recording).open(header()).answer(samples(range(len(got))))
     assert list(got.values()) == unbroken
-    assert [seen for made in workshop.seen for seen in made] == list(range(len(got)))
+    assert workshop.all_seen == list(range(len(got)))
 
 
 def test_each_agent_has_a_black_box_of_its_own() -> None:
@@ -218,7 +223,7 @@ def test_a_stream_that_does_not_begin_with_its_first_id_is_refused(
     assert isinstance(refusal, OutOfOrderError)
     assert refusal.sample_id == ids[0]
     assert f"expected {first_id}" in str(refusal)
-    assert workshop.seen == [[]]
+    assert workshop.all_seen == []
 
 
 @many
@@ -284,9 +289,9 @@ def test_the_sessions_used_last_are_remembered_and_no_more(bound: int, used: lis
         lines = Lines(workshop)
         known: list[int] = []
         for session in used:
-            before = len(workshop.seen[0]) if workshop.made else 0
+            before = len(workshop.all_seen)
             answer(lines, [7], session)
-            assert len(workshop.seen[0]) == before + (session not in known)
+            assert len(workshop.all_seen) == before + (session not in known)
             known = [*(s for s in known if s != session), session][-bound:]
 
 
@@ -300,21 +305,50 @@ def test_a_raise_refuses_its_sample_and_the_next_black_box_is_a_fresh_one(
 ) -> None:
     workshop = Workshop(lambda: Raising(bad_ids))
     lines = Lines(workshop)
+    expected: list[list[int]] = []
     rest = ids
     while rest:
         answers, refusal = answer(lines, rest)
         good = list(itertools.takewhile(lambda id_: id_ not in bad_ids, rest))
         assert ids_of(answers) == good
+        expected.append(good)
         if good == rest:
             assert refusal is None
             break
         assert isinstance(refusal, RaisedError)
         assert refusal.sample_id == rest[len(good)]
         assert "ArithmeticError: no logarithm of" in str(refusal)
-        assert len(workshop.made[-1].seen) == 0
         rest = rest[len(good) + 1 :]
-    assert [id_ for seen in workshop.seen for id_ in seen] == [i for i in ids if i not in bad_ids]
-    assert len(workshop.made) == 1 + len(bad_ids.intersection(ids))
+    assert workshop.seen == expected
+
+
+def test_a_gap_before_a_sample_that_raises_is_counted_when_it_is_passed() -> None:
+    line = Line(lambda: Raising({5}))
+    for ids in ([0, 1], [5], [5], [5]):
+        Stream(line, header(ids[0])).answer(samples(ids))
+    assert line.gaps == 0
+    Stream(line, header(6)).answer(samples([6]))
+    assert line.gaps == 4
+
+
+def test_a_black_box_that_cannot_be_made_again_refuses_until_it_can() -> None:
+    makes = iter([None, OSError("model.bin is gone"), OSError("model.bin is gone"), None])
+
+    def make() -> Recording:
+        if error := next(makes):
+            raise error
+        return Raising({1})
+
+    lines = Lines(make)
+    answers, refusal = answer(lines, [0, 1])
+    assert isinstance(refusal, RaisedError)
+    for _ in range(2):
+        _, refusal = answer(lines, [2])
+        assert isinstance(refusal, RaisedError)
+        assert refusal.sample_id == 2
+        assert "OSError: model.bin is gone" in str(refusal)
+    answers, refusal = answer(lines, [2])
+    assert (ids_of(answers), refusal) == ([2], None)
 
 
 def test_a_refused_sample_is_computed_anew_when_it_is_resent() -> None:
@@ -368,7 +402,7 @@ def test_a_plain_stream_answers_everything_in_order(ids: list[int], data: st.Dat
     with Lines(workshop).open(None) as stream:
         answers, refusal = in_two(stream, ids, data)
     assert (ids_of(answers), refusal) == (ids, None)
-    assert workshop.seen == [ids]
+    assert workshop.seen == ([ids] if ids else [])
 
 
 def test_each_plain_stream_is_a_line_of_its_own() -> None:
@@ -391,13 +425,30 @@ def test_a_plain_stream_goes_on_with_a_fresh_black_box_after_a_raise() -> None:
     assert workshop.seen == [[0], [2]]
 
 
-# The bound on lines
+# The bounds on what is remembered
+
+
+def test_a_session_with_a_stream_is_never_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broker.line._REMEMBERED_SESSIONS", 2)
+    workshop = Workshop()
+    lines = Lines(workshop)
+    with lines.open(header(session=99)) as live:
+        first, _ = live.answer(samples([0, 1]))
+        for session in range(10):
+            answer(lines, [7], session)
+        again, _ = answer(lines, [0, 1], session=99)
+        assert again == first
+    for session in range(10):
+        answer(lines, [7], session)
+    assert workshop.all_seen == [0, 1, *[7] * 20]
+    answer(lines, [1], session=99)
+    assert workshop.all_seen[-1] == 1
 
 
 def is_known(lines: Lines, workshop: Workshop, agent: str) -> bool:
     """Whether the agent's line is still there; it is from now on."""
     before = len(workshop.made)
-    lines.open(header(agent=agent))
+    answer(lines, [0], agent=agent)
     return len(workshop.made) == before
 
 
@@ -421,8 +472,9 @@ def test_past_the_bound_the_line_that_is_idle_longest_is_forgotten() -> None:
 def test_a_live_line_is_never_forgotten() -> None:
     workshop = Workshop()
     lines = Lines(workshop)
-    with lines.open(header(agent="live")) as live, lines.open(header(agent="also")):
+    with lines.open(header(agent="live")) as live, lines.open(header(agent="also")) as also:
         first, _ = live.answer(samples([0, 1]))
+        also.answer(samples([0]))
         for number in range(20):
             answer(lines, [0], agent=f"idle{number}")
         again, _ = answer(lines, [0, 1], agent="live")
@@ -432,14 +484,18 @@ def test_a_live_line_is_never_forgotten() -> None:
 
 
 @pytest.mark.usefixtures("three_lines")
-def test_more_live_lines_than_the_bound_are_all_kept() -> None:
+def test_more_live_lines_than_the_bound_are_all_kept_until_they_are_idle() -> None:
     workshop = Workshop()
     lines = Lines(workshop)
     names = [f"live{number}" for number in range(10)]
     with contextlib.ExitStack() as stack:
         for name in names:
             stack.enter_context(lines.open(header(agent=name)))
+            answer(lines, [0], agent=name)
         assert all(is_known(lines, workshop, name) for name in names)
+    answer(lines, [0], agent="new")
+    assert all(is_known(lines, workshop, name) for name in ("new", *names[-2:]))
+    assert not is_known(lines, workshop, names[0])
 
 
 @pytest.mark.usefixtures("three_lines")

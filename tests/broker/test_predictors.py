@@ -66,6 +66,14 @@ def test_both_bounds_are_within_the_band_and_the_next_numbers_are_not(
         assert limits.predict(sample(*values)) is out
 
 
+@many
+@given(st.floats(-1e30, 1e30))
+def test_a_value_at_a_bound_is_within_it_after_the_wire_has_rounded_it(bound: float) -> None:
+    (arrived,) = struct.unpack("<f", struct.pack("<f", bound))
+    for limits in (Limits(-1e38, bound), Limits(bound, 1e38)):
+        assert not limits.predict(sample(*[arrived] * 4))
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("channel", range(4))
 def test_a_reading_that_is_not_finite_is_out_of_any_band(value: float, channel: int) -> None:
@@ -279,6 +287,7 @@ def test_a_name_that_is_no_module_and_class_is_refused(name: str) -> None:
         ("class Box: ...", "is no class with a method predict(sample)"),
         ("class Box: predict = True", "is no class with a method predict(sample)"),
         ("def Box(sample): return True", "is no class with a method predict(sample)"),
+        ("class B:\n def predict(self, s): return True\nBox = B()", "is no class with a method"),
     ],
 )
 def test_what_is_no_black_box_is_refused_with_the_reason(

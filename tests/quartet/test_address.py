@@ -51,6 +51,8 @@ def test_any_text_is_an_address_or_refused_by_name(text: str) -> None:
         *("host:-1", "host:+1", "host:65536", "host:1.0", "host:0x1", "host: 1", "host:1 "),
         *("host:\u0661", "host:\u00b2", "host:80a", "a b:1", " host:1", "host :1"),
         *("http://host:1", "host/path:1", "unix:/run/x:1"),
+        *("a\nb:1", "a\tb:1", "a\0b:1", "\N{NO-BREAK SPACE}:1", "host:1\n", "host\n:1"),
+        pytest.param("host:" + "1" * 5_000, id="5000 digits"),
     ],
 )
 def test_what_is_no_address_is_refused_by_the_name_of_its_setting(text: str) -> None:

@@ -152,11 +152,12 @@ def test_all_problems_of_a_file_are_named_at_once_by_their_paths(
         ("[agent]\nid = ''", "agent.id: expected `str` matching regex"),
         (f"[agent]\nid = '{'x' * 65}'", "agent.id: expected `str` matching regex"),
         ("[agent]\nid = 'p\u00fcmp'", "agent.id: expected `str` matching regex"),
+        ('[agent]\nid = "pump\\n"', "agent.id: expected `str` matching regex"),
         (
             "[link]\nbackoff_min_s = 2\nbackoff_max_s = 1",
-            "link: backoff_min_s is above backoff_max_s",
+            "link.backoff_min_s is above backoff_max_s",
         ),
-        ("[link]\nbackoff_max_s = 0.1", "link: backoff_min_s is above backoff_max_s"),
+        ("[link]\nbackoff_max_s = 0.1", "link.backoff_min_s is above backoff_max_s"),
     ],
 )
 def test_a_single_problem_is_the_whole_message(toml_path: Path, raw: str, expected: str) -> None:
@@ -172,7 +173,7 @@ def test_an_address_that_is_none_is_named_by_table_and_key(
     toml_path: Path, kind: Kind, table: str
 ) -> None:
     (line,) = refusal(toml_path, kind, f"[{table}]\naddress = 'localhost'")
-    assert re.match(rf"{table}\W+address: expected HOST:PORT", line)
+    assert line.startswith(f"{table}.address: expected HOST:PORT")
     assert "'localhost'" in line
 
 
@@ -182,7 +183,11 @@ def test_problems_between_keys_are_named_beside_those_of_other_tables(toml_path:
         agent.config.Settings,
         "[link]\nbackoff_min_s = 2\nbackoff_max_s = 1\n[broker]\naddress = ''\n[log]\nlevel = 1",
     )
-    assert len(lines) == 3
+    assert [line.split()[0] for line in lines] == [
+        "link.backoff_min_s",
+        "broker.address:",
+        "log.level:",
+    ]
 
 
 # What is no TOML at all
@@ -200,6 +205,8 @@ def test_problems_between_keys_are_named_beside_those_of_other_tables(toml_path:
         b"a = '\xff'",
         "a = 1".encode("utf-16"),
         b"\0",
+        "a = " + "[" * 5_000,  # deeper than Python's stack
+        "a = " + "1" * 5_000,  # more digits than Python reads
     ],
 )
 def test_what_is_no_toml_is_refused_as_such(toml_path: Path, raw: bytes | str) -> None:
