@@ -22,6 +22,7 @@ test: $(VENV)/dev
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check --quiet $(CODE)
 	$(BIN)/mypy
+	$(BIN)/mypy dataset/make_dataset.py docs/picture.py
 	$(BIN)/lint-imports
 	PYTHON="$(abspath $(BIN)/python)" STUBS_VENV="$(abspath $(VENV)/stubs)" sh proto/generate.sh --check
 	$(BIN)/pytest -n auto

@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return app.run(settings, app.Outputs(options.predictions, options.journal))
     except QuartetError as error:
         print(f"agent: {error}", file=sys.stderr)
+        return 2 if isinstance(error, SettingsError) else 1
+    except KeyboardInterrupt:
         return 1
 
 
@@ -69,7 +71,7 @@ def _rate(text: str) -> Rate:
         rate: Rate = msgspec.convert("max" if text == "max" else float(text), Rate)
     except (ValueError, msgspec.ValidationError):
         raise argparse.ArgumentTypeError(
-            f"expected 'max' or samples a second, above 0 and at most 1000, got {text!r}"
+            f"expected 'max' or samples a second, 0.0001 to 1000, got {text!r}"
         ) from None
     return rate
 
@@ -81,6 +83,8 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.simulate:
         source = SourceSettings("replay", options.simulate, options.loop)
         settings = replace(settings, source=source)
+        if options.predictions and _same_file(options.simulate, options.predictions):
+            raise SettingsError("--predictions: would overwrite the file that --simulate reads")
     elif options.loop:
         raise SettingsError("--loop goes with --simulate")
     if options.rate is not None:
@@ -93,6 +97,13 @@ def _settings(options: argparse.Namespace) -> Settings:
         )
         settings = replace(settings, broker=broker)
     return settings
+
+
+def _same_file(first: str, second: Path) -> bool:
+    try:
+        return second.samefile(first)
+    except (OSError, ValueError):
+        return False
 
 
 if __name__ == "__main__":

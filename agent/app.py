@@ -26,7 +26,7 @@ from agent.sources.replay import Replay
 from agent.spool import MemorySpool
 from agent.summary import Summary
 from quartet.address import Address
-from quartet.errors import QuartetError, SettingsError
+from quartet.errors import QuartetError
 from quartet.signals import on_stop_signal
 
 if TYPE_CHECKING:
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What a person at Ctrl-C, and systemd at a restart, are made to wait at the most.
-_DRAIN_S = 5.0
-_JOIN_S = 2.0
+# Together, what a person at Ctrl-C and systemd at a restart are made to wait at
+# the most: for a read to come to its end, and for answers.
+_JOIN_S = 0.5
+_DRAIN_S = 4.5
 
 # How often systemd hears a status and, unless it wants it more often, a beat.
 _PULSE_S = 1.0
@@ -78,7 +79,7 @@ class Agent:
         broker = Address.parse(settings.broker.address, "broker.address")
 
         self._notifier = Notifier()
-        source = _open_source(settings.source)
+        source = _open_source(settings.chosen_source())
         self._spool = MemorySpool(settings.spool.max_bytes, period_ns)
         self._sampler = Sampler(
             source,
@@ -115,12 +116,11 @@ class Agent:
             self._bus.start()
             try:
                 await self._until_done(linking)
+                self._refresh()
             finally:
                 for task in background:
                     task.cancel()
                 self._sampler.stop()
-                self._bus.join(_JOIN_S)
-                self._refresh()
                 self._sinks.close()
         return self.summary.complete and not self._source_failed
 
@@ -144,6 +144,8 @@ class Agent:
             self._sampler.stop()
             self._link.hurry()
             log.info("stopping; %d samples wait for their answer", self._spool.unanswered)
+            await asyncio.to_thread(self._bus.join, _JOIN_S)
+            self._spool.finish()  # also where a read hangs, so that the link can end
             await asyncio.wait((linking,), timeout=_DRAIN_S)
         linking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -168,18 +170,16 @@ class Agent:
 
     def _refresh(self) -> None:
         if self._view:
-            self._view.refresh(self.summary.line())
+            self._view.refresh(self.summary.line(), self._spool.latest)
 
 
-def _open_source(settings: SourceSettings | None) -> Source:
-    if settings is None:
-        raise SettingsError("no source of samples")
+def _open_source(settings: SourceSettings) -> Source:
     return Replay(Path(settings.path), loop=settings.loop)
 
 
 def _open_view(title: str) -> "LiveView | None":
     """The live view, on a terminal and where its library is installed."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         return None
     try:
         from agent.sinks.live import LiveView  # noqa: PLC0415 - optional

@@ -15,7 +15,10 @@ from wire.metadata import AGENT_ID
 MAX_RATE_HZ = 1000.0
 """Above what any source here gives: an ADS1115 stays under 236 rows/s."""
 
-Rate = Annotated[float, Meta(gt=0, le=MAX_RATE_HZ)] | Literal["max"]
+MIN_RATE_HZ = 0.0001
+"""A sample in three hours, far below what is worth a stream."""
+
+Rate = Annotated[float, Meta(ge=MIN_RATE_HZ, le=MAX_RATE_HZ)] | Literal["max"]
 Seconds = Annotated[float, Meta(ge=0.01, le=3600)]
 
 
@@ -95,13 +98,19 @@ class Settings(Table, frozen=True):
     journal: JournalSettings = JournalSettings()
     log: LogSettings = LogSettings()
 
+    def chosen_source(self) -> SourceSettings:
+        """The source; SettingsError where neither file nor command line names one."""
+        if self.source is None:
+            raise SettingsError(
+                "no source of samples: give --simulate CSV, or a [source] table in the"
+                " configuration"
+            )
+        return self.source
+
 
 def check(settings: Settings) -> None:
     """Raise SettingsError for what only the command line and the file together can get wrong."""
-    if settings.source is None:
-        raise SettingsError(
-            "no source of samples: give --simulate CSV, or a [source] table in the configuration"
-        )
+    settings.chosen_source()
     broker = Address.parse(settings.broker.address, "broker.address")
     if broker.port == 0:
         raise SettingsError("broker.address: port 0 is no broker's")

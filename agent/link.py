@@ -71,6 +71,7 @@ class Link:
         self._hurry = asyncio.Event()
         self._channel: grpc.aio.Channel | None = None
         self._outage_since_s: float | None = None
+        self._outage_said = False
         self._refusals: Counter[tuple[str, int]] = Counter()
         self._streamed = False
         self.state = LinkState.CONNECTING
@@ -119,9 +120,9 @@ class Link:
             self._channel = None
 
     async def _pause(self, delay_s: float) -> None:
-        self._hurry.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), delay_s)
+        self._hurry.clear()
 
     def _answered(self, prediction: Prediction) -> None:
         if self.state is not LinkState.STREAMING:
@@ -136,31 +137,31 @@ class Link:
             log.info("streaming to %s after %.1f s without", self._broker, outage_s)
         self.reconnects += self._streamed
         self._streamed = True
-        self.state, self.trouble, self._outage_since_s = LinkState.STREAMING, "", None
+        self.state, self.trouble = LinkState.STREAMING, ""
+        self._outage_since_s, self._outage_said = None, False
         self._refusals.clear()
         self._backoff.reset()
 
     def _judge(self, ending: Ending) -> float:
         """Say what ended the stream; give the seconds to wait before the next."""
-        first_failure = self.state is not LinkState.WAITING
         self.state, self.trouble = LinkState.WAITING, f"{ending.code.name}: {ending.details}"
-        if first_failure:
+        if self._outage_since_s is None:
             self._outage_since_s = time.monotonic()
         if ending.refused is not None:
-            self._judge_refusal(ending, ending.refused)
-        elif ending.superseded_by is not None:
+            return self._judge_refusal(ending, ending.refused)
+        if ending.superseded_by is not None:
             return self._refused_loudly(
                 f"another agent streams as {self._agent_id!r}: give each device an id of its own"
             )
-        elif ending.code not in RETRYABLE:
+        if ending.code not in RETRYABLE:
             return self._refused_loudly(_ADVICE.get(ending.code, "mend what it names"))
-        else:
-            log.log(
-                logging.WARNING if first_failure else logging.DEBUG,
-                "no link to %s (%s): samples wait, trying again until it answers",
-                self._broker,
-                self.trouble,
-            )
+        log.log(
+            logging.DEBUG if self._outage_said else logging.WARNING,
+            "no link to %s (%s): samples wait, trying again until it answers",
+            self._broker,
+            self.trouble,
+        )
+        self._outage_said = True
         return self._backoff.next_s()
 
     def _refused_loudly(self, advice: str) -> float:
@@ -173,7 +174,7 @@ class Link:
         )
         return self._backoff.max_s
 
-    def _judge_refusal(self, ending: Ending, sample: Sample) -> None:
+    def _judge_refusal(self, ending: Ending, sample: Sample) -> float:
         """Give a sample up when its answer is gone, or when it alone was refused too often."""
         key = sample.session.id, sample.id
         self._refusals[key] += ending.alone
@@ -182,8 +183,9 @@ class Link:
             self.answers_expired += expired
             self._outbox.settle(sample, answered=False)
             log.error("sample %d stays without prediction (%s)", sample.id, self.trouble)
-        else:
-            log.warning("sample %d was refused (%s): trying again", sample.id, self.trouble)
+            return 0.0
+        log.warning("sample %d was refused (%s): trying again", sample.id, self.trouble)
+        return self._backoff.next_s()
 
 
 _ADVICE = {
@@ -200,6 +202,8 @@ def _open_channel(broker: Address, keepalive_s: float) -> grpc.aio.Channel:
             # A channel shares its connection with others to the same address, unless told not to:
             # a new channel would come back to a connection that is half open.
             ("grpc.use_local_subchannel_pool", 1),
+            # A proxy of the environment is for the web; it would carry samples off this machine.
+            ("grpc.enable_http_proxy", 0),
             ("grpc.keepalive_time_ms", int(keepalive_s * 1000)),
             ("grpc.http2.max_pings_without_data", 0),
             ("grpc.enable_retries", 0),

@@ -9,7 +9,7 @@ from typing import Protocol
 from agent.clock import Clock
 from agent.model import Reading
 from agent.sources import Source
-from quartet.table import Values
+from quartet.channels import Values
 
 log = logging.getLogger(__name__)
 

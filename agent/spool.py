@@ -38,6 +38,7 @@ class MemorySpool:
         self._reader_waits = False
         self._finished = False
         self._dropping = False
+        self.latest: Sample | None = None
         self.sampled = 0
         self.answered = 0
         self.dropped = 0
@@ -56,6 +57,7 @@ class MemorySpool:
             sample = Sample(self._session, self._next_id, reading.values, reading.sampled_at_ns)
             self._next_id += 1
             self.sampled += 1
+            self.latest = sample
             self._waiting.append(sample)
             if self.unanswered > self._max_samples:
                 self._drop_oldest()

@@ -50,12 +50,6 @@ class Ending:
     superseded_by: str | None = None
 
 
-class _Ended(Exception):  # noqa: N818 - no error: how the tasks of a stream end together
-    def __init__(self, ending: Ending) -> None:
-        super().__init__(ending)
-        self.ending = ending
-
-
 class Stream:
     """Keeps a bounded window of unanswered samples on one call. Loop only.
 
@@ -95,15 +89,22 @@ class Stream:
             first.session.period_ns,
         )
         call = open_call(header.to_metadata())
-        endings: list[Ending] = []
+        tasks = {
+            asyncio.create_task(self._send(call, first, header)),
+            asyncio.create_task(self._receive(call)),
+            asyncio.create_task(self._watch()),
+        }
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._send(call, first, header))
-                tasks.create_task(self._receive(call))
-                tasks.create_task(self._watch())
-        except* _Ended as ended:
-            endings = [error.ending for error in ended.exceptions if isinstance(error, _Ended)]
-        return endings[0]
+            pending = tasks
+            while True:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    if ending := task.result():
+                        return ending
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _send(self, call: Call, first: Sample, header: StreamHeader) -> None:
         try:
@@ -146,14 +147,12 @@ class Stream:
         self._progress_at_s = time.monotonic()
         await call.done_writing()
 
-    async def _receive(self, call: Call) -> None:
+    async def _receive(self, call: Call) -> Ending:
         while (message := await _read(call)) is not None:
             try:
                 answer = codec.decode(message)
             except ValueError as error:
-                raise _Ended(
-                    Ending(grpc.StatusCode.DATA_LOSS, f"the broker sent {error}")
-                ) from None
+                return Ending(grpc.StatusCode.DATA_LOSS, f"the broker sent {error}")
             sample, sent_at_ns = self._in_flight.pop(answer.id, (None, 0))
             if sample is None:
                 self.unknown_answers += 1
@@ -163,7 +162,7 @@ class Stream:
             self._deliver(Prediction(sample, answer.prediction, now_ns - sent_at_ns))
             self._outbox.settle(sample, answered=True)
             self._answered.set()
-        raise _Ended(await self._ending(call))
+        return await self._ending(call)
 
     async def _ending(self, call: Call) -> Ending:
         trailing = dict(tuple(await call.trailing_metadata()))  # before 1.73 no mapping
@@ -179,7 +178,7 @@ class Stream:
             superseded_by=None if superseded_by is None else str(superseded_by),
         )
 
-    async def _watch(self) -> None:
+    async def _watch(self) -> Ending:
         """End the stream when nothing is answered for too long: the connection may be half open."""
         while True:
             left_s = self._progress_at_s + self._reply_deadline_s - time.monotonic()
@@ -187,9 +186,11 @@ class Stream:
                 await asyncio.sleep(self._reply_deadline_s)
             elif left_s > 0:
                 await asyncio.sleep(left_s)
+            elif not self._in_flight:  # a peer that does not end its side: nothing is missing
+                return Ending(grpc.StatusCode.OK, "", in_good_order=True)
             else:
                 reason = f"no answer for {self._reply_deadline_s:g} s"
-                raise _Ended(Ending(grpc.StatusCode.DEADLINE_EXCEEDED, reason))
+                return Ending(grpc.StatusCode.DEADLINE_EXCEEDED, reason)
 
 
 def _continues(header: StreamHeader, sample: Sample) -> bool:

@@ -37,13 +37,11 @@ class Summary:
         """The summary at the end, a line a figure; counters only where they are not zero."""
         metrics = self._metrics
         trips = metrics.round_trips
+        p50_ms, p99_ms = trips.percentile_ms(50), trips.percentile_ms(99)
         rows = [
             ("samples", str(self._spool.sampled)),
             ("predictions", f"{trips.count} (True {metrics.true}, False {metrics.false})"),
-            (
-                "round trip",
-                f"p50 {trips.percentile_ms(50):.2f} ms, p99 {trips.percentile_ms(99):.2f} ms",
-            ),
+            ("round trip", f"p50 {p50_ms:.2f} ms, p99 {p99_ms:.2f} ms" if trips.count else "none"),
             ("reconnects", str(self._link.reconnects)),
         ]
         rows += [(name, str(count)) for name, count in self._counters().items() if count]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker.config import Settings, check
+from broker.config import PredictorSettings, Settings, check
 from quartet.errors import QuartetError, SettingsError
 from quartet.settings import load
 
@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except QuartetError as error:
         print(f"broker: {error}", file=sys.stderr)
         return 2 if isinstance(error, SettingsError) else 1
+    except KeyboardInterrupt:
+        return 1
     return 0
 
 
@@ -67,7 +69,10 @@ def _settings(options: argparse.Namespace) -> Settings:
         )
         settings = replace(settings, listen=listen)
     if options.predictor:
-        settings = replace(settings, predictor=replace(settings.predictor, use=options.predictor))
+        # The options in the file are those of the file's black box.
+        same = options.predictor == settings.predictor.use
+        chosen = settings.predictor if same else PredictorSettings(options.predictor)
+        settings = replace(settings, predictor=chosen)
     return settings
 
 

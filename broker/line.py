@@ -48,7 +48,7 @@ class Session:
         """The answer that was given before; ExpiredError where it is not known any more."""
         slot = sample_id % REMEMBERED_ANSWERS
         if self._ids[slot] != sample_id:
-            raise ExpiredError(sample_id, "was resent, and its answer is not known any more")
+            raise ExpiredError(sample_id, "is not above the last id, and has no answer on record")
         return Answer(sample_id, bool(self._predictions[slot]))
 
 
@@ -78,9 +78,9 @@ class Line:
 
         Raises ExpiredError or RaisedError.
         """
-        self.received += 1
         last_id = session.last_id
         if last_id is not None and sample.id <= last_id:
+            self.received += 1
             self.duplicates += 1
             return session.recall(sample.id)
         answer = self.predict(sample)
@@ -91,16 +91,16 @@ class Line:
 
     def predict(self, sample: Sample) -> Answer:
         """Ask the black box; RaisedError where it raises, and a fresh instance from then on."""
+        self.received += 1
         try:
             if self._predictor is None:
                 self._predictor = self._make_predictor()
             prediction = self._predictor.predict(sample)
             if prediction is None:
-                raise TypeError("predict() returned None")
+                raise TypeError("predict() returned None")  # noqa: TRY301 - as if it raised
             return Answer(sample.id, bool(prediction))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._predictor = None
-            log.exception("the black box raised on sample %d: its state is lost", sample.id)
             raise RaisedError(
                 sample.id, f"the black box raised {type(error).__name__}: {error}"
             ) from error
@@ -148,6 +148,11 @@ class Stream:
         """Give the line up to a newer stream of this session."""
         self.superseded_by = session_id
         self._end()
+
+    def tally(self) -> str:
+        """What the line has seen so far, for the log."""
+        line = self._line
+        return f"{line.received} samples, {line.duplicates} duplicates, {line.gaps} gaps"
 
     def answer(self, samples: Sequence[Sample]) -> tuple[list[Answer], RefusalError | None]:
         """Answer samples in their order, up to the first that is refused; the refusal, if any."""

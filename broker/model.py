@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from quartet.table import Values
+from quartet.channels import Values
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class Service:
                 await self._answer(stream, inbox, context, who)
             finally:
                 self._inboxes.discard(inbox)
-                log.debug("%s: stream closed", who)
+                log.debug("%s: stream closed; %s", who, stream.tally())
 
     async def _answer(self, stream: Stream, inbox: Inbox, context: Context, who: str) -> None:
         while messages := await inbox.take():
@@ -70,11 +70,12 @@ class Service:
             for answer in answers:
                 await context.write(_encode(answer))
             if refusal:
-                log.warning("%s: %s", who, refusal)
+                log.warning("%s: %s", who, refusal, exc_info=refusal.__cause__)
                 await context.abort(
                     _STATUS[type(refusal)], str(refusal), ((REFUSED_ID, str(refusal.sample_id)),)
                 )
             if undecodable:
+                log.warning("%s: %s", who, undecodable)
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, undecodable)
         if stream.superseded_by:
             await context.abort(

@@ -7,8 +7,11 @@ log=$(mktemp)
 broker=
 trap 'kill $broker 2>/dev/null || true; rm -f "$log"' EXIT
 
-broker run --listen 127.0.0.1:0 2>"$log" &
+# In a session of its own: Ctrl-C is for the agent, which drains while the broker still answers.
+python -c 'import os; os.setsid(); os.execvp("broker", ["broker", "run", "--listen", "127.0.0.1:0"])' \
+    2>"$log" &
 broker=$!
+trap : INT
 until address=$(grep -o '127\.0\.0\.1:[0-9]*' "$log"); do
     kill -0 "$broker" || { cat "$log" >&2; exit 1; }
     sleep 0.1

@@ -3,7 +3,7 @@
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import Annotated, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -75,9 +75,20 @@ def _mismatch(value: object, wanted: object, where: str) -> list[str]:
     except msgspec.ValidationError as error:
         reason, _, inner = str(error).partition(" - at `$")
         reason = reason[:1].lower() + reason[1:]
+        if "enum value" in reason:
+            reason = f"expected {' or '.join(_choices(wanted))}"
         given = "" if isinstance(value, dict) else f" (got {value!r})"
         return [f"{where}{inner.rstrip('`')}: {reason}{given}" if where else reason]
     return []
+
+
+def _choices(wanted: object) -> list[str]:
+    """What a field with literal choices takes."""
+    if get_origin(wanted) is Literal:
+        return [repr(choice) for choice in get_args(wanted)]
+    if get_origin(wanted) is Annotated:
+        return ["a number"]
+    return [choice for kind in get_args(wanted) for choice in _choices(kind)]
 
 
 def _hint(name: str, known: list[str]) -> str:

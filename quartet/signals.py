@@ -16,7 +16,7 @@ def on_stop_signal(call: Callable[[], None]) -> Iterator[None]:
         try:
             loop.add_signal_handler(number, call)
         except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(call) and None)
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(call))
     try:
         yield
     finally:

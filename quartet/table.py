@@ -9,19 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
+from quartet.channels import CHANNELS, FLOAT32_MAX, Values
 from quartet.errors import TableError
-
-Values = tuple[float, float, float, float]
-
-CHANNELS = 4
-FLOAT32_MAX = 3.4028234663852886e38
 
 # Far above any row of five numbers, and what keeps a file without line ends out of memory.
 MAX_LINE_BYTES = 64 * 1024
 
 _DELIMITERS = (";", "\t", ",")
-_ID_NAMES = {"id", "sample_id"}
-_TIME_NAMES = {"timestamp", "time", "datetime", "sampled_at"}
+_ID_NAMES = ("id", "sample_id", "index")
+_TIME_NAMES = ("timestamp", "time", "date", "datetime", "sampled_at")
 
 
 class TableReader:
@@ -108,8 +104,9 @@ class TableReader:
         if roles.count(_value) != CHANNELS or len(set(names)) != len(names):
             self._fail(
                 None,
-                "expected four differently named sensor columns, besides id and timestamp,"
-                f" got {', '.join(header)}",
+                "expected four differently named sensor columns, besides an id"
+                f" ({', '.join(_ID_NAMES)}) and a time ({', '.join(_TIME_NAMES)}),"
+                f" got {', '.join(map(repr, header))}",
             )
         return roles
 
@@ -152,7 +149,7 @@ def _is_header(cells: list[str]) -> bool:
     """Whether all that stands in the cells are names; '0,5' and '1.5V' are none, but mistakes."""
     words = [cell.strip() for cell in cells if cell.strip()]
     return bool(words) and all(
-        (word[0].isalpha() or word[0] == "_") and not _is_number(word) for word in words
+        word[0] not in "0123456789+-." and not _is_number(word) for word in words
     )
 
 

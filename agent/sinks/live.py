@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from agent.model import Prediction
-from quartet.table import CHANNELS
+from agent.model import Prediction, Sample
+from quartet.channels import CHANNELS
 
 _BARS = "▁▂▃▄▅▆▇█"
 _FAILED = "·"
@@ -25,20 +25,23 @@ class LiveView:
     def __init__(self, title: str) -> None:
         self._title = title
         self._history: list[deque[float]] = [deque(maxlen=_WIDTH) for _ in range(CHANNELS)]
-        self._latest: Prediction | None = None
+        self._sample: Sample | None = None
+        self._prediction: Prediction | None = None
         self._arrivals_s: deque[float] = deque(maxlen=_RATE_OVER)
         self._live = Live(console=Console(stderr=True), auto_refresh=False, redirect_stdout=False)
         self._live.start()
 
     def emit(self, prediction: Prediction) -> None:
         """Take a prediction; it is shown at the next refresh."""
-        self._latest = prediction
+        self._prediction = prediction
         self._arrivals_s.append(time.monotonic())
-        for history, value in zip(self._history, prediction.sample.values, strict=True):
-            history.append(value)
 
-    def refresh(self, status: str) -> None:
-        """Draw the view, with the agent's state on a line."""
+    def refresh(self, status: str, sample: Sample | None) -> None:
+        """Draw the view, with the agent's state on a line, and the latest sample."""
+        if sample is not None and sample is not self._sample:
+            self._sample = sample
+            for history, value in zip(self._history, sample.values, strict=True):
+                history.append(value)
         self._live.update(self._render(status), refresh=True)
 
     def close(self) -> None:
@@ -58,26 +61,22 @@ class LiveView:
 
     def _render_sensors(self) -> Table:
         rows = Table.grid(padding=(0, 2, 0, 0))
-        values = self._latest.sample.values if self._latest else (math.nan,) * CHANNELS
-        for channel, (value, history) in enumerate(zip(values, self._history, strict=True), 1):
-            rows.add_row(
-                f"sensor{channel}",
-                Text(f"{value:>10.5g}", "bold"),
-                Text(sparkline(history), "cyan"),
-            )
+        for channel, history in enumerate(self._history, 1):
+            value = f"{history[-1]:>10.5g}" if history else ""
+            rows.add_row(f"sensor{channel}", Text(value, "bold"), Text(sparkline(history), "cyan"))
         rows.add_row("prediction", *self._render_prediction())
         return rows
 
     def _render_prediction(self) -> tuple[Text, str]:
-        if self._latest is None:
+        if self._prediction is None:
             return Text(f"{'none yet':>10}", "dim"), ""
-        word = Text(f"{self._latest.value!s:>10}", "bold red" if self._latest.value else "green")
-        return word, f"sample {self._latest.sample.id}, {self._rate_hz():.1f} a second"
+        value, sample_id = self._prediction.value, self._prediction.sample.id
+        word = Text(f"{value!s:>10}", "bold red" if value else "green")
+        return word, f"sample {sample_id}, {self._rate_hz():.1f} a second"
 
     def _rate_hz(self) -> float:
-        arrivals = self._arrivals_s
-        span_s = arrivals[-1] - arrivals[0] if len(arrivals) > 1 else 0.0
-        return (len(arrivals) - 1) / span_s if span_s else 0.0
+        """Predictions a second, of late; it falls while none comes."""
+        return len(self._arrivals_s) / max(time.monotonic() - self._arrivals_s[0], 1e-3)
 
 
 def sparkline(values: Sequence[float]) -> str:

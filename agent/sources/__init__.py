@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from quartet.table import Values
+from quartet.channels import Values
 
 
 class Source(Protocol):

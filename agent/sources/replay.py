@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from agent.errors import SourceError
+from quartet.channels import Values
 from quartet.errors import TableError
-from quartet.table import TableReader, Values
+from quartet.table import TableReader
 
 
 class Replay:

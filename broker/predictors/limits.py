@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Sequence
 
 from broker.model import Sample
-from quartet.table import CHANNELS
+from quartet.channels import CHANNELS
 
 Bound = float | Sequence[float]
 

@@ -33,7 +33,7 @@ def load(name: str, options: Mapping[str, object]) -> Callable[[], Predictor]:
     make = functools.partial(cast("type[Predictor]", kind), **options)
     try:
         prediction = make().predict(_TRIAL)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PredictorError(
             f"predictor {name}: failed on a trial with {_TRIAL.values}: {_reason(error)}"
         ) from error
@@ -48,14 +48,14 @@ def _find(name: str) -> object:
         return _entry_point(name).load()
     except PredictorError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PredictorError(f"predictor {name}: cannot be imported: {_reason(error)}") from error
 
 
 def _entry_point(name: str) -> EntryPoint:
     if ":" in name:
         if not all(name.split(":")):
-            raise PredictorError(f"predictor {name}: expected module:Class")
+            raise PredictorError(f"predictor {name}: cannot be imported: expected module:Class")
         # A person tries a file in the working directory, which a console script does not search.
         sys.path.insert(0, str(Path.cwd()))
         return EntryPoint(name, name, ENTRY_POINTS)
@@ -70,5 +70,5 @@ def _entry_point(name: str) -> EntryPoint:
     return installed[name]
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

@@ -376,10 +376,10 @@ def live_view(title: str) -> Iterator[LiveView]:
         view.close()
 
 
-def drawn(terminal: Terminal, view: LiveView, status: str) -> str:
-    """What one refresh draws."""
+def drawn(terminal: Terminal, view: LiveView, status: str, latest: Prediction | None = None) -> str:
+    """What one refresh draws, with the sample of this prediction as the latest."""
     terminal.readouterr()
-    view.refresh(status)
+    view.refresh(status, latest.sample if latest else None)
     return terminal.readouterr().err
 
 
@@ -387,9 +387,12 @@ def test_the_live_view_shows_the_latest_sample_its_prediction_and_the_state(
     terminal: Terminal,
 ) -> None:
     with live_view("pump-1 at bench") as view:
-        view.emit(prediction(6, value=False, values=(0.0, 9.0, 9.0, 9.0)))
-        view.emit(prediction(7, value=True, values=(1.5, -2.25, math.nan, 1e-9)))
-        text = drawn(terminal, view, "streaming; 8 samples")
+        former = prediction(6, value=False, values=(0.0, 9.0, 9.0, 9.0))
+        latest = prediction(7, value=True, values=(1.5, -2.25, math.nan, 1e-9))
+        view.emit(former)
+        view.emit(latest)
+        drawn(terminal, view, "streaming", former)
+        text = drawn(terminal, view, "streaming; 8 samples", latest)
     assert "pump-1 at bench" in text
     assert "streaming; 8 samples" in text
     for word in ("sensor1", "1.5", "▁█", "-2.25", "█▁", "nan", "▁·", "1e-09", "True", "sample 7"):
@@ -397,18 +400,20 @@ def test_the_live_view_shows_the_latest_sample_its_prediction_and_the_state(
     assert "False" not in text
 
 
-def test_the_live_view_says_that_there_is_no_prediction_yet(terminal: Terminal) -> None:
+def test_the_live_view_shows_samples_also_before_there_is_a_prediction(terminal: Terminal) -> None:
     with live_view("pump-1") as view:
-        text = drawn(terminal, view, "connecting")
+        text = drawn(terminal, view, "connecting", prediction(0, values=(4.25, 0.0, 0.0, 0.0)))
     assert "none yet" in text
+    assert "4.25" in text
     assert "connecting" in text
 
 
 def test_the_live_view_keeps_as_much_of_the_past_as_fits_on_80_columns(terminal: Terminal) -> None:
     with live_view("pump-1") as view:
-        for number in range(1_000):
-            view.emit(prediction(number, values=(float(number % 7), 0.0, 0.0, 0.0)))
-        lines = drawn(terminal, view, "waiting " * 25).splitlines()
+        for number in range(100):
+            sampled = prediction(number, values=(float(number % 7), 0.0, 0.0, 0.0))
+            view.refresh("streaming", sampled.sample)
+        lines = drawn(terminal, view, "waiting " * 25).lstrip().splitlines()
     assert len(lines) == 7  # none is wrapped
     (row,) = (line for line in lines if "sensor1" in line)
     assert sum(mark in BARS for mark in row) == 48

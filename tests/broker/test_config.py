@@ -112,7 +112,7 @@ WRONG = [
     (["--listen", "localhost:65536"], "expected HOST:PORT"),
     (["--listen", "0.0.0.0:8061"], "listen.address: 0.0.0.0:8061 is open to other machines"),
     (["--config", "none.toml"], "none.toml: cannot be read: No such file or directory"),
-    (["--config", "wrong.toml"], "wrong.toml: log.level: invalid enum value 'loud'"),
+    (["--config", "wrong.toml"], "wrong.toml: log.level: expected 'debug' or 'info'"),
     (["--config", "open.toml"], "listen.address: 0.0.0.0:1 is open to other machines"),
     (["--config", "secret.toml", "--listen", "0.0.0.0:1"], "listen.address: 0.0.0.0:1 is open"),
 ]

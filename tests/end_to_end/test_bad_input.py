@@ -23,7 +23,6 @@ GOOD = b"0.1,0.2,0.3,0.4\n"
         (GOOD * 2 + b"0.1,0.2,0.3\n", "line 3: expected 4 columns, got 3", 2),
         (GOOD * 2 + b"0.1,0.2,oops,0.4\n", "line 3, column 3: 'oops' is not a number", 2),
         (GOOD * 3 + b"0.1,0.", "line 4: expected 4 columns, got 2", 3),
-        (GOOD + b"x" * 10_000_000, "line 2: longer than 65536 bytes", 1),
         (GOOD + b"0.1,\xff,0.3,0.4\n", "line 2, column 2: byte 0xff is not UTF-8", 1),
     ],
 )
@@ -40,6 +39,46 @@ def test_a_malformed_csv_is_named_and_the_rows_before_it_are_answered(
     assert f"{csv}: {where}" in agent.stderr
     assert len(table.read_text().splitlines()) == answered
     assert "Traceback" not in agent.stderr
+
+
+def test_100_mb_without_a_line_end_are_refused_at_once(broker: Broker, tmp_path: Path) -> None:
+    csv = tmp_path / "garbage.csv"
+    with csv.open("wb") as file:
+        file.write(GOOD)
+        file.truncate(100_000_000)
+    with Agent("--simulate", str(csv), "--rate", "max", "--broker", broker.address) as agent:
+        assert agent.wait() == 1
+    assert f"{csv}: line 2: longer than 65536 bytes" in agent.stderr
+    assert "predictions       1 " in agent.stdout
+
+
+def test_predictions_never_overwrite_the_file_that_is_replayed(tmp_path: Path) -> None:
+    csv = tmp_path / "mine.csv"
+    csv.write_bytes(GOOD)
+    with Agent("--simulate", str(csv), "--predictions", str(tmp_path / "." / "mine.csv")) as agent:
+        assert agent.wait() == 2
+    assert "--predictions: would overwrite" in agent.stderr
+    assert csv.read_bytes() == GOOD
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("    def predict(self, sample): raise SystemExit(0)", "SystemExit: 0"),
+        ("    def predict(self, sample): return None", "predict() returned None, not a bool"),
+        ("    pass", "is no class with a method predict(sample)"),
+    ],
+)
+def test_a_broken_black_box_is_refused_at_start_with_its_reason(
+    body: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(f"class Box:\n{body}\n")
+    with Running(["broker", "run", "--listen", "127.0.0.1:0", "--predictor", "mine:Box"]) as run:
+        assert run.wait() == 2
+    assert "predictor mine:Box: " in run.stderr
+    assert reason in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 def test_failed_readings_are_sent_and_answered(tmp_path: Path) -> None:
@@ -61,8 +100,8 @@ def test_failed_readings_are_sent_and_answered(tmp_path: Path) -> None:
     [
         (["agent", "run"], 2, "no source of samples: give --simulate CSV"),
         (["agent", "run", "--loop"], 2, "--loop goes with --simulate"),
-        (["agent", "run", "--simulate", "x.csv", "--rate", "0"], 2, "above 0 and at most 1000"),
-        (["agent", "run", "--simulate", "x.csv", "--rate", "nan"], 2, "above 0 and at most 1000"),
+        (["agent", "run", "--simulate", "x.csv", "--rate", "0"], 2, "0.0001 to 1000"),
+        (["agent", "run", "--simulate", "x.csv", "--rate", "nan"], 2, "0.0001 to 1000"),
         (["agent", "run", "--simulate", "x.csv", "--broker", "nowhere"], 2, "expected HOST:PORT"),
         (["agent", "run", "--simulate", "x.csv", "--broker", "198.51.100.7:8061"], 2, "insecure"),
         (["agent", "run", "--simulate", "/no/such.csv"], 1, "/no/such.csv: cannot be read: No"),

@@ -64,15 +64,14 @@ async def scripted_broker(script: Script | None) -> AsyncIterator[int]:
 async def plain_stream(
     address: str, metadata: tuple[tuple[str, str], ...] = ()
 ) -> AsyncIterator[grpc.aio.StreamStreamCall]:
-    """A call of a client that was written against the wire alone."""
+    """A call of a client that was written against the wire alone.
+
+    It ends with its channel, not by cancel(): that can hit the next call of grpc.aio's client.
+    """
     async with grpc.aio.insecure_channel(
         address, options=[("grpc.use_local_subchannel_pool", 1)]
     ) as channel:
-        call = BrokerServiceStub(channel).BidirectionalStreaming(metadata=metadata)
-        try:
-            yield call
-        finally:
-            call.cancel()
+        yield BrokerServiceStub(channel).BidirectionalStreaming(metadata=metadata)
 
 
 class Proxy:
