@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Together, what a person at Ctrl-C and systemd at a restart are made to wait at
-# the most: for a read to come to its end, and for answers.
+# Together 5 s, what a person at Ctrl-C and systemd at a restart are made to wait
+# at the most: for a read to come to its end (asked twice), and for answers.
 _JOIN_S = 0.5
-_DRAIN_S = 4.5
+_DRAIN_S = 4.0
 
 # How often systemd hears a status and, unless it wants it more often, a beat.
 _PULSE_S = 1.0
@@ -121,6 +121,7 @@ class Agent:
                 for task in background:
                     task.cancel()
                 self._sampler.stop()
+                self._bus.join(_JOIN_S)
                 self._sinks.close()
         return self.summary.complete and not self._source_failed
 
