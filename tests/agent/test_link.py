@@ -445,3 +445,17 @@ async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.Monkey
         await bench.run()
         assert proxy.connections == 0
     assert bench.answers == by_parity(3)
+
+
+async def test_a_new_channel_is_a_new_connection() -> None:
+    async with scripted_broker(Peer.echo) as port, Proxy(port).serving() as (proxy, via):
+        former, present = Bench(via), Bench(via)
+        for bench in (former, present):
+            bench.sample(1)
+        running = [asyncio.create_task(bench.link.run()) for bench in (former, present)]
+        for bench in (former, present):
+            await bench.until(lambda bench=bench: len(bench.predictions) == 1)
+        assert proxy.connections == 2
+        for bench in (former, present):
+            bench.spool.finish()
+        await asyncio.wait_for(asyncio.gather(*running), 30)
