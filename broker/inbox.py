@@ -1,7 +1,6 @@
 """What a stream has received and not answered yet."""
 
 import asyncio
-from types import TracebackType
 from typing import Protocol, Self
 
 # Twice an agent's default window. Here reading pauses, and HTTP/2's flow control
@@ -31,12 +30,7 @@ class Inbox:
         self._reader = asyncio.create_task(self._read())
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -4,7 +4,6 @@ import logging
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Self
 
 from broker.errors import ExpiredError, OutOfOrderError, RaisedError, RefusalError
@@ -128,12 +127,7 @@ class Stream:
             self._session.streams += 1
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._line.streams -= 1
         if self._session:
             self._session.streams -= 1

@@ -6,7 +6,6 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import NoReturn, Self
 
 from quartet.channels import CHANNELS, FLOAT32_MAX, Values
@@ -61,12 +60,7 @@ class TableReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _rows(self) -> Iterator[list[str]]:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import IO, Self
 
 # A wait that fails says so long before pytest's own limit; a shared machine may be slow.
@@ -40,12 +39,7 @@ class Running:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)
             self._process.kill()
@@ -124,7 +118,7 @@ class Broker(Running):
         try:
             self.port = int(self.wait_for(r"listening on 127\.0\.0\.1:(\d+)")[0])
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
 
     @property
