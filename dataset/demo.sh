@@ -12,6 +12,7 @@ python -c 'import os; os.setsid(); os.execvp("broker", ["broker", "run", "--list
     2>"$log" &
 broker=$!
 trap : INT
+trap 'exit 129' HUP TERM
 until address=$(grep -o '127\.0\.0\.1:[0-9]*' "$log"); do
     kill -0 "$broker" || { cat "$log" >&2; exit 1; }
     sleep 0.1
