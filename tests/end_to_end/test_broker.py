@@ -231,12 +231,15 @@ def test_10000_streams_opened_and_dropped_cost_an_agent_no_prediction(
     dropper = subprocess.Popen([sys.executable, str(DROPPER), broker.address, "10000"])
     table = tmp_path / "predictions.csv"
     replay = ["--simulate", str(dataset), "--broker", broker.address, "--predictions", str(table)]
-    with dropper:
+    try:
         for rate in ("200", "max"):
             with Agent(*replay, "--rate", rate) as agent:
                 assert agent.wait() == 0
             assert table.read_text() == "".join(f"{n},{n % 2 == 0:d}\n" for n in range(982))
-    assert dropper.returncode == 0
+        assert dropper.wait(60) == 0
+    finally:
+        dropper.kill()
+        dropper.wait()
     assert "Traceback" not in broker.stderr
 
 

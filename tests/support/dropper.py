@@ -1,35 +1,60 @@
-"""Opens streams, sends one sample on each, and drops them: python dropper.py ADDRESS COUNT."""
+"""Opens streams, sends one sample on each, and resets them: python dropper.py HOST:PORT COUNT.
 
-import asyncio
-import contextlib
+Raw HTTP/2, a hundred streams a connection: no client library stands between.
+"""
+
+import socket
 import sys
 
-import grpc
+from hpack import Encoder
 
 from wire import METHOD_PATH
 from wire.databroker_pb2 import BrokerRequest
-from wire.metadata import StreamHeader
 
-AT_A_TIME = 100
+A_CONNECTION = 100
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, RST_STREAM, SETTINGS = 0, 1, 3, 4
+END_HEADERS = 4
+CANCEL = (8).to_bytes(4)
 
 
-async def main(address: str, count: int) -> None:
-    async with grpc.aio.insecure_channel(address) as channel:
-        method = channel.stream_stream(METHOD_PATH)
-        for batch in range(count // AT_A_TIME):
-            calls = [
-                method(metadata=StreamHeader(f"{batch}-{n}", "0" * 32, 0, 0, 0).to_metadata())
-                if n % 2
-                else method()
-                for n in range(AT_A_TIME)
-            ]
-            for call in calls:
-                # Some end before their time: see the test.
-                with contextlib.suppress(asyncio.InvalidStateError, grpc.RpcError):
-                    await call.write(BrokerRequest(id=0).SerializeToString())
-            for call in calls:
-                call.cancel()
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return b"%b%c%c%b%b" % (
+        len(payload).to_bytes(3),
+        kind,
+        flags,
+        stream.to_bytes(4),
+        payload,
+    )
+
+
+def drop(host: str, port: int) -> None:
+    """Open and reset the streams of one connection."""
+    encoder = Encoder()
+    headers = {
+        ":method": "POST",
+        ":scheme": "http",
+        ":path": METHOD_PATH,
+        ":authority": host,
+        "content-type": "application/grpc",
+        "te": "trailers",
+    }
+    request = BrokerRequest(id=1, sensor1=1.0).SerializeToString()
+    message = b"\0" + len(request).to_bytes(4) + request
+    streams = range(1, 2 * A_CONNECTION, 2)
+    with socket.create_connection((host, port), timeout=30) as connection:
+        connection.sendall(PREFACE + frame(SETTINGS, 0, 0, b""))
+        for stream in streams:
+            connection.sendall(
+                frame(HEADERS, END_HEADERS, stream, encoder.encode(headers.items()))
+                + frame(DATA, 0, stream, message)
+            )
+        connection.recv(65536)
+        connection.sendall(b"".join(frame(RST_STREAM, 0, stream, CANCEL) for stream in streams))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    host, _, port = sys.argv[1].partition(":")
+    for _ in range(int(sys.argv[2]) // A_CONNECTION):
+        drop(host, int(port))
