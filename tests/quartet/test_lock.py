@@ -1,0 +1,114 @@
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from quartet.errors import StoreError
+from quartet.lock import FileLock
+
+HOLD = """
+import sys
+from pathlib import Path
+from quartet.lock import FileLock
+lock = FileLock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def held(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A lock that another process holds."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "spool.lock"
+
+
+def test_who_comes_second_is_told_the_process_that_was_first(path: Path) -> None:
+    with held(path) as owner, pytest.raises(StoreError) as raised:
+        FileLock(path)
+    assert str(raised.value) == (
+        f"{path.parent}: is in use by process {owner.pid} (spool.lock):"
+        " stop that one first, or give this one a place of its own"
+    )
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_a_lock_ends_with_its_process_however_that_ends(end: signal.Signals, path: Path) -> None:
+    with held(path) as owner:
+        owner.send_signal(end)
+        owner.wait()
+        FileLock(path).close()
+
+
+def test_a_lock_is_held_again_after_it_was_let_go(path: Path) -> None:
+    for _ in range(3):
+        FileLock(path).close()
+    lock = FileLock(path)
+    with pytest.raises(StoreError, match=f"process {os.getpid()} "):
+        FileLock(path)
+    lock.close()
+    with held(path):
+        pass
+
+
+def test_a_refused_try_leaves_the_owners_name_and_no_open_file(path: Path) -> None:
+    with held(path) as owner:
+        before = open_files()
+        for _ in range(3):
+            with pytest.raises(StoreError, match=f"process {owner.pid} "):
+                FileLock(path)
+        assert open_files() == before
+
+
+def test_a_shorter_pid_leaves_nothing_of_a_longer_one(path: Path) -> None:
+    path.write_text("123456789012345\n")
+    FileLock(path).close()
+    assert path.read_text() == f"{os.getpid()}\n"
+
+
+def test_a_lock_is_not_inherited_by_a_child(path: Path) -> None:
+    lock = FileLock(path)
+    with subprocess.Popen(["sleep", "60"], close_fds=False) as child:
+        lock.close()
+        FileLock(path).close()
+        child.kill()
+
+
+def test_an_owner_that_could_not_sign_is_unknown(path: Path) -> None:
+    lock = FileLock(path)
+    path.write_text("")
+    with pytest.raises(StoreError, match="in use by process unknown"):
+        FileLock(path)
+    lock.close()
+
+
+def test_a_lock_that_cannot_be_made_says_why_and_is_no_store_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file") as raised:
+        FileLock(tmp_path / "nowhere" / "spool.lock")
+    assert raised.value.errno == errno.ENOENT
+    assert not isinstance(raised.value, StoreError)
