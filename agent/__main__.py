@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,25 +17,32 @@ from quartet.settings import load
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 done, 1 failed, 2 wrong use or configuration (nothing started)."""
     options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.call
     try:
-        settings = _settings(options)
-        check(settings)
-    except SettingsError as error:
-        print(f"agent: {error}", file=sys.stderr)
-        return 2
-
-    # gRPC's own log is for those who ask for it. Imported not before the settings
-    # are right: it takes a Pi half a second.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from agent import app  # noqa: PLC0415
-
-    try:
-        return app.run(settings, app.Outputs(options.predictions, options.journal))
+        return command(options)
     except QuartetError as error:
         print(f"agent: {error}", file=sys.stderr)
         return 2 if isinstance(error, SettingsError) else 1
     except KeyboardInterrupt:
         return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    check(settings)
+    # gRPC's own log is for those who ask for it. Imported not before the settings
+    # are right: it takes a Pi half a second.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from agent import app  # noqa: PLC0415
+
+    return app.run(settings, app.Outputs(options.predictions, options.journal))
+
+
+def _ledger(options: argparse.Namespace) -> int:
+    from agent import ledger  # noqa: PLC0415 - no other command reads a spool
+
+    settings = load(options.config, Settings) if options.config else Settings()
+    return ledger.run(settings, as_json=options.json, broker_ledger=options.compare)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,6 +70,19 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--journal", action="store_true", help="log to journald also when not under systemd"
     )
+    run.set_defaults(call=_run)
+    ledger = commands.add_parser(
+        "ledger", help="every sample's fate; exit 1 if it does not balance", allow_abbrev=False
+    )
+    ledger.add_argument("--config", type=Path, metavar="TOML", help="configuration file")
+    ledger.add_argument("--json", action="store_true", help="for a program")
+    ledger.add_argument(
+        "--compare",
+        type=Path,
+        metavar="BROKER.json",
+        help="what 'broker ledger --json' printed: tell what one side has and the other has not",
+    )
+    ledger.set_defaults(call=_ledger)
     return parser
 
 

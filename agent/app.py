@@ -23,7 +23,8 @@ from agent.sinks.journal import PredictionLog
 from agent.sinks.table import PredictionTable
 from agent.sources import Source
 from agent.sources.replay import Replay
-from agent.spool import MemorySpool
+from agent.spool.places import places
+from agent.spool.spool import Spool
 from agent.summary import Summary
 from quartet.address import Address
 from quartet.errors import QuartetError
@@ -63,8 +64,12 @@ def run(settings: Settings, outputs: Outputs) -> int:
 
 
 async def _run(settings: Settings, outputs: Outputs) -> int:
-    agent = Agent(settings, outputs)
-    complete = await agent.run()
+    source = settings.chosen_source()
+    with places(settings.spool, simulated=source.kind == "replay") as kept_in:
+        spool = Spool(kept_in, settings.spool, settings.sampling.period_ns)
+        with contextlib.closing(spool):
+            agent = Agent(settings, outputs, spool)
+            complete = await agent.run()
     print(agent.summary.text())
     return 0 if complete else 1
 
@@ -72,34 +77,32 @@ async def _run(settings: Settings, outputs: Outputs) -> int:
 class Agent:
     """The stages, wired. Built and run on the loop; owns the bus thread."""
 
-    def __init__(self, settings: Settings, outputs: Outputs) -> None:
+    def __init__(self, settings: Settings, outputs: Outputs, spool: Spool) -> None:
         loop = asyncio.get_running_loop()
-        rate_hz = settings.sampling.rate_hz
-        period_ns = 0 if rate_hz == "max" else round(1e9 / rate_hz)
         broker = Address.parse(settings.broker.address, "broker.address")
 
         self._notifier = Notifier()
         source = _open_source(settings.chosen_source())
-        self._spool = MemorySpool(settings.spool.max_bytes, period_ns)
+        self._spool = spool
         self._sampler = Sampler(
             source,
-            self._spool,
-            period_ns,
+            spool,
+            settings.sampling.period_ns,
             SystemClock(),
             on_start=lambda: loop.call_soon_threadsafe(self._notifier.ready),
         )
         metrics = Metrics()
         self._sinks = FanOut([metrics])
         if outputs.predictions:
-            self._sinks.add(PredictionTable(outputs.predictions))
+            self._sinks.add(PredictionTable(outputs.predictions, spool.first_sequence))
         self._view = _open_view(f"{settings.agent.id} → {broker}")
         if self._view:
             self._sinks.add(self._view)
         if outputs.journal or not self._view:
             changes_only = settings.journal.predictions == "changes"
             self._sinks.add(PredictionLog(settings.agent.id, changes_only=changes_only))
-        self._link = Link(settings.agent.id, broker, settings.link, self._spool, self._sinks.emit)
-        self.summary = Summary(self._sampler, self._spool, self._link, metrics, self._sinks)
+        self._link = Link(settings.agent.id, broker, settings.link, spool, self._sinks.emit)
+        self.summary = Summary(self._sampler, spool, self._link, metrics, self._sinks)
 
         self._bus = threading.Thread(target=self._sample, name="bus", daemon=True)
         self._source_failed = False  # written by: bus thread, read after its end
@@ -161,8 +164,11 @@ class Agent:
     def _pulse(self) -> None:
         """Tell systemd how it goes, and that all threads live."""
         self._notifier.status(self.summary.line())
-        silence_s = (time.monotonic_ns() - self._sampler.beat_ns) / 1e9
-        if silence_s < self._notifier.watchdog_s or not self._bus.is_alive():
+        beats_ns = [self._spool.beat_ns]
+        if self._bus.is_alive():
+            beats_ns.append(self._sampler.beat_ns)
+        silence_s = (time.monotonic_ns() - min(beats_ns)) / 1e9
+        if silence_s < self._notifier.watchdog_s:
             self._notifier.watchdog()
 
     def _pulse_s(self) -> float:

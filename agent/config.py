@@ -59,11 +59,29 @@ class SamplingSettings(Table, frozen=True):
 
     rate_hz: Rate = 10.0
 
+    @property
+    def period_ns(self) -> int:
+        """The spacing of samples; 0 = not paced."""
+        return 0 if self.rate_hz == "max" else round(1e9 / self.rate_hz)
+
 
 class SpoolSettings(Table, frozen=True):
-    """`[spool]`: how much memory unanswered samples may take."""
+    """`[spool]`: where unanswered samples are kept, and how many.
 
-    max_bytes: Annotated[int, Meta(ge=4 * 1024**2)] = 64 * 1024**2
+    Both directories must exist. Without them they are what systemd made
+    for the service, and a simulation has private ones that go with it.
+    """
+
+    directory: str | None = None
+    """On disk: for what waits long, and over a stop."""
+    hot_directory: str | None = None
+    """In RAM: survives the death of the process, and costs the SD card nothing."""
+    max_bytes: Annotated[int, Meta(ge=64 * 1024)] = 256 * 1024**2
+    hot_max_bytes: Annotated[int, Meta(ge=64 * 1024)] = 16 * 1024**2
+    when_full: Literal["drop_oldest", "refuse_new"] = "drop_oldest"
+    spill_after_s: Annotated[float, Meta(ge=0.1, le=3600)] = 2.0
+    durability: Literal["ram", "disk"] = "ram"
+    """What a sample must have reached before it is sent."""
 
 
 class LinkSettings(Table, frozen=True):

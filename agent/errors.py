@@ -2,6 +2,7 @@
 
 AgentError
 ├── SourceError    the hardware or the file gives no more samples
+├── LedgerError    what is to be compared with is no ledger
 └── SinkError      predictions cannot be shown or written where they were asked for
 """
 
@@ -18,3 +19,7 @@ class SourceError(AgentError):
 
 class SinkError(AgentError, OSError):
     """A sink that cannot be opened or written."""
+
+
+class LedgerError(AgentError):
+    """A file that is not the ledger of a broker."""

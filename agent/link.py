@@ -120,8 +120,10 @@ class Link:
             self._channel = None
 
     async def _pause(self, delay_s: float) -> None:
+        # Not wait_for(), which before Python 3.12 may swallow a cancellation.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), delay_s)
+            async with asyncio.timeout(delay_s):
+                await self._hurry.wait()
         self._hurry.clear()
 
     def _answered(self, prediction: Prediction) -> None:

@@ -15,10 +15,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One start of an agent: a random id (32 hex digits) and its cadence (0 = not paced)."""
+    """One start of an agent: its place in their order, a random id (32 hex digits).
 
+    Further its cadence (0 = not paced), and when its first sample was taken (Unix ns).
+    """
+
+    sequence: int
     id: str
     period_ns: int
+    started_at_ns: int
 
 
 @dataclass(frozen=True, slots=True)

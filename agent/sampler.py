@@ -18,7 +18,7 @@ _BEAT_NS = 1_000_000_000
 
 # An unpaced source waits here for the link: a few windows keep the link busy,
 # and a stop has few samples left to drain.
-_UNPACED_AHEAD = 4096
+_UNPACED_AHEAD = 2048
 _UNPACED_POLL_NS = 5_000_000
 
 

@@ -4,14 +4,14 @@ from agent.link import Link
 from agent.metrics import Metrics
 from agent.sampler import Sampler
 from agent.sinks import FanOut
-from agent.spool import MemorySpool
+from agent.spool.spool import Spool
 
 
 class Summary:
     """Reads the counters of every stage. Loop only."""
 
     def __init__(
-        self, sampler: Sampler, spool: MemorySpool, link: Link, metrics: Metrics, sinks: FanOut
+        self, sampler: Sampler, spool: Spool, link: Link, metrics: Metrics, sinks: FanOut
     ) -> None:
         self._sampler = sampler
         self._spool = spool
@@ -21,8 +21,11 @@ class Summary:
 
     @property
     def complete(self) -> bool:
-        """Whether every sample has its prediction, and every sink has them all."""
-        return self._spool.sampled == self._spool.answered and not self._sinks.failures
+        """Whether every sample has its prediction or is safe, and every sink has all of them."""
+        spool = self._spool
+        waits_in_vain = spool.unanswered if spool.private else 0
+        without = spool.dropped + spool.lost + spool.unanswerable + waits_in_vain
+        return not without and not self._sinks.failures
 
     def line(self) -> str:
         """The state of the agent on one line."""
@@ -50,8 +53,10 @@ class Summary:
     def _counters(self) -> dict[str, int]:
         return {
             "overruns": self._sampler.overruns,
-            "without answer": self._spool.unanswered,
+            "of earlier starts": self._spool.earlier,
+            "without answer" if self._spool.private else "kept for later": self._spool.unanswered,
             "dropped": self._spool.dropped,
+            "lost": self._spool.lost,
             "unanswerable": self._spool.unanswerable,
             "answers expired": self._link.answers_expired,
             "unknown answers": self._link.unknown_answers,

@@ -12,7 +12,7 @@ from wire.databroker_pb2 import BrokerRequest, BrokerResponse
 
 many = settings(derandomize=True, deadline=None, max_examples=80)
 
-SESSION = Session("0123456789abcdef" * 2, 100_000_000)
+SESSION = Session(1, "0123456789abcdef" * 2, 100_000_000, 0)
 
 ids = st.integers(0, MAX_ID)
 float32s = st.floats(width=32)

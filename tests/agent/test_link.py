@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 
 import grpc
 import pytest
 from support.peers import Peer, Proxy, scripted_broker
+from support.spools import home_in_ram
 
-from agent.config import LinkSettings
+from agent.config import LinkSettings, SpoolSettings
 from agent.link import RETRYABLE, Link
 from agent.model import Prediction, Reading
-from agent.spool import MemorySpool
+from agent.spool.places import Places
+from agent.spool.spool import Spool
 from agent.stream import Ending
 from quartet.address import Address
 
@@ -25,9 +28,16 @@ QUICK = LinkSettings(
 class Bench:
     """A link between a spool that a test fills and a list of predictions."""
 
+    leaving: ExitStack
+
     def __init__(self, port: int, settings: LinkSettings = QUICK, period_ns: int = 0) -> None:
         self.predictions: list[Prediction] = []
-        self.spool = MemorySpool(2**24, period_ns)
+        home = self.leaving.enter_context(home_in_ram())
+        places = Places(home / "hot", home / "cold")
+        places.hot.mkdir()
+        places.cold.mkdir()
+        spool = Spool(places, SpoolSettings(), period_ns)
+        self.spool = self.leaving.enter_context(closing(spool))
         self.on_prediction: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
         self.link = Link("bench", Address("127.0.0.1", port), settings, self.spool, self._deliver)
@@ -64,6 +74,12 @@ class Bench:
         self.spool.finish()
         async with asyncio.timeout(30):
             await self.link.run()
+
+
+@pytest.fixture(autouse=True)
+def _leaving_the_benches() -> Iterator[None]:
+    with ExitStack() as Bench.leaving:
+        yield
 
 
 def by_parity(count: int) -> list[tuple[int, bool]]:
@@ -114,7 +130,7 @@ async def test_only_one_sample_is_sent_before_the_first_answer() -> None:
         bench.sample(20)
         running = asyncio.create_task(bench.run())
         assert await requests.get() == 0
-        sent = len(bench.spool._in_flight)  # noqa: SLF001 - what is on its way, and nothing else tells
+        sent = len(bench.spool._queue._in_flight)  # noqa: SLF001 - what is on its way, and nothing else tells
         answer.set()
         await running
     assert sent == 1

@@ -86,7 +86,7 @@ def test_percentiles_of_nothing_are_zero() -> None:
 @given(st.lists(st.tuples(st.booleans(), durations_ns), max_size=50))
 def test_metrics_count_each_prediction_and_its_round_trip(trips: list[tuple[bool, int]]) -> None:
     metrics = Metrics()
-    sample = Sample(Session("0" * 32, 0), 0, (0.0, 0.0, 0.0, 0.0), 0)
+    sample = Sample(Session(1, "0" * 32, 0, 0), 0, (0.0, 0.0, 0.0, 0.0), 0)
     for value, round_trip_ns in trips:
         metrics.emit(Prediction(sample, value, round_trip_ns))
     metrics.close()

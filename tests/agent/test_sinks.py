@@ -23,7 +23,7 @@ from wire import MAX_ID
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
 
-SESSION = Session("0123456789abcdef" * 2, 100_000_000)
+SESSION = Session(1, "0123456789abcdef" * 2, 100_000_000, 0)
 NOON_NS = 1_714_564_800_000_000_000  # 2024-05-01 12:00 UTC
 
 float32s = st.floats(width=32)
@@ -168,7 +168,7 @@ def test_every_sink_is_closed_though_one_fails_at_it() -> None:
 
 
 def test_every_sink_has_a_name_for_a_person(tmp_path: Path) -> None:
-    table = PredictionTable(tmp_path / "out.csv")
+    table = PredictionTable(tmp_path / "out.csv", since=1)
     table.close()
     sinks: list[Sink] = [table, PredictionLog("pump-1", changes_only=False), Metrics()]
     assert [str(sink) for sink in sinks] == [
@@ -191,7 +191,7 @@ def out_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_table_has_one_line_for_each_prediction_as_soon_as_it_is_there(
     out_path: Path, given_: list[Prediction]
 ) -> None:
-    table = PredictionTable(out_path)
+    table = PredictionTable(out_path, since=1)
     try:
         for count, each in enumerate(given_, 1):
             table.emit(each)
@@ -205,7 +205,7 @@ def test_a_table_has_one_line_for_each_prediction_as_soon_as_it_is_there(
 def test_a_table_replaces_what_was_in_its_file(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("older\n" * 9, "ascii")
-    table = PredictionTable(path)
+    table = PredictionTable(path, since=1)
     table.emit(prediction(7, value=True))
     table.close()
     assert path.read_text("ascii") == "7,1\n"
@@ -219,14 +219,14 @@ def test_a_table_that_cannot_be_opened_is_a_sink_error(
 ) -> None:
     path = tmp_path / name
     with pytest.raises(SinkError) as raised:
-        PredictionTable(path)
+        PredictionTable(path, since=1)
     assert str(raised.value) == f"{path}: cannot be written: {reason}"
     assert isinstance(raised.value, AgentError)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk to write to")
 def test_a_table_on_a_full_disk_fails_at_the_prediction() -> None:
-    table = PredictionTable(Path("/dev/full"))
+    table = PredictionTable(Path("/dev/full"), since=1)
     with pytest.raises(OSError, match="No space left"):
         table.emit(prediction())
     with pytest.raises(OSError, match="No space left"):

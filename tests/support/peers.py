@@ -1,6 +1,7 @@
 """Peers at the wire: a scripted broker, plain clients, and a TCP proxy that fails on demand."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Self
@@ -10,6 +11,9 @@ import grpc
 from wire import METHOD, SERVICE
 from wire.databroker_pb2 import BrokerRequest, BrokerResponse
 from wire.databroker_pb2_grpc import BrokerServiceStub
+
+# What a throttled connection passes on at once: small, so that it flows evenly.
+_CHUNK = 256
 
 Context = grpc.aio.ServicerContext
 Script = Callable[["Peer"], Awaitable[None]]
@@ -75,10 +79,13 @@ async def plain_stream(
 
 
 class Proxy:
-    """A TCP proxy to a port; what passes through it can be stalled or cut."""
+    """A TCP proxy to a port; what passes through it can be stalled, cut, delayed and throttled."""
 
     def __init__(self, to_port: int) -> None:
-        self._to_port = to_port
+        self.to_port = to_port
+        """Of connections from now on."""
+        self.delay_s = 0.0
+        self.bytes_per_s = math.inf
         self._flowing = _set_event()
         self._writers: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
@@ -110,26 +117,30 @@ class Proxy:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._to_port)
+        try:
+            to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self.to_port)
+        except OSError:
+            writer.transport.abort()
+            return
         self._writers |= {writer, to_writer}
         for source, sink in ((reader, to_writer), (to_reader, writer)):
-            pump = asyncio.create_task(_pump(source, sink, self._flowing))
+            pump = asyncio.create_task(self._pump(source, sink, self._flowing))
             self._pumps.add(pump)
             pump.add_done_callback(self._pumps.discard)
 
-
-async def _pump(
-    source: asyncio.StreamReader, sink: asyncio.StreamWriter, flowing: asyncio.Event
-) -> None:
-    try:
-        while chunk := await source.read(65536):
-            await flowing.wait()
-            sink.write(chunk)
-            await sink.drain()
-    except ConnectionError:
-        pass
-    finally:
-        sink.close()
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, flowing: asyncio.Event
+    ) -> None:
+        try:
+            while chunk := await source.read(_CHUNK if self.bytes_per_s < math.inf else 65536):
+                await flowing.wait()
+                await asyncio.sleep(self.delay_s + len(chunk) / self.bytes_per_s)
+                sink.write(chunk)
+                await sink.drain()
+        except ConnectionError:
+            pass
+        finally:
+            sink.close()
 
 
 def _set_event() -> asyncio.Event:

@@ -1,5 +1,6 @@
 """The agent and the broker as a user starts them: real processes, watched by what they print."""
 
+import contextlib
 import os
 import re
 import signal
@@ -14,12 +15,17 @@ PATIENCE_S = 60.0
 
 
 class Running:
-    """A process whose stderr is read as it comes. Ends the process, by its pid, when it is left."""
+    """A process whose stderr is read as it comes. Ends the process, by its pid, when it is left.
 
-    def __init__(self, arguments: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    With `told`, it listens to what it is told, on stdin.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], env: Mapping[str, str] | None = None, *, told: bool = False
+    ) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", *arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if told else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -68,6 +74,23 @@ class Running:
             assert len(matches) >= count, f"no {pattern!r} in:\n" + "\n".join(self._lines[-50:])
             return list(matches[count - 1].groups()) or [matches[count - 1].string]
 
+    def tell(self, line: str) -> None:
+        """Write a line to its stdin."""
+        assert self._process.stdin
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def say_no_more(self) -> int:
+        """The exit code after the end of its stdin."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        return self.wait()
+
+    @property
+    def code(self) -> int | None:
+        """The exit code, or None while it runs."""
+        return self._process.poll()
+
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
@@ -106,6 +129,9 @@ class Running:
         for stream in (self._process.stdout, self._process.stderr):
             if stream:
                 stream.close()
+        if self._process.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
 
 
 class Broker(Running):

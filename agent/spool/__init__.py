@@ -1,0 +1,1 @@
+"""What was sampled and has no answer yet."""

@@ -1,0 +1,76 @@
+"""What became of each sample of a session, in numbers, and by id where that is short to say."""
+
+from enum import StrEnum
+
+import msgspec
+
+# A spool that drops and keeps by turns would name every other id for ever; from
+# here on it only counts.
+_MOST_RANGES = 1000
+
+
+class Fate(StrEnum):
+    """Why a sample stays without prediction."""
+
+    FULL = "dropped (spool full)"
+    REFUSED = "dropped (refused, spool full)"
+    STALLED = "dropped (disk too slow)"
+    UNANSWERABLE = "unanswerable"
+    DAMAGED = "unknown (damaged file)"
+
+
+class Ids(msgspec.Struct):
+    """Some ids of a session: how many, and the first and last of each run of them."""
+
+    count: int = 0
+    runs: list[tuple[int, int]] = msgspec.field(default_factory=list)
+
+    def add(self, id_: int) -> None:
+        """Count one more id; they come in rising order, or nearly so."""
+        self.count += 1
+        if self.runs and self.runs[-1][1] == id_ - 1:
+            self.runs[-1] = self.runs[-1][0], id_
+        elif len(self.runs) < _MOST_RANGES:
+            self.runs.append((id_, id_))
+
+
+class Account(msgspec.Struct):
+    """The fates of a session's samples. `sampled` is also the next id."""
+
+    sampled: int = 0
+    answered: int = 0
+    done_below: int = 0
+    """Ids below this are done with."""
+    fates: dict[Fate, Ids] = msgspec.field(default_factory=dict)
+    ended: bool = False
+    power_lost: bool = False
+    """It ended with the power: whether there were ids from `sampled` on, nobody here knows."""
+
+    @property
+    def waiting(self) -> int:
+        """How many samples must be in the spool, by the books."""
+        return self.sampled - self.answered - sum(ids.count for ids in self.fates.values())
+
+    def add(self, fate: Fate, id_: int) -> None:
+        """Book a sample that stays without prediction."""
+        self.fates.setdefault(fate, Ids()).add(id_)
+
+    def lose(self, count: int) -> None:
+        """Book samples that a damaged file took along; which ones it does not tell."""
+        self.fates.setdefault(Fate.DAMAGED, Ids()).count += count
+
+    def find_again(self, count: int) -> None:
+        """Book samples that wait although they were booked as lost, or else as answered."""
+        lost = self.fates.get(Fate.DAMAGED)
+        if lost:
+            found = min(count, lost.count - sum(last - first + 1 for first, last in lost.runs))
+            lost.count -= found
+            count -= found
+        self.answered -= count
+
+    def add_up(self, other: "Account") -> None:
+        """Add what another session's account says; ids mean nothing in the sum."""
+        self.sampled += other.sampled
+        self.answered += other.answered
+        for fate, ids in other.fates.items():
+            self.fates.setdefault(fate, Ids()).count += ids.count

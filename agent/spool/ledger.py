@@ -1,0 +1,139 @@
+"""Every sample's fate, read from the files of the spool; also beside a running agent."""
+
+import contextlib
+from collections.abc import Iterable
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+
+import msgspec
+
+from agent.model import Session
+from agent.spool import runs
+from agent.spool.account import Account, Fate, Ids
+from agent.spool.books import Sessions
+from agent.spool.places import Places
+from agent.spool.runs import Runs
+from agent.spool.tier import FILE, Key, Tier
+from quartet.errors import OlderSchemaError, StoreError
+
+# The tiers are read one after the other. Where the agent moved samples in
+# between they are read again; it does so once a second at the most.
+_MOST_TRIES = 100
+
+
+class Entry(msgspec.Struct):
+    """What became of the samples of one session."""
+
+    session_id: str
+    sequence: int
+    started_at_ns: int
+    sampled: int
+    answered: int
+    waiting: int
+    waiting_ids: Runs
+    fates: dict[Fate, Ids]
+    ended: bool
+    power_lost: bool
+    """It ended with the power: ids from `sampled` on, if there were any, are unknown."""
+
+    @property
+    def difference(self) -> int:
+        """How many samples have no fate, or one too many; 0 when the books balance."""
+        without = sum(ids.count for ids in self.fates.values())
+        return self.sampled - self.answered - self.waiting - without
+
+
+class Ledger(msgspec.Struct):
+    """The sessions in their order; balanced where each sample is answered, waits or has a fate."""
+
+    balanced: bool
+    sessions: list[Entry]
+    schema: int = 1
+
+
+def read(places: Places) -> Ledger:
+    """Read the ledger; StoreError where there is none, or it cannot be read."""
+    for _ in range(_MOST_TRIES):
+        with contextlib.ExitStack() as stack:
+            cold, hot = (_open(path / FILE, stack) for path in (places.cold, places.hot))
+            if not (cold or hot):
+                raise StoreError(
+                    f"no spool in {places.cold} and {places.hot}: name its directories in the"
+                    " configuration, or start an agent there first"
+                )
+            watch = _open(places.cold / FILE, stack)
+            before = watch.version() if watch else 0
+            in_cold, in_hot = (_hold(tier) if tier else [] for tier in (cold, hot))
+            if not watch or watch.version() == before:
+                entries = _entries(cold, in_cold, hot, in_hot)
+                return Ledger(all(not entry.difference for entry in entries), entries)
+    raise StoreError(f"{places.cold}: changes all the time; try again")
+
+
+def _open(path: Path, stack: contextlib.ExitStack) -> Tier | None:
+    if not path.exists():
+        return None
+    try:
+        return stack.enter_context(contextlib.closing(Tier(path, synchronous=None)))
+    except OlderSchemaError as error:
+        if error.version:
+            raise
+        return None  # its disk was full when it was made
+
+
+def _hold(tier: Tier) -> Sessions:
+    """The sessions; the tier stays as it is seen now."""
+    tier.hold()
+    return tier.sessions()
+
+
+def _by_session(keys: Iterable[Key], sessions: Sessions) -> dict[str, Runs]:
+    """The ids of rising keys, by session id: the place of a session may be another's elsewhere."""
+    names = {session.sequence: session.id for session, _ in sessions}
+    return {
+        names[place]: runs.gather(key.id for key in of_session)
+        for place, of_session in groupby(keys, attrgetter("session"))
+        if place in names
+    }
+
+
+def _entries(
+    cold: Tier | None, in_cold: Sessions, hot: Tier | None, in_hot: Sessions
+) -> list[Entry]:
+    """The entries of all sessions. Of an account that both tiers have, the hot one is newer."""
+    newest = {session.id: (session, account) for session, account in (*in_cold, *in_hot)}
+    hot_ids = {session.id for session, _ in in_hot}
+    kept = [
+        _by_session(tier.keys(), sessions)
+        for tier, sessions in ((cold, in_cold), (hot, in_hot))
+        if tier
+    ]
+    settled = _by_session(hot.settled(), [*newest.values()]) if hot else {}
+    return [
+        _entry(
+            session,
+            account,
+            runs.minus(
+                runs.union(*(tier.get(session.id, []) for tier in kept)),
+                settled.get(session.id, []),
+            ),
+            in_ram=session.id in hot_ids,
+        )
+        for session, account in sorted(newest.values(), key=lambda entry: entry[0].sequence)
+    ]
+
+
+def _entry(session: Session, account: Account, waiting: Runs, *, in_ram: bool) -> Entry:
+    return Entry(
+        session_id=session.id,
+        sequence=session.sequence,
+        started_at_ns=session.started_at_ns,
+        sampled=account.sampled,
+        answered=account.answered,
+        waiting=runs.size(waiting),
+        waiting_ids=waiting,
+        fates=account.fates,
+        ended=account.ended,
+        power_lost=account.power_lost or not (account.ended or in_ram),
+    )

@@ -1,0 +1,288 @@
+"""One file of the spool: sessions with their accounts, and samples that have no answer yet."""
+
+import sqlite3
+import struct
+import zlib
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from agent.model import Sample, Session
+from agent.spool.account import Account
+from quartet.database import Synchronous, connect, connect_to_read, store_error, transaction
+from quartet.errors import DamagedError
+
+FILE = "spool.db"
+
+COMPANIONS = ("-wal", "-shm")
+"""SQLite's own: the log of what is not yet in the file, and the index of that log."""
+
+MIGRATIONS = (
+    """
+    CREATE TABLE sessions (
+        sequence INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        period_ns INTEGER NOT NULL,
+        started_at_ns INTEGER NOT NULL,
+        account BLOB NOT NULL
+    );
+    CREATE TABLE samples (
+        session INTEGER NOT NULL,
+        id INTEGER NOT NULL,
+        reading BLOB NOT NULL,
+        PRIMARY KEY (session, id)
+    ) WITHOUT ROWID;
+    CREATE TABLE settled (
+        session INTEGER NOT NULL,
+        id INTEGER NOT NULL,
+        PRIMARY KEY (session, id)
+    ) WITHOUT ROWID;
+    CREATE TABLE moves (number INTEGER NOT NULL);
+    INSERT INTO moves VALUES (0)
+    """,
+)
+
+SAMPLE_BYTES = 64
+"""What a kept sample costs in its file, measured (44 in a row, more in small files), rounded up."""
+
+_READING = struct.Struct("<q4f")
+
+_AFTER = (
+    "SELECT session, id, reading FROM samples WHERE (session, id) > (?, ?) ORDER BY session, id"
+)
+
+accounts = msgspec.json.Decoder(Account)
+
+
+class Key(NamedTuple):
+    """A sample's place in the order of all: its session's sequence, and its id."""
+
+    session: int
+    id: int
+
+    @classmethod
+    def of(cls, sample: Sample) -> "Key":
+        """The key of a sample."""
+        return cls(sample.session.sequence, sample.id)
+
+
+_FAR_OFF = 2**61
+BEFORE_ALL = Key(-_FAR_OFF, -1)
+AFTER_ALL = Key(_FAR_OFF, -1)
+
+
+class Row(NamedTuple):
+    """A sample as it is kept: a key, and a time and four values with their checksum."""
+
+    session: int
+    id: int
+    reading: bytes
+
+    @property
+    def key(self) -> Key:
+        """The place in the order of all samples."""
+        return Key(self.session, self.id)
+
+
+def pack(sample: Sample) -> Row:
+    """Give the row of a sample."""
+    session = sample.session
+    reading = _READING.pack(sample.sampled_at_ns, *sample.values)
+    return Row(session.sequence, sample.id, _with_checksum(reading, session.id, sample.id))
+
+
+def unpack(row: Row, session: Session) -> Sample | None:
+    """Give the sample of a row; None where the row is not what was once written."""
+    reading = row.reading[: _READING.size]
+    if row.reading != _with_checksum(reading, session.id, row.id):
+        return None
+    sampled_at_ns, first, second, third, fourth = _READING.unpack(reading)
+    return Sample(session, row.id, (first, second, third, fourth), sampled_at_ns)
+
+
+def _with_checksum(reading: bytes, session_id: str, id_: int) -> bytes:
+    """A value under another id, or in another session, is an invented one."""
+    checksum = zlib.crc32(reading, zlib.crc32(session_id.encode(), id_))
+    return reading + checksum.to_bytes(4, "little")
+
+
+class Tier:
+    """A file in RAM or on disk. Any one thread at a time; raises StoreError or DamagedError.
+
+    `settled` holds the keys of samples that are done with, and still lie in
+    the file of the slower tier. `moves` counts what went from one tier to the
+    other: a file that knows of fewer than the other one has lost some.
+    """
+
+    def __init__(self, path: Path, synchronous: Synchronous | None) -> None:
+        """None for `synchronous` opens it to read."""
+        self.path = path
+        if synchronous:
+            self._connection = connect(path, MIGRATIONS, synchronous)
+        else:
+            self._connection = connect_to_read(path, len(MIGRATIONS))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def delete(self) -> None:
+        """Close the file, and delete it."""
+        self.close()
+        for companion in ("", *COMPANIONS):
+            Path(f"{self.path}{companion}").unlink(missing_ok=True)
+
+    def sessions(self) -> list[tuple[Session, Account]]:
+        """All sessions in their order."""
+        rows = self._select(
+            "SELECT sequence, id, period_ns, started_at_ns, account FROM sessions ORDER BY sequence"
+        )
+        return [(Session(*session), accounts.decode(account)) for *session, account in rows]
+
+    def write(
+        self,
+        *,
+        sessions: Iterable[tuple[Session, Account]] = (),
+        rows: Iterable[Row] = (),
+        delete: Iterable[Key] = (),
+        settle: Iterable[Key] = (),
+        forget: Iterable[int] = (),
+        move: int | None = None,
+    ) -> int:
+        """Do all of this or nothing; how many rows were deleted. `forget` names sessions."""
+        with self._transaction() as connection:
+            _put(connection, sessions)
+            connection.executemany("INSERT OR REPLACE INTO samples VALUES (?, ?, ?)", rows)
+            deleted = connection.executemany(
+                "DELETE FROM samples WHERE session = ? AND id = ?", delete
+            ).rowcount
+            connection.executemany("INSERT OR IGNORE INTO settled VALUES (?, ?)", settle)
+            connection.executemany(
+                "DELETE FROM sessions WHERE sequence = ?", ((each,) for each in forget)
+            )
+            if move is not None:
+                connection.execute("UPDATE moves SET number = ?", (move,))
+        return max(0, deleted)
+
+    def read(self, after: Key, limit: int) -> list[Row]:
+        """The next rows in their order."""
+        return [*map(Row._make, self._keyed(f"{_AFTER} LIMIT {limit:d}", after))]
+
+    def rows(self) -> Iterator[Row]:
+        """All rows in their order, a few at a time."""
+        return map(Row._make, self._keyed(_AFTER, BEFORE_ALL))
+
+    def keys(self) -> Iterator[Key]:
+        """The keys of all rows in their order."""
+        return map(Key._make, self._keyed("SELECT session, id FROM samples ORDER BY session, id"))
+
+    def settled(self, after: Key = BEFORE_ALL, last: Key = AFTER_ALL) -> Iterator[Key]:
+        """The keys that are settled, of those after the one and up to the other."""
+        keys = self._keyed(
+            "SELECT session, id FROM settled"
+            " WHERE (session, id) > (?, ?) AND (session, id) <= (?, ?) ORDER BY session, id",
+            (*after, *last),
+        )
+        return map(Key._make, keys)
+
+    def counts(self) -> dict[int, tuple[int, int]]:
+        """How many rows each session has, and its last id. Reads the whole file."""
+        query = "SELECT session, max(id), count(*) FROM samples GROUP BY session"
+        return {session: (count, last_id) for session, last_id, count in self._keyed(query)}
+
+    def size(self) -> int:
+        """How many rows there are. Reads the whole file."""
+        return sum(count for count, _ in self.counts().values())
+
+    def check(self) -> None:
+        """Read the whole file; DamagedError where anything in it is not as it should be."""
+        (said,) = [said for (said,) in self._select("PRAGMA integrity_check(1)")]
+        if said != "ok":
+            raise DamagedError(f"{self.path}: is damaged ({said})", self.path)
+
+    def hold(self) -> None:
+        """See the file as it is from the next look on, whatever another connection writes."""
+        self._connection.execute("BEGIN")
+
+    def version(self) -> int:
+        """Another number whenever another connection has written."""
+        (version,) = [version for (version,) in self._select("PRAGMA data_version")]
+        return int(version)
+
+    def moves(self) -> int:
+        """The number of the last move that is known here."""
+        (number,) = [number for (number,) in self._select("SELECT number FROM moves")]
+        return int(number)
+
+    def empty(self, move: int, sessions: Iterable[tuple[Session, Account]]) -> None:
+        """Forget all rows and keys, and all sessions but these and the newest, for its place."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM samples")
+            connection.execute("DELETE FROM settled")
+            connection.execute(
+                "DELETE FROM sessions WHERE sequence < (SELECT max(sequence) FROM sessions)"
+            )
+            connection.execute("UPDATE moves SET number = ?", (move,))
+            _put(connection, sessions)
+
+    def forget_settled(self, move: int) -> None:
+        """Forget all keys that are settled."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM settled")
+            connection.execute("UPDATE moves SET number = ?", (move,))
+
+    def shift_sessions(self, by: int) -> None:
+        """Give all sessions, and their samples, earlier or later places in the order."""
+        with self._transaction() as connection:
+            # By way of places far off, so that no session meets another on its way.
+            for step in (_FAR_OFF, by - _FAR_OFF):
+                connection.execute("UPDATE sessions SET sequence = sequence + ?", (step,))
+                connection.execute("UPDATE samples SET session = session + ?", (step,))
+
+    def forget_before(self, keys: Iterable[Key]) -> None:
+        """Delete the rows of these sessions before these ids."""
+        with self._transaction() as connection:
+            connection.executemany("DELETE FROM samples WHERE session = ? AND id < ?", keys)
+
+    def forget_strays(self, known: Container[int]) -> None:
+        """Delete rows of sessions that are not known: they cannot be sent."""
+        strays = [(session,) for session in self.counts() if session not in known]
+        with self._transaction() as connection:
+            connection.executemany("DELETE FROM samples WHERE session = ?", strays)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with transaction(self._connection):
+                yield self._connection
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise store_error(self.path, error) from error
+
+    def _keyed(self, query: str, parameters: Sequence[int] = ()) -> Iterator[tuple[Any, ...]]:
+        """Rows that begin with a session and an id, which in a damaged file may be anything."""
+        for row in self._select(query, parameters):
+            if type(row[0]) is not int or type(row[1]) is not int:
+                raise DamagedError(f"{self.path}: is damaged (a sample without a key)", self.path)
+            yield row
+
+    def _select(self, query: str, parameters: Sequence[int] = ()) -> Iterator[tuple[Any, ...]]:
+        try:
+            # Not `yield from`, which would close the cursor, perhaps after the file.
+            for row in self._connection.execute(query, parameters):  # noqa: UP028
+                yield row
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise store_error(self.path, error) from error
+
+
+def _put(connection: sqlite3.Connection, sessions: Iterable[tuple[Session, Account]]) -> None:
+    connection.executemany(
+        "INSERT INTO sessions VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (sequence) DO UPDATE SET account = excluded.account",
+        [
+            (s.sequence, s.id, s.period_ns, s.started_at_ns, msgspec.json.encode(account))
+            for s, account in sessions
+        ],
+    )

@@ -1,0 +1,657 @@
+"""What the disk does to a spool, and what a spool does to its disk."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.spools import Blocked, Clock, Device, content, count, home_in_ram, name, rooms, waiting
+
+from agent.model import Sample
+from agent.spool import ledger
+from agent.spool.places import Places
+from agent.spool.queue import MOST_READY
+from agent.spool.tier import FILE
+from agent.spool.tiers import Tiers
+from quartet.errors import StoreError
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+
+DISK_BYTES = 192 * 1024
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    with Clock().set_up() as clock:
+        yield clock
+
+
+@pytest.fixture
+def device(clock: Clock) -> Iterator[Device]:
+    assert clock.now_s
+    with home_in_ram() as home:
+        yield Device(home)
+
+
+class SmallDisk:
+    """A file system of its own for one of the directories."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._filler = directory / "filler"
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", directory], check=True
+        )
+
+    def fill(self, pages_free: int = 0) -> None:
+        with (
+            self._filler.open("ab", buffering=0) as filler,
+            contextlib.suppress(OSError),
+        ):
+            while filler.write(b"x" * 4096):
+                pass
+        assert shutil.disk_usage(self._directory).free == 0
+        os.truncate(self._filler, self._filler.stat().st_size - 4096 * pages_free)
+
+    def free(self) -> None:
+        self._filler.unlink()
+
+    def remount(self, how: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{how}", self._directory], check=True)
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", "--lazy", self._directory], check=True)
+
+
+@pytest.fixture
+def disk(device: Device) -> Iterator[SmallDisk]:
+    """Under the cold directory."""
+    disk = SmallDisk(device.places.cold)
+    yield disk
+    disk.unmount()
+
+
+@pytest.fixture
+def ram(device: Device) -> Iterator[SmallDisk]:
+    """Under the hot directory."""
+    ram = SmallDisk(device.places.hot)
+    yield ram
+    ram.unmount()
+
+
+def said(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= level]
+
+
+# A disk that fails
+
+
+@needs_root
+async def test_a_full_disk_is_said_once_and_nothing_is_lost(
+    device: Device, disk: SmallDisk, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "agent.spool")
+    device.start()
+    samples = device.keep(10)
+    disk.fill()
+    for _ in range(60):
+        samples += device.keep(100)
+        clock.now_s += 1
+    assert device.disk_fails
+    (message,) = said(caplog, logging.WARNING)
+    assert "full" in message
+    assert "samples are kept in RAM until it can be written again" in message
+    assert count(device.places.hot) == 6000
+    disk.remount(f"size={20 * DISK_BYTES}")
+    clock.now_s += 6
+    device.step()
+    assert not device.disk_fails
+    assert "is written again, after " in said(caplog, logging.INFO)[-1]
+    assert count(device.places.hot) == 0
+    assert await device.drain() == samples
+    device.close()
+    assert device.ledger().balanced
+
+
+@needs_root
+async def test_a_disk_that_is_full_at_the_start_delays_only_what_lies_on_it(
+    device: Device, disk: SmallDisk, clock: Clock
+) -> None:
+    device.start()
+    earlier = device.keep(300)
+    device.close()
+    disk.fill()
+    device.start()
+    new = device.keep(20)
+    given = await device.drain()
+    assert {name(sample) for sample in new} <= {name(sample) for sample in given}
+    disk.free()
+    clock.now_s += 6
+    given += await device.drain()
+    assert sorted(map(name, given)) == sorted(map(name, earlier + new))
+    device.close()
+    assert device.ledger().balanced
+    assert waiting(device.places) == set()
+
+
+@needs_root
+@pytest.mark.parametrize("pages_free", range(4))
+async def test_the_ledger_is_told_where_a_full_disk_took_no_new_file_for_a_torn_one(
+    device: Device, disk: SmallDisk, clock: Clock, pages_free: int
+) -> None:
+    (device.places.cold / FILE).write_bytes(b"torn" * 2048)
+    disk.fill(pages_free)
+    device.start()
+    device.keep(3)
+    # From a copy: beside a log of commits, reading takes a page that this disk may not have.
+    (entry,) = ledger.read(device.snapshot()).sessions
+    assert (entry.sampled, entry.waiting) == (3, 3)
+    disk.free()
+    clock.now_s += 6
+    assert len(await device.drain()) == 3
+    device.close()
+    assert device.ledger().balanced
+
+
+@needs_root
+async def test_a_disk_that_is_read_only_at_the_start_is_used_once_it_is_not(
+    device: Device, disk: SmallDisk, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    device.start()
+    earlier = device.keep(10)
+    device.close()
+    disk.remount("ro")
+    device.start()
+    new = device.keep(10)
+    clock.now_s += 6
+    new += device.keep(10)
+    assert len([each for each in said(caplog, logging.WARNING) if "kept in RAM" in each]) == 1
+    taken = await device.take(30)
+    assert {name(sample) for sample in new} <= {name(sample) for sample in taken}
+    disk.remount("rw")
+    clock.now_s += 6
+    device.step()
+    taken += await device.take(30)
+    assert sorted(map(name, taken)) == sorted(map(name, earlier + new))
+    for sample in taken:
+        device.queue.settle(sample, answered=True)
+    device.close()
+    assert device.ledger().balanced
+    places = [entry.started_at_ns for entry in device.ledger().sessions]
+    assert len(places) == 2
+
+
+async def test_a_disk_that_comes_back_is_read_soon_also_when_nothing_is_sampled(
+    device: Device, clock: Clock
+) -> None:
+    device.start()
+    samples = device.keep(5)
+    device.close()
+    block = Blocked(device.places.cold, unreadable=True)
+    device.start()
+    device.step()
+    assert await device.take(9) == []
+    block.let_go()
+    clock.now_s += 6
+    assert await device.drain() == samples
+    device.close()
+
+
+async def test_a_session_that_begins_after_the_disk_came_back_has_a_place_of_its_own(
+    device: Device, clock: Clock
+) -> None:
+    device.start()
+    old = device.keep(5)
+    device.cut_power()
+    block = Blocked(device.places.cold, unreadable=True)
+    device.start()
+    device.step()
+    block.let_go()
+    clock.now_s += 4000
+    device.step()
+    new = device.keep(3)
+    assert [*map(content, await device.drain())] == [*map(content, old + new)]
+    device.close()
+    assert [entry.answered for entry in device.ledger().sessions] == [5, 3]
+
+
+async def test_earlier_sessions_that_come_late_go_first_also_after_a_broken_link(
+    device: Device, clock: Clock
+) -> None:
+    device.start()
+    old = device.keep(4)
+    device.kill()
+    block = Blocked(device.places.cold, unreadable=True)
+    device.start()
+    new = device.keep(2)
+    taken = await device.take(9)
+    assert [*map(content, taken)] == [*map(content, new)]
+    block.let_go()
+    clock.now_s += 6
+    device.step()
+    device.queue.rewind()
+    assert [*map(content, await device.drain())] == [*map(content, old + new)]
+    device.close()
+
+
+async def test_the_ledger_balances_while_two_sessions_have_the_same_place(
+    device: Device,
+) -> None:
+    device.start()
+    device.keep(2)
+    device.cut_power()
+    block = Blocked(device.places.cold, unreadable=True)
+    device.start()
+    device.keep(3)
+    block.let_go()
+    ledger = device.ledger()
+    assert [entry.waiting for entry in ledger.sessions] == [2, 3]
+    assert ledger.balanced
+    device.tiers.close()
+
+
+async def test_what_a_disk_that_cannot_delete_still_holds_is_not_given_again(
+    device: Device, clock: Clock
+) -> None:
+    device.start()
+    samples = device.keep(9)
+    device.close()
+    device.start()
+    device.step()
+    for sample in (await device.take(9))[2:5]:
+        device.queue.settle(sample, answered=True)
+    device.step()
+    device.kill()
+    block = Blocked(device.places.cold)
+    device.start()
+    assert await device.drain() == samples[:2] + samples[5:]
+    block.let_go()
+    clock.now_s += 6
+    device.step()
+    device.close()
+    assert [(entry.answered, entry.waiting) for entry in device.ledger().sessions] == [(9, 0)]
+
+
+async def test_a_spool_that_stays_full_says_so_once_and_then_how_much_it_dropped(
+    device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "agent.spool")
+    device.settings = rooms(disk=100)
+    device.start()
+    device.keep(100)
+    for _ in range(50):
+        device.keep(1)
+    assert len(said(caplog, logging.INFO)) == 1
+    for sample in await device.take(60):
+        device.queue.settle(sample, answered=True)
+    device.keep(1)
+    assert "50 samples were dropped" in said(caplog, logging.INFO)[1]
+    device.keep(100)
+    assert len(said(caplog, logging.ERROR)) == 2
+    device.close()
+
+
+async def test_what_is_ready_in_memory_is_bounded_and_the_rest_is_read_as_it_is_needed(
+    device: Device,
+) -> None:
+    device.start()
+    device.step()
+    samples = device.keep(3 * MOST_READY)
+    taken = await device.take(3 * MOST_READY)
+    assert len(taken) <= MOST_READY
+    for sample in taken:
+        device.queue.settle(sample, answered=True)
+    assert taken + await device.drain() == samples
+    device.close()
+
+
+async def test_the_end_is_not_told_while_the_tiers_hold_more(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.spool.queue.MOST_READY", 8)
+    device.start()
+    device.keep(20)
+    device.queue.finish()
+    given: list[Sample] = []
+    while len(given) < 20:
+        reading = asyncio.create_task(device.queue.read(5))
+        while not reading.done():
+            device.step()
+            await asyncio.sleep(0)
+        assert reading.result()
+        given += reading.result()
+        waiting_in_vain = asyncio.create_task(device.queue.read(50))
+        await asyncio.sleep(0)
+        if waiting_in_vain.done():
+            given += waiting_in_vain.result()
+        elif len(given) < 20:
+            device.step()
+            given += await waiting_in_vain
+    assert len(given) == 20
+    assert await device.queue.read(5) == []
+    device.tiers.close()
+
+
+@needs_root
+async def test_after_a_power_cut_and_a_read_only_start_sessions_keep_their_order(
+    device: Device, disk: SmallDisk
+) -> None:
+    samples: list[Sample] = []
+    for _ in range(3):
+        device.start()
+        samples += device.keep(4)
+        device.close()
+    for path in device.places.hot.iterdir():
+        path.unlink()
+    disk.remount("ro")
+    device.start()
+    samples += device.keep(4)
+    disk.remount("rw")
+    device.kill()
+    device.start()
+    given = await device.drain()
+    assert [*map(name, given)] == [*map(name, samples)]
+    device.close()
+
+
+@needs_root
+async def test_while_the_disk_fails_ram_is_bounded(
+    device: Device, disk: SmallDisk, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    device.settings = rooms(ram=500)
+    device.start()
+    device.keep(1)
+    disk.fill()
+    in_flight = await device.take(1)
+    appended = []
+    for _ in range(40):
+        appended += device.keep(100)
+        clock.now_s += 1
+        assert count(device.places.hot) <= 500 + 100
+    assert len([each for each in said(caplog, logging.ERROR) if "the spool is full" in each]) == 1
+    disk.free()
+    disk.remount(f"size={20 * DISK_BYTES}")
+    clock.now_s += 6
+    device.step()
+    device.queue.rewind()
+    given = await device.drain()
+    assert given == in_flight + appended[len(appended) - len(given) + 1 :]
+    assert len(given) >= 499
+    device.close()
+    (entry,) = device.ledger().sessions
+    assert entry.difference == 0
+    assert sum(ids.count for ids in entry.fates.values()) == 4001 - len(given)
+
+
+# RAM that fails
+
+
+@needs_root
+async def test_while_ram_is_full_samples_gather_in_memory_and_a_stop_saves_them(
+    device: Device, ram: SmallDisk, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "agent.spool")
+    device.start()
+    samples = device.keep(10)
+    ram.fill()
+    for _ in range(20):
+        samples += device.keep(200)
+        clock.now_s += 0.1
+    assert len(said(caplog, logging.ERROR)) == 1
+    device.queue.close()
+    device.step()
+    device.keeper.close()
+    device.start()
+    assert await device.drain() == samples
+    device.close()
+    assert device.ledger().balanced
+
+
+@needs_root
+async def test_ram_that_has_room_again_is_used_again(
+    device: Device, ram: SmallDisk, clock: Clock
+) -> None:
+    device.start()
+    samples = device.keep(10)
+    ram.fill()
+    for _ in range(20):
+        samples += device.keep(200)
+        clock.now_s += 0.1
+    ram.remount(f"size={20 * DISK_BYTES}")
+    device.step()
+    assert await device.drain() == samples
+    device.close()
+    assert device.ledger().balanced
+
+
+# Directories that cannot be used
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from agent.spool.tiers import Tiers
+from quartet.errors import StoreError
+if os.geteuid() == 0:
+    os.setuid(65534)
+try:
+    Tiers(Path(sys.argv[1]), Path(sys.argv[2]), list)
+except StoreError as error:
+    print(error)
+"""
+
+
+def no_samples() -> list[Sample]:
+    return []
+
+
+@pytest.mark.parametrize(
+    ("which", "setting"), [("hot", "spool.hot_directory"), ("cold", "spool.directory")]
+)
+class TestDirectories:
+    def places(self, home: Path) -> Places:
+        places = Places(home / "hot", home / "cold")
+        places.hot.mkdir()
+        places.cold.mkdir()
+        return places
+
+    def test_one_that_is_missing_is_refused(self, which: str, setting: str, tmp_path: Path) -> None:
+        places = self.places(tmp_path)
+        (tmp_path / which).rmdir()
+        with pytest.raises(StoreError) as raised:
+            Tiers(places.hot, places.cold, no_samples)
+        assert str(raised.value) == (
+            f"{setting}: {tmp_path / which} is no directory: make it with 'mkdir -p'"
+        )
+
+    def test_one_that_is_a_file_is_refused(self, which: str, setting: str, tmp_path: Path) -> None:
+        places = self.places(tmp_path)
+        (tmp_path / which).rmdir()
+        (tmp_path / which).touch()
+        with pytest.raises(StoreError, match=f"{setting}: .* is no directory"):
+            Tiers(places.hot, places.cold, no_samples)
+
+    def test_one_of_a_running_agent_is_refused_with_its_process(
+        self, which: str, setting: str, tmp_path: Path
+    ) -> None:
+        assert setting.startswith("spool.")
+        places = self.places(tmp_path)
+        hold = (
+            "import sys; from pathlib import Path; from quartet.lock import FileLock;"
+            "lock = FileLock(Path(sys.argv[1])); print(1, flush=True); sys.stdin.read()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", hold, tmp_path / which / "spool.lock"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as owner:
+            assert owner.stdout
+            owner.stdout.readline()
+            with pytest.raises(StoreError, match=f"{which}: is in use by process {owner.pid} "):
+                Tiers(places.hot, places.cold, no_samples)
+            owner.kill()
+        Tiers(places.hot, places.cold, no_samples).close()
+
+    def test_one_that_may_not_be_written_is_refused(self, which: str, setting: str) -> None:
+        with home_in_ram() as home:
+            home.chmod(0o755)
+            places = self.places(home)
+            for directory in (places.hot, places.cold):
+                directory.chmod(0o555 if directory.name == which else 0o777)
+            tried = subprocess.run(
+                [sys.executable, "-c", AS_NOBODY, places.hot, places.cold],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert tried.stdout == (
+                f"{setting}: {home / which} cannot be written: Permission denied\n"
+            ), tried.stderr
+
+
+# What is written to the disk
+
+
+def open_files(home: Path) -> list[str]:
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.exists()]
+    targets = [link.readlink() for link in links]
+    return [target.name for target in targets if target.is_relative_to(home)]
+
+
+async def test_after_a_stop_no_file_is_open_and_no_log_left(device: Device) -> None:
+    for _ in range(2):
+        device.start()
+        device.keep(5)
+        assert open_files(device.home)
+        device.close()
+        assert open_files(device.home) == []
+        for directory in (device.places.hot, device.places.cold):
+            assert sorted(path.name for path in directory.iterdir()) == ["spool.db", "spool.lock"]
+
+
+def written(directory: Path) -> dict[str, tuple[int, int]]:
+    """When each file was written last, and its size."""
+    return {
+        path.name: (path.stat().st_mtime_ns, path.stat().st_size) for path in directory.iterdir()
+    }
+
+
+@pytest.mark.parametrize("rate_hz", [0.2, 1, 10, 1000])
+@pytest.mark.parametrize("answered_after_s", [0.0, 1.2])
+async def test_while_the_link_is_healthy_nothing_is_written_per_sample(
+    rate_hz: float, answered_after_s: float, device: Device, clock: Clock
+) -> None:
+    device.start()
+    device.keep(1)
+    await device.drain()
+    clock.now_s += 10
+    device.step()
+    clock.now_s += 10
+    device.step()
+    under_way: deque[tuple[float, Sample]] = deque()
+    end_s = clock.now_s + min(300, 1_500 / rate_hz)
+    next_s = tick_s = clock.now_s
+    before, writes = written(device.places.cold), 0
+    while clock.now_s < end_s:
+        due_s = [next_s, tick_s, *(at_s for at_s, _ in list(under_way)[:1])]
+        clock.now_s = min(due_s)
+        while under_way and under_way[0][0] <= clock.now_s:
+            device.queue.settle(under_way.popleft()[1], answered=True)
+        if next_s <= clock.now_s:
+            device.append(1)
+            next_s += 1 / rate_hz
+        elif tick_s > clock.now_s:
+            continue
+        device.step()
+        tick_s = clock.now_s + 1
+        under_way += [(clock.now_s + answered_after_s, s) for s in await device.take(512)]
+        if (now := written(device.places.cold)) != before:
+            before, writes = now, writes + 1
+    assert writes == 0
+    device.close()
+
+
+async def test_what_waits_long_is_on_the_disk_when_the_power_goes(
+    device: Device, clock: Clock
+) -> None:
+    device.start()
+    samples = device.keep(5)
+    clock.now_s += 2.1
+    device.step()
+    assert count(device.places.hot) == 0
+    device.keep(5)
+    device.cut_power()
+    device.start()
+    assert await device.drain() == samples
+    device.close()
+    (entry,) = device.ledger().sessions
+    assert entry.power_lost
+    assert (entry.sampled, entry.answered, entry.difference) == (5, 5, 0)
+
+
+@pytest.mark.parametrize("spill_after_s", [0.1, 2.0, 60.0])
+async def test_a_sample_is_carried_to_the_disk_at_its_age_and_not_before(
+    spill_after_s: float, device: Device, clock: Clock
+) -> None:
+    device.settings = rooms(spill_after_s=spill_after_s)
+    device.start()
+    device.keep(1)
+    for sample in await device.take(1):
+        device.queue.settle(sample, answered=True)
+    device.step()
+    clock.now_s += 100
+    device.step()
+    device.keep(1)
+    clock.now_s += 0.7 * spill_after_s
+    device.step()
+    assert count(device.places.hot) == 1
+    clock.now_s += 0.31 * spill_after_s
+    device.step()
+    assert count(device.places.hot) == 0
+    assert count(device.places.cold) == 1
+    device.close()
+
+
+async def test_in_a_durable_spool_each_sample_is_on_the_disk_before_it_is_given(
+    device: Device,
+) -> None:
+    device.settings = rooms(durability="disk")
+    device.start()
+    for _ in range(5):
+        (sample,) = device.keep(1)
+        assert count(device.places.cold) >= 1
+        assert await device.take(9) == [sample]
+    device.cut_power()
+    device.start()
+    assert len(await device.drain()) == 5
+    device.close()
+
+
+async def test_a_backlog_is_deleted_from_the_disk_in_few_commits(
+    device: Device, clock: Clock
+) -> None:
+    device.start()
+    device.keep(20_000)
+    device.close()
+    device.start()
+    device.step()
+    before, writes, given = written(device.places.cold), 0, 0
+    while given < 20_000:
+        taken = await device.take(100)
+        given += len(taken)
+        for sample in taken:
+            device.queue.settle(sample, answered=True)
+        clock.now_s += 0.01
+        device.step()
+        if (now := written(device.places.cold)) != before:
+            before, writes = now, writes + 1
+    assert writes <= 8
+    device.close()
+    assert count(device.places.cold) == 0

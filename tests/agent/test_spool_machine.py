@@ -1,0 +1,420 @@
+"""Whatever happens in whatever order: nothing is lost, given twice, out of order or miscounted."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from support.spools import (
+    Blocked,
+    Clock,
+    Device,
+    Name,
+    after_each_commit,
+    content,
+    count,
+    home_in_ram,
+    name,
+    rooms,
+    rows,
+    waiting,
+)
+
+from agent.config import SpoolSettings
+from agent.model import Sample
+from agent.spool import ledger
+from agent.spool.account import Account, Fate
+from agent.spool.ledger import Ledger
+from agent.spool.places import Places
+
+PLENTY = 2**20
+
+few = settings(derandomize=True, deadline=None, max_examples=60)
+
+# What there is to do, the more often the more common.
+ORDINARY = [
+    *(("keep", count) for count in (1, 2, 3, 5, 9)),
+    *(("keep", count) for count in (1, 4, 9)),
+    *(("append", 3), ("step", 0)),
+    *(("read", limit) for limit in (1, 3, 9)),
+    *(("settle", 0), ("settle", 1), ("give up", 2), ("answer all", 0), ("answer all", 0)),
+    *(("rewind", 0), ("wait", 0.6), ("wait", 2.6), ("wait", 6.0), ("wait", 4000.0)),
+]
+DISTURBANCES = [
+    *(("new session", 0), ("close", 0), ("kill", 0), ("cut power", 0), ("kill blind", 0)),
+    *(("cut power blind", 0), ("fail cold", 0), ("fail hot", 0), ("recover", 0)),
+]
+operations = st.lists(st.sampled_from(ORDINARY + DISTURBANCES), min_size=15, max_size=40)
+configurations = st.builds(
+    rooms,
+    disk=st.sampled_from([PLENTY, 10, 25]),
+    ram=st.sampled_from([PLENTY, PLENTY, 8]),
+    when_full=st.sampled_from(["drop_oldest", "refuse_new"]),
+    durability=st.sampled_from(["ram", "ram", "disk"]),
+)
+
+
+class Model:
+    """A device, and what must be true of it."""
+
+    def __init__(self, device: Device, clock: Clock) -> None:
+        self.device = device
+        self.clock = clock
+        self.order: list[str] = []  # of sessions
+        self.samples: dict[Name, Sample] = {}  # all that ever was
+        self.appended: list[Name] = []  # since the last step
+        self.kept_since_s: dict[Name, float] = {}  # what is booked, and when that was
+        self.answered: set[Name] = set()
+        self.fates: dict[Name, Fate] = {}
+        self.in_flight: dict[Name, Sample] = {}
+        self.settled: list[tuple[Name, bool]] = []  # since the last step
+        self.ever_answered: set[Name] = set()
+        self.committed: tuple[set[Name], set[Name]] = (set(), set())  # sampled, and waiting
+        self.hidden: set[Name] = set()  # in a cold tier that cannot be read
+        self.blind = False  # since the start: the tiers have not met
+        self.on_disk: set[Name] = set()  # for good, or it is not safe from the power
+        self.cold_block: Blocked | None = None
+        self.hot_block: Blocked | None = None
+        device.start()
+
+    # What happens
+
+    def append(self, count: int) -> None:
+        samples = self.device.append(count)
+        if samples[0].session.id not in self.order:
+            self.order.append(samples[0].session.id)
+        self.samples.update((name(sample), sample) for sample in samples)
+        self.appended += map(name, samples)
+
+    def step(self) -> None:
+        before, was_failing = self.waiting, self.device.disk_fails
+        seen: list[Places] = []
+        appended, self.appended = self.appended, []
+        settled, self.settled = self.settled, []
+        with after_each_commit(lambda: seen.append(self.device.snapshot())):
+            self.device.step()
+        self.kept_since_s.update(dict.fromkeys(appended, self.clock.now_s))
+        self.answered |= {each for each, answered in settled if answered}
+        self.fates.update({each: Fate.UNANSWERABLE for each, answered in settled if not answered})
+        self._learn_drops(before, appended, was_failing=was_failing)
+        if not self.device.keeper.failing:
+            self.committed = set(self.kept_since_s), self.waiting
+            for places in seen:
+                self.assert_would_start(places)
+            self._note_what_is_on_disk()
+        self.check()
+
+    async def read(self, limit: int) -> None:
+        expected = self.expected()
+        taken = await self.device.take(limit)
+        assert [*map(name, taken)] == expected[: len(taken)]
+        for sample in taken:
+            assert content(sample) == content(self.samples[name(sample)])
+            self.in_flight[name(sample)] = sample
+
+    def settle(self, number: int, *, answered: bool) -> None:
+        if self.in_flight:
+            key = sorted(self.in_flight)[number % len(self.in_flight)]
+            self.device.queue.settle(self.in_flight.pop(key), answered=answered)
+            self.settled.append((key, answered))
+            if answered:
+                self.ever_answered.add(key)
+
+    def answer_all(self) -> None:
+        for _ in range(len(self.in_flight)):
+            self.settle(0, answered=True)
+
+    def rewind(self) -> None:
+        self.device.queue.rewind()
+        self.in_flight.clear()
+
+    def new_session(self) -> None:
+        self.device.begin_session()
+
+    def kill(self, *, blind: bool) -> None:
+        self.recover()
+        self.device.kill()
+        self._forget_memory()
+        sampled, kept = self.committed
+        self.kept_since_s = {each: self.kept_since_s[each] for each in sampled}
+        self.answered = sampled - kept - set(self.fates)
+        self.fates = {each: fate for each, fate in self.fates.items() if each in sampled - kept}
+        self.start(blind=blind)
+
+    def cut_power(self, *, blind: bool) -> None:
+        self.recover()
+        self.device.cut_power()
+        self._forget_memory()
+        left = Left(self.device.places)
+        assert left.ledger.balanced
+        assert self.waiting & self.on_disk <= left.waiting
+        assert left.answered <= self.ever_answered
+        assert left.waiting | left.answered | set(left.fates) <= set(self.samples)
+        at_s = self.kept_since_s
+        self.kept_since_s = {each: at_s.get(each, 0.0) for each in left.sampled}
+        self.answered, self.fates = left.answered, left.fates
+        self.committed = left.sampled, left.waiting
+        self.start(blind=blind)
+
+    def close(self) -> None:
+        self.recover()
+        self.clock.now_s += 6
+        self.step()
+        self.device.queue.close()
+        self.step()
+        assert rows(self.device.places.cold) == self.waiting
+        assert count(self.device.places.hot) == 0
+        self.device.tiers.close()
+        self._forget_memory()
+        self.start(blind=False)
+
+    def start(self, *, blind: bool) -> None:
+        self.hidden, self.blind = set(), blind
+        if blind:
+            self.hidden = waiting(self.device.places) - rows(self.device.places.hot)
+            self.cold_block = Blocked(self.device.places.cold, unreadable=True)
+        self.device.start()
+
+    def fail(self, which: str) -> None:
+        if which == "cold" and not self.cold_block:
+            self.cold_block = Blocked(self.device.places.cold)
+        if which == "hot" and not self.hot_block:
+            self.hot_block = Blocked(self.device.places.hot)
+
+    def recover(self) -> None:
+        for block in (self.cold_block, self.hot_block):
+            if block:
+                block.let_go()
+        self.cold_block = self.hot_block = None
+
+    # What must be true
+
+    @property
+    def waiting(self) -> set[Name]:
+        return set(self.kept_since_s) - self.answered - set(self.fates)
+
+    def expected(self) -> list[Name]:
+        """What read() must give next, in this order."""
+        just_settled = {each for each, _ in self.settled}
+        ready = self.waiting - set(self.in_flight) - just_settled - self.hidden
+        return self.sorted(each for each in ready)
+
+    def sorted(self, some: Iterable[Name]) -> list[Name]:
+        return sorted(some, key=lambda each: (self.order.index(each[0]), each[1]))
+
+    def check(self) -> None:
+        books = self.device.tiers.books
+        known = {session.id for session, _ in books}
+        assert books.kept == sum(session in known for session, _ in self.waiting)
+        for session, account in books:
+            self._check_account(session.id, account)
+        if self.device.keeper.failing:
+            return
+        if not self.cold_block:
+            assert waiting(self.device.places) == self.waiting
+        if not (self.cold_block or self.blind):
+            left = Left(self.device.places)
+            assert left.ledger.balanced
+            assert left.answered == self.answered
+            assert left.fates == self.fates
+
+    async def check_liveness(self) -> None:
+        """After a step of a healthy spool, something can be read where something waits."""
+        if not self.device.keeper.failing:
+            before = len(self.in_flight)
+            expected = self.expected()
+            await self.read(1)
+            assert bool(expected) == (len(self.in_flight) > before)
+
+    def assert_would_start(self, places: Places) -> None:
+        """Killed or without power here, the device has all that it should."""
+        assert waiting(places) == self.waiting
+        if not self.blind:
+            left = Left(places)
+            assert left.ledger.balanced
+            assert left.answered == self.answered
+
+    def _check_account(self, session_id: str, account: Account) -> None:
+        def mine(some: Iterable[Name]) -> int:
+            return sum(session == session_id for session, _ in some)
+
+        assert account.sampled == mine(self.kept_since_s)
+        assert account.answered == mine(self.answered)
+        for fate, ids in account.fates.items():
+            assert ids.count == mine(n for n, why in self.fates.items() if why is fate)
+
+    def _learn_drops(self, before: set[Name], appended: list[Name], *, was_failing: bool) -> None:
+        """Take from the books what was dropped, and see that it was right to drop it."""
+        kept_before = len(self.waiting)
+        dropped = {
+            (session.id, id_): fate
+            for session, account in self.device.tiers.books
+            for fate, ids in account.fates.items()
+            for first, last in ids.runs
+            for id_ in range(first, last + 1)
+            if (session.id, id_) not in self.fates
+        }
+        assert set(dropped) <= before | set(appended)
+        assert not set(dropped) & set(self.in_flight)
+        device = self.device.settings
+        room, ram = device.max_bytes // 64, device.hot_max_bytes // 64
+        candidates = [n for n in self.expected() if n not in self.in_flight]
+        self.fates.update(dropped)
+        if device.when_full == "refuse_new":
+            assert set(dropped.values()) <= {Fate.REFUSED}
+            assert self.sorted(dropped) == appended[len(appended) - len(dropped) :]
+        else:
+            assert set(dropped.values()) <= {Fate.FULL}
+        if self.device.keeper.failing:
+            return
+        refusing = device.when_full == "refuse_new"
+        if was_failing and self.device.disk_fails and not refusing:
+            assert count(self.device.places.hot) <= max(ram, len(self.in_flight))
+        if was_failing or self.device.disk_fails or self.cold_block or self.blind:
+            return
+        kept = self.device.tiers.books.kept
+        assert refusing or kept <= max(room, len(self.in_flight))
+        assert not dropped or kept >= min(room, kept_before)
+        assert refusing or self.sorted(dropped) == candidates[: len(dropped)]
+
+    def _note_what_is_on_disk(self) -> None:
+        if self.device.disk_fails:
+            return
+        if not self.cold_block:
+            self.hidden, self.blind = set(), False
+        settings = self.device.settings
+        age_s = 0.0 if settings.durability == "disk" else 1.25 * settings.spill_after_s
+        self.on_disk |= {
+            each
+            for each, since_s in self.kept_since_s.items()
+            if since_s <= self.clock.now_s - age_s
+        }
+
+    def _forget_memory(self) -> None:
+        self.appended, self.settled, self.in_flight = [], [], {}
+
+
+class Left:
+    """What files say of every sample, when a process or the power is gone."""
+
+    def __init__(self, places: Places) -> None:
+        self.ledger: Ledger = ledger.read(places)
+        self.waiting = {
+            (entry.session_id, id_)
+            for entry in self.ledger.sessions
+            for first, last in entry.waiting_ids
+            for id_ in range(first, last + 1)
+        }
+        self.fates = {
+            (entry.session_id, id_): fate
+            for entry in self.ledger.sessions
+            for fate, ids in entry.fates.items()
+            for first, last in ids.runs
+            for id_ in range(first, last + 1)
+        }
+        self.sampled = {
+            (entry.session_id, id_)
+            for entry in self.ledger.sessions
+            for id_ in range(entry.sampled)
+        }
+        self.answered = self.sampled - self.waiting - set(self.fates)
+        assert self.waiting | set(self.fates) <= self.sampled
+        for entry in self.ledger.sessions:
+            mine = sum(session == entry.session_id for session, _ in self.answered)
+            assert entry.answered == mine
+
+
+Step = tuple[str, Any]
+
+
+async def play(script: list[Step], model: Model) -> None:
+    for operation, argument in script:
+        which, _, how = operation.partition(" ")
+        blind = how.endswith("blind")
+        match which:
+            case "keep":
+                model.append(argument)
+                model.step()
+                await model.check_liveness()
+            case "append":
+                model.append(argument)
+            case "wait":
+                model.clock.now_s += argument
+                model.step()
+            case "read":
+                await model.read(argument)
+            case "settle" | "give":
+                model.settle(argument, answered=which == "settle")
+            case "answer":
+                model.answer_all()
+            case "kill":
+                model.kill(blind=blind)
+            case "cut":
+                model.cut_power(blind=blind)
+            case _:
+                SIMPLE[operation](model)
+
+
+SIMPLE: dict[str, Callable[[Model], None]] = {
+    "step": Model.step,
+    "rewind": Model.rewind,
+    "new session": Model.new_session,
+    "close": Model.close,
+    "recover": Model.recover,
+    "fail cold": lambda model: model.fail("cold"),
+    "fail hot": lambda model: model.fail("hot"),
+}
+
+
+async def play_to_the_end(model: Model) -> None:
+    """All that waits is given in order, and then nothing waits."""
+    model.recover()
+    model.rewind()
+    for _ in range(2):
+        model.append(1)
+        model.clock.now_s += 6
+        model.step()
+    while left := len(model.waiting):
+        await model.check_liveness()
+        await model.read(1000)
+        model.answer_all()
+        model.step()
+        assert len(model.waiting) < left
+    model.close()
+    model.step()
+    assert await model.device.take(1) == []
+    assert not any(entry.waiting for entry in model.device.ledger().sessions)
+    model.device.tiers.close()
+
+
+FAILED_AND_FULL = [("keep", 9), ("fail cold", 0), ("keep", 4), ("keep", 5), ("keep", 5)]
+BLIND_AFTER_A_POWER_CUT = [
+    *[("keep", 3), ("new session", 0), ("keep", 3), ("close", 0), ("keep", 3)],
+    *[("cut power blind", 0), ("keep", 3), ("recover", 0), ("wait", 6.0), ("kill", 0)],
+]
+SETTLED_AND_KILLED = [
+    *[("keep", 9), ("close", 0), ("step", 0), ("read", 5), ("answer all", 0), ("step", 0)],
+    *[("kill", 0), ("fail cold", 0), ("keep", 2), ("read", 9), ("wait", 6.0)],
+]
+
+
+@few
+@given(operations, configurations)
+@example(FAILED_AND_FULL, rooms(disk=10, ram=8))
+@example(BLIND_AFTER_A_POWER_CUT, rooms())
+@example(SETTLED_AND_KILLED, rooms())
+async def test_any_operations_agree_with_the_model(
+    script: list[Step], configuration: SpoolSettings
+) -> None:
+    with (
+        home_in_ram() as home,
+        Clock().set_up() as clock,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr("agent.spool.queue.MOST_READY", 8)
+        patch.setattr("agent.spool.queue.FEW_READY", 4)
+        patch.setattr("agent.spool.keeper._MOST_UNSETTLED", 6)
+        model = Model(Device(home, configuration), clock)
+        await play(script, model)
+        await play_to_the_end(model)

@@ -1,0 +1,324 @@
+"""A file that is torn or overwritten: what can be saved is saved, and the rest is counted."""
+
+import random
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from support.spools import (
+    Blocked,
+    Clock,
+    Device,
+    content,
+    home_in_ram,
+    name,
+)
+
+from agent.model import Sample
+from agent.spool.tier import FILE
+from quartet.errors import StoreError
+
+Which = Literal["hot", "cold"]
+Damage = Callable[[Path], None]
+
+fuzz = settings(derandomize=True, deadline=None, max_examples=60)
+
+PAGE_BYTES = 4096
+SESSIONS, SAMPLES = 3, 400
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    with Clock().set_up() as clock:
+        yield clock
+
+
+# Three sessions of which all waits, in one of the tiers
+
+
+class Original:
+    """The files of a spool in which samples wait, and those samples in their order."""
+
+    def __init__(self, which: Which) -> None:
+        self.samples: list[Sample] = []
+        self.files: dict[str, dict[str, bytes]] = {}
+        with home_in_ram() as home, Clock().set_up():
+            device = Device(home)
+            device.start()
+            block = None
+            for _ in range(SESSIONS):
+                device.begin_session()
+                self.samples += device.keep(1)
+                if which == "hot" and not block:
+                    block = Blocked(device.places.cold)
+                self.samples += device.keep(SAMPLES - 1)
+            if block:
+                block.let_go()
+                device.kill()
+            else:
+                device.close()
+            for directory in (device.places.hot, device.places.cold):
+                with closing(sqlite3.connect(directory / FILE)) as file:
+                    file.execute("PRAGMA wal_checkpoint(truncate)")
+            self.files = {
+                directory.name: {path.name: path.read_bytes() for path in directory.iterdir()}
+                for directory in (device.places.hot, device.places.cold)
+            }
+
+    def put_into(self, home: Path) -> Device:
+        device = Device(home, sessions_before=SESSIONS)
+        for directory in (device.places.hot, device.places.cold):
+            for file, data in self.files[directory.name].items():
+                (directory / file).write_bytes(data)
+        return device
+
+
+original = cache(Original)
+
+
+class Rescue:
+    """The next two starts of a device, of which a file was damaged."""
+
+    async def run(self, device: Device, clock: Clock) -> None:
+        device.start()
+        session = device.begin_session()
+        new = device.keep(5)
+        self.given = await device.drain()
+        clock.now_s += 6
+        self.given += await device.drain()
+        clock.now_s += 6
+        device.close()
+        self.ledger = device.ledger()
+        assert [s for s in self.given if s.session.id == session.id] == new
+        self.given = [s for s in self.given if s.session.id != session.id]
+        device.start()
+        assert await device.drain() == []
+        device.tiers.close()
+        assert device.ledger() == self.ledger
+
+    def assert_consistent_with(self, samples: list[Sample]) -> None:
+        """What is given is what was sampled, each once, in order; the books tell the rest."""
+        self.assert_true_and_in_order(samples)
+        assert self.ledger.balanced
+        for entry in self.ledger.sessions:
+            mine = sum(sample.session.id == entry.session_id for sample in self.given)
+            assert entry.waiting == 0
+            if entry.sequence < self.ledger.sessions[-1].sequence:
+                assert entry.answered == mine
+
+    def assert_true_and_in_order(self, samples: list[Sample]) -> None:
+        by_name = {name(sample): sample for sample in samples}
+        assert [content(s) for s in self.given] == [content(by_name[name(s)]) for s in self.given]
+        order = {each: place for place, each in enumerate(by_name)}
+        places = [order[name(sample)] for sample in self.given]
+        assert places == sorted(set(places))
+
+
+# Damages
+
+
+def truncated(at: float) -> Damage:
+    return lambda path: path.write_bytes(path.read_bytes()[: int(at * path.stat().st_size)])
+
+
+def overwritten(at: float, by: bytes) -> Damage:
+    def damage(path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        place = int(at * len(data))
+        data[place : place + len(by)] = by
+        path.write_bytes(data)
+
+    return damage
+
+
+def byte(at: int, by: int) -> Damage:
+    def damage(path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        data[at] = by
+        path.write_bytes(data)
+
+    return damage
+
+
+def page(number: int, seed: int) -> Damage:
+    def damage(path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        at = number * PAGE_BYTES % len(data)
+        data[at : at + PAGE_BYTES] = random.Random(seed).randbytes(PAGE_BYTES)  # noqa: S311
+        path.write_bytes(data)
+
+    return damage
+
+
+def replaced(by: bytes) -> Damage:
+    return lambda path: path.write_bytes(by)  # type: ignore[return-value]
+
+
+places_in_file = st.floats(0, 1, exclude_max=True)
+bytes_ = st.integers(0, 255)
+damages = st.one_of(
+    st.builds(truncated, places_in_file),
+    st.builds(overwritten, places_in_file, st.binary(min_size=1, max_size=64)),
+    st.builds(byte, st.integers(0, 99), bytes_),
+    st.builds(byte, st.integers(100, PAGE_BYTES - 1), bytes_),
+    st.builds(byte, st.integers(PAGE_BYTES, 7 * PAGE_BYTES - 1), bytes_),
+    st.builds(page, st.integers(0, 20), st.integers(0, 9)),
+    st.builds(replaced, st.binary(max_size=200)),
+)
+
+
+@pytest.mark.parametrize("which", ["hot", "cold"])
+@fuzz
+@given(damage=damages)
+@example(damage=byte(60, 85))
+@example(damage=byte(61, 24))
+@example(damage=byte(60, 158))
+@example(damage=byte(63, 0))
+@example(damage=byte(47, 209))
+@example(damage=byte(18, 83))
+@example(damage=byte(3773, 141))
+@example(damage=byte(3897, 111))
+@example(damage=page(1, 7))
+@example(damage=page(5, 2))
+@example(damage=page(19, 3))
+@example(damage=truncated(0.9553))
+async def test_whatever_became_of_a_file_what_is_given_is_true_and_the_books_balance(
+    which: Which, damage: Damage
+) -> None:
+    with home_in_ram() as home, Clock().set_up() as clock:
+        device = original(which).put_into(home)
+        damage({"hot": device.places.hot, "cold": device.places.cold}[which] / FILE)
+        rescue = Rescue()
+        await rescue.run(device, clock)
+    rescue.assert_consistent_with(original(which).samples)
+
+
+class Torn:
+    """A device that was killed while both of its files had a log that was not folded in."""
+
+    def __init__(self, home: Path) -> None:
+        self.device = Device(home)
+        self.device.start()
+        self.samples: list[Sample] = []
+
+    async def live(self, clock: Clock) -> None:
+        for number in range(12):
+            if number % 4 == 0:
+                self.device.begin_session()
+            self.samples += self.device.keep(20)
+            for sample in (await self.device.take(30))[:5]:
+                self.device.queue.settle(sample, answered=True)
+            clock.now_s += 0.9
+            self.device.step()
+        self.device.kill()
+
+
+@pytest.mark.parametrize("which", ["hot", "cold"])
+@settings(derandomize=True, deadline=None, max_examples=25)
+@given(
+    damage=st.one_of(
+        st.builds(truncated, places_in_file),
+        st.builds(overwritten, places_in_file, st.binary(min_size=1, max_size=64)),
+        st.builds(page, st.integers(0, 30), st.integers(0, 9)),
+    )
+)
+async def test_what_a_torn_log_took_along_is_counted(which: Which, damage: Damage) -> None:
+    with home_in_ram() as home, Clock().set_up() as clock:
+        torn = Torn(home)
+        await torn.live(clock)
+        device = torn.device
+        damage(
+            Path(f"{ {'hot': device.places.hot, 'cold': device.places.cold}[which] / FILE }-wal")
+        )
+        rescue = Rescue()
+        await rescue.run(device, clock)
+    rescue.assert_true_and_in_order(torn.samples)
+    assert rescue.ledger.balanced
+    assert all(0 <= entry.answered <= entry.sampled for entry in rescue.ledger.sessions)
+
+
+@pytest.mark.parametrize("which", ["hot", "cold"])
+async def test_a_sample_whose_row_says_another_session_or_id_is_not_given(
+    which: Which, clock: Clock
+) -> None:
+    with home_in_ram() as home:
+        device = original(which).put_into(home)
+        directory = {"hot": device.places.hot, "cold": device.places.cold}[which]
+        with closing(sqlite3.connect(directory / FILE)) as file, file:
+            file.execute("UPDATE samples SET session = 2, id = 900 WHERE session = 1 AND id = 7")
+            file.execute("UPDATE samples SET id = 901 WHERE session = 1 AND id = 8")
+            file.execute("DELETE FROM samples WHERE session = 2 AND id = 5")
+            file.execute("UPDATE samples SET session = 2 WHERE session = 3 AND id = 5")
+        rescue = Rescue()
+        await rescue.run(device, clock)
+    rescue.assert_true_and_in_order(original(which).samples)
+    assert len(rescue.given) == SESSIONS * SAMPLES - 4
+    assert rescue.ledger.balanced
+
+
+async def test_a_directory_in_place_of_a_file_is_refused_with_its_name(clock: Clock) -> None:
+    with home_in_ram() as home:
+        device = Device(home)
+        (device.places.cold / FILE).mkdir()
+        with pytest.raises(StoreError, match=r"spool\.directory: .* cannot be written: Is a dir"):
+            device.start()
+    assert clock.now_s
+
+
+@pytest.mark.parametrize("which", ["hot", "cold"])
+async def test_a_damaged_file_is_kept_beside_and_named(
+    which: Which, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with home_in_ram() as home:
+        device = original(which).put_into(home)
+        directory = {"hot": device.places.hot, "cold": device.places.cold}[which]
+        for name_ in ("spool.damaged.db", "spool.damaged-2.db"):
+            garbage = name_.encode() * 99
+            (directory / FILE).write_bytes(garbage)
+            rescue = Rescue()
+            await rescue.run(device, clock)
+            assert (directory / name_).read_bytes() == garbage
+            assert f"it is now {directory / name_}" in caplog.text
+
+
+async def test_what_is_in_memory_of_a_file_that_is_damaged_meanwhile_is_not_lost(
+    clock: Clock,
+) -> None:
+    """In flight, ready, and settled but not yet booked."""
+    with home_in_ram() as home:
+        device = Device(home)
+        device.start()
+        samples = device.keep(300)
+        device.close()
+        device.start()
+        device.step()
+        taken = await device.take(60)
+        path = device.places.cold / FILE
+        with path.open("r+b") as file:
+            file.seek(PAGE_BYTES)
+            file.write(b"x" * (path.stat().st_size - PAGE_BYTES))
+        with closing(sqlite3.connect(path)) as other:  # lest pages be taken from the cache
+            other.execute("PRAGMA user_version = 1")
+        for sample in taken[:10]:
+            device.queue.settle(sample, answered=True)
+        device.step()
+        for sample in taken[10:20]:
+            device.queue.settle(sample, answered=True)
+        while not [*device.places.cold.glob("spool.damaged*.db")]:
+            clock.now_s += 6
+            device.tiers.flush()
+            assert clock.now_s < 2000
+        clock.now_s += 6
+        rest = await device.drain()
+        for sample in taken[20:]:
+            device.queue.settle(sample, answered=True)
+        assert taken + rest == samples
+        device.close()
+        (entry,) = device.ledger().sessions
+        assert (entry.sampled, entry.answered, entry.waiting, entry.fates) == (300, 300, 0, {})

@@ -1,0 +1,150 @@
+"""A spool of a newer version: set aside as it is, and taken in again by that version."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.spools import Clock, Device, home_in_ram, name, waiting
+
+from agent.model import Sample
+from agent.spool.tier import FILE, MIGRATIONS
+
+
+@pytest.fixture
+def device() -> Iterator[Device]:
+    with home_in_ram() as home, Clock().set_up():
+        yield Device(home)
+
+
+@contextmanager
+def version(number: int) -> Iterator[None]:
+    """While entered, this is the version of the agent that knows so many migrations."""
+    more = [f"CREATE TABLE of_version_{n} (x)" for n in range(2, number + 1)]
+    with pytest.MonkeyPatch.context() as patch:
+        for place, module in [*sys.modules.items()]:
+            if place.startswith("agent.spool.") and hasattr(module, "MIGRATIONS"):
+                patch.setattr(module, "MIGRATIONS", (*MIGRATIONS, *more))
+        yield
+
+
+def life(device: Device, number: int, *, killed: bool = False) -> list[Sample]:
+    """A start of that version in which two samples stay behind; those samples."""
+    with version(number):
+        device.start()
+        device.begin_session()
+        samples = device.keep(2)
+        if killed:
+            device.kill()
+        else:
+            device.close()
+    return samples
+
+
+async def drained(device: Device, number: int) -> list[Sample]:
+    with version(number):
+        device.start()
+        samples = await device.drain()
+        device.close()
+        assert device.ledger().balanced
+        device.start()
+        assert await device.drain() == []
+        device.tiers.close()
+    return samples
+
+
+def names(samples: list[Sample]) -> list[tuple[str, int]]:
+    return [name(sample) for sample in samples]
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {
+        path.name: path.read_bytes() for path in directory.iterdir() if path.name[-4:] != "-shm"
+    }
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_a_newer_spool_is_set_aside_untouched_and_a_fresh_one_used(
+    killed: bool, device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    life(device, 2, killed=killed)
+    before = contents(device.places.cold)
+    life(device, 1)
+    after = contents(device.places.cold)
+    for suffix in ("", "-wal"):
+        content = before.get(f"spool.db{suffix}", b"")
+        assert after.get(f"spool.schema-2.db{suffix}", b"") == content
+    assert "has schema 2, this version of quartet knows 1" in caplog.text
+    assert f"it is now {device.places.cold / 'spool.schema-2.db'}" in caplog.text
+    assert len(waiting(device.places)) == 2
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_the_newer_version_takes_it_in_again_before_what_came_since(
+    killed: bool, device: Device
+) -> None:
+    samples = life(device, 2) + life(device, 2, killed=killed)
+    samples += life(device, 1) + life(device, 1, killed=killed)
+    assert names(await drained(device, 2)) == names(samples)
+    for directory in (device.places.hot, device.places.cold):
+        assert [*directory.glob("*schema*")] == []
+
+
+async def test_a_yet_newer_version_takes_it_in_as_well(device: Device) -> None:
+    samples = life(device, 2) + life(device, 1)
+    assert names(await drained(device, 3)) == names(samples)
+
+
+async def test_several_that_were_set_aside_are_taken_in_in_their_order(device: Device) -> None:
+    samples = life(device, 2)
+    samples += life(device, 1)
+    for each in (device.places.hot, device.places.cold):  # the version after the next is tried
+        each.joinpath("spool.schema-2.db").rename(each / "spool.schema-2.db.kept")
+    samples += life(device, 2)
+    for each in (device.places.hot, device.places.cold):
+        each.joinpath("spool.schema-2.db.kept").rename(each / "spool.schema-2.db")
+    samples += life(device, 1)
+    assert len([*device.places.cold.glob("spool.schema-2*.db")]) == 2
+    assert names(await drained(device, 2)) == names(samples)
+
+
+async def test_a_version_that_is_too_old_leaves_it_where_it_is(device: Device) -> None:
+    oldest = life(device, 11)
+    samples = life(device, 1) + life(device, 1)
+    assert names(await drained(device, 1)) == names(samples)
+    assert [path.name for path in device.places.cold.glob("*schema*.db")] == ["spool.schema-11.db"]
+    assert names(await drained(device, 11)) == names(oldest)
+
+
+async def test_what_was_settled_before_it_was_set_aside_is_not_given_again(
+    device: Device,
+) -> None:
+    with version(2):
+        device.start()
+        samples = device.keep(6)
+        for sample in await device.take(3):
+            device.queue.settle(sample, answered=True)
+        device.step()
+        device.kill()
+    samples = samples[3:] + life(device, 1)
+    assert names(await drained(device, 2)) == names(samples)
+    with version(2):
+        assert sum(entry.answered for entry in device.ledger().sessions) == 8
+
+
+async def test_a_damaged_one_stays_where_it_is(
+    device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    life(device, 2)
+    life(device, 1)
+    aside = device.places.cold / "spool.schema-2.db"
+    aside.write_bytes(aside.read_bytes()[:5000])
+    caplog.set_level(logging.ERROR)
+    caplog.clear()
+    samples = life(device, 2)
+    assert aside.exists()
+    assert "it stays where it is" in caplog.text
+    assert names(await drained(device, 2))[-2:] == names(samples)
+    assert (device.places.cold / FILE).exists()

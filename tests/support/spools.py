@@ -1,0 +1,269 @@
+"""A spool without threads: its keeper is stepped by hand, its clock is set, its power is cut."""
+
+import asyncio
+import shutil
+import sqlite3
+import tempfile
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import agent.spool.cold
+import agent.spool.keeper
+import agent.spool.tier
+from agent.config import SpoolSettings
+from agent.model import Sample, Session
+from agent.spool import ledger
+from agent.spool.keeper import Keeper
+from agent.spool.ledger import Ledger
+from agent.spool.places import Places
+from agent.spool.queue import Queue
+from agent.spool.tier import FILE, SAMPLE_BYTES
+from agent.spool.tiers import Tiers
+
+PERIOD_NS = 100_000_000
+EPOCH_NS = 1_700_000_000_000_000_000
+
+# Commits there cost no wait for a disk.
+RAM = Path("/dev/shm")  # noqa: S108 - a directory of its own is made in it
+
+Name = tuple[str, int]
+"""A sample as the broker knows it: the id of its session, and its own."""
+
+
+def name(sample: Sample) -> Name:
+    return sample.session.id, sample.id
+
+
+def content(sample: Sample) -> tuple[object, ...]:
+    """All of a sample but the place of its session, which may shift."""
+    return name(sample), sample.values, sample.sampled_at_ns
+
+
+def rooms(*, disk: int = 2**20, ram: int = 2**20, **others: object) -> SpoolSettings:
+    """Settings of a spool with room for so many samples."""
+    sizes = {"max_bytes": disk * SAMPLE_BYTES, "hot_max_bytes": ram * SAMPLE_BYTES}
+    return SpoolSettings(**sizes, **others)  # type: ignore[arg-type]
+
+
+@contextmanager
+def home_in_ram() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=RAM if RAM.is_dir() else None) as home:
+        yield Path(home)
+
+
+@dataclass
+class Clock:
+    """The monotonic clock of keeper and tiers, set by hand."""
+
+    now_s: float = 1000.0
+
+    @contextmanager
+    def set_up(self) -> Iterator["Clock"]:
+        with pytest.MonkeyPatch.context() as patch:
+            clock = SimpleNamespace(monotonic=lambda: self.now_s)
+            for module in (agent.spool.keeper, agent.spool.cold):
+                patch.setattr(module, "time", clock)
+            patch.setattr("quartet.database._BUSY_S", 0.0)  # nobody lets go of a lock meanwhile
+            yield self
+
+
+class Device:
+    """The two directories of a spool, and what a disk thread and a loop would do with them."""
+
+    def __init__(
+        self, home: Path, settings: SpoolSettings | None = None, *, sessions_before: int = 0
+    ) -> None:
+        self.home = home
+        self.settings = settings or rooms()
+        self._lives = 0
+        self._sessions = sessions_before
+        self.places = self._life()
+        self.places.hot.mkdir(parents=True)
+        self.places.cold.mkdir()
+
+    def start(self) -> None:
+        self.queue = Queue()
+        self.tiers = Tiers(self.places.hot, self.places.cold, self.queue.held)
+        self.keeper = Keeper(self.tiers, self.queue, self.settings)
+        self._next_sequence = self.tiers.books.next_sequence()
+        self._session: Session | None = None
+
+    def begin_session(self) -> Session:
+        """What happens at a start, and when ids have reached their highest."""
+        self._sessions += 1
+        self._session = Session(self._next_sequence, f"{self._sessions:032x}", PERIOD_NS, EPOCH_NS)
+        self._next_sequence += 1
+        self._next_id = 0
+        return self._session
+
+    def append(self, count: int = 1) -> list[Sample]:
+        session = self._session or self.begin_session()
+        samples = [
+            Sample(session, id_, (id_ + 0.25, session.sequence, -0.0, 1e-45), EPOCH_NS + id_)
+            for id_ in range(self._next_id, self._next_id + count)
+        ]
+        samples = [replace(sample, values=as_float32(*sample.values)) for sample in samples]
+        self._next_id += count
+        for sample in samples:
+            self.queue.append(sample)
+        return samples
+
+    def step(self) -> None:
+        """One turn of the disk thread."""
+        self.keeper.step(self.queue.gather(0))
+
+    @property
+    def disk_fails(self) -> bool:
+        return self.tiers.cold.failing
+
+    def keep(self, count: int) -> list[Sample]:
+        samples = self.append(count)
+        self.step()
+        return samples
+
+    async def take(self, limit: int) -> list[Sample]:
+        """What read() gives at once."""
+        reading = asyncio.create_task(self.queue.read(limit))
+        await asyncio.sleep(0)
+        if reading.done():
+            return reading.result()
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        return []
+
+    async def drain(self) -> list[Sample]:
+        """All that read() gives, settled as it comes."""
+        drained: list[Sample] = []
+        while True:
+            self.step()
+            taken = await self.take(1000)
+            if not taken:
+                return drained
+            for sample in taken:
+                self.queue.settle(sample, answered=True)
+            drained += taken
+
+    def close(self) -> None:
+        """A stop in good order."""
+        self.queue.close()
+        self.step()
+        self.tiers.close()
+
+    def kill(self) -> None:
+        """The end of the process at once: what the files hold now is what there is."""
+        self.move_to(self.snapshot())
+
+    def move_to(self, places: Places) -> None:
+        """Go on with other directories."""
+        self.tiers.close()
+        self.places = places
+
+    def cut_power(self) -> None:
+        self.kill()
+        empty(self.places.hot)
+
+    def snapshot(self) -> Places:
+        """A copy of the files as a killed process would leave them."""
+        copy = self._life()
+        for source, target in ((self.places.hot, copy.hot), (self.places.cold, copy.cold)):
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("*-shm"))
+        return copy
+
+    def ledger(self) -> Ledger:
+        return ledger.read(self.places)
+
+    def _life(self) -> Places:
+        self._lives += 1
+        home = self.home / str(self._lives)
+        return Places(home / "hot", home / "cold")
+
+
+def empty(directory: Path) -> None:
+    """What the power does to a directory in RAM."""
+    shutil.rmtree(directory)
+    directory.mkdir()
+
+
+def as_float32(*values: float) -> tuple[float, float, float, float]:
+    first, second, third, fourth = array("f", values)
+    return first, second, third, fourth
+
+
+def waiting(places: Places) -> set[Name]:
+    """What waits by the files themselves: rows of either tier that are not settled."""
+    found: list[dict[str, list[tuple[Any, ...]]]] = []
+    for directory in (places.hot, places.cold):
+        if not (directory / FILE).exists():
+            found.append({"ids": [], "rows": [], "settled": []})
+            continue
+        with closing(reader(directory)) as file:
+            queries = {
+                "ids": "SELECT sequence, id FROM sessions",
+                "rows": "SELECT session, id FROM samples",
+                "settled": "SELECT session, id FROM settled",
+            }
+            found.append({key: file.execute(query).fetchall() for key, query in queries.items()})
+    hot, cold = found
+    hot_ids, cold_ids = dict(hot["ids"]), dict(cold["ids"])
+    ids = {**cold_ids, **hot_ids}
+    there = {(hot_ids[place], id_) for place, id_ in hot["rows"]}
+    there |= {(cold_ids[place], id_) for place, id_ in cold["rows"]}
+    return there - {(ids[place], id_) for place, id_ in hot["settled"]}
+
+
+def rows(directory: Path) -> set[Name]:
+    """The samples in one file."""
+    if not (directory / FILE).exists():
+        return set()
+    query = "SELECT s.id, t.id FROM samples t LEFT JOIN sessions s ON s.sequence = t.session"
+    with closing(reader(directory)) as file:
+        return {*file.execute(query)}
+
+
+def count(directory: Path, table: str = "samples") -> int:
+    with closing(reader(directory)) as file:
+        (number,) = file.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
+    return int(number)
+
+
+def reader(directory: Path) -> sqlite3.Connection:
+    """What another process sees in a file of the spool."""
+    return sqlite3.connect(f"file:{directory / FILE}?mode=ro", uri=True)
+
+
+class Blocked:
+    """A file of the spool that cannot be written, or cannot even be read, until let go."""
+
+    def __init__(self, directory: Path, *, unreadable: bool = False) -> None:
+        self._connection = sqlite3.connect(directory / FILE, 0, isolation_level=None)
+        if unreadable:
+            self._connection.execute("PRAGMA locking_mode = exclusive")
+        self._connection.execute("PRAGMA journal_mode = wal")
+        self._connection.execute("BEGIN EXCLUSIVE")
+
+    def let_go(self) -> None:
+        self._connection.execute("ROLLBACK")
+        self._connection.close()
+
+
+@contextmanager
+def after_each_commit(look: Callable[[], None]) -> Iterator[None]:
+    """Call this whenever a tier has committed."""
+    commit = agent.spool.tier.transaction
+
+    @contextmanager
+    def observed(connection: sqlite3.Connection) -> Iterator[None]:
+        with commit(connection):
+            yield
+        look()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("agent.spool.tier.transaction", observed)
+        yield
