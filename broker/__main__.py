@@ -3,13 +3,15 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
-from broker.config import PredictorSettings, Settings, check
+from broker.config import PredictorSettings, Settings, check, store_path
+from broker.ledger import read
+from broker.recorder.commands import rebase
 from quartet.errors import QuartetError, SettingsError
 from quartet.settings import load
 
@@ -18,25 +20,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 done, 1 failed, 2 wrong use or configuration (nothing started)."""
     options = _parser().parse_args(arguments)
     try:
-        settings = _settings(options)
-        check(settings)
-    except SettingsError as error:
+        code: int = options.run(options, _settings(options))
+    except QuartetError as error:
         print(f"broker: {error}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, SettingsError) else 1
+    except KeyboardInterrupt:
+        return 1
+    return code
+
+
+def _run(_: argparse.Namespace, settings: Settings) -> int:
+    check(settings)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own log is for those who ask for it
     try:
         from broker import app  # noqa: PLC0415 - so that settings are checked without gRPC
     except ImportError as error:
         print(f"broker: {error.name} is missing: pip install 'quartet[broker]'", file=sys.stderr)
         return 1
-    try:
-        app.run(settings)
-    except QuartetError as error:
-        print(f"broker: {error}", file=sys.stderr)
-        return 2 if isinstance(error, SettingsError) else 1
-    except KeyboardInterrupt:
-        return 1
+    app.run(settings)
     return 0
+
+
+def _ledger(options: argparse.Namespace, settings: Settings) -> int:
+    books = read(_store(settings))
+    print(books.to_json() if options.json else books.to_text())
+    problems = books.problems()
+    for problem in problems:
+        print(f"broker: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _rebase(options: argparse.Namespace, settings: Settings) -> int:
+    rebase(_store(settings), options.agent)
+    print(f"{options.agent}: a fresh black box from its next sample on")
+    return 0
+
+
+def _store(settings: Settings) -> Path:
+    path = store_path(settings, os.environ)
+    if path is None:
+        raise SettingsError("which store? give --store PATH, or --config with recorder.path")
+    return path
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,8 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"quartet {version('quartet')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="serve agents until stopped", allow_abbrev=False)
-    run.add_argument("--config", type=Path, metavar="TOML", help="configuration file")
+    run = _command(commands, "run", _run, "serve agents until stopped")
     run.add_argument("--listen", metavar="HOST:PORT", help="default 127.0.0.1:8061")
     run.add_argument(
         "--predictor", metavar="NAME", help="limits (default), parity, or your own module:Class"
@@ -54,25 +77,51 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--insecure", action="store_true", help="listen beyond this machine without TLS"
     )
+    ledger = _command(
+        commands, "ledger", _ledger, "what was received and answered, by agent and session"
+    )
+    ledger.add_argument("--json", action="store_true", help="for programs")
+    begin_anew = _command(
+        commands, "rebase", _rebase, "have an agent's line go on with a fresh black box"
+    )
+    begin_anew.add_argument("agent", metavar="AGENT", help="its id")
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    run: Callable[[argparse.Namespace, Settings], int],
+    help_: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help_, allow_abbrev=False)
+    parser.set_defaults(run=run)
+    parser.add_argument("--config", type=Path, metavar="TOML", help="configuration file")
+    parser.add_argument(
+        "--store", metavar="PATH", help="file of samples and answers (default: in memory)"
+    )
     return parser
 
 
 def _settings(options: argparse.Namespace) -> Settings:
     """The configuration file, with the command line over it."""
     settings = load(options.config, Settings) if options.config else Settings()
+    given = vars(options)
     replace = msgspec.structs.replace
-    if options.listen or options.insecure:
+    if given.get("listen") or given.get("insecure"):
         listen = replace(
             settings.listen,
             address=options.listen or settings.listen.address,
             insecure=options.insecure or settings.listen.insecure,
         )
         settings = replace(settings, listen=listen)
-    if options.predictor:
+    if given.get("predictor"):
         # The options in the file are those of the file's black box.
         same = options.predictor == settings.predictor.use
         chosen = settings.predictor if same else PredictorSettings(options.predictor)
         settings = replace(settings, predictor=chosen)
+    if options.store:
+        settings = replace(settings, recorder=replace(settings.recorder, path=options.store))
     return settings
 
 

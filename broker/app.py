@@ -2,17 +2,23 @@
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from broker.config import Settings
+from broker.config import Settings, store_path
 from broker.errors import ListenError
-from broker.line import Lines
+from broker.lines import Lines
 from broker.predictors.load import load
+from broker.recorder import Recorder
+from broker.recorder.memory import MemoryRecorder
+from broker.recorder.retention import Limits
+from broker.recorder.store import Keeping, Store
 from broker.service import Service
 from quartet.address import Address
 from quartet.signals import on_stop_signal
@@ -39,13 +45,27 @@ _OPTIONS = [
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. PredictorError or ListenError before anything is served."""
+    """Serve until SIGTERM or SIGINT.
+
+    PredictorError, StoreError or ListenError before anything is served.
+    """
     logging.basicConfig(
         level=settings.log.level.upper(), format="%(asctime)s %(levelname)-7s %(message)s"
     )
-    make_predictor = load(settings.predictor.use, settings.predictor.options)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, Lines(make_predictor)))
+    black_box = load(settings.predictor.use, settings.predictor.options)
+    with (
+        _recorder(settings, black_box.digest) as recorder,
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
+        runner.run(_serve(settings, Lines(black_box, recorder)))
+
+
+def _recorder(settings: Settings, digest: str) -> AbstractContextManager[Recorder]:
+    path = store_path(settings, os.environ)
+    if path is None:
+        return nullcontext(MemoryRecorder())
+    of = settings.recorder
+    return Store(path, digest, Keeping(of.sync, of.replay, Limits(of.max_age_days, of.max_bytes)))
 
 
 async def _serve(settings: Settings, lines: Lines) -> None:
@@ -69,6 +89,11 @@ async def _serve(settings: Settings, lines: Lines) -> None:
             Address(address.host, port),
             "" if address.is_loopback else " WITHOUT TLS",
             settings.predictor.use,
+        )
+        log.info(
+            "recorder: %s",
+            store_path(settings, os.environ)
+            or "in memory, gone with this process; --store PATH keeps it",
         )
         await stop.wait()
         log.info("stopping")

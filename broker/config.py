@@ -1,5 +1,9 @@
 """The broker's settings: broker.toml, and what the command line puts over it."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
 import msgspec
 
 from quartet.address import Address
@@ -25,12 +29,38 @@ class PredictorSettings(Table, frozen=True):
     options: dict[str, object] = msgspec.field(default_factory=dict)
 
 
+Days = Annotated[float, msgspec.Meta(gt=0)]
+Bytes = Annotated[int, msgspec.Meta(ge=1 << 20)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class RecorderSettings(Table, frozen=True):
+    """`[recorder]`: where samples and answers are kept, and how many. Without path, in memory."""
+
+    path: str | None = None
+    sync: Literal["normal", "full"] = "normal"
+    """What an answer survives: the broker's death, or that of the machine as well."""
+    max_age_days: Days = 30.0
+    max_bytes: Bytes = 1 << 30
+    replay: Count = 10_000
+    """The latest samples of a line, from which a black box without a snapshot is rebuilt."""
+
+
 class Settings(Table, frozen=True):
     """broker.toml as a whole."""
 
     listen: ListenSettings = ListenSettings()
     predictor: PredictorSettings = msgspec.field(default_factory=PredictorSettings)
+    recorder: RecorderSettings = RecorderSettings()
     log: LogSettings = LogSettings()
+
+
+def store_path(settings: Settings, environment: Mapping[str, str]) -> Path | None:
+    """Where the store is: as configured, else where systemd keeps state; None: in memory."""
+    if settings.recorder.path:
+        return Path(settings.recorder.path)
+    directory = environment.get("STATE_DIRECTORY", "").split(":")[0]
+    return Path(directory, "broker.db") if directory else None
 
 
 def check(settings: Settings) -> None:

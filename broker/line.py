@@ -1,15 +1,15 @@
-"""One agent's samples in order: what is new, what was answered before, what is out of order."""
+"""One agent's samples in order: what is new, what was answered before, and the black box."""
 
 import logging
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Self
+from collections.abc import Callable
+from typing import Protocol
 
-from broker.errors import ExpiredError, OutOfOrderError, RaisedError, RefusalError
+from broker.errors import ForgottenError, RaisedError, UnreadyError
 from broker.model import Answer, Sample
-from broker.predictors import Predictor
-from wire.metadata import StreamHeader
+from broker.predictors import Predictor, StatefulPredictor, keeps_state
+from broker.recorder import Batch, Lease, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -20,189 +20,200 @@ REMEMBERED_ANSWERS = 4096
 # often and drains old sessions; few enough that nothing grows for years.
 _REMEMBERED_SESSIONS = 4
 
-# An agent without a stream keeps its line, as long as there are not more lines than this.
-_MOST_LINES = 4096
+# After a crash at most so many samples are replayed: about a second even where one
+# takes a millisecond. And so seldom a snapshot costs little, unless it is large.
+SNAPSHOT_EVERY = 1000
+
+# Each is one row of the store, and goes through the log of its commits.
+_MAX_SNAPSHOT_BYTES = 1 << 20
 
 
 class Session:
-    """What a line remembers of one session: its last id and its latest answers."""
+    """What a line remembers of one session: its last id, and answers, of which it may forget."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 0, last_id: int | None = None) -> None:
+        self.number = number
+        self.last_id = last_id
         self.streams = 0
-        self.last_id: int | None = None
         self._ids = array("i")
         self._predictions = bytearray()
 
     def remember(self, answer: Answer) -> None:
-        """Keep an answer in place of the one that is oldest."""
-        if self.last_id is None:  # not before: a peer that only opens sessions costs little
+        """Keep an answer in place of the one whose slot it takes."""
+        if not self._ids:  # not before: a peer that only opens sessions costs little
             self._ids = array("i", [-1]) * REMEMBERED_ANSWERS
             self._predictions = bytearray(REMEMBERED_ANSWERS)
         slot = answer.id % REMEMBERED_ANSWERS
         self._ids[slot] = answer.id
         self._predictions[slot] = answer.prediction
-        self.last_id = answer.id
 
     def recall(self, sample_id: int) -> Answer:
-        """The answer that was given before; ExpiredError where it is not known any more."""
+        """The answer that was given before; ForgottenError where it is not in memory."""
         slot = sample_id % REMEMBERED_ANSWERS
-        if self._ids[slot] != sample_id:
-            raise ExpiredError(sample_id, "is not above the last id, and has no answer on record")
+        if not self._ids or self._ids[slot] != sample_id:
+            raise ForgottenError(sample_id)
         return Answer(sample_id, bool(self._predictions[slot]))
 
 
-class Line:
-    """One agent's black box with its state, and its sessions. Loop only; free of I/O."""
+class Claim(Protocol):
+    """What the newest stream of a line has on it."""
 
-    def __init__(self, make_predictor: Callable[[], Predictor]) -> None:
+    peer: str
+
+    def supersede(self, session_id: str) -> None:
+        """Give the line up to a newer stream of this session."""
+        ...
+
+
+class Line:
+    """One agent's black box with its state, and its sessions. Loop only; free of I/O.
+
+    A line with `records` gets its black box from them, by take(); another one makes a fresh
+    one whenever it has none.
+    """
+
+    def __init__(
+        self,
+        make_predictor: Callable[[], Predictor],
+        *,
+        name: str = "",
+        number: int = 0,
+        records: bool = False,
+    ) -> None:
         self._make_predictor = make_predictor
         self._predictor: Predictor | None = None
+        self._records = records
+        self._stateful: StatefulPredictor | None = None
+        self._unsaved = 0
         self._sessions: OrderedDict[str, Session] = OrderedDict()
-        self.live: Stream | None = None
+        self.rebased = 0
+        """The newest command to begin anew that was followed."""
+        self.name = name
+        self.number = number
+        self.lease = Lease()
+        self.live: Claim | None = None
         self.received = 0
         self.duplicates = 0
         self.gaps = 0
         self.streams = 0
 
-    def session(self, session_id: str) -> Session:
-        """The session with this id; a new one where it is not known."""
-        if session_id not in self._sessions:
-            _forget_idle(self._sessions, _REMEMBERED_SESSIONS)
-            self._sessions[session_id] = Session()
-        self._sessions.move_to_end(session_id)
-        return self._sessions[session_id]
+    def session(self, session_id: str) -> Session | None:
+        """The session with this id, if it is in memory."""
+        if session := self._sessions.get(session_id):
+            self._sessions.move_to_end(session_id)
+        return session
 
-    def answer(self, session: Session, sample: Sample) -> Answer:
+    def begin(self, session_id: str, session: Session) -> None:
+        """Take a session into memory."""
+        forget_idle(self._sessions, _REMEMBERED_SESSIONS)
+        self._sessions[session_id] = session
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has a black box."""
+        return self._predictor is not None
+
+    def take(self, predictor: Predictor, replayed: int = 0) -> None:
+        """Go on with this black box; it has seen so many samples since its snapshot."""
+        self._predictor = predictor
+        self._stateful = predictor if self._records and keeps_state(predictor) else None
+        self._unsaved = replayed
+
+    def rebase(self, command: int, sample_id: int, batch: Batch) -> None:
+        """Go on with a fresh black box, unless this command was followed before.
+
+        Comes before all samples of the batch. Raises RaisedError, about the sample that is next.
+        """
+        if command <= self.rebased:
+            return
+        self._make(sample_id)
+        self.rebased = batch.rebase = command
+        log.info("%s: goes on with a fresh black box, as commanded", self.name)
+        self._save(batch)
+
+    def answer(self, session: Session, sample: Sample, batch: Batch) -> Answer:
         """Answer a sample of a session: a resent id as before, anything else anew.
 
-        Raises ExpiredError or RaisedError.
+        Raises RaisedError, UnreadyError or ForgottenError.
         """
         last_id = session.last_id
         if last_id is not None and sample.id <= last_id:
-            self.received += 1
-            self.duplicates += 1
-            return session.recall(sample.id)
-        answer = self.predict(sample)
+            answer = session.recall(sample.id)
+            batch.duplicates += 1
+            return answer
+        answer = self.predict(sample, batch)
+        if last_id is not None and sample.id > last_id + 1:
+            batch.gaps.append((last_id + 1, sample.id - 1))
         session.remember(answer)
-        if last_id is not None:
-            self.gaps += sample.id - last_id - 1
+        session.last_id = sample.id
         return answer
 
-    def predict(self, sample: Sample) -> Answer:
-        """Ask the black box; RaisedError where it raises, and a fresh instance from then on."""
-        self.received += 1
+    def predict(self, sample: Sample, batch: Batch) -> Answer:
+        """Ask the black box; where it raises, it is thrown away.
+
+        Raises RaisedError or UnreadyError.
+        """
+        predictor = self._predictor
+        if predictor is None:
+            if self._records:
+                raise UnreadyError(sample.id)
+            predictor = self._make(sample.id)
         try:
-            if self._predictor is None:
-                self._predictor = self._make_predictor()
-            prediction = self._predictor.predict(sample)
+            prediction = predictor.predict(sample)
             if prediction is None:
                 raise TypeError("predict() returned None")  # noqa: TRY301 - as if it raised
-            return Answer(sample.id, bool(prediction))
+            answer = Answer(sample.id, bool(prediction))
         except (Exception, SystemExit) as error:
             self._predictor = None
-            raise RaisedError(
-                sample.id, f"the black box raised {type(error).__name__}: {error}"
-            ) from error
+            raise RaisedError(sample.id, error) from error
+        batch.samples.append(sample)
+        batch.answers.append(answer)
+        self._unsaved += 1
+        if self._unsaved >= SNAPSHOT_EVERY:
+            self._save(batch)
+        return answer
 
+    def add(self, batch: Batch) -> None:
+        """Count what a stream has added."""
+        self.received += batch.received
+        self.duplicates += batch.duplicates
+        self.gaps += sum(last - first + 1 for first, last in batch.gaps)
 
-class Stream:
-    """One stream into a line, entered while it lasts.
+    def _make(self, sample_id: int) -> Predictor:
+        try:
+            predictor = self._make_predictor()
+        except (Exception, SystemExit) as error:
+            raise RaisedError(sample_id, error) from error
+        self.take(predictor)
+        return predictor
 
-    Without a header, every sample is answered anew, in the order of arrival.
-    """
-
-    def __init__(self, line: Line, header: StreamHeader | None, peer: str = "") -> None:
-        self._line = line
-        self._header = header
-        self._session = line.session(header.session_id) if header else None
-        self._last_id: int | None = None
-        self._end: Callable[[], None] = lambda: None
-        self.peer = peer
-        self.superseded_by: str | None = None
-        """The session id of the newer stream that took the line over."""
-
-    def __enter__(self) -> Self:
-        self._line.streams += 1
-        if self._session:
-            self._session.streams += 1
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._line.streams -= 1
-        if self._session:
-            self._session.streams -= 1
-        if self._line.live is self:
-            self._line.live = None
-
-    def on_superseded(self, end: Callable[[], None]) -> None:
-        """Have this called when a newer stream takes the line over."""
-        self._end = end
-
-    def supersede(self, session_id: str) -> None:
-        """Give the line up to a newer stream of this session."""
-        self.superseded_by = session_id
-        self._end()
-
-    def tally(self) -> str:
-        """What the line has seen so far, for the log."""
-        line = self._line
-        return f"{line.received} samples, {line.duplicates} duplicates, {line.gaps} gaps"
-
-    def answer(self, samples: Sequence[Sample]) -> tuple[list[Answer], RefusalError | None]:
-        """Answer samples in their order, up to the first that is refused; the refusal, if any."""
-        answers: list[Answer] = []
-        for sample in samples:
-            try:
-                answers.append(self._answer(sample))
-            except RefusalError as refusal:
-                return answers, refusal
-        return answers, None
-
-    def _answer(self, sample: Sample) -> Answer:
-        if self._header is None or self._session is None:
-            return self._line.predict(sample)
-        self._check_order(sample.id, self._header.first_id)
-        return self._line.answer(self._session, sample)
-
-    def _check_order(self, sample_id: int, first_id: int) -> None:
-        if self._last_id is None and sample_id != first_id:
-            raise OutOfOrderError(sample_id, f"expected {first_id}, which first-id announced")
-        if self._last_id is not None and sample_id <= self._last_id:
-            raise OutOfOrderError(sample_id, f"expected an id above {self._last_id}")
-        self._last_id = sample_id
-
-
-class Lines:
-    """The lines of all agents, by agent id. Loop only."""
-
-    def __init__(self, make_predictor: Callable[[], Predictor]) -> None:
-        self._make_predictor = make_predictor
-        self._lines: OrderedDict[str, Line] = OrderedDict()
-
-    def open(self, header: StreamHeader | None, peer: str = "") -> Stream:
-        """Begin a stream into the agent's line; a plain peer's line is the stream itself.
-
-        Of two live streams of one agent id the newer wins.
-        """
-        if header is None:
-            return Stream(Line(self._make_predictor), None)
-        if header.agent_id not in self._lines:
-            _forget_idle(self._lines, _MOST_LINES)
-            self._lines[header.agent_id] = Line(self._make_predictor)
-        self._lines.move_to_end(header.agent_id)
-        line = self._lines[header.agent_id]
-        stream = Stream(line, header, peer)
-        if line.live:
+    def _save(self, batch: Batch) -> None:
+        """Add a snapshot to the batch; the first that fails is the last that is tried."""
+        self._unsaved = 0
+        if self._stateful is None:
+            return
+        state: bytes | None = None
+        try:
+            state = _checked(self._stateful.snapshot())
+        except (Exception, SystemExit) as error:
+            self._stateful = None
             log.warning(
-                "%s streams from %s, and now from %s: the newer stream goes on",
-                *(header.agent_id, line.live.peer, peer),
+                "%s: its black box gives no snapshot (%s: %s): from now on it is rebuilt from"
+                " its latest samples alone",
+                *(self.name, type(error).__name__, error),
             )
-            line.live.supersede(header.session_id)
-        line.live = stream
-        return stream
+        batch.snapshot = Snapshot(len(batch.samples), state)
 
 
-def _forget_idle(entries: OrderedDict[str, Line] | OrderedDict[str, Session], most: int) -> None:
+def _checked(state: object) -> bytes:
+    if not isinstance(state, bytes):
+        raise TypeError(f"snapshot() returned {type(state).__name__}, not bytes")
+    if len(state) > _MAX_SNAPSHOT_BYTES:
+        raise ValueError(f"{len(state)} bytes, and {_MAX_SNAPSHOT_BYTES} are the most")
+    return state
+
+
+def forget_idle(entries: "OrderedDict[str, Line] | OrderedDict[str, Session]", most: int) -> None:
     """Make room for one more by forgetting what has been idle longest; never what has a stream."""
     idle = [name for name, entry in entries.items() if not entry.streams]
     for name in idle[: max(0, len(entries) + 1 - most)]:

@@ -5,10 +5,11 @@ import logging
 import grpc
 from google.protobuf.message import DecodeError
 
-from broker.errors import ExpiredError, OutOfOrderError, RaisedError
+from broker.errors import ExpiredError, OutOfOrderError, RaisedError, RecordError
 from broker.inbox import Inbox
-from broker.line import Lines, Stream
+from broker.lines import Lines
 from broker.model import Answer, Sample
+from broker.stream import Stream
 from wire import METHOD, SERVICE
 from wire.databroker_pb2 import BrokerRequest, BrokerResponse
 from wire.metadata import REFUSED_ID, SUPERSEDED_BY, StreamHeader
@@ -52,7 +53,15 @@ class Service:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         who = f"{header.agent_id} at {context.peer()}" if header else context.peer()
         log.debug("%s: stream opened", who)
-        with self._lines.open(header, context.peer()) as stream, Inbox(context) as inbox:
+        try:
+            await self._stream(header, context, who)
+        except RecordError as error:
+            log.debug("%s: %s", who, error)  # the recorder has said it for all of them
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+
+    async def _stream(self, header: StreamHeader | None, context: Context, who: str) -> None:
+        opened = await self._lines.open(header, context.peer())
+        with opened as stream, Inbox(context) as inbox:
             stream.on_superseded(inbox.close)
             self._inboxes.add(inbox)
             if self._stopping:
@@ -66,7 +75,7 @@ class Service:
     async def _answer(self, stream: Stream, inbox: Inbox, context: Context, who: str) -> None:
         while messages := await inbox.take():
             samples, undecodable = _decode(messages)
-            answers, refusal = stream.answer(samples)
+            answers, refusal = await stream.answer(samples)
             for answer in answers:
                 await context.write(_encode(answer))
             if refusal:

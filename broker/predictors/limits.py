@@ -29,6 +29,13 @@ class Limits:
             for value, (low, high) in zip(sample.values, self._bands, strict=True)
         )
 
+    def snapshot(self) -> bytes:
+        """Nothing: there is no state."""
+        return b""
+
+    def restore(self, state: bytes) -> None:
+        """Nothing to do."""
+
 
 def _each(name: str, bound: Bound) -> list[float]:
     bounds = list(bound) if isinstance(bound, Sequence) else [bound] * CHANNELS

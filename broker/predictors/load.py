@@ -1,15 +1,17 @@
 """Finds a black box by its name, and tries it before the broker starts."""
 
 import functools
+import hashlib
+import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import cast
 
 from broker.errors import PredictorError
 from broker.model import Sample
-from broker.predictors import Predictor
+from broker.predictors import BlackBox, Predictor
 
 ENTRY_POINTS = "quartet.predictors"
 
@@ -18,11 +20,14 @@ BUILT_IN = {
     "parity": "broker.predictors.parity:Parity",
 }
 
+# 64 bits: nobody makes them collide by accident, and a person can compare them.
+_DIGEST_DIGITS = 16
+
 _TRIAL = Sample(0, (0.0, 0.0, 0.0, 0.0))
 
 
-def load(name: str, options: Mapping[str, object]) -> Callable[[], Predictor]:
-    """Give a maker of instances of a built-in, an entry point or a `module:Class`.
+def load(name: str, options: Mapping[str, object]) -> BlackBox:
+    """Find a built-in, an entry point or a `module:Class`.
 
     One instance is made, asked for a prediction and thrown away; PredictorError,
     with the reason, for a black box that does not come so far.
@@ -40,7 +45,7 @@ def load(name: str, options: Mapping[str, object]) -> Callable[[], Predictor]:
     # Also numpy's own booleans, which are no bool.
     if type(prediction).__name__ not in ("bool", "bool_"):
         raise PredictorError(f"predictor {name}: predict() returned {prediction!r}, not a bool")
-    return make
+    return BlackBox(make, _digest(kind, options))
 
 
 def _find(name: str) -> object:
@@ -68,6 +73,19 @@ def _entry_point(name: str) -> EntryPoint:
             f"predictor {name}: is not known; known are {known}, or give module:Class"
         )
     return installed[name]
+
+
+def _digest(kind: object, options: Mapping[str, object]) -> str:
+    """Tell a black box by the source of its module, its name and its options.
+
+    What the module imports or reads from files is not seen.
+    """
+    module = sys.modules.get(getattr(kind, "__module__", ""))
+    source = Path(getattr(module, "__file__", None) or "")
+    digest = hashlib.sha256(source.read_bytes() if source.is_file() else b"")
+    told = [getattr(kind, "__qualname__", ""), options]
+    digest.update(json.dumps(told, sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:_DIGEST_DIGITS]
 
 
 def _reason(error: BaseException) -> str:

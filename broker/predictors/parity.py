@@ -9,3 +9,10 @@ class Parity:
     def predict(self, sample: Sample) -> bool:
         """Whether the id is even."""
         return sample.id % 2 == 0
+
+    def snapshot(self) -> bytes:
+        """Nothing: there is no state."""
+        return b""
+
+    def restore(self, state: bytes) -> None:
+        """Nothing to do."""

@@ -5,7 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.__main__ import main
-from broker.config import ListenSettings, LogSettings, PredictorSettings, Settings, check
+from broker.config import (
+    ListenSettings,
+    LogSettings,
+    PredictorSettings,
+    RecorderSettings,
+    Settings,
+    check,
+    store_path,
+)
 from quartet.errors import SettingsError
 from quartet.settings import load
 
@@ -21,6 +29,7 @@ def test_without_a_file_the_broker_listens_on_its_port_on_this_machine_alone() -
     assert Settings() == Settings(
         ListenSettings("127.0.0.1:8061", insecure=False),
         PredictorSettings("limits", {}),
+        RecorderSettings(None, "normal", 30.0, 1 << 30, 10_000),
         LogSettings("info"),
     )
     check(Settings())
@@ -38,6 +47,12 @@ def test_a_whole_file_is_read(toml_path: Path) -> None:
         low = 0
         high = [0.1, 0.2, 0.3, 0.4]
         model = { path = "m.bin", fast = true }
+        [recorder]
+        path = "/var/lib/broker/b.db"
+        sync = "full"
+        max_age_days = 0.5
+        max_bytes = 1048576
+        replay = 0
         [log]
         level = "debug"
         """,
@@ -51,8 +66,45 @@ def test_a_whole_file_is_read(toml_path: Path) -> None:
         "high": [0.1, 0.2, 0.3, 0.4],
         "model": {"path": "m.bin", "fast": True},
     }
+    assert read.recorder == RecorderSettings("/var/lib/broker/b.db", "full", 0.5, 1 << 20, 0)
     assert read.log == LogSettings("debug")
     check(read)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("sync = 'off'", "recorder.sync: expected 'normal' or 'full'"),
+        ("max_age_days = 0", "recorder.max_age_days: expected `float` > 0"),
+        ("max_bytes = 1000", "recorder.max_bytes: expected `int` >= 1048576"),
+        ("replay = -1", "recorder.replay: expected `int` >= 0"),
+        ("path = 7", "recorder.path: expected `str | null`"),
+    ],
+)
+def test_a_recorder_that_cannot_be_is_refused_by_name(
+    line: str, reason: str, toml_path: Path
+) -> None:
+    toml_path.write_text(f"[recorder]\n{line}", "utf-8")
+    with pytest.raises(SettingsError) as raised:
+        load(toml_path, Settings)
+    assert reason in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "environment", "where"),
+    [
+        (None, {}, None),
+        (None, {"STATE_DIRECTORY": ""}, None),
+        (None, {"STATE_DIRECTORY": "/var/lib/broker"}, "/var/lib/broker/broker.db"),
+        (None, {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}, "/var/lib/a/broker.db"),
+        ("mine.db", {"STATE_DIRECTORY": "/var/lib/broker"}, "mine.db"),
+    ],
+)
+def test_the_store_is_where_it_was_named_else_where_systemd_keeps_state(
+    path: str | None, environment: dict[str, str], where: str | None
+) -> None:
+    settings = Settings(recorder=RecorderSettings(path))
+    assert store_path(settings, environment) == (Path(where) if where else None)
 
 
 options = st.dictionaries(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from broker.errors import BrokerError, PredictorError
 from broker.model import Sample
+from broker.predictors import keeps_state
 from broker.predictors.limits import Limits
 from broker.predictors.load import load
 from broker.predictors.parity import Parity
@@ -182,19 +183,19 @@ class Threshold:
 
 
 def test_a_built_in_is_loaded_by_its_name() -> None:
-    assert isinstance(load("limits", {})(), Limits)
-    assert isinstance(load("parity", {})(), Parity)
+    assert isinstance(load("limits", {}).make(), Limits)
+    assert isinstance(load("parity", {}).make(), Parity)
 
 
 def test_options_reach_every_instance_of_a_built_in() -> None:
-    make = load("limits", {"low": -1, "high": [1, 1, 1, 9]})
+    make = load("limits", {"low": -1, "high": [1, 1, 1, 9]}).make
     assert not make().predict(sample(-0.5, 1.0, 1.0, 9.0))
     assert make().predict(sample(2.0, 0.0, 0.0, 0.0))
 
 
 def test_a_class_of_the_working_directory_is_loaded_by_module_and_name(workplace: Path) -> None:
     (workplace / "mine.py").write_text(THRESHOLD)
-    make = load("mine:Threshold", {"at": 2.0})
+    make = load("mine:Threshold", {"at": 2.0}).make
     assert make().predict(sample(3.0, 0.0, 0.0, 0.0)) is True
     assert make().predict(sample(1.0, 0.0, 0.0, 0.0)) is False
 
@@ -205,7 +206,7 @@ def test_a_class_of_a_package_is_loaded_by_its_dotted_path(workplace: Path) -> N
     (workplace / "boxes" / "inner.py").write_text(
         "class Outer:\n class Box:\n  def predict(self, sample): return True\n"
     )
-    assert load("boxes.inner:Outer.Box", {})().predict(sample(0, 0, 0, 0)) is True
+    assert load("boxes.inner:Outer.Box", {}).make().predict(sample(0, 0, 0, 0)) is True
 
 
 def test_an_installed_entry_point_is_loaded_by_its_name(
@@ -215,7 +216,7 @@ def test_an_installed_entry_point_is_loaded_by_its_name(
     install(site, "threshold = installed_box:Threshold")
     (site / "installed_box.py").write_text(THRESHOLD)
     monkeypatch.syspath_prepend(str(site))
-    make = load("threshold", {"at": 2.0})
+    make = load("threshold", {"at": 2.0}).make
     assert make().predict(sample(3.0, 0.0, 0.0, 0.0)) is True
 
 
@@ -223,11 +224,51 @@ def test_each_line_gets_an_instance_of_its_own_that_the_trial_has_not_touched(
     workplace: Path,
 ) -> None:
     (workplace / "apart.py").write_text(THRESHOLD)
-    make = load("apart:Threshold", {})
+    make = load("apart:Threshold", {}).make
     one, other = make(), make()
     assert one is not other
     one.predict(sample(0, 0, 0, 0))
     assert (one.count, other.count, type(one).made) == (1, 0, 3)
+
+
+def digest_of(folder: Path, source: str, name: str, options: dict[str, object]) -> str:
+    """As a broker that is started now would tell it."""
+    (folder / "mine.py").write_text(source)
+    sys.modules.pop("mine", None)
+    return load(name, options).digest
+
+
+def test_a_digest_tells_other_code_another_class_and_other_options_apart(workplace: Path) -> None:
+    twins = THRESHOLD + THRESHOLD.replace("class Threshold", "class Other")
+    digests = [
+        digest_of(workplace, source, name, options)
+        for source, name, options in [
+            (THRESHOLD, "mine:Threshold", {}),
+            (THRESHOLD, "mine:Threshold", {"at": 0.5}),
+            (THRESHOLD, "mine:Threshold", {"at": 0.6}),
+            (THRESHOLD.replace("> self.at", ">= self.at"), "mine:Threshold", {}),
+            (twins, "mine:Threshold", {}),
+            (twins, "mine:Other", {}),
+        ]
+    ]
+    assert len(set(digests)) == len(digests)
+    assert all(len(digest) == 16 for digest in digests)
+
+
+def test_the_same_black_box_has_the_same_digest_at_every_start(workplace: Path) -> None:
+    one = digest_of(workplace, THRESHOLD, "mine:Threshold", {"at": 2})
+    assert digest_of(workplace, THRESHOLD, "mine:Threshold", {"at": 2}) == one
+    both = [load("limits", options).digest for options in ({"low": 0, "high": 1},) * 2]
+    assert both[0] == both[1] != load("limits", {}).digest
+    reordered = load("limits", {"high": 1, "low": 0}).digest
+    assert reordered == both[0]
+
+
+@pytest.mark.parametrize("box", [Limits(), Parity()])
+def test_a_built_in_tells_its_state_which_is_none(box: Limits | Parity) -> None:
+    assert keeps_state(box)
+    assert box.snapshot() == b""
+    box.restore(b"")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +279,7 @@ def test_a_boolean_of_numpy_is_a_boolean(workplace: Path, value: str) -> None:
     (workplace / "numeric.py").write_text(
         f"import numpy\nclass Box:\n    def predict(self, sample):\n        return {value}\n"
     )
-    assert bool(load("numeric:Box", {})().predict(sample(0, 0, 0, 0))) in {True, False}
+    assert bool(load("numeric:Box", {}).make().predict(sample(0, 0, 0, 0))) in {True, False}
 
 
 def refusal(name: str, options: dict[str, object] | None = None) -> str:

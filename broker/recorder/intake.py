@@ -1,0 +1,101 @@
+"""What passes from the event loop to the recorder's thread."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from broker.errors import RecordError
+from broker.recorder import Batch
+from broker.recorder.tables import Tables
+
+Result = TypeVar("Result")
+
+
+class Question(Generic[Result]):
+    """Something to be read once all that was recorded before is committed. Made on the loop."""
+
+    def __init__(self, ask: Callable[[Tables], Result]) -> None:
+        self._ask = ask
+        self._settle: Callable[[], None] = lambda: None
+        self.answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        """Raises RecordError."""
+
+    def put(self, tables: Tables) -> Exception | None:
+        """Read; what went wrong. The recorder's thread only."""
+        try:
+            found = self._ask(tables)
+        except Exception as error:  # whatever it is: somebody waits to hear of it
+            reason = f"the broker cannot read its records: {error}"
+            self._settle = lambda: self.answer.set_exception(RecordError(reason))
+            return error
+        self._settle = lambda: self.answer.set_result(found)
+        return None
+
+    def settle(self) -> None:
+        """Answer. Loop only."""
+        if not self.answer.done():  # whoever asked may have left
+            self._settle()
+
+
+@dataclass(slots=True)
+class Round:
+    """What gathers while the round before is worked on."""
+
+    batches: list[Batch] = field(default_factory=list)
+    committed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set on the loop when all batches are committed, or their leases failed."""
+    questions: list[Question[Any]] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+    """Lines of plain peers whose streams have ended."""
+    loop: asyncio.AbstractEventLoop | None = None
+    """Where somebody waits for batches or questions."""
+    last: bool = False
+
+
+class Intake:
+    """Hands rounds over. Filled by one event loop, taken by one thread."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._round = Round()  # guarded by: _changed
+
+    def record(self, batch: Batch) -> asyncio.Event:
+        """Add a batch; what tells that it was dealt with. Loop only."""
+        with self._changed:
+            gathering = self._open()
+            gathering.batches.append(batch)
+        return gathering.committed
+
+    def ask(self, question: Question[Any]) -> None:
+        """Add a question. Loop only."""
+        with self._changed:
+            self._open().questions.append(question)
+
+    def end(self, line: int) -> None:
+        """Tell that a plain peer's stream has ended. Any thread; in no hurry."""
+        with self._changed:
+            self._round.ended.append(line)
+
+    def close(self) -> None:
+        """Make this round the last. Any thread."""
+        with self._changed:
+            self._round.last = True
+            self._changed.notify()
+
+    def take(self, timeout_s: float) -> Round:
+        """All that gathered; waits for something as long as that. The recorder's thread only."""
+        with self._changed:
+            gathered = self._round
+            if not (gathered.loop or gathered.last):
+                self._changed.wait(timeout_s)
+            self._round = Round(last=gathered.last)
+            return gathered
+
+    def _open(self) -> Round:
+        if self._round.last:
+            raise RecordError("the recorder is closed")
+        self._round.loop = asyncio.get_running_loop()
+        self._changed.notify()
+        return self._round

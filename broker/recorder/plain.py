@@ -1,0 +1,64 @@
+"""The streams of plain peers: each is a line of its own, so their number is bounded."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from quartet.database import transaction
+
+# Enough to look at what came in lately; somebody may open a million.
+MOST_LINES = 1000
+
+# Lines in one transaction, and samples in one: some milliseconds, so that a commit
+# behind it hardly waits.
+_STEP_LINES = 100
+_STEP_ROWS = 500
+
+
+class PlainLines:
+    """Knows which plain peers still stream, and deletes the oldest lines of the others.
+
+    One thread at a time; step() raises sqlite3.Error.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, most: int = MOST_LINES) -> None:
+        self._connection = connection
+        self._most = most
+        self._live: set[int] = set()
+
+    def streams(self, line: int) -> None:
+        """A plain peer has streamed."""
+        self._live.add(line)
+
+    def ended(self, lines: Sequence[int]) -> None:
+        """Plain peers have left."""
+        self._live.difference_update(lines)
+
+    def step(self, added: int = 0) -> bool:
+        """Delete a part of what is too much; whether there is more to do at once.
+
+        As many more samples may go as were `added` since, so that deleting keeps up.
+        """
+        excess = self._excess()
+        if not excess:
+            return False
+        room = _STEP_ROWS + added
+        with transaction(self._connection):
+            for line in excess[:_STEP_LINES]:
+                room -= self._connection.execute(
+                    "DELETE FROM samples WHERE position IN"
+                    " (SELECT position FROM samples WHERE line = ? LIMIT ?)",
+                    (line, room),
+                ).rowcount
+                if room <= 0:
+                    return True
+                self._connection.execute("DELETE FROM sessions WHERE line = ?", (line,))
+                self._connection.execute("DELETE FROM lines WHERE line = ?", (line,))
+        return len(excess) > _STEP_LINES
+
+    def _excess(self) -> list[int]:
+        """The oldest lines that may go, where there are too many."""
+        lines = self._connection.execute(
+            "SELECT line FROM lines WHERE agent_id IS NULL ORDER BY line"
+        ).fetchall()
+        closed = [line for (line,) in lines if line not in self._live]
+        return closed[: max(0, len(lines) - self._most)]

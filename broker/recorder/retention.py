@@ -1,0 +1,147 @@
+"""Deletes what is too old or too much, from the old end and in small steps."""
+
+import json
+import sqlite3
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from broker.recorder.clock import Clock, Trust
+from quartet.database import transaction
+
+# A transaction of some milliseconds, so that a commit behind it hardly waits.
+STEP_ROWS = 500
+
+# To ask for the size costs little.
+_LOOK_S = 1.0
+
+# Ages are counted in days. And where all that is left must stay, it will for a while.
+_SWEEP_S = 600.0
+
+_DAY_NS = 86_400 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is kept."""
+
+    max_age_days: float = 30.0
+    max_bytes: int = 1 << 30
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """A walk over the samples from the oldest on."""
+
+    by_age: bool
+    position: int
+    floors: dict[int, int]
+    """By line, the last position that may go. It only rises: what was right stays safe."""
+
+
+class Retention:
+    """Prunes samples; never those that a line's black box would be rebuilt from.
+
+    Samples lie in the order of arrival. So behind one that is young none is old, whatever its
+    stamp says: a clock that was wrong for a while costs no history.
+
+    One thread at a time; step() raises sqlite3.Error.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        limits: Limits,
+        clock: Clock,
+        replayed_from: Callable[[int], int],
+    ) -> None:
+        self._connection = connection
+        self._limits = limits
+        self._clock = clock
+        self._replayed_from = replayed_from
+        self._trust = Trust(clock)
+        self._sweep: _Sweep | None = None
+        self._look_at_s = self._size_sweep_at_s = self._age_sweep_at_s = clock.monotonic()
+
+    def step(self, most: int = STEP_ROWS) -> bool:
+        """Look at so many samples, if something is due; whether there is more to do at once."""
+        if self._sweep is None and self._clock.monotonic() >= self._look_at_s:
+            self._look_at_s = self._clock.monotonic() + _LOOK_S
+            self._begin()
+        if self._sweep:
+            self._advance(self._sweep, most)
+        return self._sweep is not None
+
+    def _begin(self) -> None:
+        """Begin the sweep that is due, if one is."""
+        now_s = self._clock.monotonic()
+        trusted = self._trust.holds()
+        if now_s >= self._size_sweep_at_s and self._is_too_large():
+            self._size_sweep_at_s = now_s + _SWEEP_S
+            self._sweep = _Sweep(by_age=False, position=0, floors={})
+        elif now_s >= self._age_sweep_at_s and trusted:
+            self._age_sweep_at_s = now_s + _SWEEP_S
+            self._sweep = _Sweep(by_age=True, position=0, floors={})
+
+    def _advance(self, sweep: _Sweep, most: int) -> None:
+        """Delete what may go of the next samples; end the sweep where nothing more is due."""
+        if not sweep.by_age and not self._is_too_large():
+            self._size_sweep_at_s = self._look_at_s  # it helped, and will again
+            self._sweep = None
+            return
+        rows = self._connection.execute(
+            "SELECT position, line, arrived_at_ns FROM samples WHERE position > ?"
+            " ORDER BY position LIMIT ?",
+            (sweep.position, most),
+        ).fetchall()
+        due, ended = len(rows), not rows
+        if sweep.by_age:
+            due, ended = self._old([arrived_at_ns for _, _, arrived_at_ns in rows])
+        gone = [at for at, line, _ in rows[:due] if at <= self._floor(sweep, line)]
+        if gone:
+            with transaction(self._connection):
+                self._connection.execute(
+                    "DELETE FROM samples WHERE position IN (SELECT value FROM json_each(?))",
+                    (json.dumps(gone),),
+                )
+        if ended:
+            self._sweep = None
+        else:
+            sweep.position = rows[-1][0]
+
+    def _old(self, stamps: Sequence[int]) -> tuple[int, bool]:
+        """How many samples lie up to the last that is old, and whether a young one follows.
+
+        A stamp of the future tells nothing: a sample is as old as those behind it.
+        """
+        now_ns = self._clock.time_ns()
+        oldest_ns = now_ns - int(self._limits.max_age_days * _DAY_NS)
+        old = 0
+        for number, stamp_ns in enumerate(stamps, 1):
+            if stamp_ns < oldest_ns:
+                old = number
+            elif stamp_ns <= now_ns:
+                return old, True
+        return old, not stamps
+
+    def _is_too_large(self) -> bool:
+        used, free, page_bytes = (
+            self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return bool((used - free) * page_bytes > self._limits.max_bytes)
+
+    def _floor(self, sweep: _Sweep, line: int) -> int:
+        if line not in sweep.floors:
+            row = self._connection.execute(
+                "SELECT agent_id, position FROM lines LEFT JOIN snapshots USING (line)"
+                " WHERE line = ?",
+                (line,),
+            ).fetchone()
+            if row is None or row[0] is None:  # a plain peer's, which ends with its stream
+                sweep.floors[line] = sys.maxsize
+            else:
+                snapshot_at: int | None = row[1]
+                replayed_from = self._replayed_from(line)
+                sweep.floors[line] = replayed_from if snapshot_at is None else snapshot_at
+        return sweep.floors[line]

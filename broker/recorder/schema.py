@@ -1,0 +1,94 @@
+"""The tables of the store. A migration that was released is never edited: the next is appended."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from quartet.database import store_error
+from quartet.errors import StoreError
+
+# "QrtB": tells a store from other databases, an agent's spool for one.
+APPLICATION_ID = 0x51727442
+
+MIGRATIONS = [
+    f"""
+    PRAGMA application_id = {APPLICATION_ID};
+
+    -- One agent's samples over all its sessions; without agent_id, one stream of a plain peer.
+    CREATE TABLE lines (
+        line INTEGER PRIMARY KEY,
+        agent_id TEXT UNIQUE,
+        peer TEXT NOT NULL  -- the address of its first stream
+    );
+
+    -- received = answered + duplicates + refused. Outlives its samples.
+    CREATE TABLE sessions (
+        session INTEGER PRIMARY KEY,
+        line INTEGER NOT NULL,
+        id TEXT,  -- NULL: a plain peer's
+        first_id INTEGER,
+        last_id INTEGER,
+        received INTEGER NOT NULL,
+        answered INTEGER NOT NULL,
+        duplicates INTEGER NOT NULL,
+        refused INTEGER NOT NULL,
+        gaps INTEGER NOT NULL,
+        digest TEXT NOT NULL,  -- of the black box that answered last
+        opened_at_ns INTEGER NOT NULL,
+        UNIQUE (line, id)
+    );
+
+    -- Ids from first to last were jumped over.
+    CREATE TABLE gaps (
+        session INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY (session, first)
+    ) WITHOUT ROWID;
+
+    -- In the order of answers; of one line, in the order in which its black box saw them.
+    CREATE TABLE samples (
+        position INTEGER PRIMARY KEY,
+        line INTEGER NOT NULL,
+        session INTEGER NOT NULL,
+        id INTEGER NOT NULL,
+        sensors BLOB NOT NULL,  -- four float32, little endian
+        sampled_at_ns INTEGER NOT NULL,
+        arrived_at_ns INTEGER NOT NULL,
+        prediction INTEGER NOT NULL
+    );
+    CREATE INDEX samples_by_line ON samples (line);
+    CREATE INDEX samples_by_id ON samples (session, id);
+
+    -- The state of a line's black box after the sample at this position.
+    CREATE TABLE snapshots (
+        line INTEGER PRIMARY KEY,
+        position INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        state BLOB NOT NULL
+    );
+
+    -- What people want of a line; applied behind the sample at this position.
+    CREATE TABLE commands (
+        command INTEGER PRIMARY KEY,
+        agent_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        at_ns INTEGER NOT NULL,
+        position INTEGER  -- NULL: not applied yet
+    )
+    """,
+]
+
+
+def check_kind(path: Path) -> None:
+    """Raise StoreError for a database that is something else; DamagedError for no database."""
+    if not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            kind = database.execute("PRAGMA application_id").fetchone()[0]
+            tables = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    except sqlite3.Error as error:
+        raise store_error(path, error) from error
+    if tables and kind != APPLICATION_ID:
+        raise StoreError(f"{path}: is a database, and not one of the broker: name another place")

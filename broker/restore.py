@@ -1,0 +1,130 @@
+"""Gives a line its black box back: from the latest snapshot and the samples since."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from broker.line import Line
+from broker.model import Sample
+from broker.predictors import BlackBox, Predictor, keeps_state
+from broker.recorder import Basis, History
+
+log = logging.getLogger(__name__)
+
+# What lines that are restored may delay the others by, however many they are. In
+# the pause the recorder's thread, too, comes to its turn: a commit takes less.
+_SLICE_S = 0.005
+_PAUSE_S = 0.002
+
+
+class Restorer:
+    """Rebuilds black boxes from their history. Loop only."""
+
+    def __init__(self, black_box: BlackBox, history: History) -> None:
+        self._black_box = black_box
+        self._history = history
+        self._running: dict[Line, asyncio.Task[None]] = {}
+        self._turn = asyncio.Lock()
+
+    async def restore(self, line: Line) -> None:
+        """Return when the line has its black box; one restore serves all who wait for it.
+
+        It goes on when they leave. Raises RecordError, or what the black box raised
+        on being made.
+        """
+        task = self._running.get(line)
+        if task is None:
+            task = self._running[line] = asyncio.create_task(self._restore(line))
+            task.add_done_callback(lambda done: self._end(line, done))
+        await asyncio.shield(task)
+
+    def _end(self, line: Line, task: asyncio.Task[None]) -> None:
+        del self._running[line]
+        if not task.cancelled():
+            task.exception()  # seen, even if all who waited have left
+
+    async def _restore(self, line: Line) -> None:
+        while not line.is_ready:
+            rebased = line.rebased
+            replay = await self._replay(line)
+            if line.rebased == rebased:  # else what was replayed is void
+                line.take(replay.predictor, replay.count)
+
+    async def _replay(self, line: Line) -> "_Replay":
+        replay = _Replay(line.name, self._black_box)
+        basis = await self._history.basis(line.number, with_snapshot=True)
+        if basis.outdated:
+            log.info(
+                "%s: its snapshot is of another black box (code or options): its latest samples"
+                " are replayed into a fresh one",
+                line.name,
+            )
+        if not replay.begin(basis):
+            basis = await self._history.basis(line.number, with_snapshot=False)
+        position = basis.position
+        while samples := await self._history.samples(line.number, position):
+            await self._feed(replay, [sample for _, sample in samples])
+            position = samples[-1][0]
+        if replay.count:
+            log.info("%s: black box restored, %d samples replayed", line.name, replay.count)
+        return replay
+
+    async def _feed(self, replay: "_Replay", samples: Sequence[Sample]) -> None:
+        """Replay samples in slices."""
+        rest = iter(samples)
+        done = False
+        while not done:
+            async with self._turn:
+                end_s = time.monotonic() + _SLICE_S
+                done = True
+                for sample in rest:
+                    replay.add(sample)
+                    if time.monotonic() > end_s:
+                        done = False
+                        break
+                await asyncio.sleep(0 if done else _PAUSE_S)
+
+
+class _Replay:
+    """A black box on its way back to where it was."""
+
+    def __init__(self, name: str, black_box: BlackBox) -> None:
+        self._name = name
+        self._black_box = black_box
+        self._raised = False
+        self.predictor: Predictor = black_box.make()
+        self.count = 0
+
+    def begin(self, basis: Basis) -> bool:
+        """Restore the snapshot, if there is one; whether the basis can be built upon."""
+        if basis.snapshot is None:
+            return True
+        if keeps_state(self.predictor):
+            try:
+                self.predictor.restore(basis.snapshot)
+            except (Exception, SystemExit) as error:
+                log.warning(
+                    "%s: its black box refuses its snapshot (%s: %s): its latest samples are"
+                    " replayed into a fresh one",
+                    *(self._name, type(error).__name__, error),
+                )
+            else:
+                return True
+        self.predictor = self._black_box.make()
+        return False
+
+    def add(self, sample: Sample) -> None:
+        """Let the black box see a sample; one that raises is passed over with a fresh instance."""
+        self.count += 1
+        try:
+            self.predictor.predict(sample)
+        except (Exception, SystemExit) as error:
+            if not self._raised:
+                self._raised = True
+                log.warning(
+                    "%s: its black box raised %s: %s on the recorded sample %d: it begins anew"
+                    " after it",
+                    *(self._name, type(error).__name__, error, sample.id),
+                )
+            self.predictor = self._black_box.make()

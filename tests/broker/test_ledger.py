@@ -1,0 +1,188 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.chain import Chain
+from support.store import header, lines_in, sample, select, send
+
+from broker.__main__ import main
+from broker.ledger import PlainAccount, SessionAccount, read
+from broker.model import Sample
+
+many = settings(derandomize=True, deadline=None, max_examples=60)
+
+
+class Touchy(Chain):
+    def predict(self, sample: Sample) -> bool:
+        if sample.id == 3:
+            raise ArithmeticError
+        return super().predict(sample)
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    """Two agents and two plain peers, with everything that can happen to a sample."""
+    path = tmp_path / "broker.db"
+    with lines_in(path, Touchy) as lines:
+        for ids in ([0, 1, 2, 3], [3], [3], [4, 5, 9], [1, 2, 4]):
+            await send(lines, ids)
+        await send(lines, range(100, 1100), 1, "press-4")
+        for count in (3, 1):
+            with await lines.open(None) as stream:
+                await stream.answer([sample(0)] * count)
+    return path
+
+
+def test_each_sample_has_its_place_in_the_books(path: Path) -> None:
+    books = read(path)
+    assert books.sessions == [
+        SessionAccount("a", "0" * 32, 0, 9, 12, 6, 3, 3, 4, "d1", [(3, 3), (6, 8)]),
+        SessionAccount("press-4", f"{1:032x}", 100, 1099, 1000, 1000, 0, 0, 0, "d1", []),
+    ]
+    assert books.plain == PlainAccount(2, 4, 4)
+    assert books.problems() == []
+
+
+def test_a_program_reads_the_books_as_json(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ledger", "--store", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "schema": 1,
+        "sessions": [
+            {
+                "agent_id": "a",
+                "session_id": "0" * 32,
+                "first_id": 0,
+                "last_id": 9,
+                "received": 12,
+                "answered": 6,
+                "duplicates": 3,
+                "refused": 3,
+                "gaps": 4,
+                "missing": [[3, 3], [6, 8]],
+                "digest": "d1",
+            },
+            {
+                "agent_id": "press-4",
+                "session_id": f"{1:032x}",
+                "first_id": 100,
+                "last_id": 1099,
+                "received": 1000,
+                "answered": 1000,
+                "duplicates": 0,
+                "refused": 0,
+                "gaps": 0,
+                "missing": [],
+                "digest": "d1",
+            },
+        ],
+        "plain": {"streams": 2, "received": 4, "answered": 4},
+    }
+
+
+def test_a_person_reads_the_books_as_a_table(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", f"{path.parent}:/elsewhere")
+    assert main(["ledger"]) == 0
+    assert capsys.readouterr().out == (
+        "agent    session                           first id  last id  received  answered"
+        "  duplicates  refused  gaps\n"
+        "a        00000000000000000000000000000000         0        9        12         6"
+        "           3        3     4\n"
+        "press-4  00000000000000000000000000000001       100     1099      1000      1000"
+        "           0        0     0\n"
+        "plain peers: 2 streams, 4 received, 4 answered\n"
+    )
+
+
+counts = st.integers(0, 6)
+
+
+@many
+@given(st.tuples(counts, counts, counts, counts, counts), st.none() | counts, counts)
+def test_books_balance_exactly_when_each_sample_has_one_fate_and_each_id_one_place(
+    numbers: tuple[int, int, int, int, int], first_id: int | None, span: int
+) -> None:
+    received, answered, duplicates, refused, gaps = numbers
+    last_id = None if first_id is None else first_id + span
+    account = SessionAccount("a", "", first_id, last_id, *numbers, "d", [])
+    ids = 0 if first_id is None else span + 1
+    balances = received == answered + duplicates + refused and ids == answered + gaps
+    assert bool(account.problem()) is not balances
+
+
+@pytest.mark.parametrize("column", ["received", "answered", "gaps", "last_id"])
+def test_books_that_do_not_balance_are_named_and_end_with_1(
+    column: str, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    select(path, f"UPDATE sessions SET {column} = {column} + 1 WHERE session = 2")  # noqa: S608
+    assert main(["ledger", "--store", str(path)]) == 1
+    said = capsys.readouterr()
+    assert said.out.startswith("agent ")
+    assert f"broker: press-4, session {1:032x}: does not balance: " in said.err
+    assert said.err.count("\n") == 1
+
+
+async def test_the_books_are_read_beside_a_running_broker(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    with lines_in(path, Chain) as lines, await lines.open(header()) as stream:
+        for id_ in range(3):
+            await stream.answer([sample(id_)])
+            (account,) = read(path).sessions
+            assert (account.received, account.last_id) == (id_ + 1, id_)
+
+
+def _foreign(path: Path) -> None:
+    select(path, "CREATE TABLE t (x)")
+
+
+def _newer(path: Path) -> None:
+    with lines_in(path, Chain):
+        pass
+    select(path, "PRAGMA user_version = 7")
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda _: None, "there is no such file"),
+        (Path.mkdir, "there is no such file"),
+        (lambda path: path.write_text("my diary"), "is damaged (file is not a database)"),
+        (_foreign, "is a database, and not one of the broker"),
+        (_newer, "has schema 7, this version of quartet knows 1"),
+    ],
+)
+@pytest.mark.parametrize("command", [["ledger"], ["rebase", "a"]])
+def test_a_store_that_cannot_be_read_is_named(
+    make: Callable[[Path], object],
+    reason: str,
+    command: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "broker.db"
+    make(path)
+    assert main([*command, "--store", str(path)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"broker: {path}: {reason}")
+
+
+def test_a_command_to_an_agent_that_is_not_known_names_those_that_are(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rebase", "press", "--store", str(path)]) == 1
+    assert capsys.readouterr().err.endswith("knows no agent press; it knows a, press-4\n")
+    assert select(path, "SELECT * FROM commands") == []
+
+
+@pytest.mark.parametrize("command", [["ledger"], ["rebase", "a"]])
+def test_which_store_is_asked_must_be_said(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    assert main(command) == 2
+    assert "give --store PATH" in capsys.readouterr().err
