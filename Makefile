@@ -2,6 +2,7 @@
 #   make demo       broker and agent together on the shipped dataset
 #   make test       every gate: lint, types, rooms, stubs, tests
 #   make test-oldest the tests with the oldest dependencies that are supported
+#   make chaos      200 faults, and every sample's prediction; make chaos SEED=N repeats
 #   make bench      figures, as ratios to a plain implementation
 #   make image-test the container image, built and asked over the wire (Linux, root)
 #   make format     what the gates want of the code's form
@@ -13,7 +14,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 CODE = agent broker quartet proto tests bench dataset docs
 
-.PHONY: demo test test-oldest bench image-test format picture clean
+.PHONY: demo test test-oldest chaos bench image-test format picture clean
 
 demo: $(VENV)/demo
 	PATH="$(abspath $(BIN)):$$PATH" sh dataset/demo.sh
@@ -30,9 +31,14 @@ test: $(VENV)/dev
 test-oldest: $(VENV)/oldest/dev
 	$(VENV)/oldest/bin/pytest -n auto
 
+chaos: $(VENV)/dev
+	PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED))
+
 bench: $(VENV)/dev
 	$(BIN)/python -m bench.broker_bench
 	$(BIN)/python -m bench.agent_bench
+	$(BIN)/python -m bench.spool_bench
+	$(BIN)/python -m bench.drain_bench
 
 image-test:
 	bash tests/image_test.sh

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sees to what the tests need from Debian: installs it where that needs no
 # password, names the one command where it does. Elsewhere than on Debian the
-# tests of journald are left out.
+# tests of journald, and of clocks that step, are left out.
 #   sh tests/debian.sh PYTHON
 set -eu
 
@@ -9,7 +9,7 @@ missing=
 want() { missing="$missing $1"; }
 
 if ! command -v dpkg >/dev/null; then
-    echo "not Debian: the tests of journald will be skipped" >&2
+    echo "not Debian: the tests of journald and of stepping clocks will be skipped" >&2
     exit 0
 fi
 command -v cc >/dev/null || want gcc
@@ -17,6 +17,7 @@ command -v pkg-config >/dev/null || want pkg-config
 pkg-config --exists libsystemd 2>/dev/null || want libsystemd-dev
 [ -x /lib/systemd/systemd-journald ] || want systemd
 command -v unshare >/dev/null || want util-linux
+command -v faketime >/dev/null || want faketime
 "$1" -c 'import pathlib, sys, sysconfig
 sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || want python3-dev
 

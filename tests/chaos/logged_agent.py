@@ -1,0 +1,35 @@
+"""The agent as it is, with its log of predictions also in a file: python -m chaos.logged_agent.
+
+The entries are those that journald would get, a line each, written at once: a
+killed process loses none that it logged.
+"""
+
+import logging
+import os
+import sys
+
+from agent.__main__ import main
+
+LOGBOOK = "CHAOS_LOGBOOK"
+"""The variable that names the file."""
+
+FIELDS = ("SESSION_ID", "SAMPLE_ID", "PREDICTION", "SAMPLED_AT")
+
+
+class Logbook(logging.Handler):
+    """Appends a line for each prediction."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields = record.journal_fields  # type: ignore[attr-defined]
+        os.write(self._file, (",".join(fields[name] for name in FIELDS) + "\n").encode())
+
+
+if __name__ == "__main__":
+    predictions = logging.getLogger("agent.predictions")
+    predictions.addHandler(Logbook(os.environ[LOGBOOK]))
+    predictions.propagate = False  # not a second time on stderr, which is read for errors
+    sys.exit(main())

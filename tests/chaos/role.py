@@ -1,0 +1,115 @@
+"""A part that one process after the other plays: the agent, the broker."""
+
+import signal
+import subprocess
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from support.processes import Running
+
+# Both promise to end within 5 s of a SIGTERM; a machine that is busy may be slow.
+_MOST_TO_STOP_S = 20.0
+
+_KILLED, _STOPPED_EARLY = -signal.SIGKILL, -signal.SIGTERM
+
+
+class Role:
+    """Starts a process again and again, and keeps what each has said. Left, none runs.
+
+    It may end with `after_stop` when it is stopped, and with 1 at any time if it
+    gives one of the `excuses` as its last words.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: list[str],
+        env: Mapping[str, str],
+        logs: Path,
+        *,
+        after_stop: Collection[int],
+        excuses: Collection[str] = (),
+    ) -> None:
+        self.name = name
+        self._arguments = arguments
+        self._env = env
+        self._logs = logs
+        self._after_stop = {*after_stop, _STOPPED_EARLY}
+        self._excuses = excuses
+        self._process: Running | None = None
+        self._stopping = False
+        self.starts = 0
+        self.complaints: list[str] = []
+
+    def start(self, *more: str) -> None:
+        """Start the next process. It is not waited for."""
+        assert self._process is None, f"one {self.name} runs already"
+        self.starts += 1
+        self._process = Running([*self._arguments, *more], self._env)
+
+    @property
+    def process(self) -> Running:
+        assert self._process, f"no {self.name} was started"
+        return self._process
+
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether a process that was started, and told nothing, is gone."""
+        return bool(self._process and not self._stopping and self._process.code is not None)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.signal(number)
+
+    def stop(self) -> None:
+        """SIGTERM; join() waits for what follows."""
+        self._stopping = True
+        self.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """kill -9, if it runs."""
+        if self._process:
+            self.process.signal(signal.SIGCONT)
+            self.process.signal(signal.SIGKILL)
+            self.join(expected={_KILLED})
+
+    def join(
+        self, expected: Collection[int] | None = None, limit_s: float = _MOST_TO_STOP_S
+    ) -> int | None:
+        """Wait for its end, as after a SIGTERM; complains about another exit code, or none."""
+        try:
+            code = self.process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            self.complain(f"has not ended after {limit_s:g} s")
+            self.process.signal(signal.SIGKILL)
+            self.process.wait()
+            code = None
+        wanted = self._after_stop if expected is None else expected
+        if not (code is None or code in wanted or (code == 1 and self._is_excused())):
+            self.complain(f"ended with {code}: {self._last_words()}")
+        self._file()
+        return code
+
+    def _is_excused(self) -> bool:
+        return any(excuse in self._last_words() for excuse in self._excuses)
+
+    def _last_words(self) -> str:
+        return self.process.stderr.rpartition("\n")[2]
+
+    def complain(self, text: str) -> None:
+        """Note what should not have happened."""
+        self.complaints.append(f"{self.name} {self.starts} {text}")
+
+    def leave(self) -> None:
+        """End the process, if one runs, at once."""
+        if self._process:
+            with self._process:
+                pass
+            self._file()
+
+    def _file(self) -> None:
+        """Keep what the process has said."""
+        said = f"{self.process.stderr}\n{self.process.stdout}"
+        (self._logs / f"{self.name}-{self.starts:03d}.log").write_text(said)
+        if "Traceback" in said:
+            self.complain("showed a traceback")
+        self._process, self._stopping = None, False
