@@ -6,6 +6,7 @@ import json
 import signal
 import statistics
 import sys
+import tempfile
 from collections.abc import Iterable
 
 from bench.child import Child, ChildError
@@ -25,11 +26,14 @@ class Subject:
     name: str
     command: tuple[str, ...]
     haste: int = 1  # times as many messages as the others get, so that the run is no blink
+    stores: bool = False  # whether it gets a file of its own, by --store
 
 
 _REFERENCE = Subject("plain(1100)", ("bench.plain_server", "--threads", "1100"))
+_BROKER = ("broker", "run", "--listen", "127.0.0.1:0", "--predictor", "parity")
 _SUBJECTS = (
-    Subject("broker", ("broker", "run", "--listen", "127.0.0.1:0", "--predictor", "parity")),
+    Subject("broker", _BROKER),
+    Subject("broker+store", _BROKER, stores=True),
     Subject("plain(10)", ("bench.plain_server", "--threads", "10")),
     _REFERENCE,
     Subject("null", ("bench.null_server",), haste=20),
@@ -73,10 +77,12 @@ def measure(subject: Subject, streams: int, plan: Plan) -> Cell:
 
 
 def _load(subject: Subject, streams: int, *mode: str) -> Report:
-    with Child(*subject.command) as server:
-        target = ("--broker", server.address(), "--pid", str(server.pid))
-        with Child("bench.load", *target, "--streams", str(streams), *mode) as load:
-            return Report(**json.loads(load.finish(_LOAD_S)))
+    with tempfile.TemporaryDirectory() as folder:
+        store = ("--store", f"{folder}/broker.db") if subject.stores else ()
+        with Child(*subject.command, *store) as server:
+            target = ("--broker", server.address(), "--pid", str(server.pid))
+            with Child("bench.load", *target, "--streams", str(streams), *mode) as load:
+                return Report(**json.loads(load.finish(_LOAD_S)))
 
 
 def table(cells: dict[tuple[int, Subject], list[Cell]]) -> str:

@@ -44,6 +44,11 @@ class Child:
         self.stop()
         self._log.close()
 
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
     def stop(self) -> str:
         """End it with SIGTERM, or SIGKILL where that does not help; return what it has printed."""
         if self._process.poll() is None:
