@@ -43,6 +43,7 @@ def _text(ours: Ledger) -> list[str]:
     lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
     for entry in ours.sessions:
         lines += [f"{entry.session_id[:8]}  {detail}" for detail in _details(entry)]
+    lines += [f"{each}: the agent saves what it can of it when it starts" for each in ours.damaged]
     lines.append("balanced" if ours.balanced else "NOT BALANCED")
     return lines
 

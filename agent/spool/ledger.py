@@ -15,7 +15,7 @@ from agent.spool.books import Sessions
 from agent.spool.places import Places
 from agent.spool.runs import Runs
 from agent.spool.tier import FILE, Key, Tier
-from quartet.errors import OlderSchemaError, StoreError
+from quartet.errors import DamagedError, OlderSchemaError, StoreError
 
 # The tiers are read one after the other. Where the agent moved samples in
 # between they are read again; it does so once a second at the most.
@@ -49,26 +49,47 @@ class Ledger(msgspec.Struct):
 
     balanced: bool
     sessions: list[Entry]
+    damaged: list[str] = []
+    """What is wrong with a file that cannot be read; what it holds is not told here."""
     schema: int = 1
 
 
 def read(places: Places) -> Ledger:
-    """Read the ledger; StoreError where there is none, or it cannot be read."""
+    """Read the ledger, of one tier alone where the other is damaged.
+
+    StoreError where there is no spool, or neither can be read.
+    """
+    damaged: dict[Path, DamagedError] = {}
+    while True:
+        try:
+            return _read(places, damaged)
+        except DamagedError as error:
+            if error.path is None or damaged:
+                raise
+            damaged[error.path] = error
+
+
+def _read(places: Places, damaged: dict[Path, DamagedError]) -> Ledger:
     for _ in range(_MOST_TRIES):
         with contextlib.ExitStack() as stack:
-            cold, hot = (_open(path / FILE, stack) for path in (places.cold, places.hot))
+            files = [path / FILE for path in (places.cold, places.hot, places.cold)]
+            cold, hot, watch = (None if file in damaged else _open(file, stack) for file in files)
             if not (cold or hot):
-                raise StoreError(
-                    f"no spool in {places.cold} and {places.hot}: name its directories in the"
-                    " configuration, or start an agent there first"
-                )
-            watch = _open(places.cold / FILE, stack)
+                raise next(iter(damaged.values()), _no_spool(places))
             before = watch.version() if watch else 0
             in_cold, in_hot = (_hold(tier) if tier else [] for tier in (cold, hot))
             if not watch or watch.version() == before:
                 entries = _entries(cold, in_cold, hot, in_hot)
-                return Ledger(all(not entry.difference for entry in entries), entries)
+                balanced = not damaged and all(not entry.difference for entry in entries)
+                return Ledger(balanced, entries, [*map(str, damaged.values())])
     raise StoreError(f"{places.cold}: changes all the time; try again")
+
+
+def _no_spool(places: Places) -> StoreError:
+    return StoreError(
+        f"no spool in {places.cold} and {places.hot}: name its directories in the"
+        " configuration, or start an agent there first"
+    )
 
 
 def _open(path: Path, stack: contextlib.ExitStack) -> Tier | None:

@@ -140,7 +140,10 @@ class Tier:
         rows = self._select(
             "SELECT sequence, id, period_ns, started_at_ns, account FROM sessions ORDER BY sequence"
         )
-        return [(Session(*session), accounts.decode(account)) for *session, account in rows]
+        try:
+            return [(Session(*session), accounts.decode(account)) for *session, account in rows]
+        except (msgspec.MsgspecError, TypeError) as error:
+            raise DamagedError(f"{self.path}: is damaged ({error})", self.path) from error
 
     def write(
         self,

@@ -227,7 +227,7 @@ async def test_sessions_of_a_disk_that_comes_late_keep_their_order_also_when_fol
         late = Blocked(device.places.cold, unreadable=True)
         device.start()
         new = device.keep(3)
-        late.let_go()
+        late.close()
         clock.now_s += 10
         device.step()
         device.kill()

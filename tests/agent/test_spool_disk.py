@@ -198,7 +198,7 @@ async def test_a_disk_that_comes_back_is_read_soon_also_when_nothing_is_sampled(
     device.start()
     device.step()
     assert await device.take(9) == []
-    block.let_go()
+    block.close()
     clock.now_s += 6
     assert await device.drain() == samples
     device.close()
@@ -213,7 +213,7 @@ async def test_a_session_that_begins_after_the_disk_came_back_has_a_place_of_its
     block = Blocked(device.places.cold, unreadable=True)
     device.start()
     device.step()
-    block.let_go()
+    block.close()
     clock.now_s += 4000
     device.step()
     new = device.keep(3)
@@ -233,7 +233,7 @@ async def test_earlier_sessions_that_come_late_go_first_also_after_a_broken_link
     new = device.keep(2)
     taken = await device.take(9)
     assert [*map(content, taken)] == [*map(content, new)]
-    block.let_go()
+    block.close()
     clock.now_s += 6
     device.step()
     device.queue.rewind()
@@ -250,7 +250,7 @@ async def test_the_ledger_balances_while_two_sessions_have_the_same_place(
     block = Blocked(device.places.cold, unreadable=True)
     device.start()
     device.keep(3)
-    block.let_go()
+    block.close()
     ledger = device.ledger()
     assert [entry.waiting for entry in ledger.sessions] == [2, 3]
     assert ledger.balanced
@@ -272,7 +272,7 @@ async def test_what_a_disk_that_cannot_delete_still_holds_is_not_given_again(
     block = Blocked(device.places.cold)
     device.start()
     assert await device.drain() == samples[:2] + samples[5:]
-    block.let_go()
+    block.close()
     clock.now_s += 6
     device.step()
     device.close()

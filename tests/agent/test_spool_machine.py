@@ -185,7 +185,7 @@ class Model:
     def recover(self) -> None:
         for block in (self.cold_block, self.hot_block):
             if block:
-                block.let_go()
+                block.close()
         self.cold_block = self.hot_block = None
 
     # What must be true

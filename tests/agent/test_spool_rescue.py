@@ -3,7 +3,7 @@
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,8 @@ from support.spools import (
     name,
 )
 
+from agent.config import Settings, SpoolSettings
+from agent.ledger import run as show
 from agent.model import Sample
 from agent.spool.tier import FILE
 from quartet.errors import StoreError
@@ -59,7 +61,7 @@ class Original:
                     block = Blocked(device.places.cold)
                 self.samples += device.keep(SAMPLES - 1)
             if block:
-                block.let_go()
+                block.close()
                 device.kill()
             else:
                 device.close()
@@ -86,6 +88,9 @@ class Rescue:
     """The next two starts of a device, of which a file was damaged."""
 
     async def run(self, device: Device, clock: Clock) -> None:
+        with suppress(StoreError):
+            before = device.ledger()
+            assert not (before.balanced and before.damaged)
         device.start()
         session = device.begin_session()
         new = device.keep(5)
@@ -285,6 +290,43 @@ async def test_a_damaged_file_is_kept_beside_and_named(
             await rescue.run(device, clock)
             assert (directory / name_).read_bytes() == garbage
             assert f"it is now {directory / name_}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("which", "known"), [("cold", {"hot": 5, "cold": 0}), ("hot", {"hot": 0, "cold": 3})]
+)
+async def test_while_a_file_is_damaged_the_ledger_tells_what_the_other_knows(
+    which: str, known: dict[str, int], clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with home_in_ram() as home:
+        device = Device(home)
+        device.start()
+        device.keep(3)
+        device.close()
+        device.start()
+        device.begin_session()
+        with closing(Blocked(device.places.cold)):
+            device.keep(5)
+        device.kill()
+        file = {"hot": device.places.hot, "cold": device.places.cold}[which] / FILE
+        file.write_bytes(b"torn" * 3000)
+        for companion in file.parent.glob(f"{FILE}-*"):
+            companion.unlink()
+        damaged = device.ledger()
+        assert not damaged.balanced
+        assert sum(entry.waiting for entry in damaged.sessions) == sum(known.values())
+        (said,) = damaged.damaged
+        assert said.startswith(f"{file}: is damaged")
+        spool = SpoolSettings(str(device.places.cold), str(device.places.hot))
+        assert show(Settings(spool=spool), as_json=False, broker_ledger=None) == 1
+        told = capsys.readouterr().out
+        assert f"{said}: the agent saves what it can of it when it starts\nNOT BALANCED\n" in told
+        device.start()
+        await device.drain()
+        clock.now_s += 6
+        device.close()
+        assert device.ledger().balanced
+        assert device.ledger().damaged == []
 
 
 async def test_what_is_in_memory_of_a_file_that_is_damaged_meanwhile_is_not_lost(

@@ -42,6 +42,8 @@ class AgentLedger(msgspec.Struct):
     balanced: bool
     sessions: list[Entry]
     differences: list[Difference] = []
+    damaged: list[str] = []
+    """Files that it could not read, before an agent has mended them."""
 
 
 class BrokerEntry(msgspec.Struct):

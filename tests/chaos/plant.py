@@ -151,7 +151,7 @@ class Plant:
         (copies / "ledger.json").write_text(text)
         with contextlib.suppress(msgspec.MsgspecError):
             ledger = msgspec.json.decode(text, type=AgentLedger)
-            if code:
+            if code and not ledger.damaged:
                 self.complain(f"{copies}: the ledger did not balance")
             for entry in ledger.sessions:
                 self._remember(entry)

@@ -248,7 +248,7 @@ class Blocked:
         self._connection.execute("PRAGMA journal_mode = wal")
         self._connection.execute("BEGIN EXCLUSIVE")
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         self._connection.execute("ROLLBACK")
         self._connection.close()
 
