@@ -25,9 +25,9 @@ class Child:
 
     def __init__(self, *arguments: str) -> None:
         self._name = " ".join(arguments)
-        # A file, not a pipe: a full pipe would stop the process under measurement. Appended to,
-        # because it shares its position with us.
-        self._log = tempfile.TemporaryFile("a+", errors="replace")  # noqa: SIM115 - see __exit__
+        # A file, not a pipe: a full pipe would stop the process under measurement. Read by its
+        # name: who reads by the descriptor moves the place where the process writes.
+        self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115 - see __exit__
         self._process = subprocess.Popen(
             [sys.executable, "-m", *arguments],
             stdout=self._log,
@@ -91,8 +91,7 @@ class Child:
         raise self._failure("did not say where it listens")
 
     def _printed(self) -> str:
-        self._log.seek(0)
-        return self._log.read()
+        return Path(self._log.name).read_text(errors="replace")
 
     def _failure(self, what: str) -> ChildError:
         last = self._printed().strip().rpartition("\n")[2]
