@@ -26,7 +26,11 @@ class FileLock:
                 f"{path.parent}: is in use by process {owner or 'unknown'} ({path.name}):"
                 " stop that one first, or give this one a place of its own"
             ) from None
-        self._sign()
+        try:
+            self._sign()
+        except OSError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let the next process have it."""

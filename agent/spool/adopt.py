@@ -71,10 +71,16 @@ def _open(paths: list[Path], stack: ExitStack) -> Iterator[_Aside]:
 
 
 def _take_in(tier: Tier, colds: list[_Aside], hots: list[_Aside], before: int) -> int:
-    """Copy a spool; the place of its first session. An account is newer in the hot tier."""
+    """Copy a spool; the place of its first session. An account is newer in the hot tier.
+
+    What the tier has already was copied before an end that came before the file was deleted.
+    """
     newest: dict[str, tuple[Session, Account]] = {}
     for aside in (*colds, *hots):
         newest |= aside.sessions
+    there = {session.id for session, _ in tier.sessions()}
+    copied = {entry[0].sequence for session_id, entry in newest.items() if session_id in there}
+    newest = {session_id: entry for session_id, entry in newest.items() if session_id not in there}
     in_hot = {session_id for hot in hots for session_id in hot.sessions}
     for session_id, (_, account) in newest.items():
         account.power_lost |= not (account.ended or session_id in in_hot)
@@ -87,6 +93,10 @@ def _take_in(tier: Tier, colds: list[_Aside], hots: list[_Aside], before: int) -
             (dataclasses.replace(session, sequence=session.sequence + shift), account)
             for session, account in newest.values()
         ],
-        rows=(row._replace(session=row.session + shift) for row in rows if row.key not in settled),
+        rows=(
+            row._replace(session=row.session + shift)
+            for row in rows
+            if row.key not in settled and row.session not in copied
+        ),
     )
     return min((s.sequence + shift for s, _ in newest.values()), default=before)

@@ -45,6 +45,8 @@ class Books:
         """How many samples wait in all."""
         self.lost = 0
         """How many samples a damaged file took along."""
+        self.met_late = 0
+        """How many samples waited on a disk that could not be read at the start."""
 
     def __iter__(self) -> Iterator[tuple[Session, Account]]:
         return ((entry.session, entry.account) for entry in self._entries.values())

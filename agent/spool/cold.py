@@ -1,6 +1,5 @@
 """The tier on disk: opened when it can be, said when it cannot, replaced when it is damaged."""
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -40,6 +39,7 @@ class Cold:
         self._held = held
         self._lock = occupy(directory, "spool.directory")
         self._tier: Tier | None = None
+        self._was_open = False
         self._failing_since_s: float | None = None
         self._retry_at_s = 0.0
         self.move = hot.moves()
@@ -69,6 +69,11 @@ class Cold:
     def is_open(self) -> bool:
         """Whether it can be read."""
         return self._tier is not None
+
+    @property
+    def away(self) -> bool:
+        """Whether it was read since the start, and now cannot be."""
+        return self._was_open and self._tier is None
 
     @property
     def has_all_sessions(self) -> bool:
@@ -154,24 +159,35 @@ class Cold:
         self._lock = self._lock or occupy(self._path.parent, "spool.directory")
         if self._lock is None:
             raise StoreError(f"{self._path.parent}: cannot be written")
-        tier, (sessions, moves), damaged = open_tier(
-            self._path, "full", lambda tier: (tier.sessions(), tier.moves())
-        )
-        with contextlib.ExitStack() as undo:
-            undo.callback(tier.close)
+        tier, moves, damaged = open_tier(self._path, "full", Tier.moves)
+        try:
             if moves < self.move and not damaged:
                 log.error("%s: has lost what was written to it last", self._path)
             self.suspect |= damaged or moves < self.move
             self.move = max(moves, self.move)
-            places = [session.sequence for session, _ in (*sessions, *self._books)]
-            if adopt(tier, self._hot.path, before=min(places, default=1)):
-                self.suspect = True
-                sessions = tier.sessions()
-            self._meet(tier, sessions)
-            self._put_back(tier)
-            undo.pop_all()
-        self._tier, self.reopened = tier, True
+            self._join(tier)
+        except DamagedError as error:
+            tier.close()
+            if error.path != self._path:
+                raise
+            self.suspect = True
+            tier = replace_damaged(self._path, "full", str(error))
+            self._join(tier)
+        except BaseException:
+            tier.close()
+            raise
+        self._tier, self.reopened, self._was_open = tier, True, True
         return tier
+
+    def _join(self, tier: Tier) -> None:
+        """Take in what was set aside, and learn what there is."""
+        sessions = tier.sessions()
+        places = [session.sequence for session, _ in (*sessions, *self._books)]
+        if adopt(tier, self._hot.path, before=min(places, default=1)):
+            self.suspect = True
+            sessions = tier.sessions()
+        self._meet(tier, sessions)
+        self._put_back(tier)
 
     def _meet(self, tier: Tier, sessions: Sessions) -> None:
         """Learn the sessions of the file; they come before those that it does not know."""
@@ -187,6 +203,8 @@ class Cold:
             unknown = [entry for entry in tier.sessions() if entry[0].id not in known]
         for session, account in unknown:
             books.enter(session, account)
+            if books.first_place is not None:
+                books.met_late += account.waiting
             if not account.ended:  # and nothing of it in RAM
                 books.end(session.sequence, power_lost=True)
 

@@ -58,6 +58,11 @@ class Keeper:
         """Whether the hot tier takes no commit: samples gather in memory."""
         self.dropped = 0
 
+    @property
+    def blocked(self) -> bool:
+        """Whether what comes next lies on a disk that cannot be read: nothing may pass it."""
+        return self._behind and self._tiers.cold.away
+
     def step(self, work: Work) -> None:
         """Book, commit and deliver what gathered; write the disk where that is due."""
         self._book(work)
@@ -107,9 +112,11 @@ class Keeper:
     def _make_room(self) -> None:
         self._refuse(Fate.STALLED, len(self._uncommitted) - _MOST_UNCOMMITTED)
         excess = self._books.kept - self._room
-        excess_in_ram = self._tiers.hot_rows + len(self._uncommitted) - self._hot_room
-        if not self._tiers.cold.failing:
-            excess_in_ram = 0
+        excess_in_ram = 0
+        if self._tiers.cold.failing:
+            freed = sum(key > self._books.moved for key in self._done)
+            in_ram = self._tiers.hot_rows + len(self._uncommitted) - freed
+            excess_in_ram = in_ram - self._hot_room
         if self._settings.when_full == "refuse_new":
             self._refuse(Fate.REFUSED, max(excess, excess_in_ram))
         else:
@@ -134,6 +141,7 @@ class Keeper:
             return 0
         dropped = self._drop_kept(self._queue.take_back(count, after))
         position = max(self._cursor, after)
+        gone = self._delivered.union(self._done)
         while len(dropped) < count and self._behind:
             page = self._tiers.read(position, count - len(dropped))
             if page.last == position:
@@ -143,7 +151,7 @@ class Keeper:
                 self._cursor = position
             self._lose(page.damaged)
             dropped += self._drop_kept(
-                [sample for sample in page.samples if Key.of(sample) not in self._delivered]
+                [sample for sample in page.samples if Key.of(sample) not in gone]
             )
         newest = self._uncommitted[: count - len(dropped)]
         del self._uncommitted[: len(newest)]
@@ -189,7 +197,8 @@ class Keeper:
     # What is kept
 
     def _commit(self) -> None:
-        self._books.nothing_waits_before(self._oldest())
+        if self._tiers.cold.is_open and not self._tiers.cold.reopened:
+            self._books.nothing_waits_before(self._oldest())
         self._tiers.commit(self._uncommitted, self._done)
         if self._uncommitted:
             now_s, first = time.monotonic(), Key.of(self._uncommitted[0])
@@ -213,6 +222,7 @@ class Keeper:
 
     def _write_disk(self, *, closing: bool) -> None:
         """Carry all over to the disk where that is due, or else delete there what is done with."""
+        oldest_waits_s = self._oldest_waits_s()
         if not (closing or self._tiers.cold.may_try):
             return
         tiers, since_s = self._tiers, time.monotonic() - self._written_at_s
@@ -221,7 +231,7 @@ class Keeper:
             or self._flush_now
             or tiers.cold.failing
             or (self._settings.durability == "disk" and self._undelivered)
-            or self._oldest_waits_s() >= self._settings.spill_after_s
+            or oldest_waits_s >= self._settings.spill_after_s
             or tiers.hot_rows >= self._hot_room // 2
             or time.monotonic() - self._flushed_at_s >= _ACCOUNTS_EVERY_S
         ):
@@ -261,13 +271,13 @@ class Keeper:
             self._hand_over(ready)
         else:
             self._hand_over([])
-        if self._behind and self._queue.wants_more():
+        if self._behind and self._queue.wants_more() and not self.blocked:
             self._read_on()
 
     def _read_on(self) -> None:
         page = self._tiers.read(self._cursor, self._queue.room)
         self._cursor, self._behind = page.last, page.more
-        self._lose(page.damaged)
+        self._lose([key for key in page.damaged if key not in self._delivered])
         self._hand_over([s for s in page.samples if Key.of(s) not in self._delivered])
         # Now all that is kept is in memory; or a file has lost some without a word.
         missing = not page.more and self._books.kept != len(self._queue.held())

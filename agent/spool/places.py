@@ -66,16 +66,15 @@ def occupy(directory: Path, setting: str) -> FileLock | None:
     if not directory.is_dir():
         raise StoreError(f"{setting}: {directory} is no directory: make it with 'mkdir -p'")
     try:
-        lock = FileLock(directory / "spool.lock")
         with contextlib.suppress(FileNotFoundError), (directory / FILE).open("r+b"):
             pass
+        return FileLock(directory / "spool.lock")
     except StoreError:
         raise
     except OSError as error:
         if error.errno in _PASSING:
             return None
         raise StoreError(f"{setting}: {directory} cannot be written: {error.strerror}") from error
-    return lock
 
 
 def _first(variable: str) -> str | None:

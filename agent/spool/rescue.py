@@ -13,7 +13,7 @@ import msgspec
 from agent.model import Session
 from agent.spool.account import Account
 from agent.spool.books import EARLIER
-from agent.spool.tier import COMPANIONS, Key, Row, Tier, accounts, unpack
+from agent.spool.tier import COMPANIONS, Key, Row, Tier, accounts, delete, unpack
 from quartet.database import Synchronous
 from quartet.errors import DamagedError, NewerSchemaError, StoreError
 from wire.metadata import SESSION_ID
@@ -30,6 +30,7 @@ def open_tier(
 
     Raises StoreError where the place cannot be used at all.
     """
+    _finish_replacement(path)
     try:
         return *open_checked(path, synchronous, look), False
     except NewerSchemaError as error:
@@ -43,12 +44,33 @@ def open_tier(
 
 
 def replace_damaged(path: Path, synchronous: Synchronous, reason: str) -> Tier:
-    """Move a damaged file aside; a fresh one with all that could be read of it."""
+    """Move a damaged file aside; a fresh one with all that could be read of it.
+
+    Done again from the start where it is cut short before all is saved, and to
+    the end where it is after that. StoreError where there is no room to save.
+    """
+    saving, saved = _beside(path, "saving"), _beside(path, "saved")
+    delete(saving)
+    with contextlib.closing(Tier(saving, synchronous)) as tier:
+        count = _salvage(path, tier)
+    saving.rename(saved)
+    aside = _finish_replacement(path)
+    log.error("%s; it is now %s, and %d samples were saved from it", reason, aside, count)
+    return Tier(path, synchronous)
+
+
+def _finish_replacement(path: Path) -> Path | None:
+    """Put what was saved from a damaged file in its place; where that one is now."""
+    saved = _beside(path, "saved")
+    if not saved.exists():
+        return None
     aside = _move(path, "damaged")
-    tier = Tier(path, synchronous)
-    saved = _salvage(aside, tier)
-    log.error("%s; it is now %s, and %d samples were saved from it", reason, aside, saved)
-    return tier
+    saved.rename(path)
+    return aside
+
+
+def _beside(path: Path, state: str) -> Path:
+    return path.with_name(f"{path.stem}.{state}{path.suffix}")
 
 
 def open_checked(
@@ -66,10 +88,14 @@ def open_checked(
 
 
 def _move(path: Path, why: str) -> Path:
-    """Rename a file with its companions to a name that is free."""
+    """Rename a file with its companions to a name that is free.
+
+    The file comes last: where that is cut short, its log waits under the name that is
+    still free, and is joined by it when it is moved again.
+    """
     names = (f"{path.stem}.{why}{number}{path.suffix}" for number in _numbers())
     free = next(name for name in map(path.with_name, names) if not name.exists())
-    for companion in ("", *COMPANIONS):
+    for companion in (*COMPANIONS, ""):
         with contextlib.suppress(FileNotFoundError):
             Path(f"{path}{companion}").rename(f"{free}{companion}")
     return free
@@ -79,10 +105,10 @@ def _numbers() -> Iterator[str]:
     return itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
 
 
-def _salvage(aside: Path, tier: Tier) -> int:
+def _salvage(path: Path, tier: Tier) -> int:
     """Copy what can be read of a damaged file, as far as it is sound; how many samples."""
     try:
-        damaged = sqlite3.connect(f"{aside.absolute().as_uri()}?mode=ro", uri=True)
+        damaged = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     except sqlite3.Error:
         return 0
     with contextlib.closing(damaged):

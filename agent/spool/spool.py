@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 # The disk thread looks up at least this often.
 _TICK_S = 1.0
 
-# A hot tier that takes no commit is tried again this often.
+# A tier that takes no commit, or cannot be read, is tried again this often.
 _RETRY_S = 0.5
 
 # What a stop waits for a disk that hangs. What is committed is safe in RAM.
@@ -46,8 +46,7 @@ class Spool:
         self._next_id = 0  # guarded by: bus thread
         self.private = places.private
         """Whether what waits goes with the process."""
-        self.earlier = self._tiers.books.kept
-        """How many samples of earlier sessions waited at the start."""
+        self._waited = self._tiers.books.kept
         self._lost_before = self._tiers.books.lost
         self.latest: Sample | None = None
         self.sampled = 0
@@ -57,6 +56,11 @@ class Spool:
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="disk", daemon=True)
         self._thread.start()
+
+    @property
+    def earlier(self) -> int:
+        """How many samples of earlier sessions waited at the start, as far as that is known."""
+        return self._waited + self._tiers.books.met_late
 
     @property
     def dropped(self) -> int:
@@ -127,7 +131,7 @@ class Spool:
                 self._keeper.step(work)
                 if work.closing:
                     return self._keeper.close()
-                if self._keeper.failing:
+                if self._keeper.failing or self._keeper.blocked:
                     self._closed.wait(_RETRY_S)
         except BaseException as error:
             self._queue.fail(error)

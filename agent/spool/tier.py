@@ -87,6 +87,12 @@ class Row(NamedTuple):
         return Key(self.session, self.id)
 
 
+def delete(path: Path) -> None:
+    """Delete a file and its companions, as far as they are there."""
+    for companion in ("", *COMPANIONS):
+        Path(f"{path}{companion}").unlink(missing_ok=True)
+
+
 def pack(sample: Sample) -> Row:
     """Give the row of a sample."""
     session = sample.session
@@ -132,8 +138,7 @@ class Tier:
     def delete(self) -> None:
         """Close the file, and delete it."""
         self.close()
-        for companion in ("", *COMPANIONS):
-            Path(f"{self.path}{companion}").unlink(missing_ok=True)
+        delete(self.path)
 
     def sessions(self) -> list[tuple[Session, Account]]:
         """All sessions in their order."""

@@ -116,6 +116,8 @@ class Tiers:
     def read(self, after: Key, limit: int) -> Page:
         """The samples that come next, at most `limit`."""
         rows = self.cold.read(after, limit)
+        if self.cold.away:
+            return Page([], [], after, more=True)
         last = rows[-1].key if rows else after
         settled = set(self._hot.settled(after, last)) if self.unsettled else ()
         if len(rows) < limit:

@@ -275,19 +275,6 @@ async def test_the_counters_tell_every_samples_fate(starts: Starts) -> None:
     assert numbers(await read_all(later, 4)) == [6, 7, 8, 9]
 
 
-async def test_what_comes_back_with_a_disk_is_counted_as_earlier(starts: Starts) -> None:
-    """Whatever the order, what waits is never below what is there."""
-    former = starts.spool()
-    for number in range(10):
-        former.append(reading(number))
-    former.close()
-    spool = starts.spool()
-    for sample in await read_all(spool, 10):
-        spool.settle(sample, answered=True)
-        assert spool.unanswered >= 0
-    assert spool.unanswered == 0
-
-
 # A full spool
 
 

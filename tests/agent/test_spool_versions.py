@@ -148,3 +148,19 @@ async def test_a_damaged_one_stays_where_it_is(
     assert "it stays where it is" in caplog.text
     assert names(await drained(device, 2))[-2:] == names(samples)
     assert (device.places.cold / FILE).exists()
+
+
+async def test_an_adoption_that_is_cut_short_takes_nothing_in_twice(device: Device) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def kill(_: object) -> None:
+        raise KilledError
+
+    samples = [*life(device, 2), *life(device, 1)]
+    with version(2), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("agent.spool.tier.Tier.delete", kill)
+        with pytest.raises(KilledError):
+            device.start()
+    assert {*names(await drained(device, 2))} == {*names(samples)}
+    assert [*device.places.cold.glob("*damaged*")] == []
