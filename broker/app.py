@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from broker.config import Settings, store_path
 from broker.errors import ListenError
+from broker.line import SNAPSHOT_EVERY
 from broker.lines import Lines
 from broker.predictors.load import load
 from broker.recorder import Recorder
@@ -65,7 +66,9 @@ def _recorder(settings: Settings, digest: str) -> AbstractContextManager[Recorde
     if path is None:
         return nullcontext(MemoryRecorder())
     of = settings.recorder
-    return Store(path, digest, Keeping(of.sync, of.replay, Limits(of.max_age_days, of.max_bytes)))
+    # What comes before a line's first snapshot must be there as a whole.
+    replay = max(of.replay, SNAPSHOT_EVERY)
+    return Store(path, digest, Keeping(of.sync, replay, Limits(of.max_age_days, of.max_bytes)))
 
 
 async def _serve(settings: Settings, lines: Lines) -> None:

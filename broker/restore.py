@@ -26,6 +26,8 @@ class Restorer:
         self._history = history
         self._running: dict[Line, asyncio.Task[None]] = {}
         self._turn = asyncio.Lock()
+        # One look at the records at a time: the commits of the others come in between.
+        self._reading = asyncio.Lock()
 
     async def restore(self, line: Line) -> None:
         """Return when the line has its black box; one restore serves all who wait for it.
@@ -47,13 +49,16 @@ class Restorer:
     async def _restore(self, line: Line) -> None:
         while not line.is_ready:
             rebased = line.rebased
-            replay = await self._replay(line)
+            try:
+                replay = await self._replay(line)
+            except SystemExit as error:  # from a task, it would end the broker
+                raise RuntimeError("the black box wants to exit") from error
             if line.rebased == rebased:  # else what was replayed is void
                 line.take(replay.predictor, replay.count)
 
     async def _replay(self, line: Line) -> "_Replay":
         replay = _Replay(line.name, self._black_box)
-        basis = await self._history.basis(line.number, with_snapshot=True)
+        basis = await self._basis(line, with_snapshot=True)
         if basis.outdated:
             log.info(
                 "%s: its snapshot is of another black box (code or options): its latest samples"
@@ -61,14 +66,22 @@ class Restorer:
                 line.name,
             )
         if not replay.begin(basis):
-            basis = await self._history.basis(line.number, with_snapshot=False)
+            basis = await self._basis(line, with_snapshot=False)
         position = basis.position
-        while samples := await self._history.samples(line.number, position):
+        while samples := await self._samples(line, position):
             await self._feed(replay, [sample for _, sample in samples])
             position = samples[-1][0]
         if replay.count:
             log.info("%s: black box restored, %d samples replayed", line.name, replay.count)
         return replay
+
+    async def _basis(self, line: Line, *, with_snapshot: bool) -> Basis:
+        async with self._reading:
+            return await self._history.basis(line.number, with_snapshot=with_snapshot)
+
+    async def _samples(self, line: Line, after: int) -> Sequence[tuple[int, Sample]]:
+        async with self._reading:
+            return await self._history.samples(line.number, after)
 
     async def _feed(self, replay: "_Replay", samples: Sequence[Sample]) -> None:
         """Replay samples in slices."""

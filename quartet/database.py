@@ -28,6 +28,7 @@ _PLACE = {
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,  # two that open it at the same time
 }
 
 # No schema gets so far: a version above is a damaged one.

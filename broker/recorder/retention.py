@@ -85,6 +85,9 @@ class Retention:
 
     def _advance(self, sweep: _Sweep, most: int) -> None:
         """Delete what may go of the next samples; end the sweep where nothing more is due."""
+        if sweep.by_age and not self._trust.holds():
+            self._sweep = None
+            return
         if not sweep.by_age and not self._is_too_large():
             self._size_sweep_at_s = self._look_at_s  # it helped, and will again
             self._sweep = None

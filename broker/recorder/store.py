@@ -136,7 +136,8 @@ def _lock(path: Path) -> FileLock:
     if not path.parent.is_dir():
         raise StoreError(f"{path}: there is no directory {path.parent}: make it, or name another")
     try:
-        return FileLock(path.with_name(f"{path.name}.lock"))
+        file = path.resolve()  # two names of one file are one store
+        return FileLock(file.with_name(f"{file.name}.lock"))
     except StoreError:
         raise
     except OSError as error:

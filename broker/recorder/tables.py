@@ -144,10 +144,14 @@ class Tables:
             self._forget_snapshot(origin.line)
 
     def _write_rebase(self, batch: Batch, position: int) -> None:
-        """Note where it was applied. Of those that were, the last one of an agent tells all."""
+        """Note where it was applied. Of those that were, the last one of an agent tells all.
+
+        No snapshot from before it is restored any more, whatever black box comes.
+        """
         header = batch.origin.header
         if header is None:
             return
+        self._forget_snapshot(batch.origin.line)
         self._connection.execute(
             "UPDATE commands SET position = ? WHERE command = ?", (position, batch.rebase)
         )

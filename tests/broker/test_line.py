@@ -1,7 +1,9 @@
+import asyncio
 import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -538,3 +540,26 @@ async def test_a_line_with_one_of_two_streams_closed_is_still_live() -> None:
     for number in range(5):
         await answer(lines, [0], agent=f"more{number}")
     assert not await is_known(lines, workshop, "a")
+
+
+# Fairness
+
+
+async def test_a_slow_black_box_lets_other_streams_in_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: 0.001 * next(ticks))
+    monkeypatch.setattr("broker.stream.time", clock)
+    lines = lines_of(Recording)
+    drain, live = await lines.open(header()), await lines.open(header(agent="b"))
+    ended: list[str] = []
+
+    async def answer(name: str, stream: Stream, count: int) -> None:
+        answers, _ = await stream.answer(samples(range(count)))
+        assert [each.id for each in answers] == [*range(count)]
+        ended.append(name)
+
+    with drain, live:
+        await asyncio.gather(answer("drain", drain, 1000), answer("live", live, 1))
+    assert ended == ["live", "drain"]

@@ -174,6 +174,22 @@ def test_stamps_of_a_wrong_clock_cost_no_history_and_keep_nothing_for_ever(
         assert bench.kept(1) == []
 
 
+def test_a_clock_that_steps_ahead_while_samples_are_deleted_costs_none_of_the_young(
+    tmp_path: Path,
+) -> None:
+    with Bench(tmp_path, replay=0, max_age_days=2) as bench:
+        bench.line(1, "a")
+        bench.samples(1, 1000)
+        bench.clock.now_s += 3 * DAY_S
+        bench.samples(1, 1000)
+        assert bench.retention.step(100)  # under way
+        kept = bench.kept(1)
+        bench.clock.ahead_s += 40 * 365 * DAY_S
+        while bench.retention.step(100):
+            pass
+        assert bench.kept(1) == kept
+
+
 @many
 @given(st.lists(st.tuples(st.floats(0.1, 4000), st.floats(-90, 90)), max_size=20))
 def test_a_clock_is_trusted_an_hour_after_its_last_step(script: list[tuple[float, float]]) -> None:

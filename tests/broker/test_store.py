@@ -8,7 +8,7 @@ import sqlite3
 import struct
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -48,6 +48,43 @@ def path(tmp_path: Path) -> Path:
 
 
 # Restored lines
+
+
+async def test_a_black_box_that_exits_while_it_is_restored_ends_one_stream(path: Path) -> None:
+    with lines_in(path, Chain) as lines:
+        await send(lines, range(5))
+
+    def leave() -> Chain:
+        raise SystemExit("no licence")
+
+    with lines_in(path, leave) as lines:
+        answers, refusal = await send(lines, range(5, 9))
+        assert answers == []
+        assert isinstance(refusal, RaisedError)
+        assert refusal.sample_id == 5
+
+
+async def test_the_records_are_read_for_one_line_at_a_time(path: Path) -> None:
+    agents = [f"a{number}" for number in range(20)]
+    with lines_in(path, Chain) as lines:
+        for agent in agents:
+            await send(lines, range(5), agent=agent)
+    with lines_in(path, Chain) as lines:
+        history = lines._restorer._history  # type: ignore[union-attr]  # noqa: SLF001
+        look, most, under_way = history.samples, 0, 0
+
+        async def watched(line: int, after: int) -> Sequence[tuple[int, Sample]]:
+            nonlocal most, under_way
+            under_way += 1
+            most = max(most, under_way)
+            found = await look(line, after)
+            under_way -= 1
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(history, "samples", watched)
+            await asyncio.gather(*(send(lines, range(5, 9), agent=agent) for agent in agents))
+        assert most == 1
 
 
 @many
@@ -662,6 +699,22 @@ async def test_a_rebased_line_begins_anew_and_stays_so_after_any_death(
     assert select(path, "SELECT position FROM commands") == [(SNAPSHOT_EVERY + 6,)]
     with lines_in(copy, make) as lines:
         ids = range(SNAPSHOT_EVERY + 30, SNAPSHOT_EVERY + 40)
+        assert (await send(lines, ids))[0] == expected(box, ids)
+
+
+async def test_no_snapshot_from_before_a_command_is_restored_by_whatever_black_box(
+    path: Path,
+) -> None:
+    with lines_in(path, Chain, digest="d1") as lines:
+        await send(lines, range(SNAPSHOT_EVERY + 5))
+    with lines_in(path, Forgetful, digest="d2") as lines:
+        rebase(path, "a")
+        await is_heard(lines)
+        await send(lines, range(SNAPSHOT_EVERY + 5, SNAPSHOT_EVERY + 9))
+    box = Chain()
+    expected(box, range(SNAPSHOT_EVERY + 5, SNAPSHOT_EVERY + 9))
+    with lines_in(path, Chain, digest="d1") as lines:
+        ids = range(SNAPSHOT_EVERY + 9, SNAPSHOT_EVERY + 19)
         assert (await send(lines, ids))[0] == expected(box, ids)
 
 
