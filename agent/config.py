@@ -129,6 +129,9 @@ class Settings(Table, frozen=True):
 def check(settings: Settings) -> None:
     """Raise SettingsError for what only the command line and the file together can get wrong."""
     settings.chosen_source()
+    spool = settings.spool
+    if spool.directory and spool.directory == spool.hot_directory:
+        raise SettingsError("spool.hot_directory: must be another one than spool.directory")
     broker = Address.parse(settings.broker.address, "broker.address")
     if broker.port == 0:
         raise SettingsError("broker.address: port 0 is no broker's")

@@ -92,7 +92,8 @@ def store_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreE
     """What an error of SQLite says to a person."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     # A file that says of itself that it must not be written does not know better.
-    by_itself = code == sqlite3.SQLITE_READONLY and os.access(path, os.W_OK)
+    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    by_itself = code == sqlite3.SQLITE_READONLY and writable
     if code in _PLACE and not by_itself:
         return StoreError(f"{path}: cannot be used: {error}", path)
     return DamagedError(f"{path}: is damaged ({error})", path)

@@ -16,6 +16,9 @@ from quartet.errors import StoreError
 
 log = logging.getLogger(__name__)
 
+Known = dict[str, tuple[Session, Account]]
+"""Sessions by their ids."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Aside:
@@ -25,12 +28,13 @@ class _Aside:
     sessions: dict[str, tuple[Session, Account]]
 
 
-def adopt(tier: Tier, hot_path: Path, before: int) -> bool:
+def adopt(tier: Tier, hot_path: Path, known: Known) -> bool:
     """Take in the files that both tiers have set aside; whether there were any.
 
-    Their sessions come before this place in the order of all. A file that cannot
-    be read stays where it is.
+    Their sessions come before all that are known. A file that cannot be read
+    stays where it is.
     """
+    before = min((session.sequence for session, _ in known.values()), default=1)
     found = _asides(hot_path), _asides(tier.path)
     with ExitStack() as stack:
         hots, colds = ([*_open(paths, stack)] for paths in found)
@@ -38,10 +42,10 @@ def adopt(tier: Tier, hot_path: Path, before: int) -> bool:
         for cold in colds:
             # The hot tier holds the newest session, which its cold tier knows.
             its_hots = [hot for hot in left if hot.sessions.keys() & cold.sessions.keys()]
-            before = _take_in(tier, [cold], its_hots, before)
+            before = _take_in(tier, [cold], its_hots, before, known)
             left = [hot for hot in left if hot not in its_hots]
         for hot in left:
-            before = _take_in(tier, [], [hot], before)
+            before = _take_in(tier, [], [hot], before, known)
     for aside in (*hots, *colds):
         aside.tier.delete()
         log.warning("%s: is taken in again", aside.tier.path)
@@ -70,33 +74,38 @@ def _open(paths: list[Path], stack: ExitStack) -> Iterator[_Aside]:
             yield _Aside(tier, {entry[0].id: entry for entry in sessions})
 
 
-def _take_in(tier: Tier, colds: list[_Aside], hots: list[_Aside], before: int) -> int:
+def _take_in(tier: Tier, colds: list[_Aside], hots: list[_Aside], before: int, known: Known) -> int:
     """Copy a spool; the place of its first session. An account is newer in the hot tier.
 
-    What the tier has already was copied before an end that came before the file was deleted.
+    Samples of a session that is known join those that are there, perhaps once more.
     """
-    newest: dict[str, tuple[Session, Account]] = {}
+    newest: Known = {}
     for aside in (*colds, *hots):
         newest |= aside.sessions
-    there = {session.id for session, _ in tier.sessions()}
-    copied = {entry[0].sequence for session_id, entry in newest.items() if session_id in there}
-    newest = {session_id: entry for session_id, entry in newest.items() if session_id not in there}
     in_hot = {session_id for hot in hots for session_id in hot.sessions}
     for session_id, (_, account) in newest.items():
         account.power_lost |= not (account.ended or session_id in in_hot)
         account.ended = True
     shift = before - 1 - max((s.sequence for s, _ in newest.values()), default=0)
+    unknown = [
+        (dataclasses.replace(session, sequence=session.sequence + shift), account)
+        for session, account in newest.values()
+        if session.id not in known
+    ]
+    places: dict[int, int] = {}
+    for session, _ in newest.values():
+        if session.id in known:
+            there, account = known[session.id]
+            places[session.sequence] = there.sequence
+            account.done_below = 0  # it was kept without knowing of these
     settled = {key for hot in hots for key in hot.tier.settled()}
     rows = chain.from_iterable(aside.tier.rows() for aside in (*colds, *hots))
     tier.write(
-        sessions=[
-            (dataclasses.replace(session, sequence=session.sequence + shift), account)
-            for session, account in newest.values()
-        ],
+        sessions=unknown,
         rows=(
-            row._replace(session=row.session + shift)
+            row._replace(session=places.get(row.session, row.session + shift))
             for row in rows
-            if row.key not in settled and row.session not in copied
+            if row.key not in settled
         ),
     )
-    return min((s.sequence + shift for s, _ in newest.values()), default=before)
+    return min((session.sequence for session, _ in unknown), default=before)

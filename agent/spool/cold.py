@@ -150,7 +150,7 @@ class Cold:
         """
         tier.forget_before(Key(s.sequence, account.done_below) for s, account in self._books)
         if lost := self._books.reconcile(tier.counts()):
-            log.error("%s: %d samples are lost with the damaged file", self._path, lost)
+            log.error("%s: %d samples are not in it, and booked as unknown", self._path, lost)
         tier.forget_strays(self._books)
         self._write(tier, self._books.for_cold())
         self.suspect = False
@@ -159,11 +159,11 @@ class Cold:
         self._lock = self._lock or occupy(self._path.parent, "spool.directory")
         if self._lock is None:
             raise StoreError(f"{self._path.parent}: cannot be written")
-        tier, moves, damaged = open_tier(self._path, "full", Tier.moves)
+        tier, moves, replaced = open_tier(self._path, "full", Tier.moves)
         try:
-            if moves < self.move and not damaged:
+            if moves < self.move and not replaced:
                 log.error("%s: has lost what was written to it last", self._path)
-            self.suspect |= damaged or moves < self.move
+            self.suspect |= replaced or moves < self.move
             self.move = max(moves, self.move)
             self._join(tier)
         except DamagedError as error:
@@ -182,8 +182,8 @@ class Cold:
     def _join(self, tier: Tier) -> None:
         """Take in what was set aside, and learn what there is."""
         sessions = tier.sessions()
-        places = [session.sequence for session, _ in (*sessions, *self._books)]
-        if adopt(tier, self._hot.path, before=min(places, default=1)):
+        known = {entry[0].id: entry for entry in (*sessions, *self._books)}
+        if adopt(tier, self._hot.path, known):
             self.suspect = True
             sessions = tier.sessions()
         self._meet(tier, sessions)

@@ -78,7 +78,8 @@ class Keeper:
 
     def close(self) -> None:
         """Let go of the tiers, after the last step."""
-        self._end_episode()
+        if self._episode:
+            log.warning("the spool was full; %d samples were dropped", self._episode)
         if self.failing and not self._tiers.save(self._uncommitted, self._done):
             log.error("%d samples could not be kept", len(self._uncommitted))
         self._tiers.close()

@@ -93,8 +93,11 @@ def _no_spool(places: Places) -> StoreError:
 
 
 def _open(path: Path, stack: contextlib.ExitStack) -> Tier | None:
-    if not path.exists():
-        return None
+    try:
+        if not path.exists():
+            return None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     try:
         return stack.enter_context(contextlib.closing(Tier(path, synchronous=None)))
     except OlderSchemaError as error:
@@ -154,7 +157,7 @@ def _entry(session: Session, account: Account, waiting: Runs, *, in_ram: bool) -
         answered=account.answered,
         waiting=runs.size(waiting),
         waiting_ids=waiting,
-        fates=account.fates,
+        fates={fate: Ids(ids.count, runs.union(ids.runs)) for fate, ids in account.fates.items()},
         ended=account.ended,
         power_lost=account.power_lost or not (account.ended or in_ram),
     )

@@ -26,7 +26,7 @@ Looked = TypeVar("Looked")
 def open_tier(
     path: Path, synchronous: Synchronous, look: Callable[[Tier], Looked]
 ) -> tuple[Tier, Looked, bool]:
-    """Open a tier whatever became of its file; what `look` sees there, and if it was damaged.
+    """Open a tier whatever became of its file; what `look` sees there, and if it is another one.
 
     Raises StoreError where the place cannot be used at all.
     """
@@ -37,7 +37,7 @@ def open_tier(
         aside = _move(path, f"schema-{error.version}")
         log.warning("%s; it is now %s, and a fresh one is used", error, aside)
         tier = Tier(path, synchronous)
-        return tier, look(tier), False
+        return tier, look(tier), True
     except DamagedError as error:
         tier = replace_damaged(path, synchronous, str(error))
         return tier, look(tier), True

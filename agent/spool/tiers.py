@@ -43,7 +43,7 @@ class Tiers:
                 raise StoreError(f"spool.hot_directory: {hot_directory} cannot be written")
             self._hot_lock = lock
             undo.callback(lock.close)
-            self._hot, found, damaged = open_tier(hot_directory / FILE, "off", _look)
+            self._hot, found, replaced = open_tier(hot_directory / FILE, "off", _look)
             undo.callback(self._hot.close)
             self.books = Books()
             for session, account in found.sessions:
@@ -55,7 +55,7 @@ class Tiers:
             """How many samples are done with, and still lie in the cold tier."""
             self.cold = Cold(directory, self._hot, self.books, held)
             undo.callback(self.cold.close)
-            self.cold.suspect = damaged
+            self.cold.suspect = replaced
             self._newest = BEFORE_ALL
             self.flush()
             undo.pop_all()

@@ -1,9 +1,10 @@
 """A spool of a newer version: set aside as it is, and taken in again by that version."""
 
 import logging
+import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,27 @@ async def test_an_adoption_that_is_cut_short_takes_nothing_in_twice(device: Devi
             device.start()
     assert {*names(await drained(device, 2))} == {*names(samples)}
     assert [*device.places.cold.glob("*damaged*")] == []
+
+
+async def test_a_session_of_which_one_tier_alone_was_set_aside_is_joined_again(
+    device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    device.start()
+    samples = device.keep(3)
+    device.close()
+    device.start()
+    device.begin_session()
+    samples += device.keep(4)
+    device.step()
+    device.tiers.flush()
+    samples += device.keep(2)
+    device.kill()
+    with closing(sqlite3.connect(device.places.cold / FILE)) as file:
+        file.execute("PRAGMA user_version = 2")  # an upgrade that ended after one of the two
+    samples += life(device, 1)
+    assert "lost" not in caplog.text
+    assert {*names(await drained(device, 2))} == {*names(samples)}
+    assert [*device.places.cold.glob("*damaged*")] == []
+    with version(2):
+        entries = device.ledger().sessions
+    assert sum(entry.answered for entry in entries) == len(samples)

@@ -1,3 +1,4 @@
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -110,6 +111,18 @@ def test_a_file_that_cannot_be_made_is_a_store_error_that_names_it(tmp_path: Pat
         StoreError, match=r"nowhere/store\.db: cannot be used: unable to open"
     ) as raised:
         connect(tmp_path / "nowhere" / "store.db", MIGRATIONS, "off")
+    assert not isinstance(raised.value, DamagedError)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_file_in_a_directory_that_cannot_be_written_is_not_damaged(path: Path) -> None:
+    make(path, 1)
+    path.parent.chmod(0o500)
+    try:
+        with pytest.raises(StoreError) as raised:
+            connect(path, MIGRATIONS, "off")
+    finally:
+        path.parent.chmod(0o700)
     assert not isinstance(raised.value, DamagedError)
 
 
