@@ -58,11 +58,6 @@ class Keeper:
         """Whether the hot tier takes no commit: samples gather in memory."""
         self.dropped = 0
 
-    @property
-    def blocked(self) -> bool:
-        """Whether what comes next lies on a disk that cannot be read: nothing may pass it."""
-        return self._behind and self._tiers.cold.away
-
     def step(self, work: Work) -> None:
         """Book, commit and deliver what gathered; write the disk where that is due."""
         self._book(work)
@@ -272,7 +267,8 @@ class Keeper:
             self._hand_over(ready)
         else:
             self._hand_over([])
-        if self._behind and self._queue.wants_more() and not self.blocked:
+        # What comes next may lie on a disk that cannot be read: nothing passes it.
+        if self._behind and self._queue.wants_more() and not self._tiers.cold.away:
             self._read_on()
 
     def _read_on(self) -> None:
@@ -286,7 +282,8 @@ class Keeper:
             self._tiers.cold.suspect = self._flush_now = True
 
     def _hand_over(self, samples: list[Sample]) -> None:
-        self._queue.deliver(samples, done=self._taken, behind=self._behind)
+        blocked = self._behind and self._tiers.cold.away
+        self._queue.deliver(samples, done=self._taken, behind=self._behind, blocked=blocked)
         self._taken = 0
 
     def _start_over(self) -> None:

@@ -123,16 +123,17 @@ class Queue:
             self._appended, self._settled = [], []
             return work
 
-    def deliver(self, samples: Sequence[Sample], *, done: int, behind: bool) -> None:
+    def deliver(self, samples: Sequence[Sample], *, done: int, behind: bool, blocked: bool) -> None:
         """Let read() give these; `done` of those appended are taken care of.
 
-        `behind` tells whether the tiers hold samples that were not delivered yet.
+        `behind` tells whether the tiers hold samples that were not delivered yet, and
+        `blocked` whether these cannot be had now: then they come after start_over().
         """
         with self._changed:
             self._ready.extend(samples)
             self._coming -= done
             self._behind = behind
-            self._wants_more = behind and len(self._ready) < FEW_READY
+            self._wants_more = behind and not blocked and len(self._ready) < FEW_READY
             self._wake_reader()
 
     def fail(self, error: BaseException) -> None:
@@ -167,7 +168,7 @@ class Queue:
         """Forget what is ready, for older samples come; the keys not to be delivered again."""
         with self._changed:
             self._ready.clear()
-            self._older_came = True
+            self._older_came = self._wants_more = True
             return frozenset(
                 itertools.chain(self._in_flight, (Key.of(sample) for sample, _ in self._settled))
             )

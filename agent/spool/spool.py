@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 # The disk thread looks up at least this often.
 _TICK_S = 1.0
 
-# A tier that takes no commit, or cannot be read, is tried again this often.
+# A hot tier that takes no commit is tried again this often.
 _RETRY_S = 0.5
 
 # What a stop waits for a disk that hangs. What is committed is safe in RAM.
@@ -131,7 +131,7 @@ class Spool:
                 self._keeper.step(work)
                 if work.closing:
                     return self._keeper.close()
-                if self._keeper.failing or self._keeper.blocked:
+                if self._keeper.failing:
                     self._closed.wait(_RETRY_S)
         except BaseException as error:
             self._queue.fail(error)

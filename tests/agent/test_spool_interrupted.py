@@ -325,3 +325,22 @@ async def test_what_comes_late_with_its_disk_is_counted_as_earlier(
         for sample in given:
             spool.settle(sample, answered=True)
         assert spool.unanswered == 0
+
+
+async def test_while_a_backlog_cannot_be_read_the_disk_thread_rests(
+    device: Device, clock: Clock
+) -> None:
+    device.start()
+    device.step()
+    device.keep(20_000)
+    clock.now_s += 3
+    device.step()
+    with one_read_error():
+        await answer(device, clock, 20)
+    assert not device.tiers.cold.is_open
+    device.step()
+    assert not device.queue.wants_more()
+    clock.now_s += 6
+    device.step()
+    assert [sample.id for sample in await device.take(3)] == [8192, 8193, 8194]
+    device.close()
