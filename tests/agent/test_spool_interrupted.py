@@ -25,19 +25,6 @@ class Killed(BaseException):
     """The end of the process."""
 
 
-@pytest.fixture
-def clock() -> Iterator[Clock]:
-    with Clock().set_up() as clock:
-        yield clock
-
-
-@pytest.fixture
-def device(clock: Clock) -> Iterator[Device]:
-    assert clock.now_s
-    with home_in_ram() as home:
-        yield Device(home)
-
-
 @contextmanager
 def instead(where: str, what: Callable[..., Any]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

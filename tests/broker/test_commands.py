@@ -1,0 +1,148 @@
+"""Commands to a line: rows in the store, followed between two samples."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from support.chain import Chain, Forgetful
+from support.store import (
+    expected,
+    header,
+    killed_copy,
+    lines_in,
+    sample,
+    select,
+    send,
+)
+
+from broker.errors import RecordError
+from broker.line import SNAPSHOT_EVERY
+from broker.lines import Lines
+from broker.model import Sample
+from broker.recorder.commands import rebase
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "broker.db"
+
+
+# Commands
+
+
+async def is_heard(lines: Lines) -> None:
+    """Return when the broker has heard of a command to line a, which takes it a second."""
+    recorder = lines._recorder  # noqa: SLF001
+    async with asyncio.timeout(10):
+        while not recorder.rebase("a"):  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("make", [Chain, Forgetful])
+async def test_a_rebased_line_begins_anew_and_stays_so_after_any_death(
+    make: type[Forgetful], path: Path, tmp_path: Path
+) -> None:
+    with lines_in(path, make) as lines:
+        await send(lines, range(SNAPSHOT_EVERY + 5))
+        with await lines.open(header(SNAPSHOT_EVERY + 5)) as stream:
+            await stream.answer([sample(SNAPSHOT_EVERY + 5)])
+            rebase(path, "a")
+            await is_heard(lines)
+            box, ids = make(), range(SNAPSHOT_EVERY + 6, SNAPSHOT_EVERY + 9)
+            answers, _ = await stream.answer([sample(id_) for id_ in ids])
+            assert answers == expected(box, ids)
+            ids = range(SNAPSHOT_EVERY + 9, SNAPSHOT_EVERY + 30)
+            assert (await send(lines, ids))[0] == expected(box, ids)
+        copy = killed_copy(path, tmp_path / "killed.db")
+    assert select(path, "SELECT position FROM commands") == [(SNAPSHOT_EVERY + 6,)]
+    with lines_in(copy, make) as lines:
+        ids = range(SNAPSHOT_EVERY + 30, SNAPSHOT_EVERY + 40)
+        assert (await send(lines, ids))[0] == expected(box, ids)
+
+
+async def test_no_snapshot_from_before_a_command_is_restored_by_whatever_black_box(
+    path: Path,
+) -> None:
+    with lines_in(path, Chain, digest="d1") as lines:
+        await send(lines, range(SNAPSHOT_EVERY + 5))
+    with lines_in(path, Forgetful, digest="d2") as lines:
+        rebase(path, "a")
+        await is_heard(lines)
+        await send(lines, range(SNAPSHOT_EVERY + 5, SNAPSHOT_EVERY + 9))
+    box = Chain()
+    expected(box, range(SNAPSHOT_EVERY + 5, SNAPSHOT_EVERY + 9))
+    with lines_in(path, Chain, digest="d1") as lines:
+        ids = range(SNAPSHOT_EVERY + 9, SNAPSHOT_EVERY + 19)
+        assert (await send(lines, ids))[0] == expected(box, ids)
+
+
+async def test_a_command_for_a_line_waits_for_its_next_sample(path: Path) -> None:
+    with lines_in(path, Chain) as lines:
+        await send(lines, range(10))
+        await send(lines, range(10), agent="b")
+    rebase(path, "a")
+    rebase(path, "a")
+    box_b = Chain()
+    expected(box_b, range(10))
+    with lines_in(path, Chain) as lines:
+        await is_heard(lines)
+        ids = range(10, 30)
+        assert (await send(lines, ids))[0] == expected(Chain(), ids)
+        assert (await send(lines, ids, agent="b"))[0] == expected(box_b, ids)
+    assert select(path, "SELECT command, position FROM commands") == [(2, 20)]
+
+
+async def test_a_command_during_a_restore_makes_what_is_replayed_void(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.recorder.thread._TICK_S", 0.01)
+    slow = True
+
+    class Slow(Forgetful):
+        def predict(self, sample: Sample) -> bool:
+            end_s = time.monotonic() + 0.001 * (slow and sample.id < 500)
+            while time.monotonic() < end_s:
+                pass
+            return super().predict(sample)
+
+    with lines_in(path, Forgetful) as lines:
+        await send(lines, range(500))
+    box = Forgetful()
+    with lines_in(path, Slow) as lines:
+        restored = asyncio.create_task(send(lines, [500]))
+        await asyncio.sleep(0.1)
+        rebase(path, "a")
+        await is_heard(lines)
+        assert not restored.done()
+        assert (await send(lines, [500]))[0] == (first := expected(box, [500]))
+        assert (await restored)[0] == first
+        assert (await send(lines, range(501, 520)))[0] == expected(box, range(501, 520))
+        slow = False
+
+
+async def test_a_command_is_followed_once_whoever_streams(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.lines._MOST_LINES", 1)
+    with lines_in(path, Chain) as lines:
+        await send(lines, range(10))
+        rebase(path, "a")
+        await is_heard(lines)
+        box, ids = Chain(), range(10, 30)
+        with await lines.open(header(10)) as older, await lines.open(header(10, 1)) as newer:
+            both = await asyncio.gather(
+                *(stream.answer([sample(id_) for id_ in ids]) for stream in (older, newer))
+            )
+        assert [answers for answers, _ in both] == [expected(box, ids), expected(box, ids)]
+        await send(lines, [0], agent="b")  # in place of line a, which is read again
+        assert (await send(lines, range(30, 50)))[0] == expected(box, range(30, 50))
+
+
+async def test_a_stream_that_comes_after_the_stop_is_refused_and_does_not_wait(path: Path) -> None:
+    with lines_in(path, Chain) as lines:
+        stream = await lines.open(header())
+    with pytest.raises(RecordError, match="the recorder is closed"):
+        await stream.answer([sample(0)])
+    with pytest.raises(RecordError, match="the recorder is closed"):
+        await lines.open(header(agent="b"))

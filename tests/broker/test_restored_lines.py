@@ -1,0 +1,365 @@
+"""Lines that are brought back from the records after any death."""
+
+import asyncio
+import contextlib
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.chain import Chain, Forgetful
+from support.store import (
+    expected,
+    header,
+    killed_copy,
+    lines_in,
+    sample,
+    select,
+    send,
+)
+
+from broker.errors import RaisedError
+from broker.line import SNAPSHOT_EVERY
+from broker.model import Answer, Sample
+from broker.predictors import Predictor
+from broker.recorder.store import Keeping
+
+many = settings(derandomize=True, deadline=None, max_examples=25)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "broker.db"
+
+
+# Restored lines
+
+
+async def test_a_black_box_that_exits_while_it_is_restored_ends_one_stream(path: Path) -> None:
+    with lines_in(path, Chain) as lines:
+        await send(lines, range(5))
+
+    def leave() -> Chain:
+        raise SystemExit("no licence")
+
+    with lines_in(path, leave) as lines:
+        answers, refusal = await send(lines, range(5, 9))
+        assert answers == []
+        assert isinstance(refusal, RaisedError)
+        assert refusal.sample_id == 5
+
+
+async def test_the_records_are_read_for_one_line_at_a_time(path: Path) -> None:
+    agents = [f"a{number}" for number in range(20)]
+    with lines_in(path, Chain) as lines:
+        for agent in agents:
+            await send(lines, range(5), agent=agent)
+    with lines_in(path, Chain) as lines:
+        history = lines._restorer._history  # type: ignore[union-attr]  # noqa: SLF001
+        look, most, under_way = history.samples, 0, 0
+
+        async def watched(line: int, after: int) -> Sequence[tuple[int, Sample]]:
+            nonlocal most, under_way
+            under_way += 1
+            most = max(most, under_way)
+            found = await look(line, after)
+            under_way -= 1
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(history, "samples", watched)
+            await asyncio.gather(*(send(lines, range(5, 9), agent=agent) for agent in agents))
+        assert most == 1
+
+
+@many
+@given(
+    st.sampled_from([Chain, Forgetful]),
+    st.lists(
+        st.tuples(
+            st.integers(0, 1), st.integers(1, 60), st.integers(0, 40), st.booleans(), st.booleans()
+        ),
+        max_size=10,
+    ),
+)
+async def test_a_line_goes_on_after_any_death_as_if_there_had_been_none(
+    make: Callable[[], Predictor], script: list[tuple[int, int, int, bool, bool]]
+) -> None:
+    """Two sessions of an agent take turns; each resends some of its last."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.ExitStack() as stack,
+    ):
+        patch.setattr("broker.line.SNAPSHOT_EVERY", 25)
+        path = Path(folder, "0.db")
+        broker = stack.enter_context(contextlib.ExitStack())
+        lines = broker.enter_context(lines_in(path, make))
+        box = make()
+        settled = {0: 0, 1: 0}
+        answered: dict[int, list[Answer]] = {0: [], 1: []}
+        for number, (session, count, lost, restarts, orderly) in enumerate(script, 1):
+            first = max(0, settled[session] - lost)
+            ids = range(first, settled[session] + count)
+            answers, refusal = await send(lines, ids, session)
+            assert refusal is None
+            answered[session] += expected(box, ids[settled[session] - first :])
+            assert answers == answered[session][first:]
+            settled[session] += count
+            if restarts:
+                if not orderly:
+                    path = killed_copy(path, Path(folder, f"{number}.db"))
+                broker.close()
+                lines = broker.enter_context(lines_in(path, make))
+
+
+async def test_without_snapshots_the_configured_number_of_samples_is_replayed(path: Path) -> None:
+    keeping = Keeping(replay=30)
+    with lines_in(path, Forgetful, keeping=keeping) as lines:
+        await send(lines, range(100))
+    box = Forgetful()
+    expected(box, range(70, 100))
+    with lines_in(path, Forgetful, keeping=keeping) as lines:
+        assert (await send(lines, range(100, 120)))[0] == expected(box, range(100, 120))
+
+
+async def test_a_snapshot_is_taken_every_so_many_samples_with_the_rows_up_to_it(path: Path) -> None:
+    with lines_in(path, Chain) as lines:
+        for first in range(0, 3 * SNAPSHOT_EVERY, 700):
+            await send(lines, range(first, first + 700))
+    ((position, state),) = select(path, "SELECT position, state FROM snapshots")
+    assert position == 3 * SNAPSHOT_EVERY
+    box = Chain()
+    expected(box, range(3 * SNAPSHOT_EVERY))
+    assert state == box.state
+
+
+async def test_what_was_replayed_counts_towards_the_next_snapshot(path: Path) -> None:
+    for first in range(0, SNAPSHOT_EVERY, SNAPSHOT_EVERY // 4):
+        with lines_in(path, Chain) as lines:
+            await send(lines, range(first, first + SNAPSHOT_EVERY // 4))
+    assert select(path, "SELECT position FROM snapshots") == [(SNAPSHOT_EVERY,)]
+
+
+class Counting(Chain):
+    """Counts how many samples it was given itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def predict(self, sample: Sample) -> bool:
+        self.count += 1
+        return super().predict(sample)
+
+
+async def test_a_snapshot_spares_the_replay_of_what_it_has_seen(path: Path) -> None:
+    made: list[Counting] = []
+
+    def make() -> Counting:
+        made.append(Counting())
+        return made[-1]
+
+    for first in (0, SNAPSHOT_EVERY + 5):
+        with lines_in(path, make) as lines:
+            await send(lines, range(first, SNAPSHOT_EVERY + 5 + first))
+    assert made[-1].count == 5 + SNAPSHOT_EVERY + 5
+
+
+async def test_a_snapshot_of_another_black_box_is_not_restored_and_that_is_said(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with lines_in(path, Chain, digest="old") as lines:
+        await send(lines, range(SNAPSHOT_EVERY + 10))
+    box = Forgetful()
+    expected(box, range(SNAPSHOT_EVERY - 20, SNAPSHOT_EVERY + 10))
+    with lines_in(path, Chain, digest="new", keeping=Keeping(replay=30)) as lines:
+        ids = range(SNAPSHOT_EVERY + 10, SNAPSHOT_EVERY + 20)
+        assert (await send(lines, ids))[0] == expected(box, ids)
+    assert "a: its snapshot is of another black box" in caplog.text
+    assert select(path, "SELECT * FROM snapshots") == []
+    assert select(path, "SELECT digest FROM sessions") == [("new",)]
+
+
+class Refusing(Chain):
+    def restore(self, _: bytes) -> None:
+        raise ValueError("not mine")
+
+
+async def test_a_black_box_that_refuses_its_snapshot_begins_anew_and_is_replayed(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    count = SNAPSHOT_EVERY + 10
+    with lines_in(path, Refusing) as lines:
+        await send(lines, range(count))
+    box = Refusing()
+    expected(box, range(count))
+    with lines_in(path, Refusing) as lines:
+        ids = range(count, count + 20)
+        assert (await send(lines, ids))[0] == expected(box, ids)
+    assert "refuses its snapshot (ValueError: not mine)" in caplog.text
+
+
+class Bulky(Chain):
+    def snapshot(self) -> bytes:
+        return bytes(2 << 20)
+
+
+class Mute(Chain):
+    def snapshot(self) -> bytes:
+        raise OSError("no pen")
+
+
+class Stringly(Chain):
+    def snapshot(self) -> bytes:
+        return "state"  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [(Bulky, "2097152 bytes"), (Mute, "OSError: no pen"), (Stringly, "returned str, not bytes")],
+)
+async def test_a_snapshot_that_fails_is_said_once_and_the_line_lives_on_its_records(
+    make: type[Chain], reason: str, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    count = 3 * SNAPSHOT_EVERY
+    with lines_in(path, Chain) as lines:
+        await send(lines, range(SNAPSHOT_EVERY))
+    with lines_in(path, make) as lines:
+        await send(lines, range(SNAPSHOT_EVERY, count))
+        await send(lines, range(count, count + 10))
+    assert [reason in record.getMessage() for record in caplog.records] == [True]
+    assert select(path, "SELECT * FROM snapshots") == []  # the old one would need all rows since
+    box = Chain()
+    expected(box, range(count + 10))
+    with lines_in(path, make) as lines:
+        ids = range(count + 10, count + 30)
+        assert (await send(lines, ids))[0] == expected(box, ids)
+
+
+async def test_a_sample_that_raises_only_when_replayed_is_passed_over(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Picky(Forgetful):
+        def predict(self, sample: Sample) -> bool:
+            if sample.id in {3, 7}:
+                raise ArithmeticError("new code")
+            return super().predict(sample)
+
+    with lines_in(path, Forgetful) as lines:
+        await send(lines, range(10))
+    box = Forgetful()
+    expected(box, [8, 9])
+    with lines_in(path, Picky) as lines:
+        assert (await send(lines, range(10, 30)))[0] == expected(box, range(10, 30))
+    said = [record.getMessage() for record in caplog.records]
+    assert [message for message in said if "on the recorded sample 3" in message] == said
+
+
+async def test_after_a_raise_the_black_box_is_rebuilt_from_its_records(path: Path) -> None:
+    bad_ids = {5}
+
+    class Touchy(Chain):
+        def predict(self, sample: Sample) -> bool:
+            if sample.id in bad_ids:
+                self.state = b"spoilt"
+                raise ArithmeticError
+            return super().predict(sample)
+
+    box = Chain()
+    with lines_in(path, Touchy) as lines:
+        answers, refusal = await send(lines, range(8))
+        assert isinstance(refusal, RaisedError)
+        assert answers == expected(box, range(5))
+        bad_ids.clear()
+        assert (await send(lines, range(5, 8)))[0] == expected(box, range(5, 8))
+    assert select(path, "SELECT received, answered, refused FROM sessions") == [(9, 8, 1)]
+
+
+async def test_a_black_box_that_cannot_be_made_for_its_replay_refuses_until_it_can(
+    path: Path,
+) -> None:
+    with lines_in(path, Chain) as lines:
+        await send(lines, range(3))
+    makes = iter([OSError("model.bin is gone"), None])
+
+    def make() -> Chain:
+        if error := next(makes):
+            raise error
+        return Chain()
+
+    box = Chain()
+    expected(box, range(3))
+    with lines_in(path, make) as lines:
+        answers, refusal = await send(lines, [2, 3])
+        assert answers == expected(Chain(), range(3))[2:]
+        assert isinstance(refusal, RaisedError)
+        assert refusal.sample_id == 3
+        assert "OSError: model.bin is gone" in str(refusal)
+        assert (await send(lines, range(3, 20)))[0] == expected(box, range(3, 20))
+
+
+async def test_streams_that_meet_in_a_restore_share_it_and_the_newest_wins(path: Path) -> None:
+    made = []
+
+    def make() -> Chain:
+        made.append(Chain())
+        return made[-1]
+
+    with lines_in(path, make) as lines:
+        await send(lines, range(500))
+    made.clear()
+    with lines_in(path, make) as lines:
+        streams = await asyncio.gather(*(lines.open(header(500, n)) for n in range(5)))
+        assert [stream.superseded_by for stream in streams] == [
+            *(f"{n:032x}" for n in range(1, 5)),
+            None,
+        ]
+        tasks = [asyncio.create_task(stream.answer([sample(500)])) for stream in streams]
+        await asyncio.sleep(0)
+        tasks[0].cancel()  # whoever began the restore may leave
+        await asyncio.gather(*tasks, return_exceptions=True)
+        box = Chain()
+        expected(box, range(500))
+        assert [task.result()[0][0] for task in tasks[1:]] == expected(box, [500] * 4)
+        answers, _ = await send(lines, range(500, 520), session=4)
+        assert answers[1:] == expected(box, range(501, 520))
+    assert len(made) == 1
+
+
+async def test_a_stream_whose_session_is_looked_up_does_not_win_over_one_that_came_later(
+    path: Path,
+) -> None:
+    with lines_in(path, Chain) as lines:
+        await send(lines, [0], session=1)
+        older, newer = await asyncio.gather(
+            lines.open(header(0, session=2)), lines.open(header(1, session=1))
+        )
+    assert (older.superseded_by, newer.superseded_by) == (f"{1:032x}", None)
+
+
+async def test_a_long_replay_leaves_the_other_lines_their_turn(path: Path) -> None:
+    slow_s = 0.001
+
+    class Slow(Forgetful):
+        def predict(self, sample: Sample) -> bool:
+            end_s = asyncio.get_running_loop().time() + slow_s * (sample.id < 400)
+            while asyncio.get_running_loop().time() < end_s:
+                pass
+            return super().predict(sample)
+
+    with lines_in(path, Slow) as lines:
+        for agent in "abc":
+            await send(lines, range(400), agent=agent)
+    with lines_in(path, Slow) as lines:
+        restores = [asyncio.create_task(send(lines, [400], agent=agent)) for agent in "abc"]
+        others = 0
+        while not all(restore.done() for restore in restores):
+            _, refusal = await send(lines, [1000 + others], agent="live")
+            assert refusal is None
+            others += 1
+    assert others > 20  # 1.2 s of replay, in slices of 5 ms
