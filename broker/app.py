@@ -53,12 +53,18 @@ def run(settings: Settings) -> None:
     logging.basicConfig(
         level=settings.log.level.upper(), format="%(asctime)s %(levelname)-7s %(message)s"
     )
+    logging.getLogger("grpc._cython.cygrpc").addFilter(is_news)
     black_box = load(settings.predictor.use, settings.predictor.options)
     with (
         _recorder(settings, black_box.digest) as recorder,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
         runner.run(_serve(settings, Lines(black_box, recorder)))
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether grpc.aio tells more than that a stream was cancelled, at times as an error."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _recorder(settings: Settings, digest: str) -> AbstractContextManager[Recorder]:

@@ -1,6 +1,7 @@
 """The broker over the wire: plain peers, named agents, and peers that misbehave."""
 
 import asyncio
+import logging
 import re
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from support.peers import plain_stream
 from support.processes import Agent, Broker
 
+from broker.app import is_news
 from broker.line import REMEMBERED_ANSWERS
 from wire import METHOD_PATH, SERVICE
 from wire.databroker_pb2 import BrokerRequest, BrokerResponse
@@ -289,6 +291,15 @@ async def test_a_stop_ends_streams_with_a_reason_and_health_says_so(number: sign
             )
         assert await asyncio.to_thread(broker.wait, 5) == 0
     assert "Traceback" not in broker.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(asyncio.CancelledError(), False), (ValueError(), True), (None, True)]
+)
+def test_a_stream_that_was_cancelled_is_no_error(error: BaseException | None, told: bool) -> None:
+    exc_info = (type(error), error, None) if error else None
+    record = logging.LogRecord("grpc", logging.ERROR, "", 0, "an exception", None, exc_info)
+    assert is_news(record) == told
 
 
 async def test_a_stop_waits_for_no_peer_that_does_not_read() -> None:
