@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from agent.config import Rate, Settings, SourceSettings, check
+from agent.config import Rate, Settings, check
+from agent.config.source import Ads1115Settings, ReplaySettings, VirtualAds1115Settings
 from quartet.errors import QuartetError, SettingsError
 from quartet.settings import load
 
@@ -62,7 +63,11 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     run.add_argument("--config", type=Path, metavar="TOML", help="configuration file")
-    run.add_argument("--simulate", metavar="CSV", help="replay a file in place of the hardware")
+    stand_in = run.add_mutually_exclusive_group()
+    stand_in.add_argument(
+        "--simulate", metavar="CSV", help="replay a file in place of the hardware"
+    )
+    _add_virtual(stand_in)
     run.add_argument("--loop", action="store_true", help="with --simulate: start over at its end")
     run.add_argument("--rate", type=_rate, metavar="HZ|max", help="samples a second (default 10)")
     run.add_argument("--broker", metavar="HOST:PORT", help="default 127.0.0.1:8061")
@@ -91,6 +96,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_virtual(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--virtual",
+        action="store_true",
+        help="read an ADS1115 in software in place of the real one",
+    )
+
+
 def _rate(text: str) -> Rate:
     try:
         rate: Rate = msgspec.convert("max" if text == "max" else float(text), Rate)
@@ -106,12 +119,14 @@ def _settings(options: argparse.Namespace) -> Settings:
     settings = load(options.config, Settings) if options.config else Settings()
     replace = msgspec.structs.replace
     if options.simulate:
-        source = SourceSettings("replay", options.simulate, options.loop)
+        source = ReplaySettings(options.simulate, options.loop)
         settings = replace(settings, source=source)
         if options.predictions and _same_file(options.simulate, options.predictions):
             raise SettingsError("--predictions: would overwrite the file that --simulate reads")
     elif options.loop:
         raise SettingsError("--loop goes with --simulate")
+    if options.virtual:
+        settings = _with_virtual_chip(settings)
     if options.rate is not None:
         settings = replace(settings, sampling=replace(settings.sampling, rate_hz=options.rate))
     if options.broker or options.insecure:
@@ -122,6 +137,13 @@ def _settings(options: argparse.Namespace) -> Settings:
         )
         settings = replace(settings, broker=broker)
     return settings
+
+
+def _with_virtual_chip(settings: Settings) -> Settings:
+    """The same sensors, at a chip in software; see [virtual]."""
+    source = settings.source
+    fields = msgspec.structs.asdict(source) if isinstance(source, Ads1115Settings) else {}
+    return msgspec.structs.replace(settings, source=VirtualAds1115Settings(**fields))
 
 
 def _same_file(first: str, second: Path) -> bool:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import logs
-from agent.clock import SystemClock
-from agent.config import Settings, SourceSettings
+from agent.clock import Clock, SystemClock
+from agent.config import Settings
 from agent.link import Link
 from agent.metrics import Metrics
 from agent.notify import Notifier
@@ -22,7 +22,7 @@ from agent.sinks import FanOut
 from agent.sinks.journal import PredictionLog
 from agent.sinks.table import PredictionTable
 from agent.sources import Source
-from agent.sources.replay import Replay
+from agent.sources.opening import open_source
 from agent.spool.places import places
 from agent.spool.spool import Spool
 from agent.summary import Summary
@@ -64,11 +64,11 @@ def run(settings: Settings, outputs: Outputs) -> int:
 
 
 async def _run(settings: Settings, outputs: Outputs) -> int:
-    source = settings.chosen_source()
-    with places(settings.spool, simulated=source.kind == "replay") as kept_in:
+    clock = SystemClock()
+    with places(settings.spool, simulated=settings.is_simulated) as kept_in:
         spool = Spool(kept_in, settings.spool, settings.sampling.period_ns)
-        with contextlib.closing(spool):
-            agent = Agent(settings, outputs, spool)
+        with contextlib.closing(spool), open_source(settings, clock) as source:
+            agent = Agent(settings, outputs, source, spool, clock)
             complete = await agent.run()
     print(agent.summary.text())
     return 0 if complete else 1
@@ -77,18 +77,19 @@ async def _run(settings: Settings, outputs: Outputs) -> int:
 class Agent:
     """The stages, wired. Built and run on the loop; owns the bus thread."""
 
-    def __init__(self, settings: Settings, outputs: Outputs, spool: Spool) -> None:
+    def __init__(
+        self, settings: Settings, outputs: Outputs, source: Source, spool: Spool, clock: Clock
+    ) -> None:
         loop = asyncio.get_running_loop()
         broker = Address.parse(settings.broker.address, "broker.address")
 
         self._notifier = Notifier()
-        source = _open_source(settings.chosen_source())
         self._spool = spool
         self._sampler = Sampler(
             source,
             spool,
             settings.sampling.period_ns,
-            SystemClock(),
+            clock,
             on_start=lambda: loop.call_soon_threadsafe(self._notifier.ready),
         )
         metrics = Metrics()
@@ -102,7 +103,14 @@ class Agent:
             changes_only = settings.journal.predictions == "changes"
             self._sinks.add(PredictionLog(settings.agent.id, changes_only=changes_only))
         self._link = Link(settings.agent.id, broker, settings.link, spool, self._sinks.emit)
-        self.summary = Summary(self._sampler, spool, self._link, metrics, self._sinks)
+        self.summary = Summary(
+            source=source,
+            sampler=self._sampler,
+            spool=spool,
+            link=self._link,
+            metrics=metrics,
+            sinks=self._sinks,
+        )
 
         self._bus = threading.Thread(target=self._sample, name="bus", daemon=True)
         self._source_failed = False  # written by: bus thread, read after its end
@@ -178,10 +186,6 @@ class Agent:
     def _refresh(self) -> None:
         if self._view:
             self._view.refresh(self.summary.line(), self._spool.latest)
-
-
-def _open_source(settings: SourceSettings) -> Source:
-    return Replay(Path(settings.path), loop=settings.loop)
 
 
 def _open_view(title: str) -> "LiveView | None":

@@ -2,11 +2,12 @@
 
 AgentError
 ├── SourceError    the hardware or the file gives no more samples
+│   └── CadenceError   it cannot be read so fast; also a SettingsError
 ├── LedgerError    what is to be compared with is no ledger
 └── SinkError      predictions cannot be shown or written where they were asked for
 """
 
-from quartet.errors import QuartetError
+from quartet.errors import QuartetError, SettingsError
 
 
 class AgentError(QuartetError):
@@ -15,6 +16,10 @@ class AgentError(QuartetError):
 
 class SourceError(AgentError):
     """A source that cannot go on."""
+
+
+class CadenceError(SourceError, SettingsError):
+    """A rate that the hardware cannot keep."""
 
 
 class SinkError(AgentError, OSError):

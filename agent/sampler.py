@@ -87,10 +87,12 @@ class Sampler:
         """Take one sample at its deadline; False at the end."""
         if not self._await(deadline_ns):
             return False
-        stamp_ns = self._clock.wall_ns()
+        began_ns, stamp_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         values = self._source.read()
         if values is None:
             return False
+        # In the middle of the read, which is when the values were true.
+        stamp_ns += (self._clock.monotonic_ns() - began_ns) // 2
         self._intake.append(Reading(_as_float32(values), stamp_ns))
         return True
 

@@ -4,6 +4,7 @@ from agent.link import Link
 from agent.metrics import Metrics
 from agent.sampler import Sampler
 from agent.sinks import FanOut
+from agent.sources import Source
 from agent.spool.spool import Spool
 
 
@@ -11,8 +12,16 @@ class Summary:
     """Reads the counters of every stage. Loop only."""
 
     def __init__(
-        self, sampler: Sampler, spool: Spool, link: Link, metrics: Metrics, sinks: FanOut
+        self,
+        *,
+        source: Source,
+        sampler: Sampler,
+        spool: Spool,
+        link: Link,
+        metrics: Metrics,
+        sinks: FanOut,
     ) -> None:
+        self._source = source
         self._sampler = sampler
         self._spool = spool
         self._link = link
@@ -61,7 +70,9 @@ class Summary:
             "answers expired": self._link.answers_expired,
             "unknown answers": self._link.unknown_answers,
             "sink failures": self._sinks.failures,
+            **self._source.faults,
         }
 
     def _trouble(self) -> str:
-        return f" ({self._link.trouble})" if self._link.trouble else ""
+        troubles = "; ".join(filter(None, (self._source.trouble, self._link.trouble)))
+        return f" ({troubles})" if troubles else ""

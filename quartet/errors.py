@@ -4,6 +4,7 @@ QuartetError
 ├── SettingsError   the command line or a configuration file; nothing was started
 ├── TableError      a CSV of samples, named by file, line and column
 ├── StoreError      a spool or a recorder that cannot be used
+│   ├── InUseError         by another process
 │   ├── NewerSchemaError   written by a newer version
 │   ├── OlderSchemaError   written by an older one, and only to be read here
 │   └── DamagedError       torn or overwritten
@@ -32,6 +33,14 @@ class StoreError(QuartetError, OSError):
     def __init__(self, message: str, path: Path | None = None) -> None:
         super().__init__(message)
         self.path = path
+
+
+class InUseError(StoreError):
+    """What another process owns; `owner` is its id, or "unknown"."""
+
+    def __init__(self, message: str, owner: str) -> None:
+        super().__init__(message)
+        self.owner = owner
 
 
 class NewerSchemaError(StoreError):

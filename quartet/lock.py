@@ -1,30 +1,32 @@
 """A file that one process owns at a time: who comes second is told who was first."""
 
+import contextlib
 import errno
 import fcntl
 import os
 from pathlib import Path
 
-from quartet.errors import StoreError
+from quartet.errors import InUseError
 
 
 class FileLock:
     """Holds `path` until close() or the end of the process, however that comes.
 
-    StoreError, naming the process, where another one holds it; OSError where the
-    file cannot be made.
+    InUseError, naming the process, where another one holds it; OSError where the
+    file cannot be made. `shared`: other users may own it in their turn.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
+        self._descriptor = _open(path, shared=shared)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.read(self._descriptor, 20).decode("ascii", "replace").strip()
+            owner = os.read(self._descriptor, 20).decode("ascii", "replace").strip() or "unknown"
             os.close(self._descriptor)
-            raise StoreError(
-                f"{path.parent}: is in use by process {owner or 'unknown'} ({path.name}):"
-                " stop that one first, or give this one a place of its own"
+            raise InUseError(
+                f"{path.parent}: is in use by process {owner} ({path.name}):"
+                " stop that one first, or give this one a place of its own",
+                owner,
             ) from None
         try:
             self._sign()
@@ -43,3 +45,21 @@ class FileLock:
         except OSError as error:
             if error.errno != errno.ENOSPC:  # on a full disk the lock holds, without a name
                 raise
+
+
+def _open(path: Path, *, shared: bool) -> int:
+    """Open a file, or make it.
+
+    One in a directory for all users is theirs whatever the umask says, never
+    behind a symbolic link, and not opened with O_CREAT at once: Linux refuses
+    that for a file of another user, to root as well (fs.protected_regular).
+    """
+    if not shared:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    with contextlib.suppress(FileNotFoundError):
+        return os.open(path, flags)
+    descriptor = os.open(path, flags | os.O_CREAT, 0o666)
+    with contextlib.suppress(PermissionError):  # another user was first after all
+        os.fchmod(descriptor, 0o666)
+    return descriptor

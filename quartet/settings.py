@@ -2,6 +2,7 @@
 
 import difflib
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args, get_origin
 
@@ -43,14 +44,10 @@ def _problems(tree: object, kind: type[Table], where: str) -> list[str]:
     prefix = f"{where}." if where else ""
     problems: list[str] = []
     for name, value in tree.items():
-        if name not in fields:
+        if name in fields:
+            problems += _problems_of_value(value, fields[name].type, prefix + name)
+        elif name != kind.__struct_config__.tag_field:
             problems.append(f"{prefix}{name}: unknown key{_hint(name, list(fields))}")
-            continue
-        wanted = fields[name].type
-        if table := _table_in(wanted):
-            problems += _problems(value, table, prefix + name)
-        else:
-            problems += _mismatch(value, wanted, prefix + name)
     problems += [
         f"{prefix}{name}: missing"
         for name, field in fields.items()
@@ -61,12 +58,33 @@ def _problems(tree: object, kind: type[Table], where: str) -> list[str]:
     return problems or [prefix + problem for problem in _mismatch(tree, kind, "")]
 
 
-def _table_in(wanted: object) -> type[Table] | None:
-    """The struct in a field's type: itself, or in a union with None."""
-    for kind in get_args(wanted) or (wanted,):
-        if isinstance(kind, type) and issubclass(kind, Table):
-            return kind
-    return None
+def _problems_of_value(value: object, wanted: object, where: str) -> list[str]:
+    kinds = get_args(wanted) or (wanted,)
+    tables = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Table)]
+    if not tables:
+        return _mismatch(value, wanted, where)
+    if get_origin(wanted) is tuple:
+        if not isinstance(value, list):
+            return [f"{where}: expected tables, each under [[{where}]], got {value!r}"]
+        numbered = enumerate(value, 1)
+        return [p for n, each in numbered for p in _problems(each, tables[0], f"{where}[{n}]")]
+    if len(tables) > 1 and isinstance(value, dict):
+        return _problems_of_choice(value, tables, where)
+    return _problems(value, tables[0], where)
+
+
+def _problems_of_choice(
+    tree: dict[str, object], tables: list[type[Table]], where: str
+) -> list[str]:
+    """Of a table of which one key says what kind it is: first that key, then the others."""
+    tag_field = tables[0].__struct_config__.tag_field or ""
+    known = {table.__struct_config__.tag: table for table in tables}
+    if tag_field not in tree:
+        return [f"{where}.{tag_field}: missing: expected {_either(known)}"]
+    tag = tree[tag_field]
+    if not isinstance(tag, str) or tag not in known:
+        return [f"{where}.{tag_field}: expected {_either(known)} (got {tag!r})"]
+    return _problems(tree, known[tag], where)
 
 
 def _mismatch(value: object, wanted: object, where: str) -> list[str]:
@@ -89,6 +107,10 @@ def _choices(wanted: object) -> list[str]:
     if get_origin(wanted) is Annotated:
         return ["a number"]
     return [choice for kind in get_args(wanted) for choice in _choices(kind)]
+
+
+def _either(choices: Iterable[object]) -> str:
+    return " or ".join(repr(choice) for choice in choices)
 
 
 def _hint(name: str, known: list[str]) -> str:

@@ -1,5 +1,6 @@
 """A CSV in place of the hardware, for simulation."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.errors import SourceError
@@ -17,6 +18,8 @@ class Replay:
     def __init__(self, path: Path, *, loop: bool) -> None:
         self._path = path
         self._loop = loop
+        self.faults: Mapping[str, int] = {}
+        self.trouble = ""
         self._open()
 
     def _open(self) -> None:

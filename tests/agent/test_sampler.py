@@ -177,15 +177,17 @@ def test_a_late_wake_does_not_move_the_grid(script: tuple[int, list[int], list[i
 
 @many
 @given(paced())
-def test_each_read_is_kept_once_with_the_wall_time_of_its_begin(
+def test_each_read_is_kept_once_with_the_wall_time_of_its_middle(
     script: tuple[int, list[int], list[int]],
 ) -> None:
     period_ns, durations_ns, late_ns = script
     rig = Rig(period_ns, durations_ns, late_ns=late_ns)
     rig.sampler.run()
     assert [(r.values[0], r.sampled_at_ns) for r in rig.intake.readings] == [
-        (float(count), WALL_OFFSET_NS + begun_ns)
-        for count, begun_ns in enumerate(rig.source.begun_ns[:-1])
+        (float(count), WALL_OFFSET_NS + begun_ns + (ended_ns - begun_ns) // 2)
+        for count, (begun_ns, ended_ns) in enumerate(
+            zip(rig.source.begun_ns, rig.source.ended_ns, strict=False)
+        )
     ]
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import agent.config
 import broker.config
+from agent.config.source import ReplaySettings
 from quartet.errors import QuartetError, SettingsError
 from quartet.settings import load
 from wire.metadata import AGENT_ID
@@ -20,7 +21,7 @@ AGENT_PROBLEMS = {
     "agent.id": ("id = 'pump 1'", "expected `str` matching regex"),
     "broker.insecure": ("insecure = 1", "expected `bool`, got `int` (got 1)"),
     "broker.adress": ("adress = 'a:1'", "unknown key; did you mean 'address'?"),
-    "source.kind": ("kind = 'adc'", "expected 'replay' (got 'adc')"),
+    "source.kind": ("kind = 'adc'", "expected 'replay' or 'ads1115' or 'virtual' (got 'adc')"),
     "source.path": ("path = 3", "expected `str`, got `int` (got 3)"),
     "source.loop": ("loop = 'no'", "expected `bool`, got `str` (got 'no')"),
     "sampling.rate_hz": ("rate_hz = nan", "expected `float` >= 0.0001 (got nan)"),
@@ -52,6 +53,7 @@ BROKER_PROBLEMS = {
     "log.level": ("level = 20", "expected `str`, got `int` (got 20)"),
     "log.levels": ("levels = 'info'", "unknown key; did you mean 'level'?"),
 }
+CHIP = "[source]\nkind = 'ads1115'\n"
 KINDS = {
     "agent": (agent.config.Settings, AGENT_PROBLEMS),
     "broker": (broker.config.Settings, BROKER_PROBLEMS),
@@ -118,7 +120,7 @@ def test_what_is_in_range_is_read_as_written(
     assert read.sampling.rate_hz == rate_hz
     assert read.link.window == 4096
     assert [read.link.backoff_min_s, read.link.backoff_max_s] == backoff_s
-    assert read.source == agent.config.SourceSettings("replay", "a b.csv", loop)
+    assert read.source == ReplaySettings("a b.csv", loop)
     assert read.journal == agent.config.JournalSettings()
 
 
@@ -134,9 +136,13 @@ def test_all_problems_of_a_file_are_named_at_once_by_their_paths(
     kind, known = KINDS[name]
     chosen = data.draw(st.sets(st.sampled_from(sorted(known)), min_size=1))
     expected = {where: known[where][1] for where in chosen}
-    if chosen & {"source.loop", "source.kind", "source.path"}:
-        expected |= {w: "missing" for w in ("source.kind", "source.path") if w not in chosen}
-    lines = refusal(toml_path, kind, toml({where: known[where][0] for where in sorted(chosen)}))
+    text = toml({where: known[where][0] for where in sorted(chosen)})
+    if "source.kind" not in chosen and "[source]" in text:
+        text = text.replace("[source]", "[source]\nkind = 'replay'")
+        expected.setdefault("source.path", "missing")
+    elif "source.kind" in chosen:  # what the others should be is not known then
+        expected = {w: e for w, e in expected.items() if w == "source.kind" or "source" not in w}
+    lines = refusal(toml_path, kind, text)
     said = dict(line.split(": ", 1) for line in lines)
     assert len(lines) == len(said)
     assert said.keys() == expected.keys()
@@ -147,7 +153,7 @@ def test_all_problems_of_a_file_are_named_at_once_by_their_paths(
     ("raw", "expected"),
     [
         ("brocker = 1", "brocker: unknown key; did you mean 'broker'?"),
-        ("zzz = 1", "zzz: unknown key; known are agent, broker, source, sampling, spool, link,"),
+        ("zzz = 1", "zzz: unknown key; known are agent, broker, source, virtual, sampling, spool,"),
         ("source = 1", "source: expected a table, got 1"),
         ("[[source]]", "source: expected a table, got [{}]"),
         ("link = []", "link: expected a table, got []"),
@@ -170,6 +176,44 @@ def test_all_problems_of_a_file_are_named_at_once_by_their_paths(
             "link.backoff_min_s is above backoff_max_s",
         ),
         ("[link]\nbackoff_max_s = 0.1", "link.backoff_min_s is above backoff_max_s"),
+        ("[source]\npath = 'x'", "source.kind: missing: expected 'replay' or 'ads1115' or"),
+        ("[source]\nkind = 3", "source.kind: expected 'replay' or 'ads1115' or 'virtual' (got 3)"),
+        (CHIP + "path = 'x'", "source.path: unknown key; known are bus, address, average,"),
+        (CHIP + "address = 0x50", "source.address: 0x50 is none of 0x48, 0x49, 0x4a, 0x4b"),
+        (CHIP + "sensor1 = 3", "source.sensor1: expected a table, got 3"),
+        (
+            CHIP + "sensor2.gain = 3",
+            "source.sensor2.gain: expected '2/3' or 1 or 2 or 4 or 8 or 16 (got 3)",
+        ),
+        (
+            CHIP + "sensor1.input = 4",
+            "source.sensor1.input: expected 0 or 1 or 2 or 3 or '0-1' or '0-3' or '1-3' or '2-3'",
+        ),
+        (CHIP + "sensor1.input = 1", "source.sensor2.input: 1 is that of sensor1 already"),
+        (
+            CHIP + "sensor3.input = '0-1'\nsensor1.input = '0-1'",
+            "source.sensor3.input: '0-1' is that of sensor1 already",
+        ),
+        (CHIP + "sensor1.scale = 0.0", "source.sensor1.scale: 0 gives the same value whatever"),
+        (CHIP + "sensor1.scale = nan", "source.sensor1.scale: expected a finite number"),
+        (CHIP + "sensor1.offset = -inf", "source.sensor1.offset: expected a finite number"),
+        (CHIP + "sensor1 = {min = 2, max = 1}", "source.sensor1.min: must be below max"),
+        (CHIP + "sensor1.min = nan", "source.sensor1.min: must be below max"),
+        (CHIP + "average = 0", "source.average: expected `int` >= 1 (got 0)"),
+        ("[outputs.alarm]", "outputs.alarm.pin: missing"),
+        ("[outputs.alarm]\npin = 28", "outputs.alarm.pin: expected `int` <= 27 (got 28)"),
+        ("[outputs.alarm]\npin = 'GPIO17'", "outputs.alarm.pin: expected `int`, got `str`"),
+        (
+            "[outputs]\nalarm.pin = 17\nstatus.pin = 17",
+            "outputs.status.pin: 17 is that of alarm already",
+        ),
+        ("[[virtual.faults]]", "virtual.faults[1].kind: missing"),
+        ("virtual.faults = 1", "virtual.faults: expected tables, each under [[virtual.faults]]"),
+        (
+            "[[virtual.faults]]\nkind = 'nack'\nfor_s = 2\nevery_s = 1",
+            "virtual.faults[1].every_s: must be above for_s",
+        ),
+        ("[virtual.a0]\nkind = 'square'", "virtual.a0.kind: expected 'sine' or 'noise' or"),
     ],
 )
 def test_a_single_problem_is_the_whole_message(toml_path: Path, raw: str, expected: str) -> None:
@@ -269,7 +313,7 @@ def test_a_settings_error_is_shown_to_a_person_and_is_a_value_error() -> None:
 def agent_settings(address: str, *, insecure: bool = False) -> agent.config.Settings:
     return agent.config.Settings(
         broker=agent.config.BrokerSettings(address, insecure),
-        source=agent.config.SourceSettings("replay", "x.csv"),
+        source=ReplaySettings("x.csv"),
     )
 
 

@@ -7,6 +7,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.config.outputs import OutputsSettings
+from agent.config.source import (
+    Ads1115Settings,
+    ReplaySettings,
+    SourceSettings,
+    VirtualAds1115Settings,
+)
+from agent.config.virtual import VirtualSettings
 from quartet.address import Address
 from quartet.errors import SettingsError
 from quartet.settings import LogSettings, Table
@@ -44,14 +52,6 @@ class BrokerSettings(Table, frozen=True):
 
     def __post_init__(self) -> None:
         Address.parse(self.address, "address")
-
-
-class SourceSettings(Table, frozen=True):
-    """`[source]`: where samples come from. `replay` reads the CSV at `path`."""
-
-    kind: Literal["replay"]
-    path: str
-    loop: bool = False
 
 
 class SamplingSettings(Table, frozen=True):
@@ -110,25 +110,36 @@ class Settings(Table, frozen=True):
     agent: AgentSettings = AgentSettings()
     broker: BrokerSettings = BrokerSettings()
     source: SourceSettings | None = None
+    virtual: VirtualSettings = VirtualSettings()
     sampling: SamplingSettings = SamplingSettings()
     spool: SpoolSettings = SpoolSettings()
     link: LinkSettings = LinkSettings()
+    outputs: OutputsSettings = OutputsSettings()
     journal: JournalSettings = JournalSettings()
     log: LogSettings = LogSettings()
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether no hardware is read."""
+        return isinstance(self.source, ReplaySettings | VirtualAds1115Settings)
 
     def chosen_source(self) -> SourceSettings:
         """The source; SettingsError where neither file nor command line names one."""
         if self.source is None:
             raise SettingsError(
-                "no source of samples: give --simulate CSV, or a [source] table in the"
-                " configuration"
+                "no source of samples: give --simulate CSV or --virtual, or a [source] table in"
+                " the configuration"
             )
         return self.source
 
 
 def check(settings: Settings) -> None:
     """Raise SettingsError for what only the command line and the file together can get wrong."""
-    settings.chosen_source()
+    if isinstance(settings.chosen_source(), Ads1115Settings) and not settings.sampling.period_ns:
+        raise SettingsError(
+            'sampling.rate_hz: "max" is for a file; a chip is read on a cadence, and would refuse'
+            " one that it cannot keep"
+        )
     spool = settings.spool
     if spool.directory and spool.directory == spool.hot_directory:
         raise SettingsError("spool.hot_directory: must be another one than spool.directory")

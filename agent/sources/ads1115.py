@@ -1,0 +1,192 @@
+"""Four sensors at an ADS1115, a row at a time, through faults of the chip and of its bus."""
+
+import logging
+import math
+import random
+from collections.abc import Mapping, Sequence
+
+from agent.backoff import Backoff
+from agent.clock import Clock
+from agent.errors import SourceError
+from agent.sources.cadence import choose_data_rate
+from agent.sources.channel import Channel
+from agent.sources.chip import Chip
+from agent.sources.faults import Fault, FaultLog, ReadingError
+from quartet.channels import CHANNELS, Values
+
+log = logging.getLogger(__name__)
+
+# A brown-out resets the configuration. A look at it costs a transaction, and once a
+# second is what a bus can spare; each time it is another channel's.
+_VERIFY_NS = 1_000_000_000
+
+# What the look may tell: then nothing of this row is trusted, and each reading is
+# verified until a row is right.
+_DOUBT = (Fault.LOST, Fault.SLOW)
+
+# In one row. A chip that does not answer may cost a second of timeout each.
+_MOST_ERRORS = 2
+
+# A sensor that works has some noise; one that has none for so long may be no sensor.
+# Codes around 0 are left alone: an input that is not used is tied to ground.
+_UNCHANGED_NS = 600_000_000_000
+_GROUND = 2
+
+# Between tries to open a chip that went away.
+_REOPEN_MIN_S = 0.25
+_REOPEN_MAX_S = 5.0
+
+
+class Ads1115:
+    """The source: opens the chip at once; read() and close() on one thread.
+
+    Each channel is converted `average` times, in rounds over all four, so that
+    the middle of a row is that of each channel to within two readings.
+    """
+
+    def __init__(
+        self,
+        chip: Chip,
+        channels: Sequence[Channel],
+        clock: Clock,
+        *,
+        average: int,
+        period_ns: int,
+    ) -> None:
+        """SourceError where there is no chip; CadenceError where it is too slow for the period."""
+        self._chip = chip
+        self._channels = channels
+        self._clock = clock
+        self._average = average
+        self._log = FaultLog(clock.monotonic_ns)
+        self._backoff = Backoff(_REOPEN_MIN_S, _REOPEN_MAX_S, random.Random())  # noqa: S311
+        self._retry_at_ns = 0
+        self._gone_with = Fault.NO_ANSWER
+        self._verify_at_ns = 0
+        self._verify_turn = 0
+        self._in_doubt = False
+        self._last_codes: list[list[int]] = [[] for _ in channels]
+        self._changed_at_ns = [clock.monotonic_ns()] * CHANNELS
+        try:
+            self._open(period_ns)
+        except SourceError:
+            chip.close()
+            raise
+
+    def _open(self, period_ns: int) -> None:
+        chip = self._chip
+        chip.open()
+        overhead_ns = chip.measure_overhead_ns(self._channels[0])
+        chip.data_rate = choose_data_rate(period_ns, self._average, overhead_ns)
+        log.info(
+            "%s: %d conversions a second, %d for a value; each sample is stamped at its middle,"
+            " its channels lie %.1f ms apart, first to last",
+            self._chip.name,
+            chip.data_rate,
+            self._average,
+            (CHANNELS - 1) * (chip.wait_ns + overhead_ns) / 1e6,
+        )
+
+    @property
+    def faults(self) -> Mapping[str, int]:
+        """How many readings had each kind of fault. Any thread."""
+        return self._log.counts
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong at the moment; empty when all is well. Any thread."""
+        return self._log.trouble
+
+    def read(self) -> Values:
+        """One row, in the units of the sensors; NaN where a reading failed."""
+        if not self._chip.is_open and not self._reopen():
+            for _ in self._channels:
+                self._log.note(self._chip.name, self._gone_with)
+            return math.nan, math.nan, math.nan, math.nan
+        codes, error = self._convert_all()
+        if error and not any(codes) and error not in _DOUBT:
+            self._go_away(error)
+        first, second, third, fourth = (
+            self._value(index, codes[index], error) for index in range(CHANNELS)
+        )
+        self._log.settle()
+        return first, second, third, fourth
+
+    def close(self) -> None:
+        """Let go of the bus."""
+        self._chip.close()
+
+    def _convert_all(self) -> tuple[list[list[int]], Fault | None]:
+        """The codes of each channel, none of one that failed; and how it failed."""
+        codes: list[list[int]] = [[] for _ in self._channels]
+        failed: dict[int, Fault] = {}
+        turn = self._whose_turn()
+        for number in range(self._average * CHANNELS):
+            index = number % CHANNELS
+            if index in failed:
+                continue
+            try:
+                verify = self._in_doubt or number == turn
+                codes[index].append(self._chip.convert(self._channels[index], verify=verify))
+            except ReadingError as error:
+                failed[index] = error.fault
+                if error.fault in _DOUBT:
+                    self._in_doubt = True
+                    return [[] for _ in self._channels], error.fault
+                if len(failed) == _MOST_ERRORS:
+                    break
+        self._in_doubt = self._in_doubt and bool(failed)
+        complete = [each if len(each) == self._average else [] for each in codes]
+        return complete, next(iter(failed.values()), None)
+
+    def _value(self, index: int, codes: list[int], error: Fault | None) -> float:
+        channel = self._channels[index]
+        if not codes:
+            self._log.note(self._chip.name, error or Fault.BUS_ERROR)
+            return math.nan
+        if any(map(channel.is_saturated, codes)):
+            self._log.note(channel.name, Fault.SATURATED)
+            return math.nan
+        self._watch(index, codes)
+        value = channel.value(sum(codes) / len(codes))
+        if not channel.is_in_range(value):
+            self._log.note(channel.name, Fault.OUT_OF_RANGE)
+            return math.nan
+        return value
+
+    def _watch(self, index: int, codes: list[int]) -> None:
+        """Note a channel that has not changed at all for long."""
+        now_ns = self._clock.monotonic_ns()
+        if codes != self._last_codes[index] or abs(codes[0]) <= _GROUND:
+            self._last_codes[index], self._changed_at_ns[index] = codes, now_ns
+        elif now_ns - self._changed_at_ns[index] >= _UNCHANGED_NS:
+            self._log.note(self._channels[index].name, Fault.UNCHANGED)
+
+    def _whose_turn(self) -> int | None:
+        """The channel whose configuration is looked at in this row, if it is time for one."""
+        now_ns = self._clock.monotonic_ns()
+        if now_ns < self._verify_at_ns:
+            return None
+        self._verify_at_ns = now_ns + _VERIFY_NS
+        self._verify_turn = (self._verify_turn + 1) % CHANNELS
+        return self._verify_turn
+
+    def _go_away(self, fault: Fault) -> None:
+        """Nothing answers: begin anew with the next row."""
+        self._chip.close()
+        self._gone_with = fault
+        self._retry_at_ns = 0
+
+    def _reopen(self) -> bool:
+        if self._clock.monotonic_ns() < self._retry_at_ns:
+            return False
+        try:
+            self._chip.open()
+        except SourceError as error:
+            log.debug("not yet: %s", error)
+            delay_ns = round(self._backoff.next_s() * 1e9)
+            self._retry_at_ns = self._clock.monotonic_ns() + delay_ns
+            return False
+        self._backoff.reset()
+        self._log.end(self._chip.name)
+        return True

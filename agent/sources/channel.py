@@ -1,0 +1,103 @@
+"""What a code of the ADS1115 means: input, range, sign, calibration. Pure.
+
+Registers and ranges: ADS1115 data sheet (SBAS444), "Config Register".
+"""
+
+from dataclasses import dataclass
+
+from agent.config.source import Gain, Input, SensorSettings
+
+START = 0x8000
+"""The bit OS: begins a conversion when written, reads 1 when none goes on."""
+
+SINGLE_SHOT = 0x0100
+COMPARATOR_OFF = 0x0003
+
+CODE_MIN, CODE_MAX = -0x8000, 0x7FFF
+
+MUX: dict[Input, int] = {
+    "0-1": 0x0000,
+    "0-3": 0x1000,
+    "1-3": 0x2000,
+    "2-3": 0x3000,
+    0: 0x4000,
+    1: 0x5000,
+    2: 0x6000,
+    3: 0x7000,
+}
+"""The input's bits of the config register."""
+
+GAIN: dict[Gain, int] = {
+    "2/3": 0x0000,
+    1: 0x0200,
+    2: 0x0400,
+    4: 0x0600,
+    8: 0x0800,
+    16: 0x0A00,
+}
+"""The amplifier's bits of the config register."""
+
+FULL_SCALE_V: dict[Gain, float] = {
+    "2/3": 6.144,
+    1: 4.096,
+    2: 2.048,
+    4: 1.024,
+    8: 0.512,
+    16: 0.256,
+}
+"""Volts of code 32768. No input may exceed the supply by 0.3 V, whatever the gain."""
+
+
+def signed(register: int) -> int:
+    """The code in the conversion register, which is in two's complement."""
+    return register - 0x10000 if register & 0x8000 else register
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One sensor at the chip."""
+
+    name: str
+    input: Input
+    gain: Gain
+    unit: str
+    scale: float
+    offset: float
+    min: float
+    max: float
+
+    @classmethod
+    def of(cls, name: str, wired_to: Input, settings: SensorSettings) -> "Channel":
+        """A sensor as it is configured."""
+        return cls(
+            name,
+            wired_to,
+            settings.gain,
+            settings.unit,
+            settings.scale,
+            settings.offset,
+            settings.min,
+            settings.max,
+        )
+
+    @property
+    def config(self) -> int:
+        """The config register to begin one conversion, without its data rate."""
+        return START | MUX[self.input] | GAIN[self.gain] | SINGLE_SHOT | COMPARATOR_OFF
+
+    @property
+    def lsb_v(self) -> float:
+        """Volts of one code."""
+        return FULL_SCALE_V[self.gain] / -CODE_MIN
+
+    def value(self, code: float) -> float:
+        """In the sensor's unit; of a mean of codes as well."""
+        return self.scale * (code * self.lsb_v) + self.offset
+
+    def is_saturated(self, code: int) -> bool:
+        """Whether the input is beyond the range, so that its value is not known."""
+        return code in (CODE_MIN, CODE_MAX)
+
+    def is_in_range(self, value: float) -> bool:
+        """Whether a working sensor can give this value."""
+        return self.min <= value <= self.max

@@ -1,0 +1,144 @@
+"""One reading of an ADS1115: started with its channel's configuration, waited for, fetched."""
+
+import contextlib
+import statistics
+from collections.abc import Callable
+
+from agent.clock import Clock
+from agent.errors import SourceError
+from agent.sources.bus import I2C
+from agent.sources.cadence import DATA_RATES, conversion_ns
+from agent.sources.channel import COMPARATOR_OFF, MUX, SINGLE_SHOT, START, Channel
+from agent.sources.converter import Converter
+from agent.sources.faults import Fault, ReadingError, fault_of
+
+# A reset also clears the result. A code of 0 is looked into where the one before
+# was not near: nearer ones come and go with the noise around 0 V.
+_NEAR_ZERO = 16
+
+# Readings to measure the overhead from: their median is safe from a few that were delayed.
+_PROBES = 16
+
+
+class Chip:
+    """An ADS1115 and the bus that it is on, opened and closed as often as needed. One thread.
+
+    A reading takes two transactions and no polling. Its result is fetched when
+    the slowest chip has finished, counted from when the start had returned: a
+    thread that was held up reads late, which is harmless, and never early,
+    which would give the channel before.
+    """
+
+    def __init__(self, name: str, open_bus: Callable[[], I2C], address: int, clock: Clock) -> None:
+        self.name = name
+        self._open_bus = open_bus
+        self._address = address
+        self._clock = clock
+        self._bus: I2C | None = None
+        self._converter: Converter | None = None
+        self._last_codes: dict[Channel, int] = {}
+        self.data_rate = max(DATA_RATES)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it answered when it was opened last."""
+        return self._converter is not None
+
+    @property
+    def wait_ns(self) -> int:
+        """From a start to its result."""
+        return conversion_ns(self.data_rate)
+
+    def open(self) -> None:
+        """Find the chip, and see that it is one. SourceError, with the remedy, otherwise."""
+        self.close()
+        try:
+            self._bus = self._open_bus()
+            self._converter = Converter(self._bus, self._address)
+            self._identify(self._converter)
+        except ValueError:
+            self.close()
+            raise SourceError(
+                f"no {self.name}: check the wiring and source.address; 'agent check' tells what"
+                " answers"
+            ) from None
+        except OSError as error:
+            self.close()
+            raise SourceError(f"{self.name}: {fault_of(error)} ({error.strerror})") from error
+        except SourceError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the bus."""
+        if self._bus:
+            with contextlib.suppress(OSError):
+                self._bus.deinit()
+        self._bus = self._converter = None
+
+    def convert(self, channel: Channel, *, verify: bool = False) -> int:
+        """The code of one conversion, -32768 to 32767. ReadingError where there is none.
+
+        With `verify`, or where the code is what a reset leaves, the chip is asked
+        whether it has finished, and still has the configuration of this channel.
+        """
+        if self._converter is None:
+            raise ReadingError(Fault.NO_ANSWER)
+        config = channel.config | DATA_RATES[self.data_rate]
+        try:
+            self._converter.start(config)
+            self._clock.sleep_until(self._clock.monotonic_ns() + self.wait_ns)
+            if verify:
+                self._verify(self._converter.config(), config)
+            code = self._converter.code()
+            if code == 0 and abs(self._last_codes.get(channel, 0)) > _NEAR_ZERO:
+                self._verify(self._converter.config(), config)
+        except OSError as error:
+            self._let_finish()
+            raise ReadingError(fault_of(error)) from error
+        except ReadingError:
+            self._let_finish()
+            raise
+        self._last_codes[channel] = code
+        return code
+
+    def measure_overhead_ns(self, channel: Channel) -> int:
+        """What a reading takes beside the wait: two transactions and a late wake-up.
+
+        SourceError where none can be read.
+        """
+        took_ns = []
+        try:
+            for _ in range(_PROBES):
+                began_ns = self._clock.monotonic_ns()
+                self.convert(channel)
+                took_ns.append(self._clock.monotonic_ns() - began_ns - self.wait_ns)
+        except ReadingError as error:
+            raise SourceError(f"{self.name}: {error.fault} while it was measured") from error
+        return round(statistics.median(took_ns))
+
+    def _identify(self, converter: Converter) -> None:
+        """SourceError where this answers, but not as an ADS1115 does."""
+        # Whoever used it before may have left a conversion; a start within it is ignored.
+        self._clock.sleep_until(self._clock.monotonic_ns() + conversion_ns(min(DATA_RATES)))
+        config = START | MUX[3] | SINGLE_SHOT | COMPARATOR_OFF | DATA_RATES[max(DATA_RATES)]
+        converter.start(config)
+        self._clock.sleep_until(self._clock.monotonic_ns() + conversion_ns(max(DATA_RATES)))
+        try:
+            self._verify(converter.config(), config)
+        except ReadingError as error:
+            raise SourceError(
+                f"{self.name}: what answers there does not keep a configuration as an ADS1115"
+                f" does ({error.fault}): check source.address"
+            ) from error
+
+    @staticmethod
+    def _verify(register: int, config: int) -> None:
+        if not register & START:
+            raise ReadingError(Fault.SLOW)
+        if register != config:
+            raise ReadingError(Fault.LOST)
+
+    def _let_finish(self) -> None:
+        """A conversion may go on, and a start within it would be ignored."""
+        self._clock.sleep_until(self._clock.monotonic_ns() + self.wait_ns)

@@ -1,0 +1,114 @@
+"""What goes wrong with readings: counted by kind, and said once an episode."""
+
+import errno
+import logging
+from collections.abc import Callable
+from enum import StrEnum
+
+log = logging.getLogger(__name__)
+
+# A fault that comes and goes is one episode until it has been away for so long:
+# a loose wire must not fill the journal.
+_QUIET_NS = 10_000_000_000
+
+
+class Fault(StrEnum):
+    """Why a reading failed; of UNCHANGED the value is kept."""
+
+    NO_ANSWER = "no answer"
+    TIMEOUT = "timeout"
+    BUSY = "bus busy"
+    BUS_ERROR = "bus error"
+    LOST = "configuration lost"
+    SLOW = "conversion late"
+    SATURATED = "saturated"
+    OUT_OF_RANGE = "out of range"
+    UNCHANGED = "unchanged"
+
+
+_ADVICE = {
+    Fault.NO_ANSWER: "check the wiring and the supply of the chip",
+    Fault.TIMEOUT: "something holds the bus: check SDA, SCL and what else is on it",
+    Fault.BUSY: "another master or driver uses the bus",
+    Fault.BUS_ERROR: "check the wiring, and 'dmesg' for what the kernel says",
+    Fault.LOST: "the chip was reset: its supply sags, or another program writes to it",
+    Fault.SLOW: "the chip's oscillator is more than 10 % slow: replace the chip",
+    Fault.SATURATED: "the input is beyond its range: choose a lower gain, or check the sensor",
+    Fault.OUT_OF_RANGE: "outside of min..max: check the sensor and its wire",
+    Fault.UNCHANGED: "the same code for 10 minutes: check that a sensor is connected",
+}
+
+_BY_ERRNO = {
+    errno.EREMOTEIO: Fault.NO_ANSWER,  # what the Pi's driver says of a NACK
+    errno.ENXIO: Fault.NO_ANSWER,  # what other drivers do
+    errno.ETIMEDOUT: Fault.TIMEOUT,
+    errno.EBUSY: Fault.BUSY,
+    errno.EAGAIN: Fault.BUSY,  # another master won the bus
+}
+
+
+class ReadingError(Exception):
+    """One reading failed; the next may not."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault)
+        self.fault = fault
+
+
+def fault_of(error: OSError) -> Fault:
+    """What an error of the bus means."""
+    return _BY_ERRNO.get(error.errno or 0, Fault.BUS_ERROR)
+
+
+class _Episode:
+    def __init__(self, now_ns: int) -> None:
+        self.since_ns = now_ns
+        self.last_ns = now_ns
+        self.readings = 0
+
+
+class FaultLog:
+    """Counts each failed reading; says when an episode begins and ends. Bus thread.
+
+    `counts` has all kinds from the start, so that any thread may read it.
+    """
+
+    def __init__(self, monotonic_ns: Callable[[], int]) -> None:
+        self._monotonic_ns = monotonic_ns
+        self._episodes: dict[tuple[str, Fault], _Episode] = {}
+        self.counts: dict[str, int] = dict.fromkeys(Fault, 0)
+        self.trouble = ""
+
+    def note(self, what: str, fault: Fault) -> None:
+        """Count a failed reading of a sensor, or of the chip as a whole."""
+        now_ns = self._monotonic_ns()
+        self.counts[fault] += 1
+        episode = self._episodes.get((what, fault))
+        if episode is None:
+            log.warning("%s: %s: %s", what, fault, _ADVICE[fault])
+            episode = self._episodes[what, fault] = _Episode(now_ns)
+            self._tell_trouble()
+        episode.last_ns = now_ns
+        episode.readings += 1
+
+    def settle(self) -> None:
+        """End the episodes of faults that have been away for long enough."""
+        now_ns = self._monotonic_ns()
+        for key, episode in list(self._episodes.items()):
+            if now_ns - episode.last_ns >= _QUIET_NS:
+                self._end(key, episode)
+
+    def end(self, what: str) -> None:
+        """End all episodes of this at once: it is known to be well."""
+        for key, episode in list(self._episodes.items()):
+            if key[0] == what:
+                self._end(key, episode)
+
+    def _end(self, key: tuple[str, Fault], episode: _Episode) -> None:
+        del self._episodes[key]
+        self._tell_trouble()
+        lasted_s = (episode.last_ns - episode.since_ns) / 1e9
+        log.info("%s: no more '%s', after %.1f s (%d readings)", *key, lasted_s, episode.readings)
+
+    def _tell_trouble(self) -> None:
+        self.trouble = ", ".join(f"{what}: {fault}" for what, fault in self._episodes)

@@ -1,0 +1,72 @@
+"""From a configuration to a source that is open."""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.clock import Clock
+from agent.config import Settings
+from agent.config.source import Ads1115Settings, ReplaySettings, VirtualAds1115Settings
+from agent.config.virtual import VirtualSettings
+from agent.errors import SourceError
+from agent.sources import Source
+from agent.sources.bus import lock_chip, open_bus
+from agent.sources.channel import Channel
+from agent.sources.replay import Replay
+
+if TYPE_CHECKING:
+    from agent.sources.chip import Chip
+
+
+@contextmanager
+def open_source(settings: Settings, clock: Clock) -> Iterator[Source]:
+    """The source, which whoever uses it closes; its chip is nobody else's while entered.
+
+    SourceError where it cannot be opened.
+    """
+    chosen = settings.chosen_source()
+    if isinstance(chosen, ReplaySettings):
+        yield Replay(Path(chosen.path), loop=chosen.loop)
+        return
+    with own_chip(chosen, settings.virtual, clock) as chip:
+        from agent.sources.ads1115 import Ads1115  # noqa: PLC0415 - as in own_chip
+
+        yield Ads1115(
+            chip,
+            channels(chosen),
+            clock,
+            average=chosen.average,
+            period_ns=settings.sampling.period_ns,
+        )
+
+
+@contextmanager
+def own_chip(settings: Ads1115Settings, virtual: VirtualSettings, clock: Clock) -> Iterator["Chip"]:
+    """The chip, not yet open, and nobody else's while entered. SourceError where it is."""
+    try:
+        from agent.sources.chip import Chip  # noqa: PLC0415 - optional, and slow to import
+    except ImportError as error:
+        raise SourceError(
+            f"no driver for the ADS1115 ({error}): pip install 'quartet[pi]'"
+        ) from error
+    if isinstance(settings, VirtualAds1115Settings):
+        from agent.sources.virtual.installation import install  # noqa: PLC0415 - for few
+
+        bus = install(virtual, settings.address, clock)
+        name = f"virtual ADS1115 at {settings.address:#x}"
+        yield Chip(name, lambda: bus, settings.address, clock)
+        return
+    with contextlib.closing(lock_chip(settings.bus, settings.address)):
+        name = f"ADS1115 at {settings.address:#x} on bus {settings.bus}"
+        yield Chip(name, partial(open_bus, settings.bus), settings.address, clock)
+
+
+def channels(settings: Ads1115Settings) -> list[Channel]:
+    """The four sensors."""
+    return [
+        Channel.of(f"sensor{number}", wired_to, sensor)
+        for number, (wired_to, sensor) in enumerate(settings.sensors(), 1)
+    ]

@@ -1,0 +1,126 @@
+"""An I2C bus in software: takes its time for each transfer, and fails when it is told to."""
+
+import errno
+import os
+from collections.abc import Mapping
+
+from agent.clock import Clock
+from agent.sources.virtual.chip import VirtualAds1115
+from agent.sources.virtual.faults import Fate
+
+
+class VirtualI2C:
+    """A peer of the library's bus (see agent.sources.bus.I2C), with chips at addresses.
+
+    A transfer lasts as its bits do at `frequency_hz`, plus `overhead_ns` of the
+    computer, half before and half after. One thread.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        chips: Mapping[int, VirtualAds1115],
+        fate: Fate,
+        *,
+        frequency_hz: float = 400_000.0,
+        overhead_ns: int = 100_000,
+    ) -> None:
+        self._clock = clock
+        self._chips = chips
+        self._fate = fate
+        self._bit_ns = 1e9 / frequency_hz
+        self._overhead_ns = overhead_ns
+        self._locked = False
+        self.transfers = 0
+
+    def try_lock(self) -> bool:
+        """Take the bus; False where it is taken."""
+        if self._locked:
+            return False
+        self._locked = True
+        return True
+
+    def unlock(self) -> None:
+        """Give the bus back."""
+        self._locked = False
+
+    def deinit(self) -> None:
+        """Nothing is held."""
+
+    def scan(self) -> list[int]:
+        """The addresses that answer."""
+        return [address for address in range(0x08, 0x78) if self._answers(address)]
+
+    def writeto(
+        self, address: int, buffer: bytes, *, start: int = 0, end: int | None = None
+    ) -> None:
+        """Write bytes."""
+        data = bytes(buffer[start:end])
+        at_ns = self._begin(address) + self._bits_ns(_write_bits(len(data)))
+        self._chips[address].write(data, at_ns)
+        self._end(at_ns)
+
+    def readfrom_into(
+        self, address: int, buffer: bytearray, *, start: int = 0, end: int | None = None
+    ) -> None:
+        """Read bytes."""
+        count = len(buffer[start:end])
+        at_ns = self._begin(address)
+        buffer[start:end] = self._chips[address].read(count, at_ns)
+        self._end(at_ns + self._bits_ns(_read_bits(count)))
+
+    def writeto_then_readfrom(
+        self,
+        address: int,
+        out_buffer: bytes,
+        in_buffer: bytearray,
+        *,
+        out_start: int = 0,
+        out_end: int | None = None,
+        in_start: int = 0,
+        in_end: int | None = None,
+    ) -> None:
+        """Write bytes, then read some, with a repeated start between."""
+        data = bytes(out_buffer[out_start:out_end])
+        count = len(in_buffer[in_start:in_end])
+        chip_ns = self._begin(address) + self._bits_ns(_write_bits(len(data)))
+        chip = self._chips[address]
+        chip.write(data, chip_ns)
+        in_buffer[in_start:in_end] = chip.read(count, chip_ns)
+        self._end(chip_ns + self._bits_ns(_read_bits(count)))
+
+    def _answers(self, address: int) -> bool:
+        try:
+            self._begin(address)
+        except OSError:
+            return False
+        return True
+
+    def _begin(self, address: int) -> int:
+        """When the first bit goes out; OSError where nobody answers."""
+        self.transfers += 1
+        now_ns = self._fate.before_transfer()
+        if (code := self._fate.errno) is None and address not in self._chips:
+            code = errno.EREMOTEIO
+        begins_ns = now_ns + self._overhead_ns // 2
+        if code is not None:
+            self._end(begins_ns + self._bits_ns(_write_bits(0)))
+            raise OSError(code, os.strerror(code))
+        return begins_ns
+
+    def _end(self, last_bit_ns: int) -> None:
+        self._clock.sleep_until(last_bit_ns + self._overhead_ns // 2)
+        self._fate.after_transfer()
+
+    def _bits_ns(self, count: int) -> int:
+        return round(count * self._bit_ns)
+
+
+def _write_bits(count: int) -> int:
+    """Start, the address, the bytes with their acknowledges, stop."""
+    return 9 * (1 + count) + 2
+
+
+def _read_bits(count: int) -> int:
+    """The same; after a write, its start is the repeated one."""
+    return 9 * (1 + count) + 1

@@ -1,0 +1,28 @@
+"""A virtual chip as it is configured: on its bus, with its signals and its faults."""
+
+import random
+
+from agent.clock import Clock
+from agent.config.virtual import VirtualSettings
+from agent.sources.virtual.bus import VirtualI2C
+from agent.sources.virtual.chip import VirtualAds1115
+from agent.sources.virtual.faults import Fate
+from agent.sources.virtual.signals import signal
+
+
+def install(settings: VirtualSettings, address: int, clock: Clock) -> VirtualI2C:
+    """A bus with one chip. SourceError where a file of signals cannot be read."""
+    pins = (settings.a0, settings.a1, settings.a2, settings.a3)
+    chance = random.Random(settings.seed)  # noqa: S311
+    chip = VirtualAds1115(
+        [signal(each, chance) for each in pins],
+        oscillator=settings.oscillator,
+        supply_v=settings.supply_v,
+    )
+    return VirtualI2C(
+        clock,
+        {address: chip},
+        Fate(clock, chip, settings.faults),
+        frequency_hz=settings.bus_hz,
+        overhead_ns=round(settings.transaction_us * 1e3),
+    )

@@ -1,0 +1,337 @@
+"""The source on the real driver, on a chip in software, in virtual time."""
+
+import logging
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.chips import PIN_V, Rig, S, alive, constant, is_nothing, is_right, is_whole
+
+from agent.config.source import Ads1115Settings, SensorSettings
+from agent.errors import CadenceError, SourceError
+from agent.sources.cadence import DATA_RATES
+from agent.sources.faults import Fault
+
+many = settings(derandomize=True, deadline=None, max_examples=25)
+
+
+def counted(faults: dict[str, int]) -> dict[str, int]:
+    return {kind: count for kind, count in faults.items() if count}
+
+
+# Right by construction
+
+
+@pytest.mark.parametrize("oscillator", [0.9, 1.0, 1.1])
+@pytest.mark.parametrize("data_rate", DATA_RATES)
+def test_each_channel_has_its_own_value_at_each_data_rate(
+    data_rate: int, oscillator: float
+) -> None:
+    rig = Rig(oscillator=oscillator, period_s=1.0)
+    source = rig.open()
+    rig.driver.data_rate = data_rate
+    assert all(is_whole(row) for row in rig.rows(source, 20))
+
+
+@many
+@given(
+    st.sampled_from([100e3, 250e3, 400e3]),
+    st.sampled_from([0.9, 1.0, 1.1]),
+    st.floats(0.0071, 0.5),
+    st.integers(1, 4),
+)
+def test_a_cadence_that_was_accepted_is_kept_with_right_values(
+    bus_hz: float, oscillator: float, period_s: float, average: int
+) -> None:
+    rig = Rig(
+        settings=Ads1115Settings(average=average),
+        bus_hz=bus_hz,
+        oscillator=oscillator,
+        period_s=period_s,
+    )
+    try:
+        source = rig.open()
+    except CadenceError:
+        return
+    rows = rig.rows(source, 100 * period_s)
+    assert len(rows) >= 100
+    assert all(is_whole(row) for row in rows)
+
+
+def test_a_row_takes_8_transfers() -> None:
+    rig = Rig()
+    source = rig.open()
+    before = rig.bus.transfers
+    rows = rig.rows(source, 100)
+    looks = 100  # at the configuration, once a second
+    assert rig.bus.transfers - before <= 8 * len(rows) + looks + 1
+
+
+@many
+@given(st.lists(st.tuples(st.floats(0.01, 20), st.floats(0.0001, 0.02)), min_size=1, max_size=40))
+def test_a_stall_at_any_point_makes_no_value_wrong(stalls: list[tuple[float, float]]) -> None:
+    rig = Rig(period_s=0.01)
+    source = rig.open()
+    for after_s, for_s in stalls:
+        rig.befall("stall", for_s, after_s)
+    assert all(is_whole(row) for row in rig.rows(source, 20))
+
+
+def test_signs_gains_pairs_and_calibration_come_out_as_they_went_in() -> None:
+    rig = Rig(
+        settings=Ads1115Settings(
+            sensor1=SensorSettings(input="0-1", gain=4),
+            sensor2=SensorSettings(gain="2/3"),
+            sensor3=SensorSettings(gain=16, scale=-100.0, offset=7.0),
+            sensor4=SensorSettings(input="2-3", gain=2),
+        ),
+        signals=[alive(0.5), alive(1.25), alive(-0.1), alive(0.2)],
+    )
+    (row,) = rig.rows(rig.open(), 0.1)
+    assert row == pytest.approx((-0.75, 1.25, 17.0, -0.3), abs=0.7)
+    assert row[:2] == pytest.approx((-0.75, 1.25), abs=0.01)
+
+
+def test_averaging_takes_the_mean_of_rounds() -> None:
+    steps = iter(range(10**9))
+    rig = Rig(
+        settings=Ads1115Settings(average=4),
+        signals=[lambda _at, _held: 0.01 * (next(steps) % 4), *map(alive, PIN_V[1:])],
+        period_s=0.2,
+    )
+    rows = rig.rows(rig.open(), 2)
+    assert {round(row[0], 3) for row in rows} == {0.015}
+
+
+# What it may be asked for
+
+
+def test_the_lowest_data_rate_that_keeps_the_cadence_is_used() -> None:
+    rates = {}
+    for period_s in (1.0, 0.1, 0.05, 0.02, 0.008):
+        rig = Rig(period_s=period_s)
+        rig.open()
+        rates[period_s] = rig.driver.data_rate
+    assert rates == {1.0: 8, 0.1: 64, 0.05: 128, 0.02: 250, 0.008: 860}
+
+
+def test_a_rate_that_cannot_be_kept_is_refused_with_the_best_that_can() -> None:
+    with pytest.raises(CadenceError, match="200 rows a second cannot be kept") as raised:
+        Rig(period_s=0.005).open()
+    assert "the best is 142." in str(raised.value)
+    with pytest.raises(CadenceError, match="the best is 10"):
+        Rig(period_s=0.005, bus_hz=100e3).open()
+
+
+def test_a_wrong_address_is_refused_with_what_to_check() -> None:
+    rig = Rig()
+    rig.bus = type(rig.bus)(rig.clock, {0x4A: rig.chip}, rig.bus._fate)  # noqa: SLF001
+    with pytest.raises(SourceError, match="no ADS1115 at 0x48 on bus 1: check the wiring"):
+        rig.open()
+
+
+def test_another_chip_at_the_address_is_refused() -> None:
+    rig = Rig()
+    rig.chip.mux_stuck = True
+    rig.befall("stuck_mux", 1e6)
+    with pytest.raises(SourceError, match="does not keep a configuration as an ADS1115 does"):
+        rig.open()
+
+
+def test_a_bus_that_fails_at_start_is_refused_with_its_reason() -> None:
+    rig = Rig()
+    rig.befall("timeout", 0.001, 0.0006)
+    with pytest.raises(SourceError, match="ADS1115 at 0x48 on bus 1: timeout"):
+        rig.open()
+
+
+# Through faults
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        ("nack", Fault.NO_ANSWER),
+        ("timeout", Fault.TIMEOUT),
+        ("busy", Fault.BUSY),
+        ("brown_out", Fault.NO_ANSWER),
+    ],
+)
+def test_a_chip_that_goes_away_gives_nan_and_is_taken_up_again(
+    kind: str, fault: Fault, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    rig = Rig()
+    source = rig.open()
+    caplog.clear()
+    assert all(is_whole(row) for row in rig.rows(source, 5))
+    rig.befall(kind, 20)
+    rows = rig.rows(source, 60)
+    assert source.trouble == ""
+    assert all(is_right(row) for row in rows)
+    lost = sum(map(is_nothing, rows))
+    assert 200 <= lost <= 260  # the 20 s, and at most 5 s until the next try
+    assert counted(source.faults) == {fault: 4 * lost}
+    messages = [r.getMessage() for r in caplog.records if r.levelno > logging.DEBUG]
+    assert len(messages) == 2
+    assert messages[0].startswith(f"ADS1115 at 0x48 on bus 1: {fault}: ")
+    assert messages[1].startswith(f"ADS1115 at 0x48 on bus 1: no more '{fault}', after 2")
+
+
+def test_while_the_chip_is_away_its_trouble_is_told() -> None:
+    rig = Rig()
+    source = rig.open()
+    rig.befall("nack", 10)
+    rig.rows(source, 5)
+    assert source.trouble == "ADS1115 at 0x48 on bus 1: no answer"
+
+
+@many
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["nack", "timeout", "busy", "stall"]),
+            st.floats(0.0, 15.0),
+            st.floats(0.0001, 0.5),
+        ),
+        max_size=25,
+    )
+)
+def test_no_value_is_wrong_through_any_bursts_of_errors(
+    bursts: list[tuple[str, float, float]],
+) -> None:
+    rig = Rig(period_s=0.02)
+    source = rig.open()
+    for kind, after_s, for_s in bursts:
+        rig.befall(kind, for_s, after_s)
+    rows = rig.rows(source, 30)
+    assert all(is_right(row) for row in rows)
+    assert is_whole(rows[-1])
+    assert sum(source.faults.values()) == sum(math.isnan(v) for row in rows for v in row)
+
+
+@many
+@given(st.lists(st.floats(0.0, 10.0), min_size=1, max_size=10))
+def test_a_short_brown_out_at_any_point_makes_no_value_wrong(moments_s: list[float]) -> None:
+    rig = Rig(period_s=0.02)
+    source = rig.open()
+    rig.rows(source, 1)
+    for after_s in moments_s:
+        rig.befall("brown_out", 0.0001, after_s)
+    assert all(is_right(row) for row in rig.rows(source, 12))
+
+
+def test_one_reading_that_fails_costs_no_other() -> None:
+    rig = Rig()
+    source = rig.open()
+    second_start_s = (rig.driver.wait_ns + 415_000) / S
+    rig.befall("nack", 0.0001, second_start_s - 0.00005)
+    (row,) = rig.rows(source, 0.05)
+    assert is_right(row)
+    assert sum(map(math.isnan, row)) == 1
+    assert is_whole(rig.rows(source, 0.2)[-1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"), [("stuck_mux", Fault.LOST), ("slow_oscillator", Fault.SLOW)]
+)
+def test_a_chip_that_gives_wrong_values_is_found_within_a_second_and_then_gives_none(
+    kind: str, fault: Fault
+) -> None:
+    rig = Rig()
+    source = rig.open()
+    rig.rows(source, 2.05)
+    rig.befall(kind, 10)
+    rows = rig.rows(source, 30)
+    assert all(is_nothing(row) for row in rows[20:100])
+    assert sum(not is_right(row) for row in rows) <= 20
+    assert all(is_whole(row) for row in rows[-100:])
+    assert counted(source.faults).keys() == {fault}
+    assert source.trouble == ""
+
+
+def test_a_saturated_input_is_nan_and_counted_for_its_sensor(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig(
+        settings=Ads1115Settings(sensor2=SensorSettings(gain=8)),
+    )
+    source = rig.open()
+    rows = rig.rows(source, 10)
+    assert all(math.isnan(row[1]) and not math.isnan(row[0]) for row in rows)
+    assert counted(source.faults) == {Fault.SATURATED: len(rows)}
+    assert source.trouble == "sensor2: saturated"
+    assert caplog.text.count("sensor2: saturated: the input is beyond its range") == 1
+
+
+def test_a_value_out_of_its_range_is_nan_until_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    pin = alive(1.0)
+    rig = Rig(
+        settings=Ads1115Settings(sensor1=SensorSettings(scale=10.0, min=0.0, max=16.0)),
+        signals=[
+            lambda at, held: pin(at, held) + (1.0 if 5 * S < at < 10 * S else 0.0),
+            *map(alive, PIN_V[1:]),
+        ],
+    )
+    source = rig.open()
+    caplog.clear()
+    rows = rig.rows(source, 30)
+    assert 49 <= sum(math.isnan(row[0]) for row in rows) <= 51
+    assert [r.getMessage().partition(" (")[0] for r in caplog.records] == [
+        "sensor1: out of range: outside of min..max: check the sensor and its wire",
+        "sensor1: no more 'out of range', after 4.9 s",
+    ]
+
+
+def test_a_fault_that_comes_and_goes_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    source = rig.open()
+    for second in range(0, 100, 5):
+        rig.befall("nack", 0.005, second)
+    rig.rows(source, 100)
+    assert source.faults[Fault.NO_ANSWER] == 20
+    assert caplog.text.count("no answer: check the wiring") == 1
+
+
+@pytest.mark.parametrize(("volts", "told"), [(1.0, True), (0.0, False), (0.0002, False)])
+def test_an_input_without_any_change_for_10_minutes_is_told_but_kept(
+    volts: float, told: bool
+) -> None:
+    rig = Rig(signals=[constant(volts), *map(alive, PIN_V[1:])], period_s=1.0)
+    source = rig.open()
+    rows = rig.rows(source, 590)
+    assert source.trouble == ""
+    rows += rig.rows(source, 20)
+    assert (source.trouble == "sensor1: unchanged") is told
+    assert all(row[0] == pytest.approx(volts, abs=0.001) for row in rows)
+
+
+def test_a_hot_plugged_bus_that_is_missing_is_opened_again() -> None:
+    rig = Rig()
+    source = rig.open()
+    bus, rig.bus = rig.bus, None
+    original = rig.open_bus
+
+    def missing() -> object:
+        if rig.bus is None:
+            raise SourceError("/dev/i2c-1 is missing")
+        return original()
+
+    rig.driver._open_bus = missing  # noqa: SLF001 - the device node goes, which no chip can do
+    rig.bus = bus
+    rig.befall("nack", 1)
+    rig.rows(source, 0.2)
+    rig.bus = None
+    assert all(is_nothing(row) for row in rig.rows(source, 5))
+    rig.bus = bus
+    assert is_whole(rig.rows(source, 6)[-1])
+
+
+def test_closing_twice_is_harmless() -> None:
+    source = Rig().open()
+    source.close()
+    source.close()

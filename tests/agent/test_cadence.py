@@ -1,0 +1,66 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.errors import CadenceError
+from agent.sources.cadence import (
+    DATA_RATES,
+    best_rate_hz,
+    choose_data_rate,
+    conversion_ns,
+    row_ns,
+)
+from quartet.errors import SettingsError
+
+many = settings(derandomize=True, deadline=None)
+averages = st.integers(1, 64)
+overheads = st.integers(0, 5_000_000)
+
+# 38 and 48 bits at 400 kHz, and twice 100 us of the computer.
+FAST_BUS_NS = 415_000
+
+
+@pytest.mark.parametrize("data_rate", DATA_RATES)
+def test_the_slowest_chip_has_finished_when_it_is_asked(data_rate: int) -> None:
+    wake_up_ns, slowest = 25_000, 0.9
+    assert conversion_ns(data_rate) >= wake_up_ns + 1e9 / (slowest * data_rate)
+
+
+@many
+@given(st.floats(0.0001, 300), averages, overheads)
+def test_the_lowest_data_rate_that_keeps_the_cadence_is_chosen_or_none(
+    rate_hz: float, average: int, overhead_ns: int
+) -> None:
+    period_ns = round(1e9 / rate_hz)
+    keeping = [rate for rate in DATA_RATES if row_ns(rate, average, overhead_ns) <= period_ns]
+    if keeping:
+        assert choose_data_rate(period_ns, average, overhead_ns) == min(keeping)
+    else:
+        with pytest.raises(CadenceError):
+            choose_data_rate(period_ns, average, overhead_ns)
+
+
+@many
+@given(averages, overheads)
+def test_the_best_rate_that_an_error_names_is_kept_and_more_is_not(
+    average: int, overhead_ns: int
+) -> None:
+    best_hz = best_rate_hz(average, overhead_ns)
+    assert choose_data_rate(round(1.001e9 / best_hz), average, overhead_ns) == 860
+    with pytest.raises(CadenceError, match=r"the best is [0-9.]+; ") as raised:
+        choose_data_rate(round(0.99e9 / best_hz), average, overhead_ns)
+    assert isinstance(raised.value, SettingsError)
+    named_hz = float(str(raised.value).partition("the best is ")[2].partition(";")[0])
+    assert best_hz - 0.1 <= named_hz <= best_hz
+
+
+@pytest.mark.parametrize(("data_rate", "rows"), [(128, 27), (250, 50), (475, 88), (860, 142)])
+def test_the_limits_are_those_of_the_documentation(data_rate: int, rows: int) -> None:
+    assert int(1e9 / row_ns(data_rate, 1, FAST_BUS_NS)) == rows
+
+
+def test_averaging_is_named_where_less_of_it_would_help() -> None:
+    with pytest.raises(CadenceError, match="or average fewer than 16 conversions"):
+        choose_data_rate(50_000_000, 16, FAST_BUS_NS)
+    with pytest.raises(CadenceError, match=r"choose that or less$"):
+        choose_data_rate(5_000_000, 1, FAST_BUS_NS)

@@ -1,0 +1,65 @@
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.config.source import SensorSettings
+from agent.sources.channel import FULL_SCALE_V, GAIN, MUX, Channel, signed
+
+many = settings(derandomize=True, deadline=None)
+codes = st.integers(-0x8000, 0x7FFF)
+
+
+def channel(**fields: object) -> Channel:
+    return Channel.of("sensor1", 0, SensorSettings(**fields))
+
+
+@many
+@given(codes)
+def test_a_code_is_read_with_its_sign(code: int) -> None:
+    assert signed(code & 0xFFFF) == code
+
+
+@many
+@given(codes, st.sampled_from(sorted(FULL_SCALE_V, key=str)))
+def test_volts_are_the_share_of_the_full_scale(code: int, gain: str | int) -> None:
+    assert channel(gain=gain).value(code) == pytest.approx(code / 32768 * FULL_SCALE_V[gain])
+
+
+@many
+@given(codes, st.floats(-1e6, 1e6), st.floats(-1e6, 1e6).filter(bool))
+def test_a_value_is_scale_times_volts_plus_offset(code: int, offset: float, scale: float) -> None:
+    volts = channel().value(code)
+    assert channel(scale=scale, offset=offset).value(code) == scale * volts + offset
+
+
+def test_the_lsb_of_each_gain_is_the_data_sheets() -> None:
+    lsb_uv = {gain: channel(gain=gain).lsb_v * 1e6 for gain in FULL_SCALE_V}
+    assert lsb_uv == {"2/3": 187.5, 1: 125, 2: 62.5, 4: 31.25, 8: 15.625, 16: 7.8125}
+
+
+@pytest.mark.parametrize("gain", GAIN)
+@pytest.mark.parametrize("wired_to", MUX)
+def test_the_config_starts_one_conversion_of_its_own_input_and_gain(
+    wired_to: int | str, gain: int | str
+) -> None:
+    config = Channel.of("x", wired_to, SensorSettings(gain=gain)).config
+    assert config & 0x8000  # OS: begin
+    assert config & 0x0100  # MODE: single shot
+    assert config & 0x0003 == 3  # COMP_QUE: comparator off
+    assert config & 0x7000 == MUX[wired_to]
+    assert config & 0x0E00 == GAIN[gain]
+    assert config & 0x00E0 == 0  # DR is added by whoever knows the cadence
+
+
+@pytest.mark.parametrize(("code", "saturated"), [(32767, True), (-32768, True), (32766, False)])
+def test_only_the_ends_of_the_range_are_saturated(code: int, saturated: bool) -> None:
+    assert channel().is_saturated(code) is saturated
+
+
+def test_a_range_is_in_the_sensors_unit_and_includes_its_ends() -> None:
+    bar = channel(scale=10.0, min=0.0, max=16.0)
+    assert [bar.is_in_range(value) for value in (-0.1, 0.0, 16.0, 16.1, math.nan)] == [
+        *(False, True, True, False, False),
+    ]
