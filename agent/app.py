@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from agent import logs
 from agent.clock import Clock, SystemClock
 from agent.config import Settings
-from agent.link import Link
+from agent.link import Link, LinkState
 from agent.metrics import Metrics
 from agent.notify import Notifier
 from agent.sampler import Sampler
 from agent.sinks import FanOut
 from agent.sinks.journal import PredictionLog
+from agent.sinks.outputs import add_outputs
+from agent.sinks.status import Light
 from agent.sinks.table import PredictionTable
 from agent.sources import Source
 from agent.sources.opening import open_source
@@ -84,6 +86,7 @@ class Agent:
         broker = Address.parse(settings.broker.address, "broker.address")
 
         self._notifier = Notifier()
+        self._source = source
         self._spool = spool
         self._sampler = Sampler(
             source,
@@ -102,6 +105,7 @@ class Agent:
         if outputs.journal or not self._view:
             changes_only = settings.journal.predictions == "changes"
             self._sinks.add(PredictionLog(settings.agent.id, changes_only=changes_only))
+        alarm = add_outputs(settings.outputs, self._sinks, clock, self._light)
         self._link = Link(settings.agent.id, broker, settings.link, spool, self._sinks.emit)
         self.summary = Summary(
             source=source,
@@ -110,6 +114,7 @@ class Agent:
             link=self._link,
             metrics=metrics,
             sinks=self._sinks,
+            alarm=alarm,
         )
 
         self._bus = threading.Thread(target=self._sample, name="bus", daemon=True)
@@ -183,7 +188,13 @@ class Agent:
         """systemd's advice is half of its limit; a third leaves room for a late loop."""
         return min(_PULSE_S, self._notifier.watchdog_s / 3 or _PULSE_S)
 
+    def _light(self) -> Light:
+        if self._source_failed or self._source.trouble or self._link.state is LinkState.REFUSED:
+            return Light.FAULT
+        return Light.STREAMING if self._link.state is LinkState.STREAMING else Light.CONNECTING
+
     def _refresh(self) -> None:
+        self._sinks.refresh()
         if self._view:
             self._view.refresh(self.summary.line(), self._spool.latest)
 

@@ -44,6 +44,7 @@ class LinkState(StrEnum):
     CONNECTING = "connecting"
     STREAMING = "streaming"
     WAITING = "waiting"
+    REFUSED = "refused"
 
 
 class Link:
@@ -167,6 +168,7 @@ class Link:
         return self._backoff.next_s()
 
     def _refused_loudly(self, advice: str) -> float:
+        self.state = LinkState.REFUSED
         log.error(
             "%s refuses the stream (%s): %s; samples wait, next try in %g s",
             self._broker,

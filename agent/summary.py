@@ -4,6 +4,7 @@ from agent.link import Link
 from agent.metrics import Metrics
 from agent.sampler import Sampler
 from agent.sinks import FanOut
+from agent.sinks.alarm import Alarm
 from agent.sources import Source
 from agent.spool.spool import Spool
 
@@ -20,6 +21,7 @@ class Summary:
         link: Link,
         metrics: Metrics,
         sinks: FanOut,
+        alarm: Alarm | None,
     ) -> None:
         self._source = source
         self._sampler = sampler
@@ -27,6 +29,7 @@ class Summary:
         self._link = link
         self._metrics = metrics
         self._sinks = sinks
+        self._alarm = alarm
 
     @property
     def complete(self) -> bool:
@@ -39,10 +42,11 @@ class Summary:
     def line(self) -> str:
         """The state of the agent on one line."""
         round_trip_ms = self._metrics.round_trips.percentile_ms(50)
+        alarm = f"; alarm {self._alarm.state}" if self._alarm else ""
         return (
             f"{self._link.state}; {self._spool.sampled} samples,"
             f" {self._spool.unanswered} waiting, {self._metrics.true} predicted True;"
-            f" round trip {round_trip_ms:.1f} ms" + self._trouble()
+            f" round trip {round_trip_ms:.1f} ms{alarm}" + self._trouble()
         )
 
     def text(self) -> str:

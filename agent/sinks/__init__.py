@@ -1,9 +1,10 @@
 """What a person or a pin sees of a prediction."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from agent.errors import SinkError
 from agent.model import Prediction
 
 log = logging.getLogger(__name__)
@@ -29,12 +30,20 @@ class FanOut:
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = list(sinks)
-        self._failing: set[Sink] = set()
+        self._refreshes: list[tuple[Sink, Callable[[], None]]] = []
+        self._failing: set[object] = set()
         self.failures = 0
 
-    def add(self, sink: Sink) -> None:
-        """Give predictions to this sink as well, after the others."""
+    def add(self, sink: Sink, refresh: Callable[[], None] | None = None) -> None:
+        """Give predictions to this sink as well, after the others; refresh it, if it changes."""
         self._sinks.append(sink)
+        if refresh:
+            self._refreshes.append((sink, refresh))
+
+    def missing(self, error: SinkError) -> None:
+        """Say and count a sink that cannot be had; everything goes on without it."""
+        self.failures += 1
+        log.error("%s", error)
 
     def emit(self, prediction: Prediction) -> None:
         """Give a prediction to each sink."""
@@ -43,10 +52,16 @@ class FanOut:
                 sink.emit(prediction)
                 self._failing.discard(sink)
             except Exception as error:
-                self.failures += 1
-                level = logging.DEBUG if sink in self._failing else logging.ERROR
-                log.log(level, "sample %d: %s failed: %s", prediction.sample.id, sink, error)
-                self._failing.add(sink)
+                self._failed(sink, f"sample {prediction.sample.id}: {sink} failed", error)
+
+    def refresh(self) -> None:
+        """Let sinks that change with time do so."""
+        for sink, refresh in self._refreshes:
+            try:
+                refresh()
+                self._failing.discard(refresh)
+            except Exception as error:
+                self._failed(refresh, f"{sink} failed", error)
 
     def close(self) -> None:
         """Close each sink."""
@@ -56,3 +71,9 @@ class FanOut:
             except Exception as error:
                 self.failures += 1
                 log.log(logging.ERROR, "%s failed at its end: %s", sink, error)
+
+    def _failed(self, which: object, what: str, error: Exception) -> None:
+        self.failures += 1
+        level = logging.DEBUG if which in self._failing else logging.ERROR
+        log.log(level, "%s: %s", what, error)
+        self._failing.add(which)

@@ -1,0 +1,107 @@
+"""An output that follows the predictions, for as long as they are of now."""
+
+import logging
+from enum import StrEnum
+from typing import Protocol
+
+from agent.clock import Clock
+from agent.config.outputs import AlarmSettings
+from agent.model import Prediction
+
+log = logging.getLogger(__name__)
+
+
+class Pin(Protocol):
+    """Something that is on or off. Raises SinkError where it cannot be switched."""
+
+    def switch(self, on: bool) -> None:
+        """Be on or off from now."""
+        ...
+
+    def close(self) -> None:
+        """Drive it no longer."""
+        ...
+
+
+class AlarmState(StrEnum):
+    """What the output does, as a person is told."""
+
+    ON = "on"
+    OFF = "off"
+    STALE = "in its safe state"
+
+
+class Alarm:
+    """A sink that switches a pin. Loop only.
+
+    On after `on_after` True in a row, off after `off_after` False. A prediction
+    of a sample that is older than `ttl_s` says nothing of now, and is left out:
+    the answers of a backlog move nothing. When the newest sample that was
+    answered gets as old, the pin goes to its safe state, and begins anew from there.
+    """
+
+    def __init__(self, settings: AlarmSettings, pin: Pin, clock: Clock) -> None:
+        """The pin is in the safe state already."""
+        self._settings = settings
+        self._pin = pin
+        self._clock = clock
+        self._ttl_ns = round(settings.ttl_s * 1e9)
+        self._safe = settings.safe == "on"
+        self._on = self._switched = self._safe
+        self._stale_at_ns: int | None = None
+        self._last = False
+        self._in_a_row = 0
+
+    @property
+    def state(self) -> AlarmState:
+        """What the output does."""
+        if self._stale_at_ns is None:
+            return AlarmState.STALE
+        return AlarmState.ON if self._on else AlarmState.OFF
+
+    def emit(self, prediction: Prediction) -> None:
+        """Follow a prediction that is of now."""
+        # A sample from the future has been stamped before the clock was set right.
+        age_ns = max(0, self._clock.wall_ns() - prediction.sample.sampled_at_ns)
+        if age_ns > self._ttl_ns:
+            return
+        if self._stale_at_ns is None:
+            log.info("alarm: follows the predictions")
+        stale_at_ns = self._clock.monotonic_ns() + self._ttl_ns - age_ns
+        self._stale_at_ns = max(stale_at_ns, self._stale_at_ns or 0)
+        self._in_a_row = self._in_a_row + 1 if prediction.value == self._last else 1
+        self._last = prediction.value
+        needed = self._settings.on_after if self._last else self._settings.off_after
+        if self._in_a_row >= needed and self._on != self._last:
+            self._on = self._last
+            log.info("alarm: %s, with sample %d", self.state, prediction.sample.id)
+        self._follow()
+
+    def refresh(self) -> None:
+        """Go to the safe state when the newest prediction is too old."""
+        if self._stale_at_ns is not None and self._clock.monotonic_ns() >= self._stale_at_ns:
+            self._stale_at_ns = None
+            self._on, self._in_a_row = self._safe, 0
+            log.warning(
+                "alarm: no prediction of the last %g s: the output is in its safe state (%s)",
+                self._settings.ttl_s,
+                self._settings.safe,
+            )
+        self._follow()
+
+    def close(self) -> None:
+        """Leave the pin in its safe state."""
+        self._on = self._safe
+        try:
+            self._follow()
+        finally:
+            self._pin.close()
+
+    def __str__(self) -> str:
+        return "the alarm output"
+
+    def _follow(self) -> None:
+        """Switch, also when an earlier try has failed."""
+        if self._switched != self._on:
+            self._pin.switch(self._on)
+            self._switched = self._on

@@ -1,0 +1,49 @@
+"""A GPIO as an output, by gpiozero."""
+
+import os
+from typing import TYPE_CHECKING
+
+from agent.errors import SinkError
+
+if TYPE_CHECKING:
+    from gpiozero import DigitalOutputDevice
+
+
+class GpioPin:
+    """A GPIO that is on or off. SinkError, with the remedy, where it cannot be used."""
+
+    def __init__(self, name: str, number: int, *, active_high: bool, on: bool) -> None:
+        self._name = f"{name}: GPIO{number}"
+        self._device = self._open(number, active_high=active_high, on=on)
+
+    def switch(self, on: bool) -> None:
+        """Be on or off from now."""
+        try:
+            self._device.value = on
+        except Exception as error:
+            raise SinkError(f"{self._name} cannot be switched: {error}") from error
+
+    def close(self) -> None:
+        """Drive it no longer: it is an input then, and follows its pull resistor."""
+        self._device.close()
+
+    def _open(self, number: int, *, active_high: bool, on: bool) -> "DigitalOutputDevice":
+        # The library that works on all models; without it, gpiozero tries others
+        # one after another, and ends with one that no longer does.
+        os.environ.setdefault("GPIOZERO_PIN_FACTORY", "lgpio")
+        try:
+            from gpiozero import DigitalOutputDevice  # noqa: PLC0415 - optional
+        except ImportError as error:
+            raise SinkError(f"{self._name}: no gpiozero: pip install 'quartet[pi]'") from error
+        try:
+            return DigitalOutputDevice(number, active_high=active_high, initial_value=on)
+        except ImportError as error:
+            raise SinkError(
+                f"{self._name}: no library for pins ({error}): 'apt install python3-lgpio', in a"
+                " virtual environment with --system-site-packages"
+            ) from error
+        # Each of gpiozero's backends has errors of its own, without a common ancestor.
+        except Exception as error:
+            raise SinkError(
+                f"{self._name} cannot be used: {error}: 'agent check' tells more"
+            ) from error

@@ -1,0 +1,305 @@
+"""Outputs: what an alarm does, by a model; and that a real (mock) GPIO does it."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from gpiozero import Device, OutputDevice
+from gpiozero.pins.mock import MockFactory
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.clock import VirtualClock
+from agent.config.outputs import AlarmSettings, OutputsSettings, StatusSettings
+from agent.errors import SinkError
+from agent.model import Prediction, Sample, Session
+from agent.sinks import FanOut
+from agent.sinks.alarm import Alarm, AlarmState
+from agent.sinks.outputs import add_outputs
+from agent.sinks.pins import GpioPin
+from agent.sinks.status import Light, StatusLed
+
+many = settings(derandomize=True, deadline=None)
+S = 1_000_000_000
+
+
+class RecordingPin:
+    """A peer of GpioPin that keeps what it was told, and fails when it is to."""
+
+    def __init__(self, *, on: bool = False) -> None:
+        self.on = on
+        self.switches: list[bool] = []
+        self.broken = False
+        self.closed = False
+
+    def switch(self, on: bool) -> None:
+        if self.broken:
+            raise SinkError("the pin cannot be switched")
+        self.on = on
+        self.switches.append(on)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class SteppedClock(VirtualClock):
+    """A virtual clock whose wall time a test can step."""
+
+    step_ns = 0
+
+    def wall_ns(self) -> int:
+        return 10**18 + self.now_ns + self.step_ns
+
+
+def prediction(value: bool, sampled_at_ns: int, number: int = 0) -> Prediction:
+    session = Session(1, "0" * 32, S, sampled_at_ns)
+    return Prediction(Sample(session, number, (0.0, 0.0, 0.0, 0.0), sampled_at_ns), value, 1000)
+
+
+class Rig:
+    def __init__(self, **fields: object) -> None:
+        of = AlarmSettings(**{"pin": 17, **fields})
+        self.clock = SteppedClock()
+        self.pin = RecordingPin(on=of.safe == "on")
+        self.alarm = Alarm(of, self.pin, self.clock)
+
+    def predict(self, value: bool, age_s: float = 0.0) -> None:
+        self.alarm.emit(prediction(value, self.clock.wall_ns() - round(age_s * S)))
+
+    def after(self, seconds: float) -> None:
+        self.clock.now_ns += round(seconds * S)
+        self.alarm.refresh()
+
+
+@many
+@given(
+    st.integers(1, 4), st.integers(1, 4), st.sampled_from(["on", "off"]), st.lists(st.booleans())
+)
+def test_the_output_follows_after_so_many_equal_predictions_in_a_row(
+    on_after: int, off_after: int, safe: str, values: list[bool]
+) -> None:
+    rig = Rig(on_after=on_after, off_after=off_after, safe=safe)
+    expected = safe == "on"
+    for count, value in enumerate(values, 1):
+        rig.predict(value)
+        needed = on_after if value else off_after
+        if values[:count][-needed:] == [value] * needed:
+            expected = value
+        assert rig.pin.on is expected
+        assert rig.alarm.state == ("on" if expected else "off")
+
+
+def test_the_pin_is_not_switched_to_where_it_is() -> None:
+    rig = Rig()
+    for value in (False, True, True, False, False):
+        rig.predict(value)
+        rig.after(0.1)
+    assert rig.pin.switches == [True, False]
+
+
+@pytest.mark.parametrize("safe", ["on", "off"])
+def test_without_a_prediction_of_now_the_output_is_in_its_safe_state(
+    safe: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig(ttl_s=10, safe=safe)
+    assert rig.alarm.state is AlarmState.STALE
+    rig.predict(safe != "on")
+    rig.after(9.99)
+    assert rig.pin.on is (safe != "on")
+    rig.after(0.02)
+    assert rig.pin.on is (safe == "on")
+    assert rig.alarm.state is AlarmState.STALE
+    rig.after(100)
+    assert caplog.messages == [
+        f"alarm: no prediction of the last 10 s: the output is in its safe state ({safe})"
+    ]
+
+
+def test_after_silence_the_output_begins_anew() -> None:
+    rig = Rig(on_after=2, ttl_s=5)
+    rig.predict(True)
+    rig.after(6)
+    rig.predict(True)
+    assert not rig.pin.on
+    rig.predict(True)
+    assert rig.pin.on
+
+
+def test_the_answers_of_a_backlog_move_nothing() -> None:
+    rig = Rig(ttl_s=10)
+    rig.predict(False)
+    for _ in range(100):
+        rig.predict(True, age_s=10.5)
+    assert not rig.pin.on
+    rig.after(9.5)
+    assert rig.alarm.state is AlarmState.OFF
+    rig.after(0.6)  # they have not kept it alive either
+    assert rig.alarm.state is AlarmState.STALE
+
+
+def test_a_prediction_lives_by_the_age_of_its_sample() -> None:
+    rig = Rig(ttl_s=10)
+    rig.predict(True, age_s=8)
+    rig.after(1.9)
+    assert rig.pin.on
+    rig.after(0.2)
+    assert not rig.pin.on
+
+
+def test_an_older_answer_does_not_shorten_the_life_of_a_newer_one() -> None:
+    rig = Rig(ttl_s=10)
+    rig.predict(True)
+    rig.predict(True, age_s=9)
+    rig.after(9)
+    assert rig.pin.on
+
+
+@pytest.mark.parametrize("step_s", [-3e8, 3e8])
+def test_a_step_of_the_wall_clock_moves_no_output_that_was_switched(step_s: float) -> None:
+    rig = Rig(ttl_s=10)
+    rig.predict(True)
+    rig.clock.step_ns = round(step_s * S)
+    rig.after(5)
+    assert rig.pin.on
+    rig.predict(True)
+    rig.after(5.1)
+    assert rig.pin.on
+
+
+def test_a_pin_that_failed_is_switched_with_the_next_chance() -> None:
+    rig = Rig()
+    rig.pin.broken = True
+    with pytest.raises(SinkError):
+        rig.predict(True)
+    with pytest.raises(SinkError):
+        rig.alarm.refresh()
+    rig.pin.broken = False
+    rig.alarm.refresh()
+    assert rig.pin.on
+
+
+@pytest.mark.parametrize("safe", ["on", "off"])
+def test_at_the_end_the_pin_is_left_in_its_safe_state(safe: str) -> None:
+    rig = Rig(safe=safe)
+    rig.predict(safe != "on")
+    rig.alarm.close()
+    assert rig.pin.on is (safe == "on")
+    assert rig.pin.closed
+
+
+@pytest.mark.parametrize(
+    ("light", "seen"),
+    [
+        (Light.STREAMING, "11111111"),
+        (Light.CONNECTING, "11110000"),
+        (Light.FAULT, "10101010"),
+    ],
+)
+def test_the_status_led_tells_the_state_by_its_blinking(light: Light, seen: str) -> None:
+    pin = RecordingPin()
+    led = StatusLed(pin, lambda: light)
+    for _ in range(16):
+        led.refresh()
+    assert "".join(str(int(on)) for on in pin.switches) == 2 * seen
+    led.close()
+    assert (pin.on, pin.closed) == (False, True)
+
+
+# On gpiozero's mock of the hardware
+
+
+@pytest.fixture
+def factory() -> Iterator[MockFactory]:
+    Device.pin_factory = MockFactory()
+    yield Device.pin_factory
+    Device.pin_factory.reset()
+    Device.pin_factory = None
+
+
+@pytest.mark.parametrize("active_high", [True, False])
+@pytest.mark.parametrize("on", [True, False])
+def test_a_pin_starts_in_its_state_without_a_glitch(
+    factory: MockFactory, active_high: bool, on: bool
+) -> None:
+    mock = factory.pin(17)
+    mock.function = "input"
+    mock.clear_states()
+    pin = GpioPin("outputs.alarm", 17, active_high=active_high, on=on)
+    assert {state.state for state in mock.states[1:]} <= {on is active_high}
+    assert mock.state is (on is active_high)
+    pin.switch(not on)
+    assert mock.state is (on is not active_high)
+    pin.close()
+    assert mock.function == "input"
+
+
+def test_a_pin_that_another_device_has_is_named(factory: MockFactory) -> None:
+    with OutputDevice(17), pytest.raises(SinkError, match=r"outputs.alarm: GPIO17 cannot be used"):
+        GpioPin("outputs.alarm", 17, active_high=True, on=False)
+    assert factory.pin(17).function == "input"
+
+
+def test_a_pin_that_fails_later_is_a_sink_error(factory: MockFactory) -> None:
+    pin = GpioPin("outputs.alarm", 17, active_high=True, on=False)
+    factory.pin(17).function = "input"
+    with pytest.raises(SinkError, match=r"outputs.alarm: GPIO17 cannot be switched"):
+        pin.switch(True)
+    pin.close()
+
+
+def test_outputs_that_cannot_be_had_are_said_and_the_others_work(
+    factory: MockFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    sinks = FanOut([])
+    configured = OutputsSettings(
+        alarm=AlarmSettings(pin=17), status=StatusSettings(pin=27, active_high=False)
+    )
+    with OutputDevice(17):
+        assert add_outputs(configured, sinks, VirtualClock(), lambda: Light.STREAMING) is None
+    assert sinks.failures == 1
+    assert "outputs.alarm: GPIO17 cannot be used" in caplog.text
+    sinks.refresh()
+    assert factory.pin(27).state is False  # on, as it is active low
+    sinks.close()
+    assert sinks.failures == 1
+
+
+def test_a_led_that_fails_is_said_once_while_predictions_go_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pin = RecordingPin()
+    led = StatusLed(pin, lambda: Light.STREAMING)
+    sinks = FanOut([])
+    sinks.add(led, led.refresh)
+    pin.broken = True
+    for _ in range(5):
+        sinks.refresh()
+        sinks.emit(prediction(True, 0))
+    assert caplog.messages == ["the status LED failed: the pin cannot be switched"]
+    assert sinks.failures == 5
+    pin.broken = False
+    sinks.refresh()
+    pin.broken = True
+    sinks.refresh()
+    assert len(caplog.messages) == 2
+
+
+@pytest.mark.parametrize(
+    ("prelude", "message"),
+    [
+        ("sys.modules['gpiozero'] = None", "no gpiozero: pip install 'quartet[pi]'"),
+        ("sys.modules['lgpio'] = None", "'apt install python3-lgpio'"),
+    ],
+)
+def test_a_missing_library_is_named_with_the_remedy(prelude: str, message: str) -> None:
+    code = (
+        f"import sys; {prelude}\n"
+        "from agent.sinks.pins import GpioPin\n"
+        "from agent.errors import SinkError\n"
+        "try: GpioPin('outputs.alarm', 17, active_high=True, on=False)\n"
+        "except SinkError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("outputs.alarm: GPIO17")
+    assert message in done.stdout
