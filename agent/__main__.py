@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from agent.config import Rate, Settings, check
-from agent.config.source import Ads1115Settings, ReplaySettings, VirtualAds1115Settings
+from agent.config.source import ReplaySettings, SensorSettings
 from quartet.errors import QuartetError, SettingsError
 from quartet.settings import load
 
@@ -51,6 +51,28 @@ def _ledger(options: argparse.Namespace) -> int:
     return ledger.run(settings, as_json=options.json, broker_ledger=options.compare)
 
 
+def _check(options: argparse.Namespace) -> int:
+    from agent.check import doctor  # noqa: PLC0415 - no other command asks so much
+
+    settings: Settings | SettingsError
+    try:
+        settings = load(options.config, Settings) if options.config else Settings()
+        if options.virtual:
+            settings = settings.with_virtual_chip()
+    except SettingsError as error:
+        settings = error
+    return doctor.run(settings, options.config, as_json=options.json)
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from agent import calibrate  # noqa: PLC0415 - no other command writes a configuration
+
+    settings = load(options.config, Settings) if options.config else Settings()
+    if options.virtual:
+        settings = settings.with_virtual_chip()
+    return calibrate.run(settings, options.channel, options.unit, options.config)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="agent", description="Stream four sensors to a broker and log its predictions."
@@ -81,6 +103,27 @@ def _parser() -> argparse.ArgumentParser:
         "--journal", action="store_true", help="log to journald also when not under systemd"
     )
     run.set_defaults(call=_run)
+    checking = commands.add_parser(
+        "check", help="whether this device can do the job; exit 1 if not", allow_abbrev=False
+    )
+    checking.add_argument("--config", type=Path, metavar="TOML", help="configuration file")
+    checking.add_argument("--json", action="store_true", help="for a program")
+    _add_virtual(checking)
+    checking.set_defaults(call=_check)
+    calibrating = commands.add_parser(
+        "calibrate",
+        help="take two known values at a sensor, and write its scale and offset",
+        allow_abbrev=False,
+    )
+    calibrating.add_argument(
+        "channel", type=int, choices=(1, 2, 3, 4), metavar="CHANNEL", help="the sensor: 1 to 4"
+    )
+    calibrating.add_argument("--unit", type=_unit, help="of the known values, such as bar")
+    calibrating.add_argument(
+        "--config", type=Path, metavar="TOML", help="the file to write to; without, it is printed"
+    )
+    _add_virtual(calibrating)
+    calibrating.set_defaults(call=_calibrate)
     ledger = commands.add_parser(
         "ledger", help="every sample's fate; exit 1 if it does not balance", allow_abbrev=False
     )
@@ -119,14 +162,13 @@ def _settings(options: argparse.Namespace) -> Settings:
     settings = load(options.config, Settings) if options.config else Settings()
     replace = msgspec.structs.replace
     if options.simulate:
-        source = ReplaySettings(options.simulate, options.loop)
-        settings = replace(settings, source=source)
+        settings = settings.with_source(ReplaySettings(options.simulate, options.loop))
         if options.predictions and _same_file(options.simulate, options.predictions):
             raise SettingsError("--predictions: would overwrite the file that --simulate reads")
     elif options.loop:
         raise SettingsError("--loop goes with --simulate")
     if options.virtual:
-        settings = _with_virtual_chip(settings)
+        settings = settings.with_virtual_chip()
     if options.rate is not None:
         settings = replace(settings, sampling=replace(settings.sampling, rate_hz=options.rate))
     if options.broker or options.insecure:
@@ -139,11 +181,11 @@ def _settings(options: argparse.Namespace) -> Settings:
     return settings
 
 
-def _with_virtual_chip(settings: Settings) -> Settings:
-    """The same sensors, at a chip in software; see [virtual]."""
-    source = settings.source
-    fields = msgspec.structs.asdict(source) if isinstance(source, Ads1115Settings) else {}
-    return msgspec.structs.replace(settings, source=VirtualAds1115Settings(**fields))
+def _unit(text: str) -> str:
+    try:
+        return msgspec.convert({"unit": text}, SensorSettings).unit
+    except msgspec.ValidationError:
+        raise argparse.ArgumentTypeError(f"expected 1 to 16 characters, got {text!r}") from None
 
 
 def _same_file(first: str, second: Path) -> bool:

@@ -2,6 +2,7 @@
 
 AgentError
 ├── SourceError    the hardware or the file gives no more samples
+│   ├── ChipInUseError   by another process
 │   └── CadenceError   it cannot be read so fast; also a SettingsError
 ├── LedgerError    what is to be compared with is no ledger
 └── SinkError      predictions cannot be shown or written where they were asked for
@@ -16,6 +17,10 @@ class AgentError(QuartetError):
 
 class SourceError(AgentError):
     """A source that cannot go on."""
+
+
+class ChipInUseError(SourceError):
+    """An ADS1115 that another process reads."""
 
 
 class CadenceError(SourceError, SettingsError):

@@ -123,6 +123,16 @@ class Settings(Table, frozen=True):
         """Whether no hardware is read."""
         return isinstance(self.source, ReplaySettings | VirtualAds1115Settings)
 
+    def with_source(self, source: SourceSettings) -> "Settings":
+        """The same, with another source."""
+        return msgspec.structs.replace(self, source=source)
+
+    def with_virtual_chip(self) -> "Settings":
+        """The same sensors, at a chip in software; see [virtual]."""
+        source = self.source
+        fields = msgspec.structs.asdict(source) if isinstance(source, Ads1115Settings) else {}
+        return self.with_source(VirtualAds1115Settings(**fields))
+
     def chosen_source(self) -> SourceSettings:
         """The source; SettingsError where neither file nor command line names one."""
         if self.source is None:

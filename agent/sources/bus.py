@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Protocol
 
-from agent.errors import SourceError
+from agent.errors import ChipInUseError, SourceError
 from quartet.errors import InUseError
 from quartet.lock import FileLock
 
@@ -93,7 +93,7 @@ def lock_chip(bus: int, address: int) -> FileLock:
     try:
         return FileLock(path, shared=True)
     except InUseError as error:
-        raise SourceError(
+        raise ChipInUseError(
             f"the ADS1115 at {address:#x} on bus {bus} is in use by process {error.owner}: stop"
             " that one first ('systemctl stop agent', if it is the service)"
         ) from None

@@ -1,6 +1,7 @@
 """One reading of an ADS1115: started with its channel's configuration, waited for, fetched."""
 
 import contextlib
+import errno
 import statistics
 from collections.abc import Callable
 
@@ -18,6 +19,9 @@ _NEAR_ZERO = 16
 
 # Readings to measure the overhead from: their median is safe from a few that were delayed.
 _PROBES = 16
+
+# To measure the bus; the chip repeats itself, or says ones, beyond its two bytes.
+_SHORT_BYTES, _LONG_BYTES = 2, 66
 
 
 class Chip:
@@ -116,6 +120,33 @@ class Chip:
         except ReadingError as error:
             raise SourceError(f"{self.name}: {error.fault} while it was measured") from error
         return round(statistics.median(took_ns))
+
+    def measure_bus_hz(self) -> float:
+        """The clock of the bus, from what a longer read takes beside a short one.
+
+        OSError where the chip does not answer.
+        """
+        if self._converter is None:
+            raise OSError(errno.ENODEV, "not open")
+        took_ns: dict[int, float] = {}
+        for count in (_SHORT_BYTES, _LONG_BYTES):
+            times_ns = []
+            for _ in range(_PROBES):
+                began_ns = self._clock.monotonic_ns()
+                self._converter.read_bytes(count)
+                times_ns.append(self._clock.monotonic_ns() - began_ns)
+            took_ns[count] = statistics.median(times_ns)
+        bits = 9 * (_LONG_BYTES - _SHORT_BYTES)
+        return bits * 1e9 / (took_ns[_LONG_BYTES] - took_ns[_SHORT_BYTES])
+
+    def scan(self) -> list[int]:
+        """The addresses that answer on the bus. SourceError where it cannot be opened."""
+        bus = self._bus or self._open_bus()
+        try:
+            return bus.scan()
+        finally:
+            if not self._bus:
+                bus.deinit()
 
     def _identify(self, converter: Converter) -> None:
         """SourceError where this answers, but not as an ADS1115 does."""

@@ -33,3 +33,8 @@ class Converter(ADS1115):
     def code(self) -> int:
         """The result of the latest finished conversion, -32768 to 32767."""
         return signed(self.get_last_result())
+
+    def read_bytes(self, count: int) -> None:
+        """Read so many bytes from wherever the chip's pointer is, for the time that it takes."""
+        with self.i2c_device as device:
+            device.readinto(bytearray(count))

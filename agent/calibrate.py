@@ -1,0 +1,154 @@
+"""Two known values at a sensor, and from them its scale and offset."""
+
+import json
+import math
+import os
+import stat
+import statistics
+import sys
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.clock import SystemClock
+from agent.config import Settings
+from agent.config.source import Ads1115Settings, ReplaySettings
+from agent.errors import AgentError, SourceError
+from agent.sources.channel import CODE_MAX, CODE_MIN, Channel
+from agent.sources.faults import ReadingError
+from agent.sources.opening import channels, own_chip
+from quartet.errors import SettingsError
+from quartet.settings import load
+
+if TYPE_CHECKING:
+    from agent.sources.chip import Chip
+
+# A second of readings at the rate with little noise: their mean is good to a code.
+_DATA_RATE = 128
+_READINGS = 128
+
+# So many codes, and standard errors, must lie between two points, for a scale that
+# is good to 1 %.
+_APART_CODES = 100
+_APART_ERRORS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A known value, and the code that the sensor gave for it."""
+
+    value: float
+    code: float
+    error: float
+    """Standard error of the code."""
+
+
+def run(settings: Settings, number: int, unit: str | None, path: Path | None) -> int:
+    """Ask for two values, and write the calibration of sensor `number` to the file at `path`.
+
+    Without a file it is printed alone. AgentError where it cannot be made.
+    """
+    source = settings.source or Ads1115Settings()
+    if isinstance(source, ReplaySettings):
+        raise SettingsError("source.kind: a replayed file has nothing to calibrate")
+    if path:
+        _see_that_it_can_be_written(path)
+    channel = channels(source)[number - 1]
+    unit = unit or channel.unit
+    with own_chip(source, settings.virtual, SystemClock()) as chip, closing(chip):
+        chip.open()
+        chip.data_rate = _DATA_RATE
+        first = _take(chip, channel, "first", unit)
+        second = _take(chip, channel, "second", unit)
+    scale, offset = line_through(first, second, channel.lsb_v)
+    print(f"[source.{channel.name}]")
+    print(f"unit = {json.dumps(unit, ensure_ascii=False)}\nscale = {scale}\noffset = {offset}")
+    if path:
+        _write(path.resolve(), channel.name, {"unit": unit, "scale": scale, "offset": offset})
+        print(f"written to {path}; a running agent takes it at its next start")
+    return 0
+
+
+def line_through(first: Point, second: Point, lsb_v: float) -> tuple[float, float]:
+    """Scale and offset such that value = scale * volts + offset. AgentError where there is none."""
+    apart = abs(second.code - first.code)
+    needed = max(_APART_CODES, _APART_ERRORS * math.hypot(first.error, second.error))
+    if apart < needed:
+        raise AgentError(
+            f"the two points are {apart * lsb_v * 1e3:.2f} mV apart, and {needed * lsb_v * 1e3:.2f}"
+            " mV are needed at this noise: take values that are farther from each other"
+        )
+    scale = (second.value - first.value) / ((second.code - first.code) * lsb_v)
+    if scale == 0:
+        raise AgentError("both values are the same: take two that differ")
+    offset = first.value - scale * first.code * lsb_v
+    return float(f"{scale:.9g}"), float(f"{offset:.9g}")
+
+
+def _take(chip: "Chip", channel: Channel, which: str, unit: str) -> Point:
+    """Ask for a value, and read the sensor meanwhile it has it."""
+    value = _ask(f"Bring {channel.name} to the {which} known value, and say what it is in {unit}: ")
+    try:
+        codes = [chip.convert(channel) for _ in range(_READINGS)]
+    except ReadingError as error:
+        raise SourceError(f"{chip.name}: {error}: nothing was written") from error
+    if CODE_MAX in codes or CODE_MIN in codes:
+        raise SourceError(f"{channel.name} is saturated: choose a lower gain; nothing was written")
+    mean, noise = statistics.fmean(codes), statistics.stdev(codes)
+    print(
+        f"{value:g} {unit} = {mean * channel.lsb_v:.5f} V,"
+        f" noise {noise * channel.lsb_v * 1e3:.2f} mV"
+    )
+    return Point(value, mean, noise / math.sqrt(_READINGS))
+
+
+def _ask(question: str) -> float:
+    while True:
+        print(question, end="", flush=True)
+        answer = sys.stdin.readline()
+        if not answer:
+            raise AgentError("no answer: nothing was written")
+        try:
+            value = float(answer.strip().replace(",", "."))
+        except ValueError:
+            value = math.nan
+        if math.isfinite(value):
+            return value
+        print(f"{answer.strip()!r} is no number")
+
+
+def _see_that_it_can_be_written(path: Path) -> None:
+    """SettingsError before anybody has gone to a sensor in vain."""
+    path = path.resolve()
+    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+        raise SettingsError(f"{path}: cannot be written: run this with sudo, or on a copy of it")
+
+
+def _write(path: Path, table: str, fields: dict[str, str | float]) -> None:
+    """Put fields into a table under [source], and leave everything else as it is.
+
+    The file is replaced as a whole, by one that was seen to be right.
+    """
+    import tomlkit  # noqa: PLC0415 - optional
+
+    document = tomlkit.parse(path.read_text("utf-8"))
+    source = document.setdefault("source", tomlkit.item({"kind": "ads1115"}))
+    source.setdefault(table, tomlkit.table()).update(fields)
+    before = path.stat()
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    written = Path(name)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(tomlkit.dumps(document))
+            file.flush()
+            os.fsync(descriptor)
+        load(written, Settings)
+        written.chmod(stat.S_IMODE(before.st_mode))
+        if os.geteuid() == 0:
+            os.chown(written, before.st_uid, before.st_gid)
+        written.replace(path)
+    except BaseException:
+        written.unlink(missing_ok=True)
+        raise

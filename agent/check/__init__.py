@@ -1,0 +1,1 @@
+"""Whether this device can do the job: a doctor that a newcomer runs first."""

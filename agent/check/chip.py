@@ -1,0 +1,184 @@
+"""The bus, the chip on it, and what is connected to that."""
+
+import math
+import os
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.check.findings import Finding, Findings, failed, passed, skipped
+from agent.clock import Clock
+from agent.config import Settings
+from agent.config.source import Ads1115Settings, VirtualAds1115Settings
+from agent.errors import CadenceError, ChipInUseError, SourceError
+from agent.sources.cadence import best_rate_hz, choose_data_rate
+from agent.sources.channel import CODE_MAX, CODE_MIN, Channel
+from agent.sources.faults import ReadingError
+from agent.sources.opening import channels, own_chip
+
+if TYPE_CHECKING:
+    from agent.sources.chip import Chip
+
+_DEV = Path("/dev")
+
+# Fast enough to be patient with, slow enough to be quiet.
+_DATA_RATE = 250
+_READINGS = 24
+
+# A sensor holds its pin against the charge that the chip brings along from the
+# channel before; an open pin follows it. Told apart by so many volts, and by so
+# many standard errors.
+_PULL_V = 0.005
+_PULL_ERRORS = 5
+
+# Two pins must differ by so much, or nothing can be told from one about the other.
+_APART_V = 0.3
+
+# With no such pin, an open one is told by its hum.
+_HUM_V = 0.01
+
+
+def check_chip(settings: Settings, source: Ads1115Settings, clock: Clock) -> Findings:
+    """From the device node to four readings."""
+    if not isinstance(source, VirtualAds1115Settings):
+        finding = check_bus(source.bus, _DEV)
+        yield finding
+        if not (_DEV / f"i2c-{source.bus}").exists():
+            return
+    try:
+        with own_chip(source, settings.virtual, clock) as chip:
+            yield from _check_open(chip, settings, source)
+    except ChipInUseError as error:
+        yield skipped("chip", str(error), "sudo systemctl stop agent")
+    except SourceError as error:
+        yield failed("chip", str(error), "pip install 'quartet[pi]'")
+
+
+def check_bus(number: int, dev: Path) -> Finding:
+    """The device node of the bus, and the permission to use it."""
+    path = dev / f"i2c-{number}"
+    if not path.exists():
+        others = sorted(each.name.removeprefix("i2c-") for each in dev.glob("i2c-*"))
+        if others:
+            return failed(
+                "bus", f"{path} is missing; there are {', '.join(others)}", "set source.bus"
+            )
+        return failed("bus", f"{path} is missing: I2C is off", "sudo raspi-config nonint do_i2c 0")
+    if not os.access(path, os.R_OK | os.W_OK):
+        return failed(
+            "bus", f"{path} may not be opened", "sudo usermod -aG i2c $USER, then log in again"
+        )
+    return passed("bus", str(path))
+
+
+def _check_open(chip: "Chip", settings: Settings, source: Ads1115Settings) -> Findings:
+    try:
+        chip.open()
+    except SourceError as error:
+        yield failed("chip", str(error), "check VDD, GND, SDA, SCL; then 'i2cdetect -y 1'")
+        yield _check_neighbours(chip, source)
+        return
+    try:
+        yield passed("chip", chip.name)
+        yield _check_neighbours(chip, source)
+        yield from _check_rate(chip, settings, source)
+        yield from _check_readings(chip, channels(source))
+    except (ReadingError, OSError) as error:
+        yield failed("chip", f"{chip.name} stopped answering: {error}", "check its wires")
+    finally:
+        chip.close()
+
+
+def _check_neighbours(chip: "Chip", source: Ads1115Settings) -> Finding:
+    found = [f"{address:#x}" for address in chip.scan() if address != source.address]
+    return passed("other chips", ", ".join(found) or "none answers on this bus")
+
+
+def _check_rate(chip: "Chip", settings: Settings, source: Ads1115Settings) -> Findings:
+    yield passed("bus speed", f"{chip.measure_bus_hz() / 1e3:.0f} kHz, measured")
+    overhead_ns = chip.measure_overhead_ns(channels(source)[0])
+    best_hz = best_rate_hz(source.average, overhead_ns)
+    best = f"at most {best_hz:.1f} rows a second with average = {source.average}"
+    try:
+        data_rate = choose_data_rate(settings.sampling.period_ns, source.average, overhead_ns)
+    except CadenceError as error:
+        yield failed("rate", str(error), f"set sampling.rate_hz to {int(best_hz)} or less")
+    else:
+        rate_hz = settings.sampling.rate_hz
+        yield passed("rate", f"{rate_hz:g} rows a second by {data_rate} conversions; {best}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a channel gave."""
+
+    channel: Channel
+    codes: list[int]
+
+    @property
+    def mean_v(self) -> float:
+        return statistics.fmean(self.codes) * self.channel.lsb_v
+
+    @property
+    def noise_v(self) -> float:
+        return statistics.stdev(self.codes) * self.channel.lsb_v
+
+
+def _check_readings(chip: "Chip", sensors: list[Channel]) -> Findings:
+    chip.data_rate = _DATA_RATE
+    codes: list[list[int]] = [[] for _ in sensors]
+    for _ in range(_READINGS):
+        for index, sensor in enumerate(sensors):
+            codes[index].append(chip.convert(sensor))
+    readings = [_Reading(sensor, of) for sensor, of in zip(sensors, codes, strict=True)]
+    for reading in readings:
+        yield _judge(chip, reading, readings)
+
+
+def _judge(chip: "Chip", reading: _Reading, all_readings: list[_Reading]) -> Finding:
+    sensor = reading.channel
+    name = f"{sensor.name} ({_wired_to(sensor)})"
+    value = sensor.value(statistics.fmean(reading.codes))
+    seen = (
+        f"{reading.mean_v:.4f} V = {value:.5g} {sensor.unit}, noise {reading.noise_v * 1e3:.2f} mV"
+    )
+    if CODE_MAX in reading.codes or CODE_MIN in reading.codes:
+        return failed(name, f"{seen}: saturated", f"choose a lower source.{sensor.name}.gain")
+    if _is_open(chip, reading, all_readings):
+        return failed(
+            name,
+            f"{seen}: nothing holds this input: it seems open",
+            f"connect the sensor to {_wired_to(sensor)}; an input without one to ground",
+        )
+    if not sensor.is_in_range(value):
+        return failed(
+            name,
+            f"{seen}: out of {sensor.min:g}..{sensor.max:g}",
+            "check the sensor and its wire",
+        )
+    return passed(name, seen)
+
+
+def _is_open(chip: "Chip", reading: _Reading, all_readings: list[_Reading]) -> bool:
+    """Whether a single-ended input follows the channel that was converted before it."""
+    if not isinstance(reading.channel.input, int):
+        return False
+    other = max(all_readings, key=lambda each: abs(each.mean_v - reading.mean_v))
+    if abs(other.mean_v - reading.mean_v) < _APART_V:
+        return reading.noise_v > _HUM_V
+    after_itself, after_other = [], []
+    for _ in range(_READINGS):
+        chip.convert(reading.channel)
+        after_itself.append(chip.convert(reading.channel) * reading.channel.lsb_v)
+        chip.convert(other.channel)
+        after_other.append(chip.convert(reading.channel) * reading.channel.lsb_v)
+    pull_v = abs(statistics.fmean(after_other) - statistics.fmean(after_itself))
+    spread_v = statistics.stdev(after_itself) + statistics.stdev(after_other)
+    return pull_v > max(_PULL_V, _PULL_ERRORS * spread_v / math.sqrt(_READINGS))
+
+
+def _wired_to(sensor: Channel) -> str:
+    if isinstance(sensor.input, int):
+        return f"A{sensor.input}"
+    return "A" + sensor.input.replace("-", " against A")

@@ -1,0 +1,98 @@
+"""All checks in their order, printed as they come."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.check.broker import check_broker
+from agent.check.chip import check_chip
+from agent.check.findings import Finding, Findings, Outcome, failed, passed, skipped
+from agent.check.host import check_clock, check_machine, check_packages
+from agent.check.journal import check_journal
+from agent.check.outputs import check_outputs
+from agent.check.spool import check_spool
+from agent.clock import SystemClock
+from agent.config import Settings, check
+from agent.config.source import Ads1115Settings, ReplaySettings
+from quartet.address import Address
+from quartet.errors import SettingsError
+
+_WIDTH = 20
+_INDENT = " " * (8 + _WIDTH)
+
+
+def run(settings: Settings | SettingsError, path: Path | None, *, as_json: bool) -> int:
+    """Print a line for each check; 1 where one failed, else 0.
+
+    With an error in place of settings, what needs none is checked all the same.
+    """
+    findings = _take(_findings(settings, path), quiet=as_json)
+    if as_json:
+        print(json.dumps([_plain(finding) for finding in findings], indent=1))
+    failures = sum(finding.outcome is Outcome.FAILED for finding in findings)
+    if failures and not as_json:
+        print(f"{failures} of {len(findings)} checks failed")
+    return 1 if failures else 0
+
+
+def _findings(settings: Settings | SettingsError, path: Path | None) -> Findings:
+    yield from check_machine()
+    try:
+        if isinstance(settings, SettingsError):
+            raise settings
+        settings = _with_source(settings)
+        check(settings)
+    except SettingsError as error:
+        yield failed("configuration", str(error), "mend what it names")
+        yield from check_packages(sensors=False)
+        yield from check_clock()
+        yield skipped("all else", "needs a configuration that is right")
+        return
+    source = settings.chosen_source()
+    yield passed("configuration", f"{path or 'defaults'}: agent {settings.agent.id}")
+    yield from check_packages(sensors=isinstance(source, Ads1115Settings))
+    yield from check_clock()
+    if isinstance(source, ReplaySettings):
+        yield _check_file(source)
+    else:
+        yield from check_chip(settings, source, SystemClock())
+    yield from check_outputs(settings.outputs)
+    rate_hz = settings.sampling.rate_hz
+    yield from check_journal(0.0 if rate_hz == "max" else rate_hz)
+    yield from check_spool(settings)
+    yield from check_broker(Address.parse(settings.broker.address, "broker.address"))
+
+
+def _with_source(settings: Settings) -> Settings:
+    """Who has configured nothing yet wants to know of the chip."""
+    if settings.source:
+        return settings
+    return settings.with_source(Ads1115Settings())
+
+
+def _check_file(source: ReplaySettings) -> Finding:
+    if Path(source.path).is_file():
+        return passed("source", f"replays {source.path}; no chip is read")
+    return failed("source", f"{source.path} is no file", "set source.path")
+
+
+def _take(findings: Iterator[Finding], *, quiet: bool) -> list[Finding]:
+    """All of them; each is printed at once, as some take their time."""
+    taken = []
+    for finding in findings:
+        taken.append(finding)
+        if not quiet:
+            detail = finding.detail.replace("\n", f"\n{_INDENT}")
+            print(f"{finding.outcome:8}{finding.check:{_WIDTH}}{detail}", flush=True)
+            if finding.remedy:
+                print(f"{_INDENT}-> {finding.remedy}", flush=True)
+    return taken
+
+
+def _plain(finding: Finding) -> dict[str, str]:
+    return {
+        "check": finding.check,
+        "outcome": finding.outcome,
+        "detail": finding.detail,
+        "remedy": finding.remedy,
+    }

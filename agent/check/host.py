@@ -1,0 +1,108 @@
+"""The machine: model, system, Python, packages, clock."""
+
+import os
+import platform
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from agent.check.findings import Findings, failed, passed, skipped
+
+_MODEL = Path("/proc/device-tree/model")
+_RTC = Path("/sys/class/rtc/rtc0")
+
+# Before this was written: a clock that has not been set.
+_EPOCH_OF_REASON_S = 1_704_067_200  # 2024-01-01
+
+_NEEDED = ("quartet", "grpcio", "protobuf", "msgspec")
+_FOR_SENSORS = ("adafruit-circuitpython-ads1x15", "adafruit-extended-bus")
+_OPTIONAL = ("gpiozero", "lgpio", "systemd-python", "rich")
+
+
+def check_machine() -> Findings:
+    """Model, system and Python."""
+    if _MODEL.exists():
+        yield passed("model", _MODEL.read_text("utf-8", "replace").rstrip("\0\n"))
+    else:
+        yield skipped("model", f"no Raspberry Pi ({platform.machine()})")
+    bits = struct.calcsize("P") * 8
+    name = _os_name()
+    if bits < 64:
+        yield passed("system", f"{name}, {bits} bit", "a 64-bit system, which has tested packages")
+    else:
+        yield passed("system", f"{name}, {bits} bit")
+    yield passed("Python", f"{platform.python_version()} in {sys.prefix}")
+
+
+def check_packages(*, sensors: bool) -> Findings:
+    """Versions, and what is missing."""
+    needed = _NEEDED + (_FOR_SENSORS if sensors else ())
+    versions = {name: _version(name) for name in (*needed, *_OPTIONAL)}
+    detail = ", ".join(f"{name} {of}" for name, of in versions.items() if of)
+    if missing := [name for name in needed if not versions[name]]:
+        yield failed("packages", f"missing: {', '.join(missing)}", "pip install 'quartet[pi]'")
+    else:
+        yield passed("packages", detail)
+
+
+def check_clock() -> Findings:
+    """Whether stamps can be believed."""
+    if time.time() < _EPOCH_OF_REASON_S:
+        now = time.strftime("%Y-%m-%d", time.gmtime())
+        yield failed("clock", f"it says {now}", "sudo timedatectl set-ntp true")
+    else:
+        yield from _check_synchronised()
+    if _RTC.exists():
+        yield passed("real-time clock", (_RTC / "name").read_text().strip())
+    else:
+        yield skipped(
+            "real-time clock",
+            "none: after a power cut stamps are wrong until the network has set it",
+        )
+
+
+def _check_synchronised() -> Findings:
+    answer = ask("timedatectl", "show", "--property=NTPSynchronized", "--value")
+    if answer is None:
+        yield skipped("clock", "timedatectl does not answer here")
+    elif answer.strip() == "yes":
+        yield passed("clock", "synchronised")
+    else:
+        yield failed("clock", "not synchronised", "sudo timedatectl set-ntp true")
+
+
+def ask(*command: str) -> str | None:
+    """What a command prints; None where it is missing or fails."""
+    path = shutil.which(command[0])
+    if path is None:
+        return None
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed words
+            [path, *command[1:]],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+            env={**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return platform.system()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,34 @@
+"""The pins that are configured."""
+
+import os
+
+from agent.check.findings import Finding, Findings, failed, passed, skipped
+from agent.config.outputs import OutputsSettings
+from agent.errors import SinkError
+from agent.sinks.pins import GpioPin
+
+
+def check_outputs(settings: OutputsSettings) -> Findings:
+    """Each pin, taken for a moment in the state that it has without the agent."""
+    if not settings.alarm and not settings.status:
+        yield skipped("outputs", "none in the configuration")
+    if alarm := settings.alarm:
+        on = alarm.safe == "on"
+        yield _check("outputs.alarm", alarm.pin, active_high=alarm.active_high, on=on)
+    if status := settings.status:
+        yield _check("outputs.status", status.pin, active_high=status.active_high, on=False)
+
+
+def _check(name: str, number: int, *, active_high: bool, on: bool) -> Finding:
+    try:
+        pin = GpioPin(name, number, active_high=active_high, on=on)
+    except SinkError as error:
+        _, _, reason = str(error).partition(": ")
+        return failed(
+            name,
+            reason,
+            "sudo apt install python3-lgpio; sudo usermod -aG gpio $USER, then log in again",
+        )
+    pin.close()
+    factory = os.environ.get("GPIOZERO_PIN_FACTORY")
+    return passed(name, f"GPIO{number}, by {factory}")

@@ -1,0 +1,32 @@
+"""The spool: directories that exist, can be written, and have room."""
+
+import os
+import shutil
+from pathlib import Path
+
+from agent.check.findings import Finding, Findings, failed, passed, skipped
+from agent.config import Settings
+from agent.spool.places import DEFAULT, configured
+
+
+def check_spool(settings: Settings) -> Findings:
+    """Both directories, as 'agent run' would take them from here."""
+    places = configured(settings.spool)
+    if places is None and settings.is_simulated:
+        yield skipped("spool", "a simulation has a private one")
+        return
+    places = places or DEFAULT
+    yield _check("spool in RAM", places.hot, settings.spool.hot_max_bytes)
+    yield _check("spool on disk", places.cold, settings.spool.max_bytes)
+
+
+def _check(name: str, directory: Path, max_bytes: int) -> Finding:
+    if not directory.is_dir():
+        return failed(name, f"{directory} is no directory", f"sudo install -d -o $USER {directory}")
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        return failed(name, f"{directory} may not be written", f"sudo chown $USER {directory}")
+    free = shutil.disk_usage(directory).free
+    detail = f"{directory}, {free / 1e6:.0f} MB free, may take {max_bytes / 1e6:.0f} MB"
+    if free < max_bytes:
+        return failed(name, detail, "make room, or set a smaller limit in [spool]")
+    return passed(name, detail)
