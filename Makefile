@@ -35,6 +35,7 @@ chaos: $(VENV)/dev
 	PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/dev
+	$(BIN)/python -m bench.chip_bench
 	$(BIN)/python -m bench.broker_bench
 	$(BIN)/python -m bench.agent_bench
 	$(BIN)/python -m bench.spool_bench

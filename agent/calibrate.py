@@ -65,6 +65,8 @@ def run(settings: Settings, number: int, unit: str | None, path: Path | None) ->
     scale, offset = line_through(first, second, channel.lsb_v)
     print(f"[source.{channel.name}]")
     print(f"unit = {json.dumps(unit, ensure_ascii=False)}\nscale = {scale}\noffset = {offset}")
+    if not math.isinf(channel.min) or not math.isinf(channel.max):
+        print(f"min and max of {channel.name} are in its unit, too: see that they still hold")
     if path:
         _write(path.resolve(), channel.name, {"unit": unit, "scale": scale, "offset": offset})
         print(f"written to {path}; a running agent takes it at its next start")
@@ -140,7 +142,7 @@ def _write(path: Path, table: str, fields: dict[str, str | float]) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     written = Path(name)
     try:
-        with open(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(tomlkit.dumps(document))
             file.flush()
             os.fsync(descriptor)

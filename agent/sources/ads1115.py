@@ -17,8 +17,11 @@ from quartet.channels import CHANNELS, Values
 log = logging.getLogger(__name__)
 
 # A brown-out resets the configuration. A look at it costs a transaction, and once a
-# second is what a bus can spare; each time it is another channel's.
+# second is what a bus can spare. Two channels in a row are looked at: one may read
+# back right by chance, of a multiplexer that is stuck there, or of a slow chip that
+# ignored the start.
 _VERIFY_NS = 1_000_000_000
+_VERIFIED = 2
 
 # What the look may tell: then nothing of this row is trusted, and each reading is
 # verified until a row is right.
@@ -28,9 +31,9 @@ _DOUBT = (Fault.LOST, Fault.SLOW)
 _MOST_ERRORS = 2
 
 # A sensor that works has some noise; one that has none for so long may be no sensor.
-# Codes around 0 are left alone: an input that is not used is tied to ground.
+# What is around 0 V is left alone: an input that is not used is tied to ground.
 _UNCHANGED_NS = 600_000_000_000
-_GROUND = 2
+_GROUND_V = 0.001
 
 # Between tries to open a chip that went away.
 _REOPEN_MIN_S = 0.25
@@ -102,6 +105,7 @@ class Ads1115:
         if not self._chip.is_open and not self._reopen():
             for _ in self._channels:
                 self._log.note(self._chip.name, self._gone_with)
+            self._log.settle()
             return math.nan, math.nan, math.nan, math.nan
         codes, error = self._convert_all()
         if error and not any(codes) and error not in _DOUBT:
@@ -126,7 +130,7 @@ class Ads1115:
             if index in failed:
                 continue
             try:
-                verify = self._in_doubt or number == turn
+                verify = self._in_doubt or number in turn
                 codes[index].append(self._chip.convert(self._channels[index], verify=verify))
             except ReadingError as error:
                 failed[index] = error.fault
@@ -147,29 +151,29 @@ class Ads1115:
         if any(map(channel.is_saturated, codes)):
             self._log.note(channel.name, Fault.SATURATED)
             return math.nan
-        self._watch(index, codes)
+        self._watch(index, channel, codes)
         value = channel.value(sum(codes) / len(codes))
         if not channel.is_in_range(value):
             self._log.note(channel.name, Fault.OUT_OF_RANGE)
             return math.nan
         return value
 
-    def _watch(self, index: int, codes: list[int]) -> None:
+    def _watch(self, index: int, channel: Channel, codes: list[int]) -> None:
         """Note a channel that has not changed at all for long."""
         now_ns = self._clock.monotonic_ns()
-        if codes != self._last_codes[index] or abs(codes[0]) <= _GROUND:
+        if codes != self._last_codes[index] or abs(codes[0] * channel.lsb_v) <= _GROUND_V:
             self._last_codes[index], self._changed_at_ns[index] = codes, now_ns
         elif now_ns - self._changed_at_ns[index] >= _UNCHANGED_NS:
-            self._log.note(self._channels[index].name, Fault.UNCHANGED)
+            self._log.note(channel.name, Fault.UNCHANGED)
 
-    def _whose_turn(self) -> int | None:
-        """The channel whose configuration is looked at in this row, if it is time for one."""
+    def _whose_turn(self) -> range:
+        """The channels whose configuration is looked at in this row, if it is time for that."""
         now_ns = self._clock.monotonic_ns()
         if now_ns < self._verify_at_ns:
-            return None
+            return range(0)
         self._verify_at_ns = now_ns + _VERIFY_NS
-        self._verify_turn = (self._verify_turn + 1) % CHANNELS
-        return self._verify_turn
+        self._verify_turn = (self._verify_turn + 1) % (CHANNELS - _VERIFIED + 1)
+        return range(self._verify_turn, self._verify_turn + _VERIFIED)
 
     def _go_away(self, fault: Fault) -> None:
         """Nothing answers: begin anew with the next row."""

@@ -31,7 +31,7 @@ _ADVICE = {
     Fault.TIMEOUT: "something holds the bus: check SDA, SCL and what else is on it",
     Fault.BUSY: "another master or driver uses the bus",
     Fault.BUS_ERROR: "check the wiring, and 'dmesg' for what the kernel says",
-    Fault.LOST: "the chip was reset: its supply sags, or another program writes to it",
+    Fault.LOST: "its supply sags, or another program writes to it; if it lasts, replace it",
     Fault.SLOW: "the chip's oscillator is more than 10 % slow: replace the chip",
     Fault.SATURATED: "the input is beyond its range: choose a lower gain, or check the sensor",
     Fault.OUT_OF_RANGE: "outside of min..max: check the sensor and its wire",

@@ -1,0 +1,269 @@
+"""Four sensors by timed conversions, beside the driver's own loop; on a virtual chip."""
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import logging
+import random
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from adafruit_ads1x15.ads1115 import ADS1115
+
+from agent.app import SWITCH_INTERVAL_S
+from agent.clock import Clock, SystemClock, VirtualClock
+from agent.config.source import Ads1115Settings
+from agent.model import Reading
+from agent.sampler import Sampler
+from agent.sources.ads1115 import Ads1115
+from agent.sources.cadence import DATA_RATES
+from agent.sources.chip import Chip
+from agent.sources.opening import channels
+from agent.sources.virtual.bus import VirtualI2C
+from agent.sources.virtual.chip import Signal, VirtualAds1115
+from agent.sources.virtual.faults import Fate
+from quartet.channels import Values
+
+_ADDRESS = 0x48
+_PIN_V = (0.5, 1.0, 1.5, 2.0)
+_WRONG_V = 0.01
+
+# Conversions a second of a nominal chip, shared by four channels.
+_LIMIT_HZ = max(DATA_RATES) / 4
+
+_STALL_NS = 5_000_000
+_STALL_SHARE = 0.01
+
+_CADENCE_HZ = 50.0
+_LOOP_STALL_S = 0.1
+
+
+class Stalls(Fate):
+    """The thread gets no processor for 5 ms, before or after one of a hundred transfers."""
+
+    def __init__(self, clock: Clock, chip: VirtualAds1115) -> None:
+        super().__init__(clock, chip)
+        self._chance = random.Random(1)  # noqa: S311
+
+    def before_transfer(self) -> int:
+        self._maybe()
+        return super().before_transfer()
+
+    def after_transfer(self) -> None:
+        self._maybe()
+
+    def _maybe(self) -> None:
+        if self._chance.random() < _STALL_SHARE:
+            self._clock.sleep_until(self._clock.monotonic_ns() + _STALL_NS)
+
+
+def _constant(volts: float) -> Signal:
+    return lambda _at_ns, _held_v: volts
+
+
+class Bench:
+    """A virtual chip with constant pins, on a clock."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        bus_hz: float = 400e3,
+        overhead_us: float = 100,
+        oscillator: float = 1.0,
+        stalls: bool = False,
+    ) -> None:
+        self.clock = clock
+        chip = VirtualAds1115(
+            [_constant(volts) for volts in _PIN_V],
+            oscillator=oscillator,
+        )
+        self.bus = VirtualI2C(
+            clock,
+            {_ADDRESS: chip},
+            Stalls(clock, chip) if stalls else Fate(clock, chip),
+            frequency_hz=bus_hz,
+            overhead_ns=round(overhead_us * 1e3),
+        )
+
+    def ours(self, data_rate: int | None = None) -> Callable[[], Values]:
+        """The agent's source."""
+        chip = Chip("virtual ADS1115", lambda: self.bus, _ADDRESS, self.clock)
+        source = Ads1115(
+            chip,
+            channels(Ads1115Settings()),
+            self.clock,
+            average=1,
+            period_ns=round(1e9 / _CADENCE_HZ),
+        )
+        if data_rate:
+            chip.data_rate = data_rate
+        return source.read
+
+    def drivers(self) -> Callable[[], Values]:
+        """read() of the driver, which polls the chip."""
+        driver = ADS1115(self.bus, data_rate=max(DATA_RATES))
+
+        def read() -> Values:
+            first, second, third, fourth = (
+                driver.read(4 + pin) * 4.096 / 32768 for pin in range(4)
+            )
+            return first, second, third, fourth
+
+        return read
+
+
+def rows_per_second(bench: Bench, read: Callable[[], Values], rows: int) -> tuple[float, float]:
+    """Rows a second, and transfers a row."""
+    began_ns, transfers = bench.clock.monotonic_ns(), bench.bus.transfers
+    for _ in range(rows):
+        read()
+    took_s = (bench.clock.monotonic_ns() - began_ns) / 1e9
+    return rows / took_s, (bench.bus.transfers - transfers) / rows
+
+
+def wrong_values(read: Callable[[], Values], rows: int) -> int:
+    """How many values are not those of their pins."""
+    return sum(
+        abs(value - volts) > _WRONG_V
+        for _ in range(rows)
+        for value, volts in zip(read(), _PIN_V, strict=True)
+    )
+
+
+class Timed:
+    """A source that notes when it was read."""
+
+    faults: dict[str, int] = {}  # noqa: RUF012 - none
+    trouble = ""
+
+    def __init__(self, read: Callable[[], Values], reads: int) -> None:
+        self._read = read
+        self._reads = reads
+        self.begun_ns: list[int] = []
+
+    def read(self) -> Values | None:
+        if len(self.begun_ns) == self._reads:
+            return None
+        self.begun_ns.append(time.monotonic_ns())
+        return self._read()
+
+    def close(self) -> None:
+        pass
+
+
+class Nowhere:
+    """Takes readings."""
+
+    unanswered = 0
+
+    def append(self, reading: Reading) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+
+async def _stall_the_loop(stall: Callable[[float], object]) -> None:
+    while True:
+        stall(_LOOP_STALL_S)
+        await asyncio.sleep(_LOOP_STALL_S)
+
+
+def _spin(seconds: float) -> None:
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        pass
+
+
+async def by_sampler(stall: Callable[[float], object], rows: int) -> list[int]:
+    """The moments of reads on the agent's bus thread."""
+    source = Timed(Bench(SystemClock()).ours(), rows)
+    period_ns = round(1e9 / _CADENCE_HZ)
+    sampler = Sampler(source, Nowhere(), period_ns, SystemClock(), on_start=lambda: None)
+    bus = threading.Thread(target=sampler.run, name="bus")
+    stalling = asyncio.create_task(_stall_the_loop(stall))
+    bus.start()
+    await asyncio.to_thread(bus.join)
+    stalling.cancel()
+    return source.begun_ns
+
+
+async def in_the_loop(stall: Callable[[float], object], rows: int) -> list[int]:
+    """The moments of reads in a coroutine, as one writes it in an afternoon."""
+    source = Timed(Bench(SystemClock()).ours(), rows)
+    stalling = asyncio.create_task(_stall_the_loop(stall))
+    begin_s = time.monotonic()
+    for number in itertools.count():
+        await asyncio.sleep(max(0.0, begin_s + number / _CADENCE_HZ - time.monotonic()))
+        if source.read() is None:
+            break
+    stalling.cancel()
+    return source.begun_ns
+
+
+def cadence_errors_ms(begun_ns: list[int]) -> tuple[float, float]:
+    """How late reads are on their grid, which begins with the first: p50 and p99."""
+    period_ns = 1e9 / _CADENCE_HZ
+    late_ms = sorted((at_ns - begun_ns[0]) % period_ns / 1e6 for at_ns in begun_ns[1:])
+    return statistics.median(late_ms), late_ms[int(len(late_ms) * 0.99)]
+
+
+def main() -> int:
+    """Measure, and print three tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a smoke run")
+    quick = parser.parse_args().quick
+    logging.disable()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    rows, stalled_rows, timed_rows = (50, 500, 25) if quick else (1000, 100_000, 1000)
+
+    print(f"Modelled: a virtual chip at {max(DATA_RATES)} SPS, in virtual time; {rows} rows each")
+    head = f"{'bus':>8}{'overhead':>10}{'oscillator':>12}"
+    print(f"{head}{'driver, rows/s':>24}{'Quartet, rows/s':>24}{'ratio':>8}{'transfers a row':>20}")
+    for bus_hz, overhead_us, oscillator in itertools.product(
+        (100e3, 400e3), (100, 200), (0.9, 1.0, 1.1)
+    ):
+        figures = []
+        for make in (Bench.drivers, lambda bench: bench.ours(max(DATA_RATES))):
+            bench = Bench(
+                VirtualClock(), bus_hz=bus_hz, overhead_us=overhead_us, oscillator=oscillator
+            )
+            figures.append(rows_per_second(bench, make(bench), rows))
+        (theirs_hz, theirs), (ours_hz, ours) = figures
+        print(
+            f"{bus_hz / 1e3:>4.0f} kHz{overhead_us:>7} us{oscillator:>12}"
+            f"{theirs_hz:>15.1f} ({theirs_hz / _LIMIT_HZ / oscillator:4.0%})"
+            f"{ours_hz:>17.1f} ({ours_hz / _LIMIT_HZ / oscillator:4.0%})"
+            f"{ours_hz / theirs_hz:>8.2f}{theirs:>12.1f} : {ours:.2f}"
+        )
+    print("in brackets: of what the chip converts at this oscillator, shared by four channels\n")
+
+    for oscillator in (0.9, 1.0, 1.1):
+        bench = Bench(VirtualClock(), oscillator=oscillator, stalls=True)
+        wrong = wrong_values(bench.ours(max(DATA_RATES)), stalled_rows)
+        print(f"stalls of 5 ms, oscillator {oscillator}: {wrong} wrong values, {stalled_rows} rows")
+
+    print(f"\nCadence at {_CADENCE_HZ:g} rows/s in real time; how late a read begins, ms")
+    print(f"{'the event loop':44}{'Quartet, p50 / p99':>22}{'in the loop, p50 / p99':>26}")
+    kinds: tuple[tuple[str, Callable[[float], object]], ...] = (
+        ("is idle", lambda _: None),
+        ("is blocked for 100 ms, five times a second", time.sleep),
+        ("computes for 100 ms, five times a second", _spin),
+    )
+    for name, stall in kinds:
+        figures = []
+        for measure in (by_sampler, in_the_loop):
+            figures.append(cadence_errors_ms(asyncio.run(measure(stall, timed_rows))))
+        (ours_50, ours_99), (plain_50, plain_99) = figures
+        print(f"{name:44}{ours_50:>14.2f} /{ours_99:>6.2f}{plain_50:>18.2f} /{plain_99:>6.2f}")
+    return 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())
