@@ -42,7 +42,7 @@ pin() {
 cd "$here/.."
 pin broker "$@" --extra broker pyproject.toml
 # Both sides of the wire have the same versions.
-pin agent "$@" --constraint "$here/broker.txt" pyproject.toml
+pin agent "$@" --extra pi --constraint "$here/broker.txt" pyproject.toml
 # What makes the wheel, for broker/Dockerfile.
 "$venv/bin/python" -c '
 import tomllib

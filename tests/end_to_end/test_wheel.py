@@ -18,7 +18,7 @@ open(sys.argv[1], "w").write("\\n".join(sys.modules))
 sys.exit(code)
 """
 
-PI_ONLY = {"adafruit_ads1x15", "adafruit_extended_bus", "board", "gpiozero", "lgpio"}
+PI_ONLY = {"adafruit_ads1x15", "adafruit_extended_bus", "board", "gpiozero", "lgpio", "tomlkit"}
 JOURNALD = {"systemd"}
 TERMINAL = {"rich"}
 BROKERS = {"broker", "uvloop", "grpc_health", "grpc_reflection"}

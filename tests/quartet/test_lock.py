@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quartet.errors import StoreError
+from quartet.errors import InUseError, StoreError
 from quartet.lock import FileLock
 
 HOLD = """
@@ -55,6 +55,31 @@ def test_who_comes_second_is_told_the_process_that_was_first(path: Path) -> None
         f"{path.parent}: is in use by process {owner.pid} (spool.lock):"
         " stop that one first, or give this one a place of its own"
     )
+
+
+def test_the_owner_is_told_to_a_program_as_well(path: Path) -> None:
+    with held(path) as owner, pytest.raises(InUseError) as raised:
+        FileLock(path)
+    assert raised.value.owner == str(owner.pid)
+
+
+def test_a_shared_lock_is_for_all_users_whatever_the_umask(path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        FileLock(path, shared=True).close()
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o666
+    FileLock(path, shared=True).close()
+
+
+def test_a_shared_lock_is_never_behind_a_symbolic_link(path: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    path.symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic links"):
+        FileLock(path, shared=True)
+    assert precious.read_text() == "precious"
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])

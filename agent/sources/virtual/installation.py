@@ -5,7 +5,7 @@ import random
 from agent.clock import Clock
 from agent.config.virtual import VirtualSettings
 from agent.sources.virtual.bus import VirtualI2C
-from agent.sources.virtual.chip import VirtualAds1115
+from agent.sources.virtual.chip import Signal, VirtualAds1115
 from agent.sources.virtual.faults import Fate
 from agent.sources.virtual.signals import signal
 
@@ -14,8 +14,9 @@ def install(settings: VirtualSettings, address: int, clock: Clock) -> VirtualI2C
     """A bus with one chip. SourceError where a file of signals cannot be read."""
     pins = (settings.a0, settings.a1, settings.a2, settings.a3)
     chance = random.Random(settings.seed)  # noqa: S311
+    began_ns = clock.monotonic_ns()
     chip = VirtualAds1115(
-        [signal(each, chance) for each in pins],
+        [_since(began_ns, signal(each, chance)) for each in pins],
         oscillator=settings.oscillator,
         supply_v=settings.supply_v,
     )
@@ -26,3 +27,8 @@ def install(settings: VirtualSettings, address: int, clock: Clock) -> VirtualI2C
         frequency_hz=settings.bus_hz,
         overhead_ns=round(settings.transaction_us * 1e3),
     )
+
+
+def _since(began_ns: int, source: Signal) -> Signal:
+    """A signal that begins with the installation."""
+    return lambda at_ns, held_v: source(at_ns - began_ns, held_v)

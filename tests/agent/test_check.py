@@ -1,0 +1,224 @@
+"""The doctor: what single checks say, and what a person sees of all of them."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.processes import Broker, Running
+
+from agent.check.broker import check_broker
+from agent.check.chip import check_bus, check_chip
+from agent.check.findings import Finding, Outcome
+from agent.check.journal import journald_settings, seconds
+from agent.check.spool import check_spool
+from agent.clock import VirtualClock
+from agent.config import Settings
+from agent.config.source import SensorSettings, VirtualAds1115Settings
+from agent.config.virtual import (
+    FaultSettings,
+    FloatingSettings,
+    NoiseSettings,
+    SineSettings,
+    VirtualSettings,
+)
+from quartet.address import Address
+
+REMEDY = "sudo systemctl restart something"
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Broker]:
+    with Broker() as broker:
+        yield broker
+
+
+def chip_findings(
+    virtual: VirtualSettings | None = None, **sensors: SensorSettings
+) -> dict[str, Finding]:
+    source = VirtualAds1115Settings(**sensors)
+    settings = Settings(source=source, virtual=virtual or VirtualSettings())
+    return {each.check: each for each in check_chip(settings, source, VirtualClock())}
+
+
+# The chip and its sensors
+
+
+@pytest.mark.parametrize("bus_hz", [100e3, 250e3, 400e3])
+def test_the_speed_of_the_bus_is_measured(bus_hz: float) -> None:
+    findings = chip_findings(VirtualSettings(bus_hz=bus_hz))
+    assert findings["bus speed"].detail == f"{bus_hz / 1e3:.0f} kHz, measured"
+    assert all(each.outcome is Outcome.PASSED for each in findings.values())
+
+
+def test_a_rate_that_the_bus_cannot_keep_fails_with_the_one_that_it_can() -> None:
+    source = VirtualAds1115Settings(average=16)
+    findings = {each.check: each for each in check_chip(Settings(), source, VirtualClock())}
+    assert findings["rate"].outcome is Outcome.FAILED
+    assert findings["rate"].remedy == "set sampling.rate_hz to 8 or less"
+
+
+@pytest.mark.parametrize(
+    "other", [SineSettings(2.0, 0.1), NoiseSettings(0.6, 0.001), NoiseSettings(0.0, 0.0)]
+)
+def test_an_open_input_is_found_beside_whatever_others(
+    other: SineSettings | NoiseSettings,
+) -> None:
+    findings = chip_findings(VirtualSettings(a0=other, a1=other, a2=FloatingSettings(), a3=other))
+    outcomes = [findings[f"sensor{n} (A{n - 1})"].outcome for n in (1, 2, 3, 4)]
+    assert outcomes == [*(Outcome.PASSED, Outcome.PASSED, Outcome.FAILED, Outcome.PASSED)]
+    assert "it seems open" in findings["sensor3 (A2)"].detail
+
+
+def test_a_lively_sensor_is_not_taken_for_an_open_input() -> None:
+    lively = NoiseSettings(0.6, 0.2)
+    findings = chip_findings(
+        VirtualSettings(a0=lively, a1=NoiseSettings(2.0, 0.1), a2=lively, a3=NoiseSettings(0, 0))
+    )
+    assert all(each.outcome is Outcome.PASSED for each in findings.values())
+
+
+def test_saturated_and_impossible_values_fail_with_what_to_look_at() -> None:
+    findings = chip_findings(
+        VirtualSettings(a0=NoiseSettings(1.0), a1=NoiseSettings(0.2)),
+        sensor1=SensorSettings(gain=16),
+        sensor2=SensorSettings(unit="mA", scale=10.0, min=3.6, max=21.0),
+        sensor4=SensorSettings(input="2-3"),
+    )
+    assert findings["sensor1 (A0)"].remedy == "choose a lower source.sensor1.gain"
+    assert "out of 3.6..21" in findings["sensor2 (A1)"].detail
+    assert findings["sensor4 (A2 against A3)"].outcome is Outcome.PASSED
+
+
+def test_a_chip_that_does_not_answer_fails_and_so_does_one_that_stops() -> None:
+    gone = chip_findings(VirtualSettings(faults=(FaultSettings("nack", 0, 1e6),)))
+    assert gone["chip"].outcome is Outcome.FAILED
+    assert "check the wiring" in gone["chip"].detail
+    stops = chip_findings(VirtualSettings(faults=(FaultSettings("nack", 0.5, 1e6),)))
+    assert stops["chip"].outcome is Outcome.FAILED
+    assert "stopped answering: no answer" in stops["chip"].detail
+
+
+def test_a_bus_that_is_missing_is_told_from_one_that_is_off(tmp_path: Path) -> None:
+    off = check_bus(1, tmp_path)
+    assert off.remedy == "sudo raspi-config nonint do_i2c 0"
+    (tmp_path / "i2c-20").touch()
+    assert check_bus(1, tmp_path).remedy == "set source.bus"
+    assert "there are 20" in check_bus(1, tmp_path).detail
+    assert check_bus(20, tmp_path).outcome is Outcome.PASSED
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may open anything")
+def test_a_bus_that_may_not_be_opened_names_the_group(tmp_path: Path) -> None:
+    (tmp_path / "i2c-1").touch(0o000)
+    assert check_bus(1, tmp_path).remedy.startswith("sudo usermod -aG i2c $USER")
+
+
+# The rest of the device
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ("auto", "30s", "10000")),
+        ("[Journal]\n#Storage=none\nStorage=volatile\n", ("volatile", "30s", "10000")),
+        ("Storage=volatile\n# later file\nStorage=persistent", ("persistent", "30s", "10000")),
+        ("RateLimitIntervalSec=0\n RateLimitBurst = 5\nStorage=\n", ("auto", "0", "5")),
+    ],
+)
+def test_the_last_word_of_journalds_configuration_counts(
+    text: str, expected: tuple[str, ...]
+) -> None:
+    of = journald_settings(text)
+    assert (of["Storage"], of["RateLimitIntervalSec"], of["RateLimitBurst"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("30s", 30), ("0", 0), ("1min", 60), ("500ms", 0.5), ("1min 30s", 30)]
+)
+def test_time_spans_of_systemd_are_read(text: str, expected: float) -> None:
+    assert seconds(text) == expected
+
+
+def test_spool_directories_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "none"))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    hot, cold = check_spool(Settings())
+    assert (hot.outcome, cold.outcome) == (Outcome.FAILED, Outcome.PASSED)
+    assert hot.remedy == f"sudo install -d -o $USER {tmp_path / 'none'}"
+    assert "MB free, may take 268 MB" in cold.detail
+
+
+def test_a_port_where_nobody_listens_is_told_from_one_that_speaks_no_grpc(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agent.check.broker._PATIENCE_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = Address("127.0.0.1", mute.getsockname()[1])
+        (finding,) = check_broker(address)
+        assert "does not answer as a gRPC server does" in finding.detail
+    (finding,) = check_broker(address)
+    assert "cannot be reached: Connection refused" in finding.detail
+
+
+# As a person sees it
+
+
+def test_all_is_well_on_a_virtual_chip_with_a_broker(broker: Broker, tmp_path: Path) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text(
+        f'[broker]\naddress = "{broker.address}"\n[outputs.alarm]\npin = 17\n'
+        "[outputs.status]\npin = 27\n"
+    )
+    mock = {"GPIOZERO_PIN_FACTORY": "mock"}
+    arguments = ["agent", "check", "--virtual", "--config", str(config)]
+    with Running(arguments, env=mock) as check:
+        assert check.wait() == 0, check.stdout
+    for wanted in (
+        r"passed  chip                virtual ADS1115 at 0x48",
+        r"passed  sensor1 (A0)        ",
+        r"passed  outputs.alarm       GPIO17, by mock",
+        rf"passed  broker              {broker.address} answers",
+        r"skipped spool               a simulation has a private one",
+    ):
+        assert wanted in check.stdout
+    with Running([*arguments, "--json"], env=mock) as check:
+        assert check.wait() == 0
+    findings = json.loads(check.stdout)
+    assert {"passed", "skipped"} >= {each["outcome"] for each in findings}
+    assert all(set(each) == {"check", "outcome", "detail", "remedy"} for each in findings)
+
+
+def test_a_new_device_is_told_each_thing_that_it_lacks(tmp_path: Path) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text(
+        '[source]\nkind = "ads1115"\nbus = 250\n[broker]\naddress = "127.0.0.1:1"\n'
+        f'[spool]\ndirectory = "{tmp_path}"\nhot_directory = "{tmp_path / "hot"}"\n'
+        "[outputs.alarm]\npin = 17\n"
+    )
+    no_gpio = {"GPIOZERO_PIN_FACTORY": "nonsense"}
+    with Running(["agent", "check", "--config", str(config)], env=no_gpio) as check:
+        assert check.wait() == 1
+    failed = {line.split()[1] for line in check.stdout.splitlines() if line.startswith("failed")}
+    assert failed >= {"bus", "outputs.alarm", "spool", "broker"}
+    assert "Traceback" not in check.stderr
+    lines = check.stdout.splitlines()
+    for number, line in enumerate(lines):
+        if line.startswith("failed"):
+            assert lines[number + 1].strip().startswith("-> ")
+    assert lines[-1].endswith("checks failed")
+
+
+def test_a_configuration_that_is_wrong_is_the_finding_and_not_the_end(tmp_path: Path) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text("[source]\nkind = 'ads1115'\naddress = 0x50\n[link]\nwindow = 0\n")
+    with Running(["agent", "check", "--config", str(config), "--json"]) as check:
+        assert check.wait() == 1
+    findings = {each["check"]: each for each in json.loads(check.stdout)}
+    assert findings["configuration"]["outcome"] == "failed"
+    assert "source.address: 0x50 is none of" in findings["configuration"]["detail"]
+    assert "link.window" in findings["configuration"]["detail"]
+    assert findings["packages"]["outcome"] == "passed"
