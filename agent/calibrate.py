@@ -93,7 +93,7 @@ def _take(chip: "Chip", channel: Channel, which: str, unit: str) -> Point:
     """Ask for a value, and read the sensor meanwhile it has it."""
     value = _ask(f"Bring {channel.name} to the {which} known value, and say what it is in {unit}: ")
     try:
-        codes = [chip.convert(channel) for _ in range(_READINGS)]
+        codes = [chip.convert(channel, verify=True) for _ in range(_READINGS)]
     except ReadingError as error:
         raise SourceError(f"{chip.name}: {error}: nothing was written") from error
     if CODE_MAX in codes or CODE_MIN in codes:

@@ -21,6 +21,9 @@ _BEAT_NS = 1_000_000_000
 _UNPACED_AHEAD = 2048
 _UNPACED_POLL_NS = 5_000_000
 
+# Overruns that are no further apart are one episode, which is said once.
+_QUIET_NS = 60_000_000_000
+
 
 class Intake(Protocol):
     """Where readings go. Called on the bus thread only."""
@@ -61,6 +64,7 @@ class Sampler:
         self._clock = clock
         self._stop = threading.Event()
         self._on_start = on_start
+        self._overran_at_ns: int | None = None
         self.overruns = 0  # written by: bus thread
         self.beat_ns = clock.monotonic_ns()  # written by: bus thread
 
@@ -117,9 +121,22 @@ class Sampler:
             return deadline_ns
         passed = max(0, self._clock.monotonic_ns() - deadline_ns) // self._period_ns
         if passed:
-            self.overruns += passed
-            log.debug("%d deadlines passed during a read", passed)
+            self._overran(passed)
         return deadline_ns + (passed + 1) * self._period_ns
+
+    def _overran(self, deadlines: int) -> None:
+        """Count; say it once, until it has not happened for a while."""
+        self.overruns += deadlines
+        now_ns = self._clock.monotonic_ns()
+        quiet = self._overran_at_ns is None or now_ns - self._overran_at_ns >= _QUIET_NS
+        self._overran_at_ns = now_ns
+        log.log(
+            logging.WARNING if quiet else logging.DEBUG,
+            "deadlines passed during a read (%d, in all %d): the source was held up, or the rate is"
+            " too high for this device",
+            deadlines,
+            self.overruns,
+        )
 
 
 def _as_float32(values: Values) -> Values:

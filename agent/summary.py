@@ -42,10 +42,11 @@ class Summary:
     def line(self) -> str:
         """The state of the agent on one line."""
         round_trip_ms = self._metrics.round_trips.percentile_ms(50)
+        overruns = f", {self._sampler.overruns} overruns" if self._sampler.overruns else ""
         alarm = f"; alarm {self._alarm.state}" if self._alarm else ""
         return (
             f"{self._link.state}; {self._spool.sampled} samples,"
-            f" {self._spool.unanswered} waiting, {self._metrics.true} predicted True;"
+            f" {self._spool.unanswered} waiting, {self._metrics.true} predicted True{overruns};"
             f" round trip {round_trip_ms:.1f} ms{alarm}" + self._trouble()
         )
 
@@ -61,7 +62,8 @@ class Summary:
             ("reconnects", str(self._link.reconnects)),
         ]
         rows += [(name, str(count)) for name, count in self._counters().items() if count]
-        return "\n".join(f"{name:<18}{figure}" for name, figure in rows)
+        width = max(18, *(len(name) + 2 for name, _ in rows))
+        return "\n".join(f"{name:<{width}}{figure}" for name, figure in rows)
 
     def _counters(self) -> dict[str, int]:
         return {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.check.findings import Finding, Findings, failed, passed, skipped
+from agent.check.findings import Finding, Findings, Outcome, failed, passed, skipped
 from agent.clock import Clock
 from agent.config import Settings
 from agent.config.source import Ads1115Settings, VirtualAds1115Settings
@@ -44,7 +44,7 @@ def check_chip(settings: Settings, source: Ads1115Settings, clock: Clock) -> Fin
     if not isinstance(source, VirtualAds1115Settings):
         finding = check_bus(source.bus, _DEV)
         yield finding
-        if not (_DEV / f"i2c-{source.bus}").exists():
+        if finding.outcome is Outcome.FAILED:
             return
     try:
         with own_chip(source, settings.virtual, clock) as chip:
@@ -52,14 +52,14 @@ def check_chip(settings: Settings, source: Ads1115Settings, clock: Clock) -> Fin
     except ChipInUseError as error:
         yield skipped("chip", str(error), "sudo systemctl stop agent")
     except SourceError as error:
-        yield failed("chip", str(error), "pip install 'quartet[pi]'")
+        yield failed("chip", str(error), "mend what it names")
 
 
 def check_bus(number: int, dev: Path) -> Finding:
     """The device node of the bus, and the permission to use it."""
     path = dev / f"i2c-{number}"
     if not path.exists():
-        others = sorted(each.name.removeprefix("i2c-") for each in dev.glob("i2c-*"))
+        others = sorted(each.name.removeprefix("i2c-") for each in dev.glob("i2c-[0-9]*"))
         if others:
             return failed(
                 "bus", f"{path} is missing; there are {', '.join(others)}", "set source.bus"
@@ -76,7 +76,7 @@ def _check_open(chip: "Chip", settings: Settings, source: Ads1115Settings) -> Fi
     try:
         chip.open()
     except SourceError as error:
-        yield failed("chip", str(error), "check VDD, GND, SDA, SCL; then 'i2cdetect -y 1'")
+        yield failed("chip", str(error), f"i2cdetect -y {source.bus}")
         yield _check_neighbours(chip, source)
         return
     try:
@@ -91,7 +91,12 @@ def _check_open(chip: "Chip", settings: Settings, source: Ads1115Settings) -> Fi
 
 
 def _check_neighbours(chip: "Chip", source: Ads1115Settings) -> Finding:
-    found = [f"{address:#x}" for address in chip.scan() if address != source.address]
+    try:
+        found = [f"{address:#x}" for address in chip.scan() if address != source.address]
+    except SourceError as error:
+        return failed(
+            "other chips", str(error), "unplug all from the bus, and one after another in"
+        )
     return passed("other chips", ", ".join(found) or "none answers on this bus")
 
 
@@ -130,7 +135,7 @@ def _check_readings(chip: "Chip", sensors: list[Channel]) -> Findings:
     codes: list[list[int]] = [[] for _ in sensors]
     for _ in range(_READINGS):
         for index, sensor in enumerate(sensors):
-            codes[index].append(chip.convert(sensor))
+            codes[index].append(chip.convert(sensor, verify=True))
     readings = [_Reading(sensor, of) for sensor, of in zip(sensors, codes, strict=True)]
     for reading in readings:
         yield _judge(chip, reading, readings)

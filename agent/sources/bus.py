@@ -30,10 +30,6 @@ class I2C(Protocol):
         """Let go of the device."""
         ...
 
-    def scan(self) -> list[int]:
-        """The addresses that answer."""
-        ...
-
     def writeto(
         self, address: int, buffer: bytes, *, start: int = 0, end: int | None = None
     ) -> None:

@@ -24,6 +24,14 @@ _PROBES = 16
 _SHORT_BYTES, _LONG_BYTES = 2, 66
 
 
+# Slow enough that the tenth of a conversion by which a chip may be late at the most
+# is longer than what the computer may be.
+_IDENTIFY_RATE = 128
+
+# Of 7 bits; the others are reserved.
+_ADDRESSES = range(0x08, 0x78)
+
+
 class Chip:
     """An ADS1115 and the bus that it is on, opened and closed as often as needed. One thread.
 
@@ -60,15 +68,9 @@ class Chip:
             self._bus = self._open_bus()
             self._converter = Converter(self._bus, self._address)
             self._identify(self._converter)
-        except ValueError:
+        except (OSError, ValueError) as error:
             self.close()
-            raise SourceError(
-                f"no {self.name}: check the wiring and source.address; 'agent check' tells what"
-                " answers"
-            ) from None
-        except OSError as error:
-            self.close()
-            raise SourceError(f"{self.name}: {fault_of(error)} ({error.strerror})") from error
+            raise self._unusable(error) from error
         except SourceError:
             self.close()
             raise
@@ -140,27 +142,44 @@ class Chip:
         return bits * 1e9 / (took_ns[_LONG_BYTES] - took_ns[_SHORT_BYTES])
 
     def scan(self) -> list[int]:
-        """The addresses that answer on the bus. SourceError where it cannot be opened."""
+        """The addresses that answer on the bus. SourceError where it does not work at all."""
         bus = self._bus or self._open_bus()
         try:
-            return bus.scan()
+            return [address for address in _ADDRESSES if _answers(bus, address)]
+        except ReadingError as error:
+            raise SourceError(f"{error.fault}: {error.fault.advice}") from error
         finally:
             if not self._bus:
                 bus.deinit()
+
+    def _unusable(self, error: OSError | ValueError) -> SourceError:
+        """What it means that the chip could not be opened."""
+        # The driver's probe has a ValueError for whatever the bus says.
+        cause = error if isinstance(error, OSError) else error.__context__
+        fault = fault_of(cause) if isinstance(cause, OSError) else Fault.NO_ANSWER
+        if fault is Fault.NO_ANSWER:
+            return SourceError(
+                f"no {self.name}: check the wiring, its supply and source.address; 'agent check'"
+                " tells what answers"
+            )
+        return SourceError(f"{self.name}: {fault} ({cause}): {fault.advice}")
 
     def _identify(self, converter: Converter) -> None:
         """SourceError where this answers, but not as an ADS1115 does."""
         # Whoever used it before may have left a conversion; a start within it is ignored.
         self._clock.sleep_until(self._clock.monotonic_ns() + conversion_ns(min(DATA_RATES)))
-        config = START | MUX[3] | SINGLE_SHOT | COMPARATOR_OFF | DATA_RATES[max(DATA_RATES)]
-        converter.start(config)
-        self._clock.sleep_until(self._clock.monotonic_ns() + conversion_ns(max(DATA_RATES)))
+        rate = DATA_RATES[_IDENTIFY_RATE]
         try:
-            self._verify(converter.config(), config)
+            for wired_to in (0, 3):
+                config = START | MUX[wired_to] | SINGLE_SHOT | COMPARATOR_OFF | rate
+                converter.start(config)
+                wait_ns = conversion_ns(_IDENTIFY_RATE)
+                self._clock.sleep_until(self._clock.monotonic_ns() + wait_ns)
+                self._verify(converter.config(), config)
         except ReadingError as error:
             raise SourceError(
                 f"{self.name}: what answers there does not keep a configuration as an ADS1115"
-                f" does ({error.fault}): check source.address"
+                f" does ({error.fault}): check source.address, or replace the chip"
             ) from error
 
     @staticmethod
@@ -173,3 +192,18 @@ class Chip:
     def _let_finish(self) -> None:
         """A conversion may go on, and a start within it would be ignored."""
         self._clock.sleep_until(self._clock.monotonic_ns() + self.wait_ns)
+
+
+def _answers(bus: I2C, address: int) -> bool:
+    """Whether anything does. ReadingError where the bus itself fails, which may take a second."""
+    try:
+        bus.writeto(address, b"")
+    except OSError:  # not all adapters can write nothing
+        try:
+            bus.readfrom_into(address, bytearray(1))
+        except OSError as error:
+            fault = fault_of(error)
+            if fault in (Fault.TIMEOUT, Fault.BUS_ERROR):
+                raise ReadingError(fault) from error
+            return fault is Fault.BUSY  # a driver of the kernel has it
+    return True

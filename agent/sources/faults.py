@@ -25,11 +25,16 @@ class Fault(StrEnum):
     OUT_OF_RANGE = "out of range"
     UNCHANGED = "unchanged"
 
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return _ADVICE[self]
+
 
 _ADVICE = {
     Fault.NO_ANSWER: "check the wiring and the supply of the chip",
     Fault.TIMEOUT: "something holds the bus: check SDA, SCL and what else is on it",
-    Fault.BUSY: "another master or driver uses the bus",
+    Fault.BUSY: "a kernel driver has it (dtoverlay=ads1115 is one), or another master the bus",
     Fault.BUS_ERROR: "check the wiring, and 'dmesg' for what the kernel says",
     Fault.LOST: "its supply sags, or another program writes to it; if it lasts, replace it",
     Fault.SLOW: "the chip's oscillator is more than 10 % slow: replace the chip",
@@ -85,7 +90,7 @@ class FaultLog:
         self.counts[fault] += 1
         episode = self._episodes.get((what, fault))
         if episode is None:
-            log.warning("%s: %s: %s", what, fault, _ADVICE[fault])
+            log.warning("%s: %s: %s", what, fault, fault.advice)
             episode = self._episodes[what, fault] = _Episode(now_ns)
             self._tell_trouble()
         episode.last_ns = now_ns

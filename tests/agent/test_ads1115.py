@@ -6,7 +6,7 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.chips import PIN_V, Rig, S, alive, constant, is_nothing, is_right, is_whole
+from support.chips import ADDRESS, PIN_V, Rig, S, alive, constant, is_nothing, is_right, is_whole
 
 from agent.config.source import Ads1115Settings, SensorSettings
 from agent.errors import CadenceError, SourceError
@@ -113,7 +113,7 @@ def test_the_lowest_data_rate_that_keeps_the_cadence_is_used() -> None:
         rig = Rig(period_s=period_s)
         rig.open()
         rates[period_s] = rig.driver.data_rate
-    assert rates == {1.0: 8, 0.1: 64, 0.05: 128, 0.02: 250, 0.008: 860}
+    assert rates == {1.0: 8, 0.1: 64, 0.05: 128, 0.02: 475, 0.008: 860}
 
 
 def test_a_rate_that_cannot_be_kept_is_refused_with_the_best_that_can() -> None:
@@ -139,11 +139,34 @@ def test_another_chip_at_the_address_is_refused() -> None:
         rig.open()
 
 
-def test_a_bus_that_fails_at_start_is_refused_with_its_reason() -> None:
+@pytest.mark.parametrize("after_s", [0.0, 0.0006])
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("nack", "no ADS1115 at 0x48 on bus 1: check the wiring, its supply and source.address"),
+        ("timeout", "ADS1115 at 0x48 on bus 1: timeout (.*): something holds the bus"),
+        ("busy", "ADS1115 at 0x48 on bus 1: bus busy (.*): a kernel driver has it"),
+    ],
+)
+def test_a_bus_that_fails_at_start_is_refused_with_its_reason(
+    kind: str, message: str, after_s: float
+) -> None:
     rig = Rig()
-    rig.befall("timeout", 0.001, 0.0006)
-    with pytest.raises(SourceError, match="ADS1115 at 0x48 on bus 1: timeout"):
+    rig.befall(kind, 1e6, after_s)
+    with pytest.raises(SourceError, match=message):
         rig.open()
+
+
+def test_a_chip_that_is_slower_than_its_data_sheet_is_refused_at_start() -> None:
+    rig = Rig(oscillator=0.7)
+    with pytest.raises(SourceError, match=r"as an ADS1115 does \(conversion late\)"):
+        rig.open()
+
+
+def test_a_chip_that_is_half_way_in_a_conversion_at_start_is_awaited() -> None:
+    rig = Rig()
+    rig.bus.writeto(ADDRESS, b"\x01\xf1\x03")  # A3 at 8 SPS, by whoever was here before
+    assert is_whole(rig.rows(rig.open(), 0.1)[0])
 
 
 # Through faults
@@ -337,3 +360,24 @@ def test_closing_twice_is_harmless() -> None:
     source = Rig().open()
     source.close()
     source.close()
+
+
+def test_a_scan_finds_what_answers_and_what_a_driver_has() -> None:
+    rig = Rig()
+    rig.bus = type(rig.bus)(rig.clock, {ADDRESS: rig.chip, 0x68: rig.chip}, rig.bus._fate)  # noqa: SLF001
+    source = rig.open()
+    assert rig.driver.scan() == [0x48, 0x68]
+    source.close()
+    assert rig.driver.scan() == [0x48, 0x68]
+    rig.befall("busy", 10)
+    assert len(rig.driver.scan()) > 100
+
+
+def test_a_scan_ends_with_the_first_timeout() -> None:
+    rig = Rig()
+    rig.open()
+    rig.befall("timeout", 1e6)
+    before = rig.bus.transfers
+    with pytest.raises(SourceError, match="timeout: something holds the bus"):
+        rig.driver.scan()
+    assert rig.bus.transfers - before == 2

@@ -1,3 +1,4 @@
+import logging
 import struct
 import threading
 from collections.abc import Callable, Sequence
@@ -188,6 +189,20 @@ def test_each_read_is_kept_once_with_the_wall_time_of_its_middle(
         for count, (begun_ns, ended_ns) in enumerate(
             zip(rig.source.begun_ns, rig.source.ended_ns, strict=False)
         )
+    ]
+
+
+def test_overruns_are_said_once_until_none_came_for_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    slow, fast = S + 1, 0
+    rig = Rig(S, [slow, fast, slow, slow, *[fast] * 70, slow, slow])
+    rig.sampler.run()
+    assert rig.sampler.overruns == 5
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "deadlines passed during a read (1, in all 1)",
+        "deadlines passed during a read (1, in all 4)",
     ]
 
 

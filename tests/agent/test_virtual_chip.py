@@ -221,7 +221,3 @@ def test_a_transfer_takes_its_bits_and_the_computers_share(
     assert rig.clock.now_ns == (write_us + 150) * 1000
     rig.bus.writeto_then_readfrom(ADDRESS, b"\0", bytearray(2))
     assert rig.clock.now_ns == pytest.approx((write_us + read_us + 300) * 1000, abs=1)
-
-
-def test_a_scan_finds_the_one_chip() -> None:
-    assert Rig().bus.scan() == [ADDRESS]

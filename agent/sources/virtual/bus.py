@@ -47,10 +47,6 @@ class VirtualI2C:
     def deinit(self) -> None:
         """Nothing is held."""
 
-    def scan(self) -> list[int]:
-        """The addresses that answer."""
-        return [address for address in range(0x08, 0x78) if self._answers(address)]
-
     def writeto(
         self, address: int, buffer: bytes, *, start: int = 0, end: int | None = None
     ) -> None:
@@ -88,13 +84,6 @@ class VirtualI2C:
         chip.write(data, chip_ns)
         in_buffer[in_start:in_end] = chip.read(count, chip_ns)
         self._end(chip_ns + self._bits_ns(_read_bits(count)))
-
-    def _answers(self, address: int) -> bool:
-        try:
-            self._begin(address)
-        except OSError:
-            return False
-        return True
 
     def _begin(self, address: int) -> int:
         """When the first bit goes out; OSError where nobody answers."""
