@@ -145,7 +145,10 @@ class Chip:
         """The addresses that answer on the bus. SourceError where it does not work at all."""
         bus = self._bus or self._open_bus()
         try:
-            return [address for address in _ADDRESSES if _answers(bus, address)]
+            found = [address for address in _ADDRESSES if _answers(bus, address)]
+            if len(found) == len(_ADDRESSES):
+                raise ReadingError(Fault.BUSY)
+            return found
         except ReadingError as error:
             raise SourceError(f"{error.fault}: {error.fault.advice}") from error
         finally:
