@@ -23,7 +23,6 @@ _PROBES = 16
 # To measure the bus; the chip repeats itself, or says ones, beyond its two bytes.
 _SHORT_BYTES, _LONG_BYTES = 2, 66
 
-
 # Slow enough that the tenth of a conversion by which a chip may be late at the most
 # is longer than what the computer may be.
 _IDENTIFY_RATE = 128
@@ -146,14 +145,14 @@ class Chip:
         bus = self._bus or self._open_bus()
         try:
             found = [address for address in _ADDRESSES if _answers(bus, address)]
-            if len(found) == len(_ADDRESSES):
-                raise ReadingError(Fault.BUSY)
-            return found
         except ReadingError as error:
             raise SourceError(f"{error.fault}: {error.fault.advice}") from error
         finally:
             if not self._bus:
                 bus.deinit()
+        if len(found) == len(_ADDRESSES):
+            raise SourceError(f"{Fault.BUSY}: {Fault.BUSY.advice}")
+        return found
 
     def _unusable(self, error: OSError | ValueError) -> SourceError:
         """What it means that the chip could not be opened."""
