@@ -105,6 +105,17 @@ def test_averaging_takes_the_mean_of_rounds() -> None:
     assert {round(row[0], 3) for row in rows} == {0.015}
 
 
+def test_a_value_of_which_one_conversion_failed_is_missing() -> None:
+    rig = Rig(settings=Ads1115Settings(average=4), period_s=0.2)
+    source = rig.open()
+    rig.rows(source, 0.2)
+    conversion_s = (rig.driver.wait_ns + 415_000) / S
+    rig.befall("nack", 0.0001, rig.seconds_to_next_row + 5 * conversion_s - 0.00005)
+    (row,) = rig.rows(source, 0.2)
+    assert [math.isnan(value) for value in row] == [False, True, False, False]
+    assert is_right(row)
+
+
 # What it may be asked for
 
 
@@ -203,6 +214,25 @@ def test_a_chip_that_goes_away_gives_nan_and_is_taken_up_again(
     assert re.match(rf"ADS1115 at 0x48 on bus 1: no more '{fault}', after (19|2\d)\.", messages[1])
 
 
+def test_a_dead_bus_costs_a_row_two_timeouts() -> None:
+    rig = Rig()
+    source = rig.open()
+    rig.befall("timeout", 100)
+    before = rig.bus.transfers
+    assert is_nothing(source.read())
+    assert rig.bus.transfers - before == 2
+
+
+def test_a_chip_that_is_back_is_said_to_be_with_its_first_row() -> None:
+    rig = Rig()
+    source = rig.open()
+    rig.befall("nack", 3)
+    while is_nothing(source.read()):
+        assert source.trouble == "ADS1115 at 0x48 on bus 1: no answer"
+        rig.clock.now_ns += rig.period_ns
+    assert source.trouble == ""
+
+
 def test_while_the_chip_is_away_its_trouble_is_told() -> None:
     rig = Rig()
     source = rig.open()
@@ -275,6 +305,17 @@ def test_a_chip_that_gives_wrong_values_is_found_within_a_second_and_then_gives_
     assert all(is_whole(row) for row in rows[-8 * rate_hz :])
     assert counted(source.faults).keys() == {fault}
     assert source.trouble == ""
+
+
+@pytest.mark.parametrize("second", range(2, 6))
+@pytest.mark.parametrize("into_row_s", [0.01, 0.03, 0.05, 0.07, 0.09])
+def test_a_multiplexer_is_found_stuck_at_whichever_pin(second: int, into_row_s: float) -> None:
+    rig = Rig(period_s=0.1)
+    source = rig.open()
+    rig.rows(source, second + 0.5)
+    rig.befall("stuck_mux", 10, into_row_s)
+    rig.rows(source, 1.1)
+    assert all(is_nothing(row) for row in rig.rows(source, 5))
 
 
 def test_a_saturated_input_is_nan_and_counted_for_its_sensor(

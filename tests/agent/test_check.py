@@ -72,6 +72,12 @@ def test_an_open_input_is_found_beside_whatever_others(
     assert "it seems open" in findings["sensor3 (A2)"].detail
 
 
+def test_open_inputs_are_found_where_all_are_open() -> None:
+    nothing = FloatingSettings()
+    findings = chip_findings(VirtualSettings(a0=nothing, a1=nothing, a2=nothing, a3=nothing))
+    assert all(findings[f"sensor{n} (A{n - 1})"].outcome is Outcome.FAILED for n in (1, 2, 3, 4))
+
+
 def test_a_lively_sensor_is_not_taken_for_an_open_input() -> None:
     lively = NoiseSettings(0.6, 0.2)
     findings = chip_findings(

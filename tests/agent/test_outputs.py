@@ -147,6 +147,15 @@ def test_a_prediction_lives_by_the_age_of_its_sample() -> None:
     assert not rig.pin.on
 
 
+def test_a_sample_from_the_future_lives_no_longer_than_any() -> None:
+    rig = Rig(ttl_s=10)
+    rig.predict(True, age_s=-3600)
+    rig.after(9.9)
+    assert rig.pin.on
+    rig.after(0.2)
+    assert not rig.pin.on
+
+
 def test_an_older_answer_does_not_shorten_the_life_of_a_newer_one() -> None:
     rig = Rig(ttl_s=10)
     rig.predict(True)

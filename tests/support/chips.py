@@ -79,6 +79,10 @@ class Rig:
         self._deadline_ns = self.clock.now_ns
         return source
 
+    @property
+    def seconds_to_next_row(self) -> float:
+        return (self._deadline_ns - self.clock.now_ns) / S
+
     def befall(self, kind: str, for_s: float, after_s: float = 0.0) -> None:
         """A fault from so many seconds after now on."""
         self.faults.append(FaultSettings(kind, self.clock.now_ns / S + after_s, for_s))
