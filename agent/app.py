@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from agent import logs
 from agent.clock import Clock, SystemClock
 from agent.config import Settings
+from agent.credentials import Credentials
+from agent.credentials.opening import open_credentials
 from agent.link import Link, LinkState
 from agent.metrics import Metrics
 from agent.notify import Notifier
@@ -48,6 +50,9 @@ _PULSE_S = 1.0
 # computes (Python's own 5 ms made reads up to 9 ms late).
 SWITCH_INTERVAL_S = 0.0005
 
+# Of certificates that expire.
+_REMIND_S = 86_400.0
+
 # Often enough to look alive, seldom enough to cost nothing.
 _REFRESH_S = 0.125
 
@@ -72,10 +77,18 @@ def run(settings: Settings, outputs: Outputs) -> int:
 
 async def _run(settings: Settings, outputs: Outputs) -> int:
     clock = SystemClock()
+    credentials = open_credentials(settings.tls)
     with places(settings.spool, simulated=settings.is_simulated) as kept_in:
         spool = Spool(kept_in, settings.spool, settings.sampling.period_ns)
         with contextlib.closing(spool), open_source(settings, clock) as source:
-            agent = Agent(settings, outputs, source, spool, clock)
+            agent = Agent(
+                settings,
+                outputs,
+                credentials=credentials,
+                source=source,
+                spool=spool,
+                clock=clock,
+            )
             complete = await agent.run()
     print(agent.summary.text())
     return 0 if complete else 1
@@ -85,12 +98,20 @@ class Agent:
     """The stages, wired. Built and run on the loop; owns the bus thread."""
 
     def __init__(
-        self, settings: Settings, outputs: Outputs, source: Source, spool: Spool, clock: Clock
+        self,
+        settings: Settings,
+        outputs: Outputs,
+        *,
+        credentials: Credentials,
+        source: Source,
+        spool: Spool,
+        clock: Clock,
     ) -> None:
         loop = asyncio.get_running_loop()
         broker = Address.parse(settings.broker.address, "broker.address")
 
         self._notifier = Notifier()
+        self._credentials = credentials
         self._source = source
         self._spool = spool
         self._sampler = Sampler(
@@ -111,7 +132,14 @@ class Agent:
             changes_only = settings.journal.predictions == "changes"
             self._sinks.add(PredictionLog(settings.agent.id, changes_only=changes_only))
         alarm = add_outputs(settings.outputs, self._sinks, clock, self._light)
-        self._link = Link(settings.agent.id, broker, settings.link, spool, self._sinks.emit)
+        self._link = Link(
+            settings.agent.id,
+            broker,
+            settings.link,
+            spool,
+            self._sinks.emit,
+            credentials=credentials,
+        )
         self.summary = Summary(
             source=source,
             sampler=self._sampler,
@@ -132,6 +160,7 @@ class Agent:
         background = [
             asyncio.create_task(_repeat(self._pulse, self._pulse_s())),
             asyncio.create_task(_repeat(self._refresh, _REFRESH_S)),
+            asyncio.create_task(_repeat(self._credentials.remind, _REMIND_S)),
         ]
         with on_stop_signal(lambda: self._on_signal(linking)):
             self._bus.start()

@@ -13,6 +13,7 @@ import grpc
 
 from agent.backoff import Backoff
 from agent.config import LinkSettings
+from agent.credentials import Credentials, Options
 from agent.model import Prediction, Sample
 from agent.stream import Call, Ending, Metadata, Outbox, Stream
 from quartet.address import Address
@@ -62,9 +63,12 @@ class Link:
         settings: LinkSettings,
         outbox: Outbox,
         deliver: Callable[[Prediction], None],
+        *,
+        credentials: Credentials,
     ) -> None:
         self._agent_id = agent_id
         self._broker = broker
+        self._credentials = credentials
         self._settings = settings
         self._outbox = outbox
         self._deliver = deliver
@@ -88,6 +92,8 @@ class Link:
                 ending = await self._stream(head[0])
                 if ending.in_good_order:
                     self._outbox.rewind()
+                    if self._credentials.is_stale():
+                        await self._close_channel()
                 else:
                     delay_s = self._judge(ending)
                     self._outbox.rewind()
@@ -103,7 +109,11 @@ class Link:
 
     async def _stream(self, first: Sample) -> Ending:
         stream = Stream(
-            self._outbox, self._answered, self._settings.window, self._settings.reply_deadline_s
+            self._outbox,
+            self._answered,
+            self._credentials.is_stale,
+            self._settings.window,
+            self._settings.reply_deadline_s,
         )
         try:
             return await stream.run(self._agent_id, first, self._open_call)
@@ -112,7 +122,8 @@ class Link:
 
     def _open_call(self, metadata: Metadata) -> Call:
         if self._channel is None:
-            self._channel = _open_channel(self._broker, self._settings.keepalive_s)
+            options = _options(self._settings.keepalive_s)
+            self._channel = self._credentials.open_channel(str(self._broker), options)
         return self._channel.stream_stream(METHOD_PATH)(metadata=metadata)
 
     async def _close_channel(self) -> None:
@@ -147,7 +158,9 @@ class Link:
 
     def _judge(self, ending: Ending) -> float:
         """Say what ended the stream; give the seconds to wait before the next."""
-        self.state, self.trouble = LinkState.WAITING, f"{ending.code.name}: {ending.details}"
+        self.state = LinkState.WAITING
+        reason = self._credentials.explain(ending.details) or ending.details
+        self.trouble = f"{ending.code.name}: {reason}"
         if self._outage_since_s is None:
             self._outage_since_s = time.monotonic()
         if ending.refused is not None:
@@ -195,21 +208,19 @@ class Link:
 _ADVICE = {
     grpc.StatusCode.UNIMPLEMENTED: "this is no Quartet broker; check the address",
     grpc.StatusCode.INVALID_ARGUMENT: "agent and broker do not speak the same wire",
+    grpc.StatusCode.PERMISSION_DENIED: "see agent.id and tls.certificate; 'agent check' shows them",
     grpc.StatusCode.DATA_LOSS: "this is no Quartet broker; check the address",
 }
 
 
-def _open_channel(broker: Address, keepalive_s: float) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(
-        str(broker),
-        options=[
-            # A channel shares its connection with others to the same address, unless told not to:
-            # a new channel would come back to a connection that is half open.
-            ("grpc.use_local_subchannel_pool", 1),
-            # A proxy of the environment is for the web; it would carry samples off this machine.
-            ("grpc.enable_http_proxy", 0),
-            ("grpc.keepalive_time_ms", int(keepalive_s * 1000)),
-            ("grpc.http2.max_pings_without_data", 0),
-            ("grpc.enable_retries", 0),
-        ],
-    )
+def _options(keepalive_s: float) -> Options:
+    return [
+        # A channel shares its connection with others to the same address, unless told not to:
+        # a new channel would come back to a connection that is half open.
+        ("grpc.use_local_subchannel_pool", 1),
+        # A proxy of the environment is for the web; it would carry samples off this machine.
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.keepalive_time_ms", int(keepalive_s * 1000)),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.enable_retries", 0),
+    ]

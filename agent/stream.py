@@ -56,18 +56,21 @@ class Stream:
     The first sample goes out alone: the window opens on its answer, so that a
     refusal is seen true (grpc.aio may replace the server's status by an
     INTERNAL of its own when the server ends a stream under a writing client).
-    `deliver` gets each prediction once, before its sample is settled.
+    `deliver` gets each prediction once, before its sample is settled. Once
+    `is_stale`, the stream ends in good order, for one on another channel.
     """
 
     def __init__(
         self,
         outbox: Outbox,
         deliver: Callable[[Prediction], None],
+        is_stale: Callable[[], bool],
         window: int,
         reply_deadline_s: float,
     ) -> None:
         self._outbox = outbox
         self._deliver = deliver
+        self._is_stale = is_stale
         self._window = window
         self._reply_deadline_s = reply_deadline_s
         self._in_flight: dict[int, tuple[Sample, int]] = {}  # by id; with the time of its send
@@ -112,6 +115,8 @@ class Stream:
             await self._until_in_flight(0)
             self._alone = False
             while samples := await self._outbox.read(await self._room()):
+                if self._is_stale():
+                    break
                 for sample in samples:
                     if not _continues(header, sample):
                         return await self._close(call)

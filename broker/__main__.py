@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 done, 1 failed, 2 wrong use or configuration (nothing started)."""
     options = _parser().parse_args(arguments)
     try:
-        code: int = options.run(options, _settings(options))
+        code: int = options.run(options)
         print(end="", flush=True)
     except QuartetError as error:
         print(f"broker: {error}", file=sys.stderr)
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(_: argparse.Namespace, settings: Settings) -> int:
+def _run(options: argparse.Namespace) -> int:
+    settings = _settings(options)
     check(settings)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own log is for those who ask for it
     try:
@@ -45,8 +46,8 @@ def _run(_: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _ledger(options: argparse.Namespace, settings: Settings) -> int:
-    books = read(_store(settings))
+def _ledger(options: argparse.Namespace) -> int:
+    books = read(_store(options))
     print(books.to_json() if options.json else books.to_text())
     problems = books.problems()
     for problem in problems:
@@ -54,14 +55,24 @@ def _ledger(options: argparse.Namespace, settings: Settings) -> int:
     return 1 if problems else 0
 
 
-def _rebase(options: argparse.Namespace, settings: Settings) -> int:
-    rebase(_store(settings), options.agent)
+def _rebase(options: argparse.Namespace) -> int:
+    rebase(_store(options), options.agent)
     print(f"{options.agent}: a fresh black box from its next sample on")
     return 0
 
 
-def _store(settings: Settings) -> Path:
-    path = store_path(settings, os.environ)
+def _pki(options: argparse.Namespace) -> int:
+    try:
+        from broker.pki import commands  # noqa: PLC0415 - no other command needs cryptography
+    except ImportError as error:
+        print(f"broker: {error.name} is missing: pip install 'quartet[broker]'", file=sys.stderr)
+        return 1
+    commands.run(options)
+    return 0
+
+
+def _store(options: argparse.Namespace) -> Path:
+    path = store_path(_settings(options), os.environ)
     if path is None:
         raise SettingsError("which store? give --store PATH, or --config with recorder.path")
     return path
@@ -89,13 +100,45 @@ def _parser() -> argparse.ArgumentParser:
         commands, "rebase", _rebase, "have an agent's line go on with a fresh black box"
     )
     begin_anew.add_argument("agent", metavar="AGENT", help="its id")
+    _add_pki(commands.add_parser("pki", help="a small certificate authority"))
     return parser
+
+
+def _add_pki(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument(
+        "--dir", type=Path, default=Path("pki"), metavar="DIR", help="where it is (default: ./pki)"
+    )
+    where.set_defaults(run=_pki)
+
+    def verb(name: str, help_: str) -> argparse.ArgumentParser:
+        return verbs.add_parser(name, parents=[where], help=help_, allow_abbrev=False)
+
+    init = verb("init", "make the authority, and the broker's certificate")
+    issue = verb("issue", "make a key for an agent, or anew for the broker, and sign it")
+    whose = issue.add_mutually_exclusive_group(required=True)
+    whose.add_argument("agent", nargs="?", metavar="AGENT", help="its id")
+    for command, of in ((init, init), (issue, whose)):
+        of.add_argument(
+            "--host",
+            dest="hosts",
+            action="append",
+            metavar="HOST",
+            help="a name or address by which agents reach the broker; may be given again"
+            + (" (default: this machine's name)" if command is init else ""),
+        )
+    sign = verb("sign", "sign the key of a device that keeps it")
+    sign.add_argument("request", type=Path, metavar="CSR", help="a certificate request in PEM")
+    verb("list", "all certificates")
+    revoke = verb("revoke", "have the broker refuse a certificate")
+    revoke.add_argument("which", metavar="AGENT|SERIAL", help="all of this name, or this one")
 
 
 def _command(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
-    run: Callable[[argparse.Namespace, Settings], int],
+    run: Callable[[argparse.Namespace], int],
     help_: str,
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=help_, allow_abbrev=False)

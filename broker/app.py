@@ -4,13 +4,16 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from broker.access import Access
 from broker.config import Settings, store_path
 from broker.errors import ListenError
 from broker.line import SNAPSHOT_EVERY
@@ -25,17 +28,30 @@ from quartet.address import Address
 from quartet.signals import on_stop_signal
 from wire import SERVICE
 
+if TYPE_CHECKING:
+    from broker.credentials import Credentials
+
 log = logging.getLogger(__name__)
 
 # Streams with answers on their way end in milliseconds; one whose agent does not
 # read is cut after this, which leaves a stop well under 5 s.
 _STOP_S = 3.0
 
+# How soon a change of certificates or of the revocation list is taken.
+_REFRESH_S = 5.0
+_DAY_S = 86_400.0
+
 _OPTIONS = [
     # Two brokers on one port would each get some of the agents.
     ("grpc.so_reuseport", 0),
     # A request has at most 31 bytes; nothing larger is one.
     ("grpc.max_receive_message_length", 4096),
+    # Nor has a call more metadata than this; beyond the second it is not even told so.
+    ("grpc.max_metadata_size", 8192),
+    ("grpc.absolute_max_metadata_size", 16_384),
+    # Who connects and says nothing, or has no stream any more, goes; an agent always has one.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 300_000),
     # Agents ping every 20 s, idle or not. Ours find peers that vanished without a word.
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -78,8 +94,10 @@ def _recorder(settings: Settings, digest: str) -> AbstractContextManager[Recorde
 
 
 async def _serve(settings: Settings, lines: Lines) -> None:
+    credentials = _credentials(settings)
+    access = Access(settings.access.agents, settings.limits, credentials)
     server = grpc.aio.server(options=_OPTIONS)
-    service = Service(lines)
+    service = Service(lines, access)
     healthy = health.aio.HealthServicer()
     server.add_generic_rpc_handlers((service.handler(),))
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
@@ -87,8 +105,9 @@ async def _serve(settings: Settings, lines: Lines) -> None:
         (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
     address = Address.parse(settings.listen.address, "listen.address")
-    port = _listen(server, address)
+    port = _listen(server, address, credentials)
     stop = asyncio.Event()
+    watching = asyncio.create_task(_watch(credentials, access))
     with on_stop_signal(stop.set):
         await server.start()
         for name in (SERVICE, ""):
@@ -96,7 +115,7 @@ async def _serve(settings: Settings, lines: Lines) -> None:
         log.info(
             "listening on %s%s, predictor %s",
             Address(address.host, port),
-            "" if address.is_loopback else " WITHOUT TLS",
+            _security(settings, address),
             settings.predictor.use,
         )
         log.info(
@@ -106,13 +125,46 @@ async def _serve(settings: Settings, lines: Lines) -> None:
         )
         await stop.wait()
         log.info("stopping")
+        watching.cancel()
         await healthy.enter_graceful_shutdown()
         service.stop()
         await server.stop(_STOP_S)
 
 
-def _listen(server: grpc.aio.Server, address: Address) -> int:
+def _credentials(settings: Settings) -> "Credentials | None":
+    if settings.tls is None:
+        return None
+    from broker.credentials import Credentials  # noqa: PLC0415 - costs 20 MB
+
+    return Credentials(settings.tls)
+
+
+def _security(settings: Settings, address: Address) -> str:
+    if settings.tls is None:
+        return "" if address.is_loopback else " WITHOUT TLS"
+    if settings.tls.require_client_certificate:
+        return " with TLS, for agents with a certificate"
+    return " with TLS, for anyone, WITHOUT a certificate"
+
+
+async def _watch(credentials: "Credentials | None", access: Access) -> None:
+    """Take new certificates, cut off what is revoked, and remind of what expires."""
+    if credentials is None:
+        return
+    remind_at_s = time.monotonic()
+    while True:
+        if time.monotonic() >= remind_at_s:
+            credentials.remind()
+            remind_at_s += _DAY_S
+        await asyncio.sleep(_REFRESH_S)
+        credentials.refresh()
+        access.sweep()
+
+
+def _listen(server: grpc.aio.Server, address: Address, credentials: "Credentials | None") -> int:
     try:
+        if credentials:
+            return server.add_secure_port(str(address), credentials.for_server())
         return server.add_insecure_port(str(address))
     except RuntimeError as error:
         raise ListenError(

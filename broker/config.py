@@ -9,6 +9,9 @@ import msgspec
 from quartet.address import Address
 from quartet.errors import SettingsError
 from quartet.settings import LogSettings, Table
+from wire.metadata import AGENT_ID
+
+AgentId = Annotated[str, msgspec.Meta(pattern=rf"^{AGENT_ID.pattern}\Z")]
 
 
 class ListenSettings(Table, frozen=True):
@@ -20,6 +23,44 @@ class ListenSettings(Table, frozen=True):
 
     def __post_init__(self) -> None:
         Address.parse(self.address, "address")
+
+
+class TlsSettings(Table, frozen=True):
+    """`[tls]`: the broker's certificate, and the authorities of those that agents must show."""
+
+    certificate: str
+    key: str
+    client_ca: str | None = None
+    require_client_certificate: bool = True
+    crl: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.require_client_certificate and not self.client_ca:
+            raise ValueError(
+                "client_ca is missing: it signs the certificates of agents; to let in anyone who"
+                " does not show one, set require_client_certificate = false"
+            )
+        if self.client_ca and not self.require_client_certificate:
+            raise ValueError(
+                "client_ca: nobody is asked for a certificate, as require_client_certificate is"
+                " false: leave one of the two out"
+            )
+        if self.crl and not self.client_ca:
+            raise ValueError("crl: revokes nothing without client_ca")
+
+
+class AccessSettings(Table, frozen=True):
+    """`[access]`: the agents that may stream; without a list, all."""
+
+    agents: tuple[AgentId, ...] | None = None
+
+
+class LimitsSettings(Table, frozen=True):
+    """`[limits]`: the most streams at a time."""
+
+    streams: Annotated[int, msgspec.Meta(ge=1)] = 1024
+    streams_per_agent: Annotated[int, msgspec.Meta(ge=2)] = 16
+    """Two at least: a new stream comes while the one that it supersedes ends."""
 
 
 class PredictorSettings(Table, frozen=True):
@@ -50,6 +91,9 @@ class Settings(Table, frozen=True):
     """broker.toml as a whole."""
 
     listen: ListenSettings = ListenSettings()
+    tls: TlsSettings | None = None
+    access: AccessSettings = AccessSettings()
+    limits: LimitsSettings = LimitsSettings()
     predictor: PredictorSettings = msgspec.field(default_factory=PredictorSettings)
     recorder: RecorderSettings = RecorderSettings()
     log: LogSettings = LogSettings()
@@ -66,8 +110,12 @@ def store_path(settings: Settings, environment: Mapping[str, str]) -> Path | Non
 def check(settings: Settings) -> None:
     """Raise SettingsError for what only the command line and the file together can get wrong."""
     address = Address.parse(settings.listen.address, "listen.address")
-    if not address.is_loopback and not settings.listen.insecure:
+    if settings.tls and settings.listen.insecure:
         raise SettingsError(
-            f"listen.address: {address} is open to other machines, and there is no TLS: anyone"
-            " there could stream; give --insecure if that is what you want"
+            "listen.insecure: there is TLS, in [tls]: leave --insecure (or [tls]) out"
+        )
+    if not address.is_loopback and not settings.tls and not settings.listen.insecure:
+        raise SettingsError(
+            f"listen.address: {address} is open to other machines, and there is no [tls]: anyone"
+            " there could stream; 'broker pki init' makes one, and --insecure does without"
         )

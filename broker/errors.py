@@ -4,6 +4,10 @@ BrokerError
 ├── PredictorError         a black box that cannot be loaded; nothing was started
 ├── ListenError            the address cannot be listened on
 ├── CommandError           a line cannot be told what it should do
+├── PkiError               the certificate authority cannot do what it was asked for
+├── AccessError            a stream that must not be
+│   ├── DeniedError        of one who may not speak so
+│   └── CrowdedError       beyond a limit
 ├── RecordError            the recorder could not keep or find what a stream needs
 ├── RefusalError           ends one stream; says which sample and why
 │   ├── OutOfOrderError    an id that does not follow
@@ -31,6 +35,22 @@ class ListenError(BrokerError, OSError):
 
 class CommandError(BrokerError):
     """A command to a line that cannot be given."""
+
+
+class PkiError(BrokerError):
+    """What the certificate authority cannot do."""
+
+
+class AccessError(BrokerError):
+    """A stream that must not be."""
+
+
+class DeniedError(AccessError):
+    """The peer may not stream, or not under this name."""
+
+
+class CrowdedError(AccessError):
+    """One stream more than there may be."""
 
 
 class RecordError(BrokerError, OSError):

@@ -1,12 +1,16 @@
 """Whether a broker serves: `python3 -m broker.healthcheck [HOST:PORT]` exits 0 if so, else 1."""
 
+import argparse
 import sys
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from broker.config import Settings, TlsSettings
 from quartet.address import Address
 from quartet.errors import SettingsError
+from quartet.settings import load
 
 DEFAULT_ADDRESS = "127.0.0.1:8061"
 
@@ -17,28 +21,53 @@ _DEADLINE_S = 2.0
 _OPTIONS = [("grpc.enable_http_proxy", 0)]
 
 
-def problem(address: Address) -> str:
+def problem(address: Address, tls: TlsSettings | None = None) -> str:
     """Why the broker there is not serving, in one line; empty if it is. Blocks for at most 2 s."""
-    with grpc.insecure_channel(str(address), _OPTIONS) as channel:
+    with _open_channel(address, tls) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         try:
             answer = health.Check(health_pb2.HealthCheckRequest(), timeout=_DEADLINE_S)
         except grpc.RpcError as error:
-            return f"{address}: {error.code().name}: {error.details()}"
+            hint = "" if tls else "; --config tells of its TLS, if it has any"
+            return f"{address}: {error.code().name}: {error.details()}{hint}"
     if answer.status == health_pb2.HealthCheckResponse.SERVING:
         return ""
     return f"{address}: {health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)}"
 
 
+def _open_channel(address: Address, tls: TlsSettings | None) -> grpc.Channel:
+    """With TLS, by the broker's own certificate, whatever name it is for."""
+    if tls is None:
+        return grpc.insecure_channel(str(address), _OPTIONS)
+    from quartet.certificates import (  # noqa: PLC0415 - costs 20 MB, where there is TLS
+        read_authorities,
+        read_identity,
+    )
+
+    own = read_identity(tls.certificate, tls.key)
+    trusted = own.chain_pem
+    if tls.client_ca:
+        trusted += read_authorities("tls.client_ca", tls.client_ca).pem
+    credentials = grpc.ssl_channel_credentials(trusted, own.key_pem, own.chain_pem)
+    name = ("grpc.ssl_target_name_override", own.certificate.names[0])
+    return grpc.secure_channel(str(address), credentials, [*_OPTIONS, name])
+
+
 def main() -> None:
     """Exit 0, or 1 with the reason on stderr; wrong use is 1 too, for Docker reserves 2."""
-    if len(sys.argv) > 2:
-        sys.exit("usage: python3 -m broker.healthcheck [HOST:PORT]")
+    parser = argparse.ArgumentParser(prog="python3 -m broker.healthcheck", allow_abbrev=False)
+    parser.add_argument("address", nargs="?", default=DEFAULT_ADDRESS, metavar="HOST:PORT")
+    parser.add_argument("--config", type=Path, metavar="TOML", help="the broker's, for its TLS")
     try:
-        address = Address.parse((*sys.argv[1:], DEFAULT_ADDRESS)[0], "healthcheck")
+        options = parser.parse_args()
+    except SystemExit as exit_:
+        sys.exit(1 if exit_.code else 0)
+    try:
+        address = Address.parse(options.address, "healthcheck")
+        tls = load(options.config, Settings).tls if options.config else None
+        sys.exit(problem(address, tls) or 0)
     except SettingsError as error:
         sys.exit(str(error))
-    sys.exit(problem(address) or 0)
 
 
 if __name__ == "__main__":

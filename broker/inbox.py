@@ -39,14 +39,18 @@ class Inbox:
         self._ended = True
         self._arrived.set()
 
+    async def wait(self) -> None:
+        """Until there is something to take, or the end."""
+        while not self._gathered and not self._ended:
+            self._arrived.clear()
+            await self._arrived.wait()
+
     async def take(self) -> list[bytes]:
         """All that gathered since the last time, at least one message; nothing at the end.
 
         Passes on what the reading raised, after all that came before.
         """
-        while not self._gathered and not self._ended:
-            self._arrived.clear()
-            await self._arrived.wait()
+        await self.wait()
         taken, self._gathered = self._gathered, []
         self._room.set()
         if not taken and self._reader.done() and not self._reader.cancelled():

@@ -1,11 +1,22 @@
 """The gRPC transport: decode, hand over, encode. No decisions."""
 
+import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from broker.errors import ExpiredError, OutOfOrderError, RaisedError, RecordError
+from broker.access import Access, Peer, Visit
+from broker.errors import (
+    AccessError,
+    CrowdedError,
+    DeniedError,
+    ExpiredError,
+    OutOfOrderError,
+    RaisedError,
+    RecordError,
+)
 from broker.inbox import Inbox
 from broker.lines import Lines
 from broker.model import Answer, Sample
@@ -14,13 +25,21 @@ from wire import METHOD, SERVICE
 from wire.databroker_pb2 import BrokerRequest, BrokerResponse
 from wire.metadata import REFUSED_ID, SUPERSEDED_BY, StreamHeader
 
+if TYPE_CHECKING:
+    from quartet.certificates import Certificate
+
 log = logging.getLogger(__name__)
 
 _STATUS = {
+    DeniedError: grpc.StatusCode.PERMISSION_DENIED,
+    CrowdedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     OutOfOrderError: grpc.StatusCode.INVALID_ARGUMENT,
     ExpiredError: grpc.StatusCode.OUT_OF_RANGE,
     RaisedError: grpc.StatusCode.INTERNAL,
 }
+
+# An agent opens a stream with its first sample. A plain peer may have none yet.
+_FIRST_SAMPLE_S = 60.0
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -28,8 +47,9 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 class Service:
     """Serves BidirectionalStreaming: two coroutines a stream, and no thread. Loop only."""
 
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, lines: Lines, access: Access) -> None:
         self._lines = lines
+        self._access = access
         self._inboxes: set[Inbox] = set()
         self._stopping = False
 
@@ -49,43 +69,56 @@ class Service:
     async def _serve(self, _: object, context: Context) -> None:
         try:
             header = StreamHeader.from_metadata(context.invocation_metadata() or ())
+            peer = Peer(context.peer(), _certificate(context), header.agent_id if header else None)
         except ValueError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        who = f"{header.agent_id} at {context.peer()}" if header else context.peer()
-        log.debug("%s: stream opened", who)
         try:
-            await self._stream(header, context, who)
+            with self._access.admit(peer) as visit:
+                await self._stream(header, context, visit)
+        except AccessError as error:
+            await context.abort(_STATUS[type(error)], str(error))
         except RecordError as error:
-            log.debug("%s: %s", who, error)  # the recorder has said it for all of them
+            log.debug("%s: %s", peer, error)  # the recorder has said it for all of them
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
 
-    async def _stream(self, header: StreamHeader | None, context: Context, who: str) -> None:
+    async def _stream(self, header: StreamHeader | None, context: Context, visit: Visit) -> None:
+        log.debug("%s: stream opened", visit.peer)
         opened = await self._lines.open(header, context.peer())
         with opened as stream, Inbox(context) as inbox:
             stream.on_superseded(inbox.close)
+            visit.on_objection(inbox.close)
             self._inboxes.add(inbox)
             if self._stopping:
                 inbox.close()
             try:
-                await self._answer(stream, inbox, context, who)
+                if header:
+                    async with asyncio.timeout(_FIRST_SAMPLE_S):
+                        await inbox.wait()
+                await self._answer(stream, inbox, context, visit)
+            except TimeoutError:
+                await context.abort(
+                    grpc.StatusCode.DEADLINE_EXCEEDED, f"no sample within {_FIRST_SAMPLE_S:g} s"
+                )
             finally:
                 self._inboxes.discard(inbox)
-                log.debug("%s: stream closed; %s", who, stream.tally())
+                log.debug("%s: stream closed; %s", visit.peer, stream.tally())
 
-    async def _answer(self, stream: Stream, inbox: Inbox, context: Context, who: str) -> None:
+    async def _answer(self, stream: Stream, inbox: Inbox, context: Context, visit: Visit) -> None:
         while messages := await inbox.take():
             samples, undecodable = _decode(messages)
             answers, refusal = await stream.answer(samples)
             for answer in answers:
                 await context.write(_encode(answer))
             if refusal:
-                log.warning("%s: %s", who, refusal, exc_info=refusal.__cause__)
+                log.warning("%s: %s", visit.peer, refusal, exc_info=refusal.__cause__)
                 await context.abort(
                     _STATUS[type(refusal)], str(refusal), ((REFUSED_ID, str(refusal.sample_id)),)
                 )
             if undecodable:
-                log.warning("%s: %s", who, undecodable)
+                log.warning("%s: %s", visit.peer, undecodable)
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, undecodable)
+        if visit.objection:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, visit.objection)
         if stream.superseded_by:
             await context.abort(
                 grpc.StatusCode.ABORTED,
@@ -94,6 +127,16 @@ class Service:
             )
         if self._stopping:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the broker is stopping")
+
+
+def _certificate(context: Context) -> "Certificate | None":
+    """What the peer has shown, if it was asked. ValueError where that cannot be read."""
+    shown = tuple(context.auth_context().get("x509_pem_cert", ()))
+    if not shown:
+        return None
+    from quartet.certificates import Certificate  # noqa: PLC0415 - costs 20 MB, where there is TLS
+
+    return Certificate.from_pem(shown[0])
 
 
 def _decode(messages: list[bytes]) -> tuple[list[Sample], str]:

@@ -1,20 +1,22 @@
-"""The broker: whether it can be reached, and speaks gRPC."""
+"""The broker: whether it can be reached, is the right one, and speaks gRPC."""
 
 import asyncio
 import socket
+import ssl
 
-from agent.check.findings import Findings, failed, passed
+from agent.check.findings import Finding, Findings, failed, passed
+from agent.config import TlsSettings
 from quartet.address import Address
 
 # A broker on a slow link answers within it; a firewall that drops never does.
 _PATIENCE_S = 5.0
 
 
-def check_broker(address: Address) -> Findings:
-    """A connection, and the beginning of HTTP/2."""
+def check_broker(address: Address, tls: TlsSettings | None) -> Findings:
+    """A connection, the handshake where there is TLS, and the beginning of HTTP/2."""
     try:
-        with socket.create_connection((address.host, address.port), _PATIENCE_S):
-            pass
+        with socket.create_connection((address.host, address.port), _PATIENCE_S) as connection:
+            refusal = _refused(connection, address.host, tls) if tls else None
     except OSError as error:
         reason = error.strerror or str(error)
         yield failed(
@@ -23,8 +25,10 @@ def check_broker(address: Address) -> Findings:
             "start it there with 'broker run', or set broker.address",
         )
         return
-    if asyncio.run(_speaks_grpc(address)):
-        yield passed("broker", f"{address} answers")
+    if refusal:
+        yield refusal
+    elif asyncio.run(_speaks_grpc(address, tls)):
+        yield passed("broker", f"{address} answers{' by TLS' if tls else ''}")
     else:
         yield failed(
             "broker",
@@ -33,11 +37,43 @@ def check_broker(address: Address) -> Findings:
         )
 
 
-async def _speaks_grpc(address: Address) -> bool:
-    import grpc  # noqa: PLC0415 - half a second on a Pi
+def _refused(connection: socket.socket, host: str, tls: TlsSettings) -> Finding | None:
+    """What is wrong with a handshake; None if nothing is. OpenSSL tells more than gRPC does."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca)
+        context.set_alpn_protocols(["h2"])
+        if tls.certificate:
+            context.load_cert_chain(tls.certificate, tls.key)
+        with context.wrap_socket(connection, server_hostname=host) as secured:
+            # In TLS 1.3 this side is done first: a refusal comes when it reads. gRPC
+            # servers hang up without a word; any other byte is the beginning of HTTP/2.
+            if secured.recv(1):
+                return None
+    except ssl.SSLCertVerificationError as error:
+        return failed(
+            "broker",
+            f"this device does not accept the broker's certificate: {error.verify_message}",
+            "bring the ca.pem that signed it here, or set broker.address to a name in it",
+        )
+    except (ssl.SSLError, ConnectionError) as error:
+        reason = getattr(error, "reason", None) or str(error)
+        if reason == "WRONG_VERSION_NUMBER":
+            return failed(
+                "broker", "it speaks no TLS", "give the broker its [tls], or take the one here away"
+            )
+    wanted = "does not accept this device's certificate" if tls.certificate else "wants one"
+    return failed(
+        "broker",
+        f"it hangs up after the handshake: it {wanted}",
+        "bring a certificate that its client_ca signed: 'broker pki issue'",
+    )
 
-    async with grpc.aio.insecure_channel(
-        str(address), options=[("grpc.enable_http_proxy", 0)]
+
+async def _speaks_grpc(address: Address, tls: TlsSettings | None) -> bool:
+    from agent.credentials.opening import open_credentials  # noqa: PLC0415 - half a second on a Pi
+
+    async with open_credentials(tls).open_channel(
+        str(address), [("grpc.enable_http_proxy", 0)]
     ) as channel:
         try:
             async with asyncio.timeout(_PATIENCE_S):

@@ -60,7 +60,20 @@ def _findings(settings: Settings | SettingsError, path: Path | None) -> Findings
     rate_hz = settings.sampling.rate_hz
     yield from check_journal(0.0 if rate_hz == "max" else rate_hz)
     yield from check_spool(settings)
-    yield from check_broker(Address.parse(settings.broker.address, "broker.address"))
+    yield from _check_trust(settings)
+    yield from check_broker(Address.parse(settings.broker.address, "broker.address"), settings.tls)
+
+
+def _check_trust(settings: Settings) -> Findings:
+    if settings.tls is None:
+        yield skipped("certificates", "there is no [tls]")
+        return
+    try:
+        from agent.check.certificates import check_certificates  # noqa: PLC0415 - costs 20 MB
+    except ImportError as error:
+        yield failed("certificates", f"{error.name} is missing", "pip install 'quartet[tls]'")
+        return
+    yield from check_certificates(settings.tls, settings.agent.id)
 
 
 def _with_source(settings: Settings) -> Settings:

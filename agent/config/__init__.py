@@ -54,6 +54,19 @@ class BrokerSettings(Table, frozen=True):
         Address.parse(self.address, "address")
 
 
+class TlsSettings(Table, frozen=True):
+    """`[tls]`: who signs the broker's certificate; this device's own, and its key."""
+
+    ca: str
+    certificate: str | None = None
+    key: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            missing = "key" if self.key is None else "certificate"
+            raise ValueError(f"{missing} is missing: a certificate and its key go together")
+
+
 class SamplingSettings(Table, frozen=True):
     """`[sampling]`: samples a second, or "max" for as fast as the broker answers."""
 
@@ -109,6 +122,7 @@ class Settings(Table, frozen=True):
 
     agent: AgentSettings = AgentSettings()
     broker: BrokerSettings = BrokerSettings()
+    tls: TlsSettings | None = None
     source: SourceSettings | None = None
     virtual: VirtualSettings = VirtualSettings()
     sampling: SamplingSettings = SamplingSettings()
@@ -156,8 +170,12 @@ def check(settings: Settings) -> None:
     broker = Address.parse(settings.broker.address, "broker.address")
     if broker.port == 0:
         raise SettingsError("broker.address: port 0 is no broker's")
-    if not broker.is_loopback and not settings.broker.insecure:
+    if settings.tls and settings.broker.insecure:
         raise SettingsError(
-            f"broker.address: {broker} is beyond this machine, and there is no TLS: samples"
+            "broker.insecure: there is TLS, in [tls]: leave --insecure (or [tls]) out"
+        )
+    if not broker.is_loopback and not settings.tls and not settings.broker.insecure:
+        raise SettingsError(
+            f"broker.address: {broker} is beyond this machine, and there is no [tls]: samples"
             " would travel in the clear; give --insecure if that is what you want"
         )

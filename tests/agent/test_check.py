@@ -164,9 +164,9 @@ def test_a_port_where_nobody_listens_is_told_from_one_that_speaks_no_grpc(
     monkeypatch.setattr("agent.check.broker._PATIENCE_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = Address("127.0.0.1", mute.getsockname()[1])
-        (finding,) = check_broker(address)
+        (finding,) = check_broker(address, None)
         assert "does not answer as a gRPC server does" in finding.detail
-    (finding,) = check_broker(address)
+    (finding,) = check_broker(address, None)
     assert "cannot be reached: Connection refused" in finding.detail
 
 

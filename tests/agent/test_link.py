@@ -11,6 +11,7 @@ from support.peers import Peer, Proxy, scripted_broker
 from support.spools import home_in_ram
 
 from agent.config import LinkSettings, SpoolSettings
+from agent.credentials import Plaintext
 from agent.link import RETRYABLE, Link
 from agent.model import Prediction, Reading
 from agent.spool.places import Places
@@ -40,7 +41,14 @@ class Bench:
         self.spool = self.leaving.enter_context(closing(spool))
         self.on_prediction: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
-        self.link = Link("bench", Address("127.0.0.1", port), settings, self.spool, self._deliver)
+        self.link = Link(
+            "bench",
+            Address("127.0.0.1", port),
+            settings,
+            self.spool,
+            self._deliver,
+            credentials=Plaintext(),
+        )
 
     def sample(self, count: int, *, sampled_at_ns: int = 0) -> None:
         for number in range(count):

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from broker.__main__ import main
 from broker.config import (
+    AccessSettings,
+    LimitsSettings,
     ListenSettings,
     LogSettings,
     PredictorSettings,
@@ -27,10 +29,13 @@ def toml_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_without_a_file_the_broker_listens_on_its_port_on_this_machine_alone() -> None:
     assert Settings() == Settings(
-        ListenSettings("127.0.0.1:8061", insecure=False),
-        PredictorSettings("limits", {}),
-        RecorderSettings(None, "normal", 30.0, 1 << 30, 10_000),
-        LogSettings("info"),
+        listen=ListenSettings("127.0.0.1:8061", insecure=False),
+        tls=None,
+        access=AccessSettings(agents=None),
+        limits=LimitsSettings(streams=1024, streams_per_agent=16),
+        predictor=PredictorSettings("limits", {}),
+        recorder=RecorderSettings(None, "normal", 30.0, 1 << 30, 10_000),
+        log=LogSettings("info"),
     )
     check(Settings())
 
@@ -188,3 +193,41 @@ def test_wrong_settings_end_the_broker_with_2_and_the_reason(
     assert said.out == ""
     assert said.err.startswith("broker: ")
     assert reason in said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[tls]\ncertificate = 'a'", "tls.key: missing"),
+        ("[tls]\ncertificate = 'a'\nkey = 'b'", "tls.client_ca is missing: it signs"),
+        (
+            "[tls]\ncertificate = 'a'\nkey = 'b'\nclient_ca = 'c'\n"
+            "require_client_certificate = false",
+            "tls.client_ca: nobody is asked for a certificate",
+        ),
+        (
+            "[tls]\ncertificate = 'a'\nkey = 'b'\nrequire_client_certificate = false\ncrl = 'd'",
+            "tls.crl: revokes nothing without client_ca",
+        ),
+        ("[access]\nagents = ['press 1']", "access.agents[0]: expected"),
+        ("[access]\nagents = 'press-1'", "access.agents: expected"),
+        ("[limits]\nstreams_per_agent = 1", "limits.streams_per_agent: expected"),
+        ("[limits]\nstreams = 0", "limits.streams: expected"),
+    ],
+)
+def test_trust_that_is_half_said_is_named(text: str, message: str, toml_path: Path) -> None:
+    toml_path.write_text(text, "utf-8")
+    with pytest.raises(SettingsError) as raised:
+        load(toml_path, Settings)
+    assert f"{toml_path}: {message}" in str(raised.value)
+
+
+def test_tls_opens_the_door_to_other_machines_and_insecure_contradicts_it(toml_path: Path) -> None:
+    toml_path.write_text(
+        "[listen]\naddress = '0.0.0.0:8061'\n[tls]\ncertificate = 'a'\nkey = 'b'\nclient_ca = 'c'",
+        "utf-8",
+    )
+    check(load(toml_path, Settings))
+    toml_path.write_text("[listen]\ninsecure = true\n" + toml_path.read_text()[9:], "utf-8")
+    with pytest.raises(SettingsError, match=r"listen.insecure: there is TLS"):
+        check(load(toml_path, Settings))

@@ -1,0 +1,55 @@
+"""The certificates of this device: whether they fit each other, the agent and the time."""
+
+from datetime import UTC, datetime
+
+from agent.check.findings import Finding, Findings, failed, passed
+from agent.config import TlsSettings
+from quartet.certificates import (
+    Certificate,
+    expires_soon,
+    expiry,
+    invalid,
+    is_readable_by_all,
+    read_authorities,
+    read_identity,
+)
+from quartet.errors import SettingsError
+
+
+def check_certificates(tls: TlsSettings, agent_id: str) -> Findings:
+    """The authorities that this device trusts, and its own certificate."""
+    try:
+        authorities = read_authorities("tls.ca", tls.ca)
+        for authority in authorities.certificates:
+            yield _check_age("tls.ca", authority, "bring the new ca.pem here")
+        if tls.certificate and tls.key:
+            identity = read_identity(tls.certificate, tls.key)
+            yield _check_own(identity.certificate, agent_id)
+            if is_readable_by_all(tls.key):
+                yield failed("tls.key", "anyone here may read it", f"chmod 600 {tls.key}")
+    except SettingsError as error:
+        setting, _, reason = str(error).partition(": ")
+        yield failed(setting, reason, "mend what it names")
+
+
+def _check_own(certificate: Certificate, agent_id: str) -> Finding:
+    if agent_id not in certificate.names:
+        return failed(
+            "tls.certificate",
+            f"names {certificate}, and not {agent_id}: the broker would refuse it",
+            f"set agent.id, or 'broker pki issue {agent_id}'",
+        )
+    return _check_age("tls.certificate", certificate, f"broker pki issue {agent_id}")
+
+
+def _check_age(setting: str, certificate: Certificate, remedy: str) -> Finding:
+    now = datetime.now(UTC)
+    if problem := invalid(certificate, now):
+        before = now < certificate.not_before
+        return failed(
+            setting,
+            f"{certificate}: {problem}",
+            "sudo timedatectl set-ntp true" if before else remedy,
+        )
+    detail = f"{certificate}: {expiry(certificate, now)}"
+    return passed(setting, detail, remedy if expires_soon(certificate, now) else "")

@@ -1,0 +1,47 @@
+"""How the agent shows who it is, and knows its broker: by TLS, or not at all."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import grpc
+
+Options = Sequence[tuple[str, int]]
+
+
+class Credentials(Protocol):
+    """What a channel is opened with. Loop only."""
+
+    def open_channel(self, target: str, options: Options) -> grpc.aio.Channel:
+        """A channel with the files as they are now."""
+        ...
+
+    def is_stale(self) -> bool:
+        """Whether the files are others than those of the latest channel."""
+        ...
+
+    def explain(self, details: str) -> str:
+        """What gRPC's reason for having no connection means to a person; empty if unknown."""
+        ...
+
+    def remind(self) -> None:
+        """Log what is not valid, or soon will not be."""
+        ...
+
+
+class Plaintext:
+    """No TLS: on loopback, or by the user's word."""
+
+    def open_channel(self, target: str, options: Options) -> grpc.aio.Channel:
+        """Open one in the clear."""
+        return grpc.aio.insecure_channel(target, options)
+
+    def is_stale(self) -> bool:
+        """Never: there are no files."""
+        return False
+
+    def explain(self, details: str) -> str:
+        """A broker that wants TLS closes the connection at the first bytes."""
+        return "it ends each connection: it may want TLS" if "Socket closed" in details else ""
+
+    def remind(self) -> None:
+        """Nothing expires."""

@@ -1,0 +1,109 @@
+"""TLS by files that may change while the agent runs."""
+
+import logging
+import time
+from datetime import UTC, datetime
+
+import grpc
+
+from agent.config import TlsSettings
+from agent.credentials import Options
+from quartet.certificates import (
+    Authorities,
+    Identity,
+    invalid,
+    is_readable_by_all,
+    read_authorities,
+    read_identity,
+    remind,
+)
+from quartet.watched import Watched
+
+log = logging.getLogger(__name__)
+
+# How often the files are looked at, while a stream is well.
+_LOOK_S = 5.0
+
+
+class Tls:
+    """TLS 1.2 or newer; mutual, where this device has a certificate."""
+
+    def __init__(self, settings: TlsSettings) -> None:
+        ca, certificate, key = settings.ca, settings.certificate, settings.key
+        self._authorities: Watched[Authorities] = Watched(
+            (ca,), lambda: read_authorities("tls.ca", ca)
+        )
+        self._identity: Watched[Identity] | None = None
+        if certificate and key:
+            self._identity = Watched((certificate, key), lambda: read_identity(certificate, key))
+            if is_readable_by_all(key):
+                log.warning("tls.key: %s may be read by anyone here: chmod 600 it", key)
+        self._stale = False
+        self._look_at_s = 0.0
+
+    def open_channel(self, target: str, options: Options) -> grpc.aio.Channel:
+        """Open one with the files as they are now."""
+        self._refresh()
+        self._stale = False
+        of = self._identity.value if self._identity else None
+        credentials = grpc.ssl_channel_credentials(
+            self._authorities.value.pem,
+            of.key_pem if of else None,
+            of.chain_pem if of else None,
+        )
+        return grpc.aio.secure_channel(target, credentials, options)
+
+    def is_stale(self) -> bool:
+        """Look at the files, now and then."""
+        if time.monotonic() >= self._look_at_s:
+            self._look_at_s = time.monotonic() + _LOOK_S
+            self._refresh()
+        return self._stale
+
+    def explain(self, details: str) -> str:
+        """By what this device knows of itself, and by what OpenSSL and gRPC say."""
+        if problem := self._own_problem():
+            return problem
+        now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        return next((text.format(now=now) for mark, text in _MEANS.items() if mark in details), "")
+
+    def remind(self) -> None:
+        """Log what is not valid, or soon will not be."""
+        now = datetime.now(UTC)
+        remind("tls.ca", self._authorities.value.certificates, now)
+        if self._identity:
+            remind("tls.certificate", [self._identity.value.certificate], now)
+
+    def _refresh(self) -> None:
+        renewed = self._authorities.refresh()
+        if self._identity and self._identity.refresh():
+            renewed = True
+        if renewed:
+            log.info("certificates: taken anew")
+            self._stale = True
+            self.remind()
+
+    def _own_problem(self) -> str:
+        if self._identity is None:
+            return ""
+        problem = invalid(self._identity.value.certificate, datetime.now(UTC))
+        return problem and f"this device's certificate: {problem}"
+
+
+# The most special first.
+_MEANS = {
+    "certificate is not yet valid": (
+        "by this clock ({now}) the broker's certificate is not valid yet: if the clock is wrong,"
+        " see 'timedatectl'"
+    ),
+    "certificate has expired": "by this clock ({now}) the broker's certificate has expired",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not signed by an authority in tls.ca",
+    "Hostname Verification": (
+        "its certificate is for other names than this: set broker.address to one of them"
+    ),
+    "WRONG_VERSION_NUMBER": "it speaks no TLS",
+    "Socket closed": (
+        "it ends the handshake: it may not accept this device's certificate, or the lack of one;"
+        " 'agent check' tells"
+    ),
+}

@@ -1,0 +1,145 @@
+"""Who may stream, under which name, and how many at a time."""
+
+import asyncio
+import logging
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from broker.config import LimitsSettings
+from broker.errors import AccessError, CrowdedError, DeniedError
+
+if TYPE_CHECKING:
+    from quartet.certificates import Certificate
+
+log = logging.getLogger(__name__)
+
+# Who is refused tries again each 30 s, for days: said once in this time.
+_SAID_FOR_S = 3600.0
+# So many that are refused are remembered at a time.
+_MOST_SAID = 1000
+
+
+class Trust(Protocol):
+    """What is known of certificates: broker.credentials, where there is TLS."""
+
+    def objection(self, certificate: "Certificate") -> str:
+        """Why it is not good any more; empty if it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of a stream: its address; who it is by its certificate, and as it says."""
+
+    address: str
+    certificate: "Certificate | None"
+    agent_id: str | None
+
+    def __str__(self) -> str:
+        who = self.agent_id or self.certificate
+        return f"{who} at {self.address}" if who else self.address
+
+
+class Visit:
+    """A stream that was let in."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.objection = ""
+        """Why it must end, once it must."""
+        self._end: Callable[[], None] = lambda: None
+        self._task = asyncio.current_task()
+
+    def on_objection(self, end: Callable[[], None]) -> None:
+        """Have this called when the stream must end."""
+        self._end = end
+
+    def object(self, reason: str) -> None:
+        """End it: in order, or at the second call by force."""
+        if self.objection and self._task:
+            self._task.cancel()
+        self.objection = reason
+        self._end()
+
+
+class Access:
+    """Admits streams, and ends them when their peer is trusted no more. Loop only."""
+
+    def __init__(
+        self, agents: Collection[str] | None, limits: LimitsSettings, trust: Trust | None
+    ) -> None:
+        self._agents = agents
+        self._limits = limits
+        self._trust = trust
+        self._visits: set[Visit] = set()
+        self._counts: Counter[str] = Counter()
+        self._said: OrderedDict[tuple[str, str, type[AccessError]], float] = OrderedDict()
+
+    @contextmanager
+    def admit(self, peer: Peer) -> Iterator[Visit]:
+        """Let a stream in while entered. AccessError, which is logged, where it may not."""
+        try:
+            self._check_name(peer)
+            self._check_room(peer)
+        except AccessError as error:
+            self._say(peer, error)
+            raise
+        visit = Visit(peer)
+        who = _counted_as(peer)
+        self._visits.add(visit)
+        self._counts[who] += 1
+        try:
+            yield visit
+        finally:
+            self._visits.discard(visit)
+            self._counts[who] -= 1
+            if not self._counts[who]:
+                del self._counts[who]
+
+    def sweep(self) -> None:
+        """End the streams whose certificate is good no more."""
+        for visit in list(self._visits):
+            certificate = visit.peer.certificate
+            if certificate and self._trust and (reason := self._trust.objection(certificate)):
+                log.warning("%s is cut off: %s", visit.peer, reason)
+                visit.object(reason)
+
+    def _check_name(self, peer: Peer) -> None:
+        certificate, agent_id = peer.certificate, peer.agent_id
+        if certificate and self._trust and (reason := self._trust.objection(certificate)):
+            raise DeniedError(reason)
+        if certificate and agent_id and agent_id not in certificate.names:
+            raise DeniedError(f"its certificate names {certificate}, and not {agent_id}")
+        if self._agents is None:
+            return
+        names = [agent_id] if agent_id else certificate.names if certificate else ()
+        if not any(name in self._agents for name in names):
+            raise DeniedError(f"{' and '.join(names) or 'a nameless peer'} is not in access.agents")
+
+    def _check_room(self, peer: Peer) -> None:
+        if len(self._visits) >= self._limits.streams:
+            raise CrowdedError(f"there are {self._limits.streams} streams, limits.streams, already")
+        who = _counted_as(peer)
+        most = self._limits.streams_per_agent
+        if who and self._counts[who] >= most:
+            raise CrowdedError(f"{who} has {most} streams, limits.streams_per_agent, already")
+
+    def _say(self, peer: Peer, error: AccessError) -> None:
+        host = peer.address.rpartition(":")[0]
+        key, now_s = (host, _counted_as(peer), type(error)), time.monotonic()
+        is_news = now_s - self._said.get(key, -_SAID_FOR_S) >= _SAID_FOR_S
+        log.log(logging.WARNING if is_news else logging.DEBUG, "%s is refused: %s", peer, error)
+        if is_news:
+            self._said[key] = now_s
+            self._said.move_to_end(key)
+            if len(self._said) > _MOST_SAID:
+                self._said.popitem(last=False)
+
+
+def _counted_as(peer: Peer) -> str:
+    """Whose stream it is; empty where nobody can tell."""
+    return peer.agent_id or (str(peer.certificate) if peer.certificate else "")

@@ -1,0 +1,228 @@
+"""A certificate authority in a directory, whose files are all that there is of it.
+
+ca.pem            to each agent and to the broker
+ca.key            the authority itself: it stays here
+crl.pem           what is revoked: to the broker
+broker.pem/.key   the broker's certificate and key
+agents/NAME.pem   and NAME.key, unless the device made it itself
+issued/SERIAL.pem each certificate that was ever signed
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
+
+from broker.errors import PkiError
+from broker.pki import forms
+from quartet.certificates import Certificate
+
+# Below it, RSA is not trusted any more.
+_LEAST_RSA_BITS = 2048
+
+# What TLS libraries verify.
+_CURVES = ("secp256r1", "secp384r1")
+
+_SECRET, _PUBLIC = 0o600, 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate that the authority signed, and what has become of it."""
+
+    certificate: Certificate
+    state: str
+    """valid, expired or revoked."""
+
+
+class Authority:
+    """Opened where it is; PkiError where there is none."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        certificate = _load(directory / "ca.pem")
+        try:
+            key = load_pem_private_key(_read(directory / "ca.key"), None)
+        except (ValueError, TypeError) as error:
+            raise PkiError(f"{directory / 'ca.key'}: is damaged: {error}") from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise PkiError(f"{directory / 'ca.key'}: is not one that 'broker pki init' made")
+        self._issuer = forms.Issuer(certificate, key)
+
+    @classmethod
+    def init(cls, directory: Path) -> "Authority":
+        """Make a new one in a directory that has none."""
+        if (directory / "ca.key").exists() or (directory / "ca.pem").exists():
+            raise PkiError(f"{directory} has an authority: every device trusts it; keep it")
+        key = forms.make_key()
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in ("agents", "issued"):
+                (directory / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise PkiError(f"{directory}: {error.strerror}") from error
+        _write(directory / "ca.pem", _pem(forms.make_authority(key)), _PUBLIC)
+        _write(directory / "ca.key", _key_pem(key), _SECRET)
+        authority = cls(directory)
+        authority._write_list([])
+        return authority
+
+    def issue_agent(self, agent_id: str) -> Path:
+        """Sign a new key for an agent; its certificate, with the key beside it."""
+        key = forms.make_key()
+        certificate = forms.sign_agent(agent_id, key.public_key(), self._issuer)
+        return self._keep(certificate, self._directory / "agents" / f"{agent_id}.pem", key)
+
+    def issue_broker(self, hosts: Sequence[str]) -> Path:
+        """Sign a new key for the broker; its certificate, with the key beside it."""
+        key = forms.make_key()
+        certificate = forms.sign_broker(hosts, key.public_key(), self._issuer)
+        return self._keep(certificate, self._directory / "broker.pem", key)
+
+    def sign(self, request: Path) -> Path:
+        """Sign the key of a device that keeps it; of its request only the name is taken."""
+        try:
+            csr = x509.load_pem_x509_csr(_read(request))
+        except ValueError as error:
+            raise PkiError(f"{request}: is no certificate request in PEM: {error}") from error
+        if not csr.is_signature_valid:
+            raise PkiError(f"{request}: its signature is wrong: make the request anew")
+        agent_id = _requested_name(csr, request)
+        certificate = forms.sign_agent(agent_id, _requested_key(csr, request), self._issuer)
+        return self._keep(certificate, self._directory / "agents" / f"{agent_id}.pem")
+
+    def issued(self) -> list[Issued]:
+        """All that it signed, the oldest first."""
+        revoked = {each.serial_number for each in self._revoked()}
+        now = datetime.now(UTC)
+
+        def state(certificate: Certificate) -> str:
+            if certificate.serial in revoked:
+                return "revoked"
+            return "expired" if certificate.not_after < now else "valid"
+
+        certificates = [Certificate.of(each) for each in self._signed()]
+        certificates.sort(key=lambda each: each.not_before)
+        return [Issued(each, state(each)) for each in certificates]
+
+    def revoke(self, which: str) -> list[Certificate]:
+        """Revoke the certificate with this serial, or all of this name; those that were not yet."""
+        revoked = self._revoked()
+        known = {each.serial_number for each in revoked}
+        found = [each for each in self._signed() if which in _handles(each)]
+        if not found:
+            raise PkiError(f"no certificate of {which!r}; 'broker pki list' shows them")
+        new = [each for each in found if each.serial_number not in known]
+        if new:
+            self._write_list([*revoked, *map(forms.revoked_now, new)])
+        return [Certificate.of(each) for each in new]
+
+    def _keep(
+        self,
+        certificate: x509.Certificate,
+        path: Path,
+        key: ec.EllipticCurvePrivateKey | None = None,
+    ) -> Path:
+        pem = _pem(certificate)
+        _write(self._directory / "issued" / f"{certificate.serial_number:x}.pem", pem, _PUBLIC)
+        if key:
+            _write(path.with_suffix(".key"), _key_pem(key), _SECRET)
+        _write(path, pem, _PUBLIC)
+        return path
+
+    def _signed(self) -> list[x509.Certificate]:
+        return [_load(path) for path in (self._directory / "issued").glob("*.pem")]
+
+    def _revoked(self) -> list[x509.RevokedCertificate]:
+        path = self._directory / "crl.pem"
+        try:
+            return list(x509.load_pem_x509_crl(_read(path)))
+        except ValueError as error:
+            raise PkiError(f"{path}: is damaged: take it from a backup: {error}") from error
+
+    def _write_list(self, revoked: Sequence[x509.RevokedCertificate]) -> None:
+        crl = forms.make_list(revoked, self._issuer)
+        _write(self._directory / "crl.pem", crl.public_bytes(Encoding.PEM), _PUBLIC)
+
+
+def _handles(certificate: x509.Certificate) -> tuple[str, ...]:
+    """By what a person may call it."""
+    return f"{certificate.serial_number:x}", *Certificate.of(certificate).names
+
+
+def _requested_name(csr: x509.CertificateSigningRequest, path: Path) -> str:
+    try:
+        names = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        requested = names.get_values_for_type(x509.DNSName)
+    except x509.ExtensionNotFound:
+        common = csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        requested = [str(each.value) for each in common]
+    if len(requested) != 1:
+        raise PkiError(
+            f"{path}: asks for {', '.join(requested) or 'no name'}: it must ask for one, its agent"
+            " id"
+        )
+    return requested[0]
+
+
+def _load(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(_read(path))
+    except ValueError as error:
+        raise PkiError(f"{path}: is damaged: {error}") from error
+
+
+def _requested_key(csr: x509.CertificateSigningRequest, path: Path) -> forms.Public:
+    public = csr.public_key()
+    match public:
+        case ec.EllipticCurvePublicKey() if public.curve.name in _CURVES:
+            return public
+        case rsa.RSAPublicKey() if public.key_size >= _LEAST_RSA_BITS:
+            return public
+    raise PkiError(f"{path}: take a key on P-256, or RSA of {_LEAST_RSA_BITS} bits at least")
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.PEM)
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise PkiError(f"{path} is missing; 'broker pki init' makes an authority") from error
+    except OSError as error:
+        raise PkiError(f"{path}: {error.strerror}") from error
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """All of it or nothing, and never for a moment readable by more than `mode` says."""
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except OSError:
+            Path(temporary).unlink()
+            raise
+    except OSError as error:
+        raise PkiError(f"{path}: {error.strerror}") from error

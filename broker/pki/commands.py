@@ -1,0 +1,71 @@
+"""What `broker pki` does and says."""
+
+import argparse
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+from broker.pki.authority import Authority
+
+# By these the broker asks itself how it is.
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Do what the command line asks for; PkiError where that is not possible."""
+    directory: Path = options.dir
+    if options.verb == "init":
+        _init(directory, options.hosts or [platform.node()])
+        return
+    authority = Authority(directory)
+    match options.verb:
+        case "issue" if options.hosts:
+            _tell(authority.issue_broker(_with_loopback(options.hosts)))
+        case "issue":
+            path = authority.issue_agent(options.agent)
+            _tell(path)
+            print(f"bring both, and {directory / 'ca.pem'}, to the device, and keep no key here")
+        case "sign":
+            path = authority.sign(options.request)
+            print(f"{path} names agent {path.stem}: bring it, and {directory / 'ca.pem'}, to it")
+        case "list":
+            _list(authority)
+        case "revoke":
+            _revoke(authority, options.which)
+
+
+def _init(directory: Path, hosts: Sequence[str]) -> None:
+    _tell(Authority.init(directory).issue_broker(_with_loopback(hosts)))
+    print(f"""\
+the broker is reached as {", ".join(hosts)}
+keep {directory / "ca.key"} safe: who has it can speak as any agent, and as the broker
+
+broker.toml:
+[tls]
+certificate = "{directory / "broker.pem"}"
+key = "{directory / "broker.key"}"
+client_ca = "{directory / "ca.pem"}"
+crl = "{directory / "crl.pem"}"
+
+next: broker pki issue AGENT""")
+
+
+def _list(authority: Authority) -> None:
+    for issued in authority.issued():
+        of = issued.certificate
+        until = f"{of.not_after:%Y-%m-%d}"
+        print(f"{issued.state:8} until {until}  {of}  serial {of.serial:x}")
+
+
+def _revoke(authority: Authority, which: str) -> None:
+    for certificate in authority.revoke(which):
+        print(f"revoked: {certificate}, serial {certificate.serial:x}")
+    print("a running broker cuts off what is revoked within a minute, once it has the new crl.pem")
+
+
+def _tell(path: Path) -> None:
+    print(f"{path} and {path.with_suffix('.key')}")
+
+
+def _with_loopback(hosts: Sequence[str]) -> list[str]:
+    return [*hosts, *(each for each in _LOOPBACK if each not in hosts)]

@@ -1,0 +1,178 @@
+"""Who may stream: by name, by list, by number, and not for longer than trusted."""
+
+import asyncio
+import logging
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+import pytest
+
+from broker.access import Access, Peer
+from broker.config import LimitsSettings
+from broker.errors import AccessError, CrowdedError, DeniedError
+from quartet.certificates import Certificate
+
+ALWAYS = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
+
+
+def certificate(*names: str) -> Certificate:
+    return Certificate(names, 1, b"ca", *ALWAYS)
+
+
+class Distrust:
+    """A peer of Credentials that objects to these names."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def objection(self, certificate: Certificate) -> str:
+        return f"{certificate} is revoked" if self.names & set(certificate.names) else ""
+
+
+def access(
+    *agents: str, limits: LimitsSettings | None = None, trust: Distrust | None = None
+) -> Access:
+    return Access(agents or None, limits or LimitsSettings(), trust)
+
+
+def peer(
+    agent_id: str | None = None, shown: Certificate | None = None, address: str = "ipv4:10.0.0.9:99"
+) -> Peer:
+    return Peer(address, shown, agent_id)
+
+
+NOBODY: tuple[str, ...] = ()
+LISTED = ("press-1", "press-2")
+
+
+@pytest.mark.parametrize(
+    ("agents", "of", "refused"),
+    [
+        (NOBODY, peer(), None),
+        (NOBODY, peer("press-1"), None),
+        (NOBODY, peer("press-1", certificate("press-1")), None),
+        (NOBODY, peer("press-1", certificate("other", "press-1")), None),
+        (NOBODY, peer(None, certificate("other")), None),
+        (NOBODY, peer("press-1", certificate("press-2")), "names press-2, and not press-1"),
+        (NOBODY, peer("press-1", certificate("PRESS-1")), "names PRESS-1, and not press-1"),
+        (NOBODY, peer("press-1", certificate("press-11")), "names press-11, and not press-1"),
+        (NOBODY, peer("press-1", certificate("*")), "names *, and not press-1"),
+        (NOBODY, peer("press-1", certificate()), "names serial 1, and not press-1"),
+        (LISTED, peer("press-1"), None),
+        (LISTED, peer("press-2", certificate("press-2")), None),
+        (LISTED, peer(None, certificate("press-2")), None),
+        (LISTED, peer("press-3"), "press-3 is not in access.agents"),
+        (LISTED, peer("press-3", certificate("press-3")), "press-3 is not in access.agents"),
+        (LISTED, peer("press-3", certificate("press-1", "press-3")), "press-3 is not in"),
+        (LISTED, peer(None, certificate("other")), "other is not in access.agents"),
+        (LISTED, peer(), "a nameless peer is not in access.agents"),
+    ],
+)
+async def test_a_name_is_one_of_the_certificate_and_of_the_list(
+    agents: tuple[str, ...], of: Peer, refused: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = access(*agents)
+    if refused is None:
+        with door.admit(of) as visit:
+            assert visit.peer == of
+        assert not caplog.messages
+    else:
+        with pytest.raises(DeniedError, match=refused.replace("*", r"\*")), door.admit(of):
+            pass
+        assert refused in caplog.text
+
+
+async def test_streams_are_counted_by_agent_and_in_all() -> None:
+    door = access(limits=LimitsSettings(streams=5, streams_per_agent=2))
+    with ExitStack() as inside:
+        inside.enter_context(door.admit(peer("press-1")))
+        with door.admit(peer("press-1")):
+            with pytest.raises(CrowdedError, match="press-1 has 2 streams"):
+                inside.enter_context(door.admit(peer("press-1")))
+            inside.enter_context(door.admit(peer("press-2")))
+        inside.enter_context(door.admit(peer("press-1")))
+        for _ in range(2):
+            inside.enter_context(door.admit(peer()))
+        with pytest.raises(CrowdedError, match=r"there are 5 streams, limits\.streams, already"):
+            inside.enter_context(door.admit(peer("press-3")))
+    with door.admit(peer("press-3")):
+        pass
+
+
+async def test_nameless_streams_are_counted_by_their_certificate() -> None:
+    door = access(limits=LimitsSettings(streams_per_agent=2))
+    with ExitStack() as inside:
+        for _ in range(2):
+            inside.enter_context(door.admit(peer(None, certificate("gateway"))))
+        with pytest.raises(CrowdedError, match="gateway has 2 streams"):
+            inside.enter_context(door.admit(peer(None, certificate("gateway"))))
+
+
+async def test_who_is_trusted_no_more_is_cut_off_and_not_let_in_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    trust = Distrust()
+    door = access(trust=trust)
+    ended: list[str] = []
+    with (
+        door.admit(peer("press-1", certificate("press-1"))) as first,
+        door.admit(peer("press-2", certificate("press-2"))) as second,
+    ):
+        first.on_objection(lambda: ended.append("press-1"))
+        second.on_objection(lambda: ended.append("press-2"))
+        door.sweep()
+        assert not ended
+        trust.names = {"press-1"}
+        door.sweep()
+        assert ended == ["press-1"]
+        assert (first.objection, second.objection) == ("press-1 is revoked", "")
+    assert caplog.messages == ["press-1 at ipv4:10.0.0.9:99 is cut off: press-1 is revoked"]
+    with (
+        pytest.raises(DeniedError, match="is revoked"),
+        door.admit(peer("press-1", certificate("press-1"))),
+    ):
+        pass
+
+
+async def test_a_stream_that_does_not_end_in_order_is_ended_by_force() -> None:
+    trust = Distrust()
+    door = access(trust=trust)
+
+    async def stay() -> None:
+        with door.admit(peer("press-1", certificate("press-1"))):
+            await asyncio.Event().wait()
+
+    staying = asyncio.create_task(stay())
+    await asyncio.sleep(0)
+    trust.names = {"press-1"}
+    door.sweep()
+    await asyncio.sleep(0)
+    assert not staying.done()
+    door.sweep()
+    with pytest.raises(asyncio.CancelledError):
+        await staying
+
+
+async def test_a_refused_agent_that_tries_for_days_is_said_once_an_hour(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr("broker.access.time.monotonic", lambda: now_s)
+    caplog.set_level(logging.WARNING)
+    door = access("press-1")
+    for port in range(500):
+        now_s += 30.0
+        with (
+            pytest.raises(AccessError),
+            door.admit(peer("press-9", address=f"ipv4:1.2.3.4:{port}")),
+        ):
+            pass
+    assert len(caplog.messages) == 5
+
+
+async def test_those_who_are_refused_cost_no_memory_without_end() -> None:
+    door = access("press-1")
+    for number in range(3000):
+        with pytest.raises(AccessError), door.admit(peer(f"press-9{number}")):
+            pass
+    assert len(door._said) == 1000  # noqa: SLF001 - nothing else shows it

@@ -1,0 +1,162 @@
+"""Certificates and keys as files: what is understood, and how each that is wrong is named."""
+
+import logging
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from support.certificates import Ca, Files
+
+from quartet.certificates import (
+    Certificate,
+    invalid,
+    is_readable_by_all,
+    read_authorities,
+    read_identity,
+    read_revoked,
+    remind,
+)
+from quartet.errors import SettingsError
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Ca:
+    return Ca(tmp_path_factory.mktemp("ca"))
+
+
+def read(files: Files) -> Certificate:
+    return read_identity(str(files.certificate), str(files.key)).certificate
+
+
+def test_names_are_the_alternative_ones_and_without_any_the_common_name(ca: Ca) -> None:
+    assert read(ca.issue("one", ["press-1", "press_2", "10.0.0.7"])).names == (
+        "press-1",
+        "press_2",
+        "10.0.0.7",
+    )
+    assert read(ca.issue("press-3", [])).names == ("press-3",)
+
+
+def test_a_chain_is_taken_in_its_order_alone(ca: Ca) -> None:
+    below = Ca(ca.directory, "below", ca)
+    files = below.issue("press-1")
+    assert read(files).names == ("press-1",)
+    leaf, intermediate = files.certificate.read_text().split("-----END CERTIFICATE-----\n")[:2]
+    end = "-----END CERTIFICATE-----\n"
+    files.certificate.write_text(intermediate + end + leaf + end)
+    with pytest.raises(SettingsError, match=r"tls.certificate: .*wrong order \(press-1 did not"):
+        read(files)
+
+
+def test_a_key_of_another_pair_is_refused(ca: Ca) -> None:
+    one, two = ca.issue("one"), ca.issue("two")
+    with pytest.raises(SettingsError, match=r"tls.key: .*two.key: does not fit the certificate"):
+        read(Files(one.certificate, two.key))
+
+
+def test_an_encrypted_key_is_refused_with_the_command_that_opens_it(ca: Ca) -> None:
+    files = ca.issue("locked")
+    locked = files.key.with_suffix(".locked")
+    subprocess.run(
+        ["openssl", "pkey", "-in", files.key, "-aes256", "-passout", "pass:x", "-out", locked],
+        check=True,
+    )
+    with pytest.raises(SettingsError, match=r"is encrypted.*'openssl pkey -in .*locked -out"):
+        read(Files(files.certificate, locked))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file or directory"),
+        ("a directory", "Is a directory"),
+        (b"", "holds no"),
+        (b"garbage \xff\x00", "holds no"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "holds no"),
+        (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "holds no"),
+    ],
+)
+@pytest.mark.parametrize("setting", ["tls.certificate", "tls.key", "tls.ca", "tls.crl"])
+def test_what_is_no_pem_is_named_by_setting_and_file(
+    setting: str, content: bytes | str | None, reason: str, ca: Ca, tmp_path: Path
+) -> None:
+    good, bad = ca.issue("good"), tmp_path / "bad.pem"
+    if isinstance(content, bytes):
+        bad.write_bytes(content)
+    elif content:
+        bad.mkdir()
+    reading = {
+        "tls.certificate": lambda: read(Files(bad, good.key)),
+        "tls.key": lambda: read(Files(good.certificate, bad)),
+        "tls.ca": lambda: read_authorities(setting, str(bad)),
+        "tls.crl": lambda: read_revoked(str(bad), ca.path.read_bytes()),
+    }
+    with pytest.raises(SettingsError) as raised:
+        reading[setting]()
+    assert str(raised.value).startswith(f"{setting}: {bad}: {reason}")
+
+
+def test_a_device_certificate_is_not_taken_for_that_of_an_authority(ca: Ca) -> None:
+    with pytest.raises(SettingsError, match=r"tls.ca: .*press-1 is not that of an authority"):
+        read_authorities("tls.ca", str(ca.issue("press-1").certificate))
+
+
+def test_several_authorities_in_a_file_are_all_trusted(ca: Ca, tmp_path: Path) -> None:
+    other = Ca(tmp_path, "other")
+    both = tmp_path / "both.pem"
+    both.write_bytes(ca.path.read_bytes() + other.path.read_bytes())
+    assert len(read_authorities("tls.ca", str(both)).certificates) == 2
+
+
+def test_revoked_are_those_in_a_list_that_a_trusted_authority_signed(
+    ca: Ca, tmp_path: Path
+) -> None:
+    good, bad = ca.issue("press-1"), ca.issue("press-2")
+    crl = ca.revoke(bad)
+    revoked = read_revoked(str(crl), ca.path.read_bytes())
+    assert [(read(f).issuer, read(f).serial) in revoked for f in (good, bad)] == [False, True]
+    with pytest.raises(SettingsError, match=r"tls.crl: .* is not signed by an authority"):
+        read_revoked(str(crl), Ca(tmp_path).path.read_bytes())
+
+
+def test_a_list_without_entries_revokes_nothing(ca: Ca) -> None:
+    assert not read_revoked(str(ca.revoke()), ca.path.read_bytes())
+
+
+def test_a_key_that_all_may_read_is_noticed(ca: Ca) -> None:
+    files = ca.issue("open")
+    assert not is_readable_by_all(str(files.key))
+    files.key.chmod(0o644)
+    assert is_readable_by_all(str(files.key))
+
+
+@pytest.mark.parametrize(
+    ("in_days", "level", "message"),
+    [
+        (0, None, ""),
+        (59, None, ""),
+        (61, "WARNING", "tls.certificate (press-1): expires on "),
+        (89.5, "WARNING", "in 0 days"),
+        (91, "ERROR", "tls.certificate (press-1): expired on "),
+        (-2, "ERROR", "set the clock that is wrong"),
+        (-20_000, "ERROR", "the clock is wrong, not the certificate; see 'timedatectl'"),
+    ],
+)
+def test_what_expires_is_told_30_days_ahead_and_a_wrong_clock_is_named(
+    in_days: float, level: str | None, message: str, ca: Ca, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate = read(ca.issue("press-1"))
+    now = datetime.now(UTC) + timedelta(days=in_days)
+    remind("tls.certificate", [certificate], now)
+    assert [record.levelname for record in caplog.records] == ([level] if level else [])
+    assert message in caplog.text
+    assert bool(invalid(certificate, now)) is (level == "ERROR")
+
+
+def test_reminding_is_no_more_than_a_line_for_each(
+    ca: Ca, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    remind("tls.ca", [read(ca.issue("a", days=3)), read(ca.issue("b", days=5))], datetime.now(UTC))
+    assert len(caplog.records) == 2
