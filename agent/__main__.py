@@ -115,9 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         help="take two known values at a sensor, and write its scale and offset",
         allow_abbrev=False,
     )
-    calibrating.add_argument(
-        "channel", type=int, choices=(1, 2, 3, 4), metavar="CHANNEL", help="the sensor: 1 to 4"
-    )
+    calibrating.add_argument("channel", type=_channel, metavar="CHANNEL", help="the sensor: 1 to 4")
     calibrating.add_argument("--unit", type=_unit, help="of the known values, such as bar")
     calibrating.add_argument(
         "--config", type=Path, metavar="TOML", help="the file to write to; without, it is printed"
@@ -179,6 +177,12 @@ def _settings(options: argparse.Namespace) -> Settings:
         )
         settings = replace(settings, broker=broker)
     return settings
+
+
+def _channel(text: str) -> int:
+    if text not in {"1", "2", "3", "4"}:
+        raise argparse.ArgumentTypeError(f"expected 1 to 4, of sensor1 to sensor4, got {text!r}")
+    return int(text)
 
 
 def _unit(text: str) -> str:

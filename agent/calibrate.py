@@ -60,8 +60,11 @@ def run(settings: Settings, number: int, unit: str | None, path: Path | None) ->
     with own_chip(source, settings.virtual, SystemClock()) as chip, closing(chip):
         chip.open()
         chip.data_rate = _DATA_RATE
-        first = _take(chip, channel, "first", unit)
-        second = _take(chip, channel, "second", unit)
+        try:
+            first = _take(chip, channel, "first", unit)
+            second = _take(chip, channel, "second", unit)
+        except KeyboardInterrupt:
+            raise AgentError("stopped: nothing was written") from None
     scale, offset = line_through(first, second, channel.lsb_v)
     print(f"[source.{channel.name}]")
     print(f"unit = {json.dumps(unit, ensure_ascii=False)}\nscale = {scale}\noffset = {offset}")
@@ -80,7 +83,7 @@ def line_through(first: Point, second: Point, lsb_v: float) -> tuple[float, floa
     if apart < needed:
         raise AgentError(
             f"the two points are {apart * lsb_v * 1e3:.2f} mV apart, and {needed * lsb_v * 1e3:.2f}"
-            " mV are needed at this noise: take values that are farther from each other"
+            " mV are needed, as the sensor was not still: hold it, or take values farther apart"
         )
     scale = (second.value - first.value) / ((second.code - first.code) * lsb_v)
     if scale == 0:

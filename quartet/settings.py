@@ -30,6 +30,9 @@ def load(path: Path, kind: type[Kind]) -> Kind:
         tree = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{path}: line {line}: is not UTF-8: save the file as that") from error
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: is not TOML: {error}") from error
     if problems := _problems(tree, kind, ""):
@@ -115,4 +118,6 @@ def _either(choices: Iterable[object]) -> str:
 
 def _hint(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; known are {', '.join(known)}" if known else "; there are none here"

@@ -96,7 +96,7 @@ def _take(findings: Iterator[Finding], *, quiet: bool) -> list[Finding]:
         taken.append(finding)
         if not quiet:
             detail = finding.detail.replace("\n", f"\n{_INDENT}")
-            print(f"{finding.outcome:8}{finding.check:{_WIDTH}}{detail}", flush=True)
+            print(f"{finding.outcome:8}{finding.check:{_WIDTH - 1}} {detail}", flush=True)
             if finding.remedy:
                 print(f"{_INDENT}-> {finding.remedy}", flush=True)
     return taken

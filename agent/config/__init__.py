@@ -26,6 +26,9 @@ MAX_RATE_HZ = 1000.0
 MIN_RATE_HZ = 0.0001
 """A sample in three hours, far below what is worth a stream."""
 
+# SDA and SCL on the 40-pin header.
+_BUS_PINS = {0: (0, 1), 1: (2, 3)}
+
 Rate = Annotated[float, Meta(ge=MIN_RATE_HZ, le=MAX_RATE_HZ)] | Literal["max"]
 Seconds = Annotated[float, Meta(ge=0.01, le=3600)]
 
@@ -164,6 +167,7 @@ def check(settings: Settings) -> None:
             'sampling.rate_hz: "max" is for a file; a chip is read on a cadence, and would refuse'
             " one that it cannot keep"
         )
+    _check_pins(settings)
     spool = settings.spool
     if spool.directory and spool.directory == spool.hot_directory:
         raise SettingsError("spool.hot_directory: must be another one than spool.directory")
@@ -179,3 +183,16 @@ def check(settings: Settings) -> None:
             f"broker.address: {broker} is beyond this machine, and there is no [tls]: samples"
             " would travel in the clear; give --insecure if that is what you want"
         )
+
+
+def _check_pins(settings: Settings) -> None:
+    """The pins of the bus that is read are no outputs."""
+    source = settings.source
+    if not isinstance(source, Ads1115Settings) or isinstance(source, VirtualAds1115Settings):
+        return
+    for name, output in (("alarm", settings.outputs.alarm), ("status", settings.outputs.status)):
+        if output and output.pin in _BUS_PINS.get(source.bus, ()):
+            raise SettingsError(
+                f"outputs.{name}.pin: GPIO{output.pin} belongs to I2C bus {source.bus}, by which"
+                " the sensors are read"
+            )

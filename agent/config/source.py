@@ -47,7 +47,7 @@ class SensorSettings(Table, frozen=True):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name}: expected a finite number")
         if not self.min < self.max:
-            raise ValueError("min: must be below max")
+            raise ValueError(f"min: {self.min:g} is not below max, {self.max:g}")
 
 
 class Ads1115Settings(Table, frozen=True, tag_field="kind", tag="ads1115"):

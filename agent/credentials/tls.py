@@ -90,7 +90,9 @@ class Tls:
         return problem and f"this device's certificate: {problem}"
 
 
-# The most special first.
+_OTHER_NAMES = "its certificate is for other names than this: set broker.address to one of them"
+
+# By what OpenSSL and gRPC say; the most special first.
 _MEANS = {
     "certificate is not yet valid": (
         "by this clock ({now}) the broker's certificate is not valid yet: if the clock is wrong,"
@@ -98,9 +100,8 @@ _MEANS = {
     ),
     "certificate has expired": "by this clock ({now}) the broker's certificate has expired",
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not signed by an authority in tls.ca",
-    "Hostname Verification": (
-        "its certificate is for other names than this: set broker.address to one of them"
-    ),
+    "Hostname Verification": _OTHER_NAMES,
+    "not in peer certificate": _OTHER_NAMES,  # grpc 1.72
     "WRONG_VERSION_NUMBER": "it speaks no TLS",
     "Socket closed": (
         "it ends the handshake: it may not accept this device's certificate, or the lack of one;"

@@ -91,6 +91,8 @@ class Alarm:
 
     def close(self) -> None:
         """Leave the pin in its safe state."""
+        if self._stale_at_ns is not None:
+            log.info("alarm: the output is left in its safe state (%s)", self._settings.safe)
         self._on = self._safe
         try:
             self._follow()

@@ -32,11 +32,15 @@ class GpioPin:
         # one after another, and ends with one that no longer does.
         os.environ.setdefault("GPIOZERO_PIN_FACTORY", "lgpio")
         try:
-            from gpiozero import DigitalOutputDevice  # noqa: PLC0415 - optional
+            from gpiozero import BadPinFactory, DigitalOutputDevice  # noqa: PLC0415 - optional
         except ImportError as error:
             raise SinkError(f"{self._name}: no gpiozero: pip install 'quartet[pi]'") from error
         try:
             return DigitalOutputDevice(number, active_high=active_high, initial_value=on)
+        except BadPinFactory as error:
+            raise SinkError(
+                f"{self._name} cannot be used: {error}; it is what GPIOZERO_PIN_FACTORY says"
+            ) from error
         except ImportError as error:
             raise SinkError(
                 f"{self._name}: no library for pins ({error}): 'apt install python3-lgpio', in a"

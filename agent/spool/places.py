@@ -64,7 +64,10 @@ def occupy(directory: Path, setting: str) -> FileLock | None:
     running agent, with that one's process id.
     """
     if not directory.is_dir():
-        raise StoreError(f"{setting}: {directory} is no directory: make it with 'mkdir -p'")
+        raise StoreError(
+            f"{setting}: {directory} is no directory: 'sudo install -d -o $USER {directory}' makes"
+            " it; a service has it from systemd"
+        )
     try:
         with contextlib.suppress(FileNotFoundError), (directory / FILE).open("r+b"):
             pass

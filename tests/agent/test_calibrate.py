@@ -48,6 +48,8 @@ class Operator:
         if not self._answers:
             return ""
         answer = self._answers.pop(0)
+        if answer == "^C":
+            raise KeyboardInterrupt
         if answer.startswith("16"):
             self._clock.now_ns += 100_000_000_000
         return answer + "\n"
@@ -101,7 +103,7 @@ def test_points_are_refused_whose_scale_would_be_off_by_more_than_a_percent(
     error_1: float, error_2: float
 ) -> None:
     apart = 100 * (error_1**2 + error_2**2) ** 0.5
-    with pytest.raises(AgentError, match="take values that are farther from each other"):
+    with pytest.raises(AgentError, match="hold it, or take values farther apart"):
         line_through(Point(0, 0, error_1), Point(1, max(apart, 100) * 0.99, error_2), 125e-6)
     line_through(Point(0, 0, error_1), Point(1, max(apart, 100) * 1.01, error_2), 125e-6)
 
@@ -148,6 +150,7 @@ def test_what_is_no_number_is_asked_for_again(
     ("answers", "error", "reason"),
     [
         (("0",), AgentError, "no answer: nothing was written"),
+        (("0", "^C"), AgentError, "stopped: nothing was written"),
         (("16", "0"), AgentError, "the two points are 0.00 mV apart, and 12.50 mV are needed"),
         (("16", "16"), AgentError, "both values are the same"),
     ],

@@ -299,6 +299,10 @@ def test_a_led_that_fails_is_said_once_while_predictions_go_on(
     [
         ("sys.modules['gpiozero'] = None", "no gpiozero: pip install 'quartet[pi]'"),
         ("sys.modules['lgpio'] = None", "'apt install python3-lgpio'"),
+        (
+            "import os; os.environ['GPIOZERO_PIN_FACTORY'] = 'mok'",
+            "Unable to find pin factory 'mok'; it is what GPIOZERO_PIN_FACTORY says",
+        ),
     ],
 )
 def test_a_missing_library_is_named_with_the_remedy(prelude: str, message: str) -> None:

@@ -50,7 +50,7 @@ class TestDirectories:
         with pytest.raises(StoreError) as raised:
             Tiers(places.hot, places.cold, no_samples)
         assert str(raised.value) == (
-            f"{setting}: {tmp_path / which} is no directory: make it with 'mkdir -p'"
+            f"{setting}: {tmp_path / which} is no directory: 'sudo install -d -o $USER"
         )
 
     def test_one_that_is_a_file_is_refused(self, which: str, setting: str, tmp_path: Path) -> None:

@@ -238,7 +238,9 @@ def test_a_directory_that_is_missing_is_refused_by_its_setting(
     directory.rmdir()
     with device.agent(dataset, free_port) as agent:
         assert agent.wait() == 1
-    assert f"agent: {setting}: {directory} is no directory: make it with 'mkdir -p'" in agent.stderr
+    assert (
+        f"agent: {setting}: {directory} is no directory: 'sudo install -d -o $USER" in agent.stderr
+    )
 
 
 def test_a_ledger_where_no_spool_is_names_where_it_looked(device: Device) -> None:

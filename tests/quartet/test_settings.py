@@ -153,7 +153,10 @@ def test_all_problems_of_a_file_are_named_at_once_by_their_paths(
     ("raw", "expected"),
     [
         ("brocker = 1", "brocker: unknown key; did you mean 'broker'?"),
-        ("zzz = 1", "zzz: unknown key; known are agent, broker, source, virtual, sampling, spool,"),
+        (
+            "zzz = 1",
+            "zzz: unknown key; known are agent, broker, tls, source, virtual, sampling, spool,",
+        ),
         ("source = 1", "source: expected a table, got 1"),
         ("[[source]]", "source: expected a table, got [{}]"),
         ("link = []", "link: expected a table, got []"),
@@ -197,8 +200,8 @@ def test_all_problems_of_a_file_are_named_at_once_by_their_paths(
         (CHIP + "sensor1.scale = 0.0", "source.sensor1.scale: 0 gives the same value whatever"),
         (CHIP + "sensor1.scale = nan", "source.sensor1.scale: expected a finite number"),
         (CHIP + "sensor1.offset = -inf", "source.sensor1.offset: expected a finite number"),
-        (CHIP + "sensor1 = {min = 2, max = 1}", "source.sensor1.min: must be below max"),
-        (CHIP + "sensor1.min = nan", "source.sensor1.min: must be below max"),
+        (CHIP + "sensor1 = {min = 2, max = 1}", "source.sensor1.min: 2 is not below max, 1"),
+        (CHIP + "sensor1.min = nan", "source.sensor1.min: nan is not below max, inf"),
         (CHIP + "average = 0", "source.average: expected `int` >= 1 (got 0)"),
         ("[outputs.alarm]", "outputs.alarm.pin: missing"),
         ("[outputs.alarm]\npin = 28", "outputs.alarm.pin: expected `int` <= 27 (got 28)"),
@@ -349,3 +352,32 @@ def test_a_host_name_of_any_form_makes_an_agent_id(
     monkeypatch.setattr("platform.node", lambda: host)
     assert agent.config.AgentSettings().id == agent_id
     assert AGENT_ID.fullmatch(agent_id)
+
+
+@pytest.mark.parametrize(
+    ("bus", "pin", "refused"),
+    [(1, 2, True), (1, 3, True), (0, 1, True), (0, 2, False), (1, 4, False)],
+)
+def test_the_pins_of_the_bus_are_no_outputs(
+    toml_path: Path, bus: int, pin: int, refused: bool
+) -> None:
+    toml_path.write_text(
+        f"[source]\nkind = 'ads1115'\nbus = {bus}\n[outputs.alarm]\npin = {pin}", "utf-8"
+    )
+    settings_ = load(toml_path, agent.config.Settings)
+    if refused:
+        with pytest.raises(SettingsError, match=f"outputs.alarm.pin: GPIO{pin} belongs to I2C"):
+            agent.config.check(settings_)
+    else:
+        agent.config.check(settings_)
+
+
+def test_a_file_in_another_encoding_is_told_so_by_its_line(toml_path: Path) -> None:
+    toml_path.write_bytes(b"[log]\n# 20 \xb0C\n")
+    with pytest.raises(SettingsError, match="line 2: is not UTF-8: save the file as that"):
+        load(toml_path, agent.config.Settings)
+
+
+def test_an_address_with_a_port_that_is_none_says_so(toml_path: Path) -> None:
+    (line,) = refusal(toml_path, agent.config.Settings, "broker.address = 'x:99999'")
+    assert line.endswith("port 99999 is above 65535")

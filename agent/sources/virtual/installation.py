@@ -3,7 +3,8 @@
 import random
 
 from agent.clock import Clock
-from agent.config.virtual import VirtualSettings
+from agent.config.virtual import SignalSettings, VirtualSettings
+from agent.errors import SourceError
 from agent.sources.virtual.bus import VirtualI2C
 from agent.sources.virtual.chip import Signal, VirtualAds1115
 from agent.sources.virtual.faults import Fate
@@ -16,7 +17,10 @@ def install(settings: VirtualSettings, address: int, clock: Clock) -> VirtualI2C
     chance = random.Random(settings.seed)  # noqa: S311
     began_ns = clock.monotonic_ns()
     chip = VirtualAds1115(
-        [_since(began_ns, signal(each, chance)) for each in pins],
+        [
+            _since(began_ns, _signal(f"virtual.a{pin}", each, chance))
+            for pin, each in enumerate(pins)
+        ],
         oscillator=settings.oscillator,
         supply_v=settings.supply_v,
     )
@@ -27,6 +31,13 @@ def install(settings: VirtualSettings, address: int, clock: Clock) -> VirtualI2C
         frequency_hz=settings.bus_hz,
         overhead_ns=round(settings.transaction_us * 1e3),
     )
+
+
+def _signal(table: str, settings: SignalSettings, chance: random.Random) -> Signal:
+    try:
+        return signal(settings, chance)
+    except SourceError as error:
+        raise SourceError(f"{table}: {error}") from error
 
 
 def _since(began_ns: int, source: Signal) -> Signal:
