@@ -69,6 +69,11 @@ def _calibrate(options: argparse.Namespace) -> int:
 
     settings = load(options.config, Settings) if options.config else Settings()
     if options.virtual:
+        if options.config and not settings.is_virtual:
+            raise SettingsError(
+                f"--virtual: {options.config} is of a real chip, and would be calibrated by one in"
+                " software: leave --config out to try it"
+            )
         settings = settings.with_virtual_chip()
     return calibrate.run(settings, options.channel, options.unit, options.config)
 

@@ -159,14 +159,16 @@ class Agent:
         linking = asyncio.create_task(self._link.run())
         background = [
             asyncio.create_task(_repeat(self._pulse, self._pulse_s())),
-            asyncio.create_task(_repeat(self._refresh, _REFRESH_S)),
+            asyncio.create_task(_repeat(self._sinks.refresh, _REFRESH_S)),
+            asyncio.create_task(_repeat(self._refresh_view, _REFRESH_S)),
             asyncio.create_task(_repeat(self._credentials.remind, _REMIND_S)),
         ]
         with on_stop_signal(lambda: self._on_signal(linking)):
             self._bus.start()
             try:
                 await self._until_done(linking)
-                self._refresh()
+                self._sinks.refresh()
+                self._refresh_view()
             finally:
                 for task in background:
                     task.cancel()
@@ -227,8 +229,7 @@ class Agent:
             return Light.FAULT
         return Light.STREAMING if self._link.state is LinkState.STREAMING else Light.CONNECTING
 
-    def _refresh(self) -> None:
-        self._sinks.refresh()
+    def _refresh_view(self) -> None:
         if self._view:
             self._view.refresh(self.summary.line(), self._spool.latest)
 
@@ -246,6 +247,10 @@ def _open_view(title: str) -> "LiveView | None":
 
 
 async def _repeat(call: Callable[[], None], every_s: float) -> None:
+    """Also when it fails once: an alarm must not stay on because a view could not be drawn."""
     while True:
-        call()
+        try:
+            call()
+        except Exception:
+            log.exception("internal error: please report it")
         await asyncio.sleep(every_s)

@@ -20,7 +20,7 @@ from agent.sources.channel import CODE_MAX, CODE_MIN, Channel
 from agent.sources.faults import ReadingError
 from agent.sources.opening import channels, own_chip
 from quartet.errors import SettingsError
-from quartet.settings import load
+from quartet.settings import parse
 
 if TYPE_CHECKING:
     from agent.sources.chip import Chip
@@ -53,10 +53,11 @@ def run(settings: Settings, number: int, unit: str | None, path: Path | None) ->
     source = settings.source or Ads1115Settings()
     if isinstance(source, ReplaySettings):
         raise SettingsError("source.kind: a replayed file has nothing to calibrate")
-    if path:
-        _see_that_it_can_be_written(path)
     channel = channels(source)[number - 1]
     unit = unit or channel.unit
+    if path:
+        path = path.resolve()
+        _see_that_it_can_be_written(path, channel.name, unit)
     with own_chip(source, settings.virtual, SystemClock()) as chip, closing(chip):
         chip.open()
         chip.data_rate = _DATA_RATE
@@ -71,7 +72,7 @@ def run(settings: Settings, number: int, unit: str | None, path: Path | None) ->
     if not math.isinf(channel.min) or not math.isinf(channel.max):
         print(f"min and max of {channel.name} are in its unit, too: see that they still hold")
     if path:
-        _write(path.resolve(), channel.name, {"unit": unit, "scale": scale, "offset": offset})
+        _write(path, _edited(path, channel.name, unit, scale, offset))
         print(f"written to {path}; a running agent takes it at its next start")
     return 0
 
@@ -116,44 +117,62 @@ def _ask(question: str) -> float:
         if not answer:
             raise AgentError("no answer: nothing was written")
         try:
-            value = float(answer.strip().replace(",", "."))
+            value = float(answer)
         except ValueError:
             value = math.nan
         if math.isfinite(value):
             return value
-        print(f"{answer.strip()!r} is no number")
+        print(f"{answer.strip()!r} is no number, such as 1.5")
 
 
-def _see_that_it_can_be_written(path: Path) -> None:
+def _see_that_it_can_be_written(path: Path, table: str, unit: str) -> None:
     """SettingsError before anybody has gone to a sensor in vain."""
-    path = path.resolve()
     if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
         raise SettingsError(f"{path}: cannot be written: run this with sudo, or on a copy of it")
+    _edited(path, table, unit, 1.0, 0.0)
 
 
-def _write(path: Path, table: str, fields: dict[str, str | float]) -> None:
-    """Put fields into a table under [source], and leave everything else as it is.
-
-    The file is replaced as a whole, by one that was seen to be right.
-    """
-    import tomlkit  # noqa: PLC0415 - optional
-
-    document = tomlkit.parse(path.read_text("utf-8"))
-    source = document.setdefault("source", tomlkit.item({"kind": "ads1115"}))
-    source.setdefault(table, tomlkit.table()).update(fields)
-    before = path.stat()
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    written = Path(name)
+def _edited(path: Path, table: str, unit: str, scale: float, offset: float) -> str:
+    """The file's text with these in a table under [source], and all else as it is."""
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(tomlkit.dumps(document))
-            file.flush()
-            os.fsync(descriptor)
-        load(written, Settings)
-        written.chmod(stat.S_IMODE(before.st_mode))
-        if os.geteuid() == 0:
-            os.chown(written, before.st_uid, before.st_gid)
-        written.replace(path)
-    except BaseException:
-        written.unlink(missing_ok=True)
-        raise
+        import tomlkit  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise AgentError(f"no {error.name}: pip install 'quartet[pi]'") from error
+    with path.open(encoding="utf-8", newline="") as file:
+        before = file.read()
+    document = tomlkit.parse(before)
+    source = document.setdefault("source", tomlkit.item({"kind": "ads1115"}))
+    try:
+        source.setdefault(table, tomlkit.table()).update(unit=unit, scale=scale, offset=offset)
+        text = tomlkit.dumps(document)
+        if "\r\n" in before:
+            text = text.replace("\r\n", "\n").replace("\n", "\r\n")
+        parse(text, path, Settings)
+    except (SettingsError, ValueError) as error:
+        raise SettingsError(
+            f"{path}: cannot be edited as it is written: give the sensor a table [source.{table}]"
+            f" of its own ({error})"
+        ) from error
+    return text
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the file as a whole. AgentError, and nothing done, where that fails."""
+    before = path.stat()
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        written = Path(name)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(descriptor)
+            written.chmod(stat.S_IMODE(before.st_mode))
+            if os.geteuid() == 0:
+                os.chown(written, before.st_uid, before.st_gid)
+            written.replace(path)
+        except BaseException:
+            written.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise AgentError(f"{path}: {error.strerror}: nothing was written") from error

@@ -25,8 +25,6 @@ class Address:
         bracketed = host.startswith("[") and host.endswith("]")
         if bracketed:
             host = host[1:-1]
-        if colon and _HOST.fullmatch(host) and port.isdecimal() and int(port[:9]) > _MAX_PORT:
-            raise SettingsError(f"{name}: port {port} is above {_MAX_PORT}")
         if (
             not colon
             or not _HOST.fullmatch(host)

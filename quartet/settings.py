@@ -27,12 +27,19 @@ Kind = TypeVar("Kind", bound=Table)
 def load(path: Path, kind: type[Kind]) -> Kind:
     """Read a TOML file into a struct; SettingsError names everything that is wrong with it."""
     try:
-        tree = tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8-sig")  # Windows' Notepad begins a file with a mark
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise SettingsError(f"{path}: line {line}: is not UTF-8: save the file as that") from error
+    return parse(text, path, kind)
+
+
+def parse(text: str, path: Path, kind: type[Kind]) -> Kind:
+    """Understand the text of the file at `path`; SettingsError as load()."""
+    try:
+        tree = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: is not TOML: {error}") from error
     if problems := _problems(tree, kind, ""):

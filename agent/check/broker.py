@@ -17,8 +17,8 @@ def check_broker(address: Address, tls: TlsSettings | None) -> Findings:
     try:
         with socket.create_connection((address.host, address.port), _PATIENCE_S) as connection:
             refusal = _refused(connection, address.host, tls) if tls else None
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, UnicodeError) as error:  # the latter is a host name that cannot be one
+        reason = getattr(error, "strerror", None) or str(error)
         yield failed(
             "broker",
             f"{address} cannot be reached: {reason}",

@@ -48,7 +48,10 @@ def check_journal(rate_hz: float) -> Findings:
 
 
 def _check_rate(settings: dict[str, str], rate_hz: float) -> Findings:
-    interval_s, burst = seconds(settings["RateLimitIntervalSec"]), int(settings["RateLimitBurst"])
+    interval_s, burst = (
+        seconds(settings["RateLimitIntervalSec"]),
+        _count(settings["RateLimitBurst"]),
+    )
     if not interval_s or not burst:
         yield passed("journal rate limit", "none")
         return
@@ -66,14 +69,19 @@ def _check_rate(settings: dict[str, str], rate_hz: float) -> Findings:
 
 def journald_settings(text: str) -> dict[str, str]:
     """The settings that count here: the last word of each, in files in their order."""
-    found = re.findall(r"^\s*(\w+)\s*=[ \t]*(\S*)", text, re.MULTILINE)
-    words = {key: value for key, value in found if key in _DEFAULTS and value}
+    found = re.findall(r"^[ \t]*(\w+)[ \t]*=(.*)", text, re.MULTILINE)
+    words = {key: value.strip() for key, value in found if key in _DEFAULTS and value.strip()}
     return _DEFAULTS | words
 
 
 def seconds(text: str) -> float:
     """A time span of systemd.time(7) with one unit; 30 where it has more than that."""
-    match = re.fullmatch(r"([0-9.]+)\s*([a-z]*)", text)
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", text)
     if not match or match[2] not in _SECONDS:
         return 30.0
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def _count(text: str) -> int:
+    """A number of entries; the default where journald would not understand it either."""
+    return int(text if text.isdecimal() else _DEFAULTS["RateLimitBurst"])

@@ -24,6 +24,10 @@ def _check(name: str, number: int, *, active_high: bool, on: bool) -> Finding:
         pin = GpioPin(name, number, active_high=active_high, on=on)
     except SinkError as error:
         _, _, reason = str(error).partition(": ")
+        if "busy" in reason:
+            return skipped(
+                name, f"{reason}: by a running agent, maybe", "sudo systemctl stop agent"
+            )
         return failed(
             name,
             reason,

@@ -21,7 +21,7 @@ def check_spool(settings: Settings) -> Findings:
 
 
 def _check(name: str, directory: Path, max_bytes: int) -> Finding:
-    if not directory.is_dir():
+    if not os.path.isdir(directory):  # noqa: PTH112 - False also where nobody may look
         return failed(name, f"{directory} is no directory", f"sudo install -d -o $USER {directory}")
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         return failed(name, f"{directory} may not be written", f"sudo chown $USER {directory}")

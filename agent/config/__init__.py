@@ -140,6 +140,11 @@ class Settings(Table, frozen=True):
         """Whether no hardware is read."""
         return isinstance(self.source, ReplaySettings | VirtualAds1115Settings)
 
+    @property
+    def is_virtual(self) -> bool:
+        """Whether the chip is one in software."""
+        return isinstance(self.source, VirtualAds1115Settings)
+
     def with_source(self, source: SourceSettings) -> "Settings":
         """The same, with another source."""
         return msgspec.structs.replace(self, source=source)
@@ -168,6 +173,7 @@ def check(settings: Settings) -> None:
             " one that it cannot keep"
         )
     _check_pins(settings)
+    _check_ttl(settings)
     spool = settings.spool
     if spool.directory and spool.directory == spool.hot_directory:
         raise SettingsError("spool.hot_directory: must be another one than spool.directory")
@@ -196,3 +202,13 @@ def _check_pins(settings: Settings) -> None:
                 f"outputs.{name}.pin: GPIO{output.pin} belongs to I2C bus {source.bus}, by which"
                 " the sensors are read"
             )
+
+
+def _check_ttl(settings: Settings) -> None:
+    """An alarm outlives the wait for the next prediction."""
+    alarm, period_s = settings.outputs.alarm, settings.sampling.period_ns / 1e9
+    if alarm and alarm.ttl_s < 2 * period_s:
+        raise SettingsError(
+            f"outputs.alarm.ttl_s: {alarm.ttl_s:g} s are over before the next prediction may come:"
+            f" {2 * period_s:g} at least, at sampling.rate_hz = {settings.sampling.rate_hz:g}"
+        )

@@ -34,7 +34,7 @@ class SensorSettings(Table, frozen=True):
 
     input: Input | None = None
     gain: Gain = 1
-    unit: Annotated[str, Meta(min_length=1, max_length=16)] = "V"
+    unit: Annotated[str, Meta(min_length=1, max_length=16, pattern=r"^[^\x00-\x1f]*\Z")] = "V"
     scale: float = 1.0
     offset: float = 0.0
     min: float = -math.inf

@@ -1,6 +1,7 @@
 """An output that follows the predictions, for as long as they are of now."""
 
 import logging
+import math
 from enum import StrEnum
 from typing import Protocol
 
@@ -35,9 +36,10 @@ class Alarm:
     """A sink that switches a pin. Loop only.
 
     On after `on_after` True in a row, off after `off_after` False. A prediction
-    of a sample that is older than `ttl_s` says nothing of now, and is left out:
-    the answers of a backlog move nothing. When the newest sample that was
-    answered gets as old, the pin goes to its safe state, and begins anew from there.
+    of a sample that is older than `ttl_s`, or in which no sensor could be read, says
+    nothing of now, and is left out: the answers of a backlog move nothing. When the
+    newest sample that was answered gets as old, the pin goes to its safe state, and
+    begins anew from there.
     """
 
     def __init__(self, settings: AlarmSettings, pin: Pin, clock: Clock) -> None:
@@ -61,13 +63,13 @@ class Alarm:
 
     def emit(self, prediction: Prediction) -> None:
         """Follow a prediction that is of now."""
-        # A sample from the future has been stamped before the clock was set right.
-        age_ns = max(0, self._clock.wall_ns() - prediction.sample.sampled_at_ns)
-        if age_ns > self._ttl_ns:
+        age_ns = self._clock.wall_ns() - prediction.sample.sampled_at_ns
+        # From far in the future is what was stamped before the clock was set right.
+        if abs(age_ns) > self._ttl_ns or not any(map(math.isfinite, prediction.sample.values)):
             return
         if self._stale_at_ns is None:
             log.info("alarm: follows the predictions")
-        stale_at_ns = self._clock.monotonic_ns() + self._ttl_ns - age_ns
+        stale_at_ns = self._clock.monotonic_ns() + self._ttl_ns - max(0, age_ns)
         self._stale_at_ns = max(stale_at_ns, self._stale_at_ns or 0)
         self._in_a_row = self._in_a_row + 1 if prediction.value == self._last else 1
         self._last = prediction.value

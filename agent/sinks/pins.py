@@ -32,10 +32,12 @@ class GpioPin:
         # one after another, and ends with one that no longer does.
         os.environ.setdefault("GPIOZERO_PIN_FACTORY", "lgpio")
         try:
-            from gpiozero import BadPinFactory, DigitalOutputDevice  # noqa: PLC0415 - optional
+            from gpiozero import BadPinFactory, Device, DigitalOutputDevice  # noqa: PLC0415 - optional
         except ImportError as error:
             raise SinkError(f"{self._name}: no gpiozero: pip install 'quartet[pi]'") from error
         try:
+            Device.ensure_pin_factory()
+            _claim_with_level(Device.pin_factory)
             return DigitalOutputDevice(number, active_high=active_high, initial_value=on)
         except BadPinFactory as error:
             raise SinkError(
@@ -48,6 +50,22 @@ class GpioPin:
             ) from error
         # Each of gpiozero's backends has errors of its own, without a common ancestor.
         except Exception as error:
-            raise SinkError(
-                f"{self._name} cannot be used: {error}: 'agent check' tells more"
-            ) from error
+            raise SinkError(f"{self._name} cannot be used: {error}") from error
+
+
+def _claim_with_level(factory: object) -> None:
+    """Have a pin become an output at its level at once.
+
+    gpiozero has lgpio claim it low, and then sets its state: a relay that is
+    active low would click at each start.
+    """
+    if type(factory).__name__ != "LGPIOFactory":
+        return
+    import lgpio  # noqa: PLC0415 - gpiozero has just imported it
+    from gpiozero.pins.lgpio import LGPIOPin  # noqa: PLC0415
+
+    class LevelPin(LGPIOPin):  # type: ignore[misc]
+        def output_with_state(self, state: bool) -> None:
+            lgpio.gpio_claim_output(self.factory._handle, self._number, int(state))  # noqa: SLF001
+
+    factory.pin_class = LevelPin  # type: ignore[attr-defined]

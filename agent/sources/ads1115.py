@@ -33,6 +33,7 @@ _MOST_ERRORS = 2
 # A sensor that works has some noise; one that has none for so long may be no sensor.
 # What is around 0 V is left alone: an input that is not used is tied to ground.
 _UNCHANGED_NS = 600_000_000_000
+_UNCHANGED_ROWS = 30
 _GROUND_V = 0.001
 
 # Between tries to open a chip that went away.
@@ -70,6 +71,7 @@ class Ads1115:
         self._in_doubt = False
         self._last_codes: list[list[int]] = [[] for _ in channels]
         self._changed_at_ns = [clock.monotonic_ns()] * CHANNELS
+        self._rows_unchanged = [0] * CHANNELS
         try:
             self._open(period_ns)
         except SourceError:
@@ -110,6 +112,8 @@ class Ads1115:
         codes, error = self._convert_all()
         if error and not any(codes) and error not in _DOUBT:
             self._go_away(error)
+        elif any(codes):
+            self._backoff.reset()
         first, second, third, fourth = (
             self._value(index, codes[index], error) for index in range(CHANNELS)
         )
@@ -154,16 +158,21 @@ class Ads1115:
         self._watch(index, channel, codes)
         value = channel.value(sum(codes) / len(codes))
         if not channel.is_in_range(value):
-            self._log.note(channel.name, Fault.OUT_OF_RANGE)
+            self._log.note(channel.name, Fault.OUT_OF_RANGE, f"{value:.5g} {channel.unit}")
             return math.nan
         return value
 
     def _watch(self, index: int, channel: Channel, codes: list[int]) -> None:
         """Note a channel that has not changed at all for long."""
         now_ns = self._clock.monotonic_ns()
+        self._rows_unchanged[index] += 1
         if codes != self._last_codes[index] or abs(codes[0] * channel.lsb_v) <= _GROUND_V:
             self._last_codes[index], self._changed_at_ns[index] = codes, now_ns
-        elif now_ns - self._changed_at_ns[index] >= _UNCHANGED_NS:
+            self._rows_unchanged[index] = 0
+        elif (
+            now_ns - self._changed_at_ns[index] >= _UNCHANGED_NS
+            and self._rows_unchanged[index] >= _UNCHANGED_ROWS
+        ):
             self._log.note(channel.name, Fault.UNCHANGED)
 
     def _whose_turn(self) -> range:
@@ -191,6 +200,4 @@ class Ads1115:
             delay_ns = round(self._backoff.next_s() * 1e9)
             self._retry_at_ns = self._clock.monotonic_ns() + delay_ns
             return False
-        self._backoff.reset()
-        self._log.end(self._chip.name)
         return True

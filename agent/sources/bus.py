@@ -59,8 +59,10 @@ class I2C(Protocol):
 
 def open_bus(number: int) -> I2C:
     """/dev/i2c-NUMBER. SourceError, with the remedy, where it cannot be used."""
-    from adafruit_extended_bus import ExtendedI2C  # noqa: PLC0415 - a virtual chip needs none
-
+    try:
+        from adafruit_extended_bus import ExtendedI2C  # noqa: PLC0415 - a virtual chip needs none
+    except ImportError as error:
+        raise SourceError(f"no driver for the bus ({error}): pip install 'quartet[pi]'") from error
     path = f"/dev/i2c-{number}"
     try:
         # The frequency is the device tree's to set; naming one only brings a warning.

@@ -31,6 +31,10 @@ _BUSY = 2
 _MARGIN = 1.01
 
 
+# For so long a stop, and the watchdog, wait for a row to end.
+_LONGEST_ROW_NS = 1_000_000_000
+
+
 def conversion_ns(data_rate: int) -> int:
     """After so many ns the slowest chip has finished a conversion."""
     return round(1e9 / (_SLOWEST * data_rate)) + _WAKE_UP_NS
@@ -49,11 +53,11 @@ def best_rate_hz(average: int, overhead_ns: int) -> float:
 def choose_data_rate(period_ns: int, average: int, overhead_ns: int) -> int:
     """The lowest data rate that keeps the cadence: it averages noise best.
 
-    With room for a busy computer, but at the highest rate. CadenceError, with
-    the best rate that can be kept, where none keeps it.
+    A row takes a second at the most. With room for a busy computer, but at the
+    highest rate. CadenceError, with the best rate that can be kept, where none keeps it.
     """
     for data_rate in DATA_RATES:
-        if row_ns(data_rate, average, _BUSY * overhead_ns) <= period_ns:
+        if row_ns(data_rate, average, _BUSY * overhead_ns) <= min(period_ns, _LONGEST_ROW_NS):
             return data_rate
     if row_ns(max(DATA_RATES), average, overhead_ns) <= period_ns:
         return max(DATA_RATES)

@@ -15,6 +15,8 @@ COMPARATOR_OFF = 0x0003
 
 CODE_MIN, CODE_MAX = -0x8000, 0x7FFF
 
+_FLOAT32_MAX = 3.4028234e38
+
 MUX: dict[Input, int] = {
     "0-1": 0x0000,
     "0-3": 0x1000,
@@ -99,5 +101,5 @@ class Channel:
         return code in (CODE_MIN, CODE_MAX)
 
     def is_in_range(self, value: float) -> bool:
-        """Whether a working sensor can give this value."""
-        return self.min <= value <= self.max
+        """Whether a working sensor can give this value, and a sample hold it."""
+        return self.min <= value <= self.max and abs(value) <= _FLOAT32_MAX

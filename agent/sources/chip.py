@@ -9,7 +9,7 @@ from agent.clock import Clock
 from agent.errors import SourceError
 from agent.sources.bus import I2C
 from agent.sources.cadence import DATA_RATES, conversion_ns
-from agent.sources.channel import COMPARATOR_OFF, MUX, SINGLE_SHOT, START, Channel
+from agent.sources.channel import CODE_MAX, COMPARATOR_OFF, MUX, SINGLE_SHOT, START, Channel
 from agent.sources.converter import Converter
 from agent.sources.faults import Fault, ReadingError, fault_of
 
@@ -63,6 +63,7 @@ class Chip:
     def open(self) -> None:
         """Find the chip, and see that it is one. SourceError, with the remedy, otherwise."""
         self.close()
+        self._last_codes.clear()
         try:
             self._bus = self._open_bus()
             self._converter = Converter(self._bus, self._address)
@@ -96,7 +97,7 @@ class Chip:
             if verify:
                 self._verify(self._converter.config(), config)
             code = self._converter.code()
-            if code == 0 and abs(self._last_codes.get(channel, 0)) > _NEAR_ZERO:
+            if code == 0 and abs(self._last_codes.get(channel, CODE_MAX)) > _NEAR_ZERO:
                 self._verify(self._converter.config(), config)
         except OSError as error:
             self._let_finish()

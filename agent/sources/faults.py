@@ -84,13 +84,13 @@ class FaultLog:
         self.counts: dict[str, int] = dict.fromkeys(Fault, 0)
         self.trouble = ""
 
-    def note(self, what: str, fault: Fault) -> None:
-        """Count a failed reading of a sensor, or of the chip as a whole."""
+    def note(self, what: str, fault: Fault, seen: str = "") -> None:
+        """Count a failed reading of a sensor, or of the chip as a whole; `seen` tells of it."""
         now_ns = self._monotonic_ns()
         self.counts[fault] += 1
         episode = self._episodes.get((what, fault))
         if episode is None:
-            log.warning("%s: %s: %s", what, fault, fault.advice)
+            log.warning("%s: %s%s: %s", what, fault, seen and f" ({seen})", fault.advice)
             episode = self._episodes[what, fault] = _Episode(now_ns)
             self._tell_trouble()
         episode.last_ns = now_ns
@@ -100,20 +100,16 @@ class FaultLog:
         """End the episodes of faults that have been away for long enough."""
         now_ns = self._monotonic_ns()
         for key, episode in list(self._episodes.items()):
-            if now_ns - episode.last_ns >= _QUIET_NS:
-                self._end(key, episode)
-
-    def end(self, what: str) -> None:
-        """End all episodes of this at once: it is known to be well."""
-        for key, episode in list(self._episodes.items()):
-            if key[0] == what:
-                self._end(key, episode)
-
-    def _end(self, key: tuple[str, Fault], episode: _Episode) -> None:
-        del self._episodes[key]
-        self._tell_trouble()
-        lasted_s = (episode.last_ns - episode.since_ns) / 1e9
-        log.info("%s: no more '%s', after %.1f s (%d readings)", *key, lasted_s, episode.readings)
+            if now_ns - episode.last_ns < _QUIET_NS:
+                continue
+            del self._episodes[key]
+            self._tell_trouble()
+            log.info(
+                "%s: no more '%s', after %.1f s (%d readings)",
+                *key,
+                (episode.last_ns - episode.since_ns) / 1e9,
+                episode.readings,
+            )
 
     def _tell_trouble(self) -> None:
         self.trouble = ", ".join(f"{what}: {fault}" for what, fault in self._episodes)

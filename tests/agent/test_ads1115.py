@@ -223,14 +223,26 @@ def test_a_dead_bus_costs_a_row_two_timeouts() -> None:
     assert rig.bus.transfers - before == 2
 
 
-def test_a_chip_that_is_back_is_said_to_be_with_its_first_row() -> None:
+def test_a_chip_at_a_loose_wire_is_one_episode(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     rig = Rig()
     source = rig.open()
-    rig.befall("nack", 3)
-    while is_nothing(source.read()):
-        assert source.trouble == "ADS1115 at 0x48 on bus 1: no answer"
-        rig.clock.now_ns += rig.period_ns
-    assert source.trouble == ""
+    caplog.clear()
+    for moment in range(120):
+        rig.befall("nack", 0.11, moment / 2)
+    rows = rig.rows(source, 80)
+    assert any(map(is_nothing, rows))
+    assert any(map(is_whole, rows[:600]))
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+def test_a_reset_at_the_first_reading_of_a_channel_is_no_zero() -> None:
+    rig = Rig()
+    source = rig.open()
+    rig.befall("brown_out", 0.0001, rig.seconds_to_next_row + 0.001)
+    rows = rig.rows(source, 1)
+    assert is_nothing(rows[0])
+    assert all(map(is_right, rows))
 
 
 def test_while_the_chip_is_away_its_trouble_is_told() -> None:
@@ -349,7 +361,7 @@ def test_a_value_out_of_its_range_is_nan_until_it_is_back(
     rows = rig.rows(source, 30)
     assert 49 <= sum(math.isnan(row[0]) for row in rows) <= 51
     assert [r.getMessage().partition(" (")[0] for r in caplog.records] == [
-        "sensor1: out of range: outside of min..max: check the sensor and its wire",
+        "sensor1: out of range",
         "sensor1: no more 'out of range', after 4.9 s",
     ]
 
@@ -375,6 +387,31 @@ def test_an_input_without_any_change_for_10_minutes_is_told_but_kept(
     rows += rig.rows(source, 20)
     assert (source.trouble == "sensor1: unchanged") is told
     assert all(row[0] == pytest.approx(volts, abs=0.001) for row in rows)
+
+
+def test_few_rows_are_no_reason_to_call_an_input_unchanged() -> None:
+    rig = Rig(signals=[constant(1.0), *map(alive, PIN_V[1:])], period_s=1000.0)
+    source = rig.open()
+    rig.rows(source, 29_500)
+    assert source.trouble == ""
+    rig.rows(source, 3_000)
+    assert source.trouble == "sensor1: unchanged"
+
+
+def test_what_a_sample_cannot_hold_is_out_of_range() -> None:
+    rig = Rig(settings=Ads1115Settings(sensor1=SensorSettings(scale=1e300)))
+    source = rig.open()
+    (row,) = rig.rows(source, 0.05)
+    assert math.isnan(row[0])
+
+
+def test_a_row_takes_a_second_at_the_most_however_slow_the_cadence() -> None:
+    for average in (1, 8, 64):
+        rig = Rig(settings=Ads1115Settings(average=average), period_s=1000.0)
+        source = rig.open()
+        before_ns = rig.clock.now_ns
+        source.read()
+        assert rig.clock.now_ns - before_ns <= S
 
 
 def test_a_hot_plugged_bus_that_is_missing_is_opened_again() -> None:

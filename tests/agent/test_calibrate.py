@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import calibrate
+from agent.__main__ import main
 from agent.calibrate import Point, line_through
 from agent.clock import VirtualClock
 from agent.config import Settings
@@ -140,10 +141,11 @@ def test_without_a_file_the_table_is_printed(
 def test_what_is_no_number_is_asked_for_again(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench.calibrate("zero", "0", "nan", "16,0", path=bench.path) == 0
+    assert bench.calibrate("zero", "0", "nan", "1,600", "16.0", path=bench.path) == 0
     said = capsys.readouterr().out
     assert "'zero' is no number" in said
     assert "'nan' is no number" in said
+    assert "'1,600' is no number, such as 1.5" in said
 
 
 @pytest.mark.parametrize(
@@ -178,13 +180,41 @@ def test_limits_in_the_former_unit_are_pointed_out(
     assert "min and max of sensor2 are in its unit, too" in capsys.readouterr().out
 
 
-def test_a_file_that_would_not_be_right_is_not_written(bench: Bench, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[source]\nkind = 'replay'\npath = 'x.csv'\n", "unknown key"),
+        ("source = {kind = 'virtual'}\n", "give the sensor a table .source.sensor2. of its own"),
+        ("source.kind = 'virtual'\nsource.sensor1.gain = 1\n", "of its own"),
+    ],
+)
+def test_a_file_that_cannot_be_edited_is_refused_before_anybody_is_asked(
+    text: str, reason: str, bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = tmp_path / "other.toml"
-    other.write_text("[source]\nkind = 'replay'\npath = 'x.csv'\n")
-    with pytest.raises(SettingsError, match="unknown key"):
+    other.write_text(text)
+    with pytest.raises(SettingsError, match=reason) as raised:
         bench.calibrate("0", "16", path=other)
-    assert other.read_text() == "[source]\nkind = 'replay'\npath = 'x.csv'\n"
+    assert str(raised.value).startswith(f"{other}: cannot be edited")
+    assert "Bring" not in capsys.readouterr().out
+    assert other.read_text() == text
     assert [each.name for each in tmp_path.glob(".*")] == []
+
+
+def test_line_ends_are_kept(bench: Bench) -> None:
+    bench.path.write_bytes(bench.path.read_bytes().replace(b"\n", b"\r\n"))
+    assert bench.calibrate("0", "16", path=bench.path) == 0
+    lines = bench.path.read_bytes().splitlines(keepends=True)
+    assert sum(not line.endswith(b"\r\n") for line in lines) == 0
+
+
+def test_a_real_chips_file_is_not_calibrated_by_one_in_software(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = tmp_path / "real.toml"
+    real.write_text("[source]\nkind = 'ads1115'\n")
+    assert main(["calibrate", "2", "--virtual", "--config", str(real)]) == 2
+    assert f"--virtual: {real} is of a real chip" in capsys.readouterr().err
 
 
 def test_a_replayed_file_has_nothing_to_calibrate(bench: Bench) -> None:

@@ -132,6 +132,7 @@ def test_a_bus_that_may_not_be_opened_names_the_group(tmp_path: Path) -> None:
         ("[Journal]\n#Storage=none\nStorage=volatile\n", ("volatile", "30s", "10000")),
         ("Storage=volatile\n# later file\nStorage=persistent", ("persistent", "30s", "10000")),
         ("RateLimitIntervalSec=0\n RateLimitBurst = 5\nStorage=\n", ("auto", "0", "5")),
+        ("RateLimitIntervalSec=1 min \n", ("auto", "1 min", "10000")),
     ],
 )
 def test_the_last_word_of_journalds_configuration_counts(
@@ -142,7 +143,16 @@ def test_the_last_word_of_journalds_configuration_counts(
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("30s", 30), ("0", 0), ("1min", 60), ("500ms", 0.5), ("1min 30s", 30)]
+    ("text", "expected"),
+    [
+        ("30s", 30),
+        ("0", 0),
+        ("1min", 60),
+        ("500ms", 0.5),
+        ("1min 30s", 30),
+        ("1 min", 60),
+        ("1.2.3", 30),
+    ],
 )
 def test_time_spans_of_systemd_are_read(text: str, expected: float) -> None:
     assert seconds(text) == expected

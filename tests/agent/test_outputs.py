@@ -1,8 +1,12 @@
 """Outputs: what an alarm does, by a model; and that a real (mock) GPIO does it."""
 
+import ast
+import math
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from gpiozero import Device, OutputDevice
@@ -19,6 +23,7 @@ from agent.sinks.alarm import Alarm, AlarmState
 from agent.sinks.outputs import add_outputs
 from agent.sinks.pins import GpioPin
 from agent.sinks.status import Light, StatusLed
+from quartet.channels import Values
 
 many = settings(derandomize=True, deadline=None)
 S = 1_000_000_000
@@ -52,9 +57,11 @@ class SteppedClock(VirtualClock):
         return 10**18 + self.now_ns + self.step_ns
 
 
-def prediction(value: bool, sampled_at_ns: int, number: int = 0) -> Prediction:
+def prediction(
+    value: bool, sampled_at_ns: int, values: Values = (0.0, math.nan, 0.0, 0.0)
+) -> Prediction:
     session = Session(1, "0" * 32, S, sampled_at_ns)
-    return Prediction(Sample(session, number, (0.0, 0.0, 0.0, 0.0), sampled_at_ns), value, 1000)
+    return Prediction(Sample(session, 0, values, sampled_at_ns), value, 1000)
 
 
 class Rig:
@@ -147,13 +154,31 @@ def test_a_prediction_lives_by_the_age_of_its_sample() -> None:
     assert not rig.pin.on
 
 
-def test_a_sample_from_the_future_lives_no_longer_than_any() -> None:
+def test_a_sample_from_the_near_future_lives_no_longer_than_any() -> None:
     rig = Rig(ttl_s=10)
-    rig.predict(True, age_s=-3600)
+    rig.predict(True, age_s=-5)
     rig.after(9.9)
     assert rig.pin.on
     rig.after(0.2)
     assert not rig.pin.on
+
+
+def test_a_backlog_that_a_fast_clock_has_stamped_moves_nothing() -> None:
+    rig = Rig(ttl_s=10)
+    rig.predict(True, age_s=-3600)
+    assert not rig.pin.on
+    assert rig.alarm.state is AlarmState.STALE
+
+
+@pytest.mark.parametrize("safe", ["on", "off"])
+def test_a_sample_without_any_reading_says_nothing_of_now(safe: str) -> None:
+    rig = Rig(ttl_s=10, safe=safe)
+    rig.predict(safe != "on")
+    rig.after(9)
+    rig.alarm.emit(prediction(safe != "on", rig.clock.wall_ns(), values=(math.nan,) * 4))
+    rig.after(1.1)
+    assert rig.alarm.state is AlarmState.STALE
+    assert rig.pin.on is (safe == "on")
 
 
 def test_an_older_answer_does_not_shorten_the_life_of_a_newer_one() -> None:
@@ -216,6 +241,27 @@ def test_the_status_led_tells_the_state_by_its_blinking(light: Light, seen: str)
 
 
 # On gpiozero's mock of the hardware
+
+LGPIO = """
+BOTH_EDGES = RISING_EDGE = FALLING_EDGE = SET_PULL_NONE = SET_PULL_UP = SET_PULL_DOWN = 0
+error = OSError
+calls = []
+mode = 0
+def gpiochip_open(chip): return 1
+def gpiochip_close(handle): pass
+def gpio_claim_input(handle, gpio, flags=0):
+    global mode
+    mode = 0
+    calls.append(("input", gpio))
+def gpio_claim_output(handle, gpio, level=0, flags=0):
+    global mode
+    mode = 2
+    calls.append(("output", gpio, level))
+def gpio_write(handle, gpio, level): calls.append(("write", gpio, int(level)))
+def gpio_get_mode(handle, gpio): return mode
+def gpio_read(handle, gpio): return 0
+"""
+"""The library as gpiozero calls it; it tells in which order."""
 
 
 @pytest.fixture
@@ -292,6 +338,34 @@ def test_a_led_that_fails_is_said_once_while_predictions_go_on(
     pin.broken = True
     sinks.refresh()
     assert len(caplog.messages) == 2
+
+
+@pytest.mark.parametrize("active_high", [True, False])
+@pytest.mark.parametrize("on", [True, False])
+def test_by_lgpio_a_pin_becomes_an_output_at_its_level_at_once(
+    active_high: bool, on: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "lgpio.py").write_text(LGPIO)
+    code = (
+        "import lgpio, gpiozero.pins.lgpio as real\n"
+        "real.LGPIOFactory._get_revision = lambda self: 0xa02082  # a Pi 3\n"
+        "from agent.sinks.pins import GpioPin\n"
+        f"pin = GpioPin('outputs.alarm', 17, active_high={active_high}, on={on})\n"
+        f"pin.switch({not on})\n"
+        "pin.close()\n"
+        "print(lgpio.calls)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "GPIOZERO_PIN_FACTORY": "lgpio"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    level, other = (1, 0) if on is active_high else (0, 1)
+    assert ast.literal_eval(done.stdout) == [
+        ("input", 17),
+        ("output", 17, level),
+        ("write", 17, other),
+        ("input", 17),
+    ]
 
 
 @pytest.mark.parametrize(

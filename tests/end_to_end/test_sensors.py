@@ -118,7 +118,7 @@ def test_sampling_survives_outputs_that_cannot_be_had(broker: Broker, config: Pa
         *("--config", str(config), "--rate", "20", "--broker", broker.address),
         env={"GPIOZERO_PIN_FACTORY": "nonsense"},
     ) as agent:
-        agent.wait_for("outputs.alarm: GPIO17: no library for pins .Unable to find pin factory")
+        agent.wait_for("outputs.alarm: GPIO17 cannot be used: Unable to find pin factory")
         agent.wait_for("sample 5: ")
         assert agent.stop() == 1
     assert "sink failures     1" in agent.stdout

@@ -261,8 +261,6 @@ def test_problems_between_keys_are_named_beside_those_of_other_tables(toml_path:
         "[link]\n[link]",
         "a = 01",
         "a = 2024-13-01",
-        b"a = '\xff'",
-        "a = 1".encode("utf-16"),
         b"\0",
         "a = " + "[" * 5_000,  # deeper than Python's stack
         "a = " + "1" * 5_000,  # more digits than Python reads
@@ -378,6 +376,23 @@ def test_a_file_in_another_encoding_is_told_so_by_its_line(toml_path: Path) -> N
         load(toml_path, agent.config.Settings)
 
 
-def test_an_address_with_a_port_that_is_none_says_so(toml_path: Path) -> None:
-    (line,) = refusal(toml_path, agent.config.Settings, "broker.address = 'x:99999'")
-    assert line.endswith("port 99999 is above 65535")
+def test_a_mark_at_the_begin_of_a_file_is_no_matter(toml_path: Path) -> None:
+    toml_path.write_bytes(b"\xef\xbb\xbf[log]\nlevel = 'debug'\n")
+    assert load(toml_path, agent.config.Settings).log.level == "debug"
+
+
+@pytest.mark.parametrize(("rate", "ttl_s", "refused"), [(0.05, 39, True), (0.05, 40, False)])
+def test_an_alarm_outlives_the_wait_for_the_next_prediction(
+    toml_path: Path, rate: float, ttl_s: float, refused: bool
+) -> None:
+    toml_path.write_text(
+        f"[source]\nkind = 'ads1115'\n[sampling]\nrate_hz = {rate}\n"
+        f"[outputs.alarm]\npin = 17\nttl_s = {ttl_s}",
+        "utf-8",
+    )
+    settings_ = load(toml_path, agent.config.Settings)
+    if refused:
+        with pytest.raises(SettingsError, match=r"outputs\.alarm\.ttl_s: 39 s are over before"):
+            agent.config.check(settings_)
+    else:
+        agent.config.check(settings_)

@@ -107,7 +107,7 @@ def tables(draw: st.DrawFn, least_rows: int = 1) -> Table:
             draw(cells_of(others[column] if column in others else written(next(values))))
             for column in form.columns
         ]
-        if id_ == 0 and not form.names and "id" in form.columns and not cells[-1].strip():
+        if id_ == 0 and not form.names and "id" in form.columns and not cells[-1].strip('" '):
             cells[-1] = "nan"  # else refused: the separator may end the lines
         lines += [""] * draw(st.integers(0, 1)) + [form.line(cells)]
     return Table(form, tuple(line or draw(blank) for line in lines), tuple(rows))
