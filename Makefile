@@ -3,6 +3,7 @@
 #   make test       every gate: lint, types, rooms, stubs, tests
 #   make test-oldest the tests with the oldest dependencies that are supported
 #   make chaos      200 faults, and every sample's prediction; make chaos SEED=N repeats
+#   make attack     what an attacker would try, in full
 #   make bench      figures, as ratios to a plain implementation
 #   make image-test the container image, built and asked over the wire (Linux, root)
 #   make format     what the gates want of the code's form
@@ -14,7 +15,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 CODE = agent broker quartet proto tests bench dataset docs
 
-.PHONY: demo test test-oldest chaos bench image-test format picture clean
+.PHONY: demo test test-oldest chaos attack bench image-test format picture clean
 
 demo: $(VENV)/demo
 	PATH="$(abspath $(BIN)):$$PATH" sh dataset/demo.sh
@@ -33,6 +34,9 @@ test-oldest: $(VENV)/oldest/dev
 
 chaos: $(VENV)/dev
 	PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED))
+
+attack: $(VENV)/dev
+	PYTHONPATH=tests $(BIN)/python -m attack $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/dev
 	$(BIN)/python -m bench.chip_bench

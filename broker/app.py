@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 # read is cut after this, which leaves a stop well under 5 s.
 _STOP_S = 3.0
 
+# Far more than there are streams: those that never finish a handshake are held for 10 s.
+_MOST_CONNECTIONS = 65_536
+
 # How soon a change of certificates or of the revocation list is taken.
 _REFRESH_S = 5.0
 _DAY_S = 86_400.0
@@ -70,6 +73,7 @@ def run(settings: Settings) -> None:
         level=settings.log.level.upper(), format="%(asctime)s %(levelname)-7s %(message)s"
     )
     logging.getLogger("grpc._cython.cygrpc").addFilter(is_news)
+    _allow_connections()
     black_box = load(settings.predictor.use, settings.predictor.options)
     with (
         _recorder(settings, black_box.digest) as recorder,
@@ -129,6 +133,18 @@ async def _serve(settings: Settings, lines: Lines) -> None:
         await healthy.enter_graceful_shutdown()
         service.stop()
         await server.stop(_STOP_S)
+
+
+def _allow_connections() -> None:
+    """Have a file descriptor for each: the usual limit is 1024, which a few idle hosts use up."""
+    try:
+        import resource  # noqa: PLC0415 - Unix alone has it
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, _MOST_CONNECTIONS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _credentials(settings: Settings) -> "Credentials | None":

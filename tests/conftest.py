@@ -8,7 +8,7 @@ import pytest
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # as the command lines do
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def dataset() -> Path:
     """The shipped CSV: 982 rows."""
     return Path(__file__).parents[1] / "dataset" / "sensors.csv"

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -314,3 +315,12 @@ async def test_a_stop_waits_for_no_peer_that_does_not_read() -> None:
                 await asyncio.wait_for(flood(), 2)
             broker.signal(signal.SIGTERM)
             assert await asyncio.to_thread(broker.wait, 5) == 0
+
+
+def test_idle_connections_do_not_use_up_the_file_descriptors() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Broker() as broker:
+        limits = Path(f"/proc/{broker.pid}/limits").read_text()
+    soft = re.search(r"Max open files +(\d+)", limits)
+    assert soft
+    assert int(soft[1]) >= min(hard, 65_536)
