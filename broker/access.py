@@ -122,11 +122,11 @@ class Access:
 
     def _check_room(self, peer: Peer) -> None:
         if len(self._visits) >= self._limits.streams:
-            raise CrowdedError(f"there are {self._limits.streams} streams, limits.streams, already")
+            raise CrowdedError(f"limits.streams is reached: {self._limits.streams}")
         who = _counted_as(peer)
         most = self._limits.streams_per_agent
         if who and self._counts[who] >= most:
-            raise CrowdedError(f"{who} has {most} streams, limits.streams_per_agent, already")
+            raise CrowdedError(f"limits.streams_per_agent is reached by {who}: {most}")
 
     def _say(self, peer: Peer, error: AccessError) -> None:
         host = peer.address.rpartition(":")[0]
