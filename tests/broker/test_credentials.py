@@ -1,0 +1,69 @@
+"""Whose certificate is good, by the broker's files and the time."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from support.certificates import Ca, Files
+
+from broker.config import TlsSettings
+from broker.credentials import Credentials
+from quartet.certificates import Certificate
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> Ca:
+    return Ca(tmp_path)
+
+
+def credentials(ca: Ca, crl: Path | None) -> Credentials:
+    files = ca.broker()
+    return Credentials(
+        TlsSettings(
+            str(files.certificate),
+            str(files.key),
+            client_ca=str(ca.path),
+            crl=str(crl) if crl else None,
+        )
+    )
+
+
+def shown(files: Files) -> Certificate:
+    return Certificate.from_pem(files.certificate.read_bytes())
+
+
+def test_what_was_good_at_the_handshake_is_not_for_ever(ca: Ca) -> None:
+    revoked, expired, good = ca.issue("a"), ca.issue("b", from_days=-9, days=-1), ca.issue("c")
+    trust = credentials(ca, ca.revoke(revoked))
+    assert trust.objection(shown(revoked)) == "the certificate of a is revoked"
+    assert trust.objection(shown(expired)) == "the certificate of b has expired"
+    assert trust.objection(shown(good)) == ""
+
+
+def test_a_clock_that_is_behind_cuts_off_nobody(ca: Ca) -> None:
+    early = ca.issue("early", from_days=5)
+    assert credentials(ca, None).objection(shown(early)) == ""
+
+
+def test_a_serial_is_revoked_for_its_own_authority_alone(ca: Ca, tmp_path: Path) -> None:
+    revoked = ca.issue("a")
+    trust = credentials(ca, ca.revoke(revoked))
+    now = datetime.now(UTC)
+    twin = Certificate(("b",), shown(revoked).serial, b"another", now, now + timedelta(days=1))
+    assert trust.objection(twin) == ""
+
+
+def test_a_new_list_is_taken_and_one_that_is_damaged_is_not(
+    ca: Ca, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = ca.issue("a"), ca.issue("b")
+    crl = ca.revoke(one)
+    trust = credentials(ca, crl)
+    ca.revoke(one, two)
+    trust.refresh()
+    assert trust.objection(shown(two))
+    crl.write_text("oops")
+    trust.refresh()
+    trust.refresh()
+    assert trust.objection(shown(two))
+    assert "holds no revocation list in PEM; the former one is used" in caplog.text
