@@ -45,7 +45,7 @@ def test_a_clock_that_is_behind_cuts_off_nobody(ca: Ca) -> None:
     assert credentials(ca, None).objection(shown(early)) == ""
 
 
-def test_a_serial_is_revoked_for_its_own_authority_alone(ca: Ca, tmp_path: Path) -> None:
+def test_a_serial_is_revoked_for_its_own_authority_alone(ca: Ca) -> None:
     revoked = ca.issue("a")
     trust = credentials(ca, ca.revoke(revoked))
     now = datetime.now(UTC)
