@@ -20,7 +20,7 @@ _EPOCH_OF_REASON_S = 1_704_067_200  # 2024-01-01
 
 _NEEDED = ("quartet", "grpcio", "protobuf", "msgspec")
 _FOR_SENSORS = ("adafruit-circuitpython-ads1x15", "adafruit-extended-bus")
-_OPTIONAL = ("gpiozero", "lgpio", "systemd-python", "rich")
+_OPTIONAL = ("cryptography", "gpiozero", "lgpio", "systemd-python", "rich")
 
 
 def check_machine() -> Findings:
