@@ -35,6 +35,9 @@ RETRYABLE = frozenset(
     }
 )
 
+# How gRPC's reason begins where no handshake came to its end.
+_NEVER_CONNECTED = "failed to connect"
+
 # One refusal may be the broker's bad moment; three of a sample sent alone are the sample.
 _MOST_REFUSALS = 3
 
@@ -159,8 +162,9 @@ class Link:
     def _judge(self, ending: Ending) -> float:
         """Say what ended the stream; give the seconds to wait before the next."""
         self.state = LinkState.WAITING
-        reason = self._credentials.explain(ending.details) or ending.details
-        self.trouble = f"{ending.code.name}: {reason}"
+        never_connected = ending.details.startswith(_NEVER_CONNECTED)
+        meaning = self._credentials.explain(ending.details) if never_connected else ""
+        self.trouble = f"{ending.code.name}: {meaning or ending.details}"
         if self._outage_since_s is None:
             self._outage_since_s = time.monotonic()
         if ending.refused is not None:

@@ -115,6 +115,18 @@ def test_a_broker_that_expired_is_named_by_the_agents_clock(
             agent.wait_for(r"no link .* by this clock \(20.* the broker's certificate has expired")
 
 
+def test_a_broker_that_dies_is_not_taken_for_one_that_refuses(
+    own_plant: Plant, dataset: Path
+) -> None:
+    with Broker("--config", own_plant.broker_toml()) as broker:
+        config = own_plant.agent_toml(broker.address, "press-1", own_plant.ca.issue("press-1"))
+        with endless(config, dataset) as agent:
+            agent.wait_for("streaming to ")
+            broker.kill()
+            (line,) = agent.wait_for("no link to .*")
+            assert "handshake" not in line
+
+
 def test_another_agents_name_is_refused_and_said_on_both_sides(
     plant: Plant, broker: Broker, dataset: Path
 ) -> None:
