@@ -2,6 +2,7 @@
 
 import logging
 import math
+import threading
 from enum import StrEnum
 from typing import Protocol
 
@@ -32,8 +33,12 @@ class AlarmState(StrEnum):
     STALE = "in its safe state"
 
 
+# So long the loop may be late with a refresh before another thread acts for it.
+_LATE_NS = 500_000_000
+
+
 class Alarm:
-    """A sink that switches a pin. Loop only.
+    """A sink that switches a pin. Loop only, but for guard().
 
     On after `on_after` True in a row, off after `off_after` False. A prediction
     of a sample that is older than `ttl_s`, or in which no sensor could be read, says
@@ -50,6 +55,7 @@ class Alarm:
         self._ttl_ns = round(settings.ttl_s * 1e9)
         self._safe = settings.safe == "on"
         self._on = self._switched = self._safe
+        self._switching = threading.Lock()  # around the pin, never around a log
         self._stale_at_ns: int | None = None
         self._last = False
         self._in_a_row = 0
@@ -91,6 +97,15 @@ class Alarm:
             )
         self._follow()
 
+    def guard(self) -> None:
+        """Switch to the safe state where refresh() should have, and did not come. Any thread."""
+        with self._switching:
+            stale_at_ns = self._stale_at_ns
+            overdue = stale_at_ns and self._clock.monotonic_ns() >= stale_at_ns + _LATE_NS
+            if overdue and self._switched != self._safe:
+                self._pin.switch(self._safe)
+                self._switched = self._safe
+
     def close(self) -> None:
         """Leave the pin in its safe state."""
         if self._stale_at_ns is not None:
@@ -106,6 +121,7 @@ class Alarm:
 
     def _follow(self) -> None:
         """Switch, also when an earlier try has failed."""
-        if self._switched != self._on:
-            self._pin.switch(self._on)
-            self._switched = self._on
+        with self._switching:
+            if self._switched != self._on:
+                self._pin.switch(self._on)
+                self._switched = self._on

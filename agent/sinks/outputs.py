@@ -7,6 +7,7 @@ from agent.config.outputs import OutputsSettings
 from agent.errors import SinkError
 from agent.sinks import FanOut
 from agent.sinks.alarm import Alarm
+from agent.sinks.guard import Guard
 from agent.sinks.pins import GpioPin
 from agent.sinks.status import Light, StatusLed
 
@@ -24,6 +25,7 @@ def add_outputs(
             sinks.missing(error)
         else:
             alarm = Alarm(of, pin, clock)
+            sinks.add(Guard(alarm))
             sinks.add(alarm, alarm.refresh)
     if led_of := settings.status:
         try:

@@ -139,7 +139,7 @@ class Chip:
                 times_ns.append(self._clock.monotonic_ns() - began_ns)
             took_ns[count] = statistics.median(times_ns)
         bits = 9 * (_LONG_BYTES - _SHORT_BYTES)
-        return bits * 1e9 / (took_ns[_LONG_BYTES] - took_ns[_SHORT_BYTES])
+        return bits * 1e9 / max(1.0, took_ns[_LONG_BYTES] - took_ns[_SHORT_BYTES])
 
     def scan(self) -> list[int]:
         """The addresses that answer on the bus. SourceError where it does not work at all."""

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.config.source import SensorSettings
+from agent.sources.cadence import DATA_RATES
 from agent.sources.channel import FULL_SCALE_V, GAIN, MUX, Channel, signed
 
 many = settings(derandomize=True, deadline=None)
@@ -37,6 +38,39 @@ def test_a_value_is_scale_times_volts_plus_offset(code: int, offset: float, scal
 def test_the_lsb_of_each_gain_is_the_data_sheets() -> None:
     lsb_uv = {gain: channel(gain=gain).lsb_v * 1e6 for gain in FULL_SCALE_V}
     assert lsb_uv == {"2/3": 187.5, 1: 125, 2: 62.5, 4: 31.25, 8: 15.625, 16: 7.8125}
+
+
+def test_the_bits_are_those_of_the_data_sheet() -> None:
+    """SBAS444, table "Config Register Field Descriptions"; written out, for they have no oracle."""
+    assert {wired_to: bits >> 12 for wired_to, bits in MUX.items()} == {
+        "0-1": 0b000,
+        "0-3": 0b001,
+        "1-3": 0b010,
+        "2-3": 0b011,
+        0: 0b100,
+        1: 0b101,
+        2: 0b110,
+        3: 0b111,
+    }
+    assert {gain: bits >> 9 for gain, bits in GAIN.items()} == {
+        "2/3": 0b000,
+        1: 0b001,
+        2: 0b010,
+        4: 0b011,
+        8: 0b100,
+        16: 0b101,
+    }
+    assert {rate: bits >> 5 for rate, bits in DATA_RATES.items()} == {
+        8: 0b000,
+        16: 0b001,
+        32: 0b010,
+        64: 0b011,
+        128: 0b100,
+        250: 0b101,
+        475: 0b110,
+        860: 0b111,
+    }
+    assert FULL_SCALE_V == {"2/3": 6.144, 1: 4.096, 2: 2.048, 4: 1.024, 8: 0.512, 16: 0.256}
 
 
 @pytest.mark.parametrize("gain", GAIN)

@@ -5,7 +5,9 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,13 @@ from gpiozero.pins.mock import MockFactory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.clock import VirtualClock
+from agent.clock import SystemClock, VirtualClock
 from agent.config.outputs import AlarmSettings, OutputsSettings, StatusSettings
 from agent.errors import SinkError
 from agent.model import Prediction, Sample, Session
 from agent.sinks import FanOut
 from agent.sinks.alarm import Alarm, AlarmState
+from agent.sinks.guard import Guard
 from agent.sinks.outputs import add_outputs
 from agent.sinks.pins import GpioPin
 from agent.sinks.status import Light, StatusLed
@@ -37,12 +40,14 @@ class RecordingPin:
         self.switches: list[bool] = []
         self.broken = False
         self.closed = False
+        self.on_switch: Callable[[], None] = lambda: None
 
     def switch(self, on: bool) -> None:
         if self.broken:
             raise SinkError("the pin cannot be switched")
         self.on = on
         self.switches.append(on)
+        self.on_switch()
 
     def close(self) -> None:
         self.closed = True
@@ -213,6 +218,34 @@ def test_a_pin_that_failed_is_switched_with_the_next_chance() -> None:
     assert rig.pin.on
 
 
+def test_while_the_loop_is_held_up_the_guard_makes_the_output_safe() -> None:
+    rig = Rig(ttl_s=10)
+    rig.predict(True)
+    rig.clock.now_ns += round(10.4 * S)
+    rig.alarm.guard()
+    assert rig.pin.on  # the loop may be a little late
+    rig.clock.now_ns += round(0.2 * S)
+    rig.alarm.guard()
+    assert not rig.pin.on
+    rig.predict(True)  # the loop is back, with a prediction of now
+    assert rig.pin.on
+    assert rig.pin.switches == [True, False, True]
+
+
+def test_the_guard_watches_by_itself_until_it_is_closed() -> None:
+    switched = threading.Event()
+    pin = RecordingPin()
+    alarm = Alarm(AlarmSettings(pin=17, ttl_s=0.1), pin, SystemClock())
+    guard = Guard(alarm)
+    alarm.emit(prediction(True, time.time_ns()))
+    assert pin.on
+    pin.on_switch = switched.set
+    assert switched.wait(30)
+    assert not pin.on
+    guard.close()
+    assert "alarm" not in [thread.name for thread in threading.enumerate()]
+
+
 @pytest.mark.parametrize("safe", ["on", "off"])
 def test_at_the_end_the_pin_is_left_in_its_safe_state(safe: str) -> None:
     rig = Rig(safe=safe)
@@ -318,6 +351,28 @@ def test_outputs_that_cannot_be_had_are_said_and_the_others_work(
     assert factory.pin(27).state is False  # on, as it is active low
     sinks.close()
     assert sinks.failures == 1
+
+
+@pytest.mark.parametrize("safe", ["on", "off"])
+def test_an_alarm_is_claimed_refreshed_and_left_in_its_safe_state(
+    factory: MockFactory, safe: str
+) -> None:
+    clock, sinks = SteppedClock(), FanOut([])
+    configured = OutputsSettings(alarm=AlarmSettings(pin=17, ttl_s=10, safe=safe))
+    alarm = add_outputs(configured, sinks, clock, lambda: Light.STREAMING)
+    assert alarm
+    pin = factory.pin(17)
+    assert pin.state is (safe == "on")
+    sinks.emit(prediction(safe != "on", clock.wall_ns()))
+    assert pin.state is (safe != "on")
+    clock.now_ns += 11 * S
+    sinks.refresh()
+    assert pin.state is (safe == "on")
+    sinks.emit(prediction(safe != "on", clock.wall_ns()))
+    pin.clear_states()
+    sinks.close()
+    assert [state.state for state in pin.states][-1] is (safe == "on")
+    assert pin.function == "input"
 
 
 def test_a_led_that_fails_is_said_once_while_predictions_go_on(

@@ -112,6 +112,20 @@ def test_an_alarm_is_switched_and_left_safe(broker: Broker, config: Path) -> Non
         assert agent.stop() == 0
 
 
+def test_without_a_broker_an_alarm_goes_to_its_safe_state(config: Path) -> None:
+    config.write_text(config.read_text() + '[outputs.alarm]\npin = 17\nttl_s = 1.0\nsafe = "on"\n')
+    with (
+        Broker() as broker,
+        Agent(
+            *("--config", str(config), "--rate", "20", "--broker", broker.address),
+            env={"GPIOZERO_PIN_FACTORY": "mock"},
+        ) as agent,
+    ):
+        agent.wait_for("alarm: off, with sample")
+        broker.kill()
+        agent.wait_for("no prediction of the last 1 s: the output is in its safe state .on.")
+
+
 def test_sampling_survives_outputs_that_cannot_be_had(broker: Broker, config: Path) -> None:
     config.write_text(config.read_text() + "[outputs.alarm]\npin = 17\n")
     with Agent(
