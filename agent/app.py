@@ -18,7 +18,6 @@ from agent.credentials import Credentials
 from agent.credentials.opening import open_credentials
 from agent.link import Link, LinkState
 from agent.metrics import Metrics
-from agent.notify import Notifier
 from agent.sampler import Sampler
 from agent.sinks import FanOut
 from agent.sinks.journal import PredictionLog
@@ -32,6 +31,7 @@ from agent.spool.spool import Spool
 from agent.summary import Summary
 from quartet.address import Address
 from quartet.errors import QuartetError
+from quartet.notify import Notifier
 from quartet.signals import on_stop_signal
 
 if TYPE_CHECKING:

@@ -79,6 +79,11 @@ class Access:
         self._counts: Counter[str] = Counter()
         self._said: OrderedDict[tuple[str, str, type[AccessError]], float] = OrderedDict()
 
+    @property
+    def streams(self) -> int:
+        """How many there are."""
+        return len(self._visits)
+
     @contextmanager
     def admit(self, peer: Peer) -> Iterator[Visit]:
         """Let a stream in while entered. AccessError, which is logged, where it may not."""

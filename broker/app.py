@@ -25,6 +25,7 @@ from broker.recorder.retention import Limits
 from broker.recorder.store import Keeping, Store
 from broker.service import Service
 from quartet.address import Address
+from quartet.notify import Notifier
 from quartet.signals import on_stop_signal
 from wire import SERVICE
 
@@ -39,6 +40,9 @@ _STOP_S = 3.0
 
 # Far more than there are streams: those that never finish a handshake are held for 10 s.
 _MOST_CONNECTIONS = 65_536
+
+# How often systemd hears a status and, unless it wants it more often, a beat.
+_PULSE_S = 1.0
 
 # How soon a change of certificates or of the revocation list is taken.
 _REFRESH_S = 5.0
@@ -110,8 +114,12 @@ async def _serve(settings: Settings, lines: Lines) -> None:
     )
     address = Address.parse(settings.listen.address, "listen.address")
     port = _listen(server, address, credentials)
+    notifier = Notifier()
     stop = asyncio.Event()
-    watching = asyncio.create_task(_watch(credentials, access))
+    background = [
+        asyncio.create_task(_watch(credentials, access)),
+        asyncio.create_task(_pulse(notifier, access)),
+    ]
     with on_stop_signal(stop.set):
         await server.start()
         for name in (SERVICE, ""):
@@ -127,9 +135,12 @@ async def _serve(settings: Settings, lines: Lines) -> None:
             store_path(settings, os.environ)
             or "in memory, gone with this process; --store PATH keeps it",
         )
+        notifier.ready()
         await stop.wait()
         log.info("stopping")
-        watching.cancel()
+        notifier.stopping()
+        for task in background:
+            task.cancel()
         await healthy.enter_graceful_shutdown()
         service.stop()
         await server.stop(_STOP_S)
@@ -163,18 +174,29 @@ def _security(settings: Settings, address: Address) -> str:
     return " with TLS, for anyone, WITHOUT a certificate"
 
 
+async def _pulse(notifier: Notifier, access: Access) -> None:
+    """Tell systemd how it goes, and that the loop lives."""
+    while True:
+        notifier.status(f"{access.streams} streams")
+        notifier.watchdog()
+        await asyncio.sleep(min(_PULSE_S, notifier.watchdog_s / 3 or _PULSE_S))
+
+
 async def _watch(credentials: "Credentials | None", access: Access) -> None:
     """Take new certificates, cut off what is revoked, and remind of what expires."""
     if credentials is None:
         return
     remind_at_s = time.monotonic()
     while True:
-        if time.monotonic() >= remind_at_s:
-            credentials.remind()
-            remind_at_s += _DAY_S
-        await asyncio.sleep(_REFRESH_S)
-        credentials.refresh()
+        try:
+            if time.monotonic() >= remind_at_s:
+                remind_at_s += _DAY_S
+                credentials.remind()
+            credentials.refresh()
+        except Exception:
+            log.exception("internal error: please report it")
         access.sweep()
+        await asyncio.sleep(_REFRESH_S)
 
 
 def _listen(server: grpc.aio.Server, address: Address, credentials: "Credentials | None") -> int:

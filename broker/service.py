@@ -69,16 +69,16 @@ class Service:
     async def _serve(self, _: object, context: Context) -> None:
         try:
             header = StreamHeader.from_metadata(context.invocation_metadata() or ())
-            peer = Peer(context.peer(), _certificate(context), header.agent_id if header else None)
         except ValueError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         try:
+            peer = Peer(context.peer(), _certificate(context), header.agent_id if header else None)
             with self._access.admit(peer) as visit:
                 await self._stream(header, context, visit)
         except AccessError as error:
             await context.abort(_STATUS[type(error)], str(error))
         except RecordError as error:
-            log.debug("%s: %s", peer, error)  # the recorder has said it for all of them
+            log.debug("%s: %s", context.peer(), error)  # the recorder has said it for all of them
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
 
     async def _stream(self, header: StreamHeader | None, context: Context, visit: Visit) -> None:
@@ -130,13 +130,17 @@ class Service:
 
 
 def _certificate(context: Context) -> "Certificate | None":
-    """What the peer has shown, if it was asked. ValueError where that cannot be read."""
+    """What the peer has shown, if it was asked. DeniedError where that cannot be read."""
     shown = tuple(context.auth_context().get("x509_pem_cert", ()))
     if not shown:
         return None
     from quartet.certificates import Certificate  # noqa: PLC0415 - costs 20 MB, where there is TLS
 
-    return Certificate.from_pem(shown[0])
+    try:
+        return Certificate.from_pem(shown[0])
+    except ValueError as error:
+        log.warning("%s shows a certificate that cannot be read", context.peer())
+        raise DeniedError("its certificate cannot be read") from error
 
 
 def _decode(messages: list[bytes]) -> tuple[list[Sample], str]:

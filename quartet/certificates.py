@@ -4,6 +4,7 @@ Whatever cannot be used is a SettingsError that names the setting, the file and 
 What time alone makes wrong is told by remind(), and stops nothing: a clock may be wrong as well.
 """
 
+import codecs
 import itertools
 import logging
 import stat
@@ -11,9 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeGuard
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -24,6 +28,22 @@ from cryptography.x509.oid import NameOID
 from quartet.errors import SettingsError
 
 log = logging.getLogger(__name__)
+
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+MALFORMED = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What cryptography raises at a certificate or a request that it cannot read."""
+
+KEYS = "P-256, P-384, or RSA of 2048 bits at least"
+"""The keys that gRPC's TLS verifies, and that are trusted."""
+
+_CURVES = ("secp256r1", "secp384r1")
+_LEAST_RSA_BITS = 2048
 
 # Enough to renew by hand, over a holiday.
 _SOON = timedelta(days=30)
@@ -39,20 +59,24 @@ class Certificate:
     names: tuple[str, ...]
     """The subject alternative names that are DNS names or addresses; without any, the CN."""
     serial: int
-    issuer: bytes
+    issuer: str
+    """In a form that is the same for all ways to write it."""
     not_before: datetime
     not_after: datetime
 
     @classmethod
     def of(cls, certificate: x509.Certificate) -> "Certificate":
         """What matters of it. ValueError where it is malformed."""
-        return cls(
-            _names(certificate),
-            certificate.serial_number,
-            certificate.issuer.public_bytes(),
-            certificate.not_valid_before_utc,
-            certificate.not_valid_after_utc,
-        )
+        try:
+            return cls(
+                _names(certificate),
+                certificate.serial_number,
+                canonical(certificate.issuer),
+                certificate.not_valid_before_utc,
+                certificate.not_valid_after_utc,
+            )
+        except MALFORMED as error:
+            raise ValueError(f"a certificate is malformed: {error}") from error
 
     @classmethod
     def from_pem(cls, pem: bytes) -> "Certificate":
@@ -60,7 +84,8 @@ class Certificate:
         return cls.of(x509.load_pem_x509_certificate(pem))
 
     def __str__(self) -> str:
-        return ", ".join(self.names) or f"serial {self.serial:x}"
+        more = f" and {len(self.names) - 3} more" if len(self.names) > 3 else ""
+        return (", ".join(self.names[:3]) or f"serial {self.serial:x}") + more
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +105,7 @@ class Authorities:
     pem: bytes
 
 
-Revoked = frozenset[tuple[bytes, int]]
+Revoked = frozenset[tuple[str, int]]
 """Issuer and serial of each certificate that must not be trusted any more."""
 
 
@@ -92,6 +117,9 @@ def read_identity(certificate: str, key: str) -> Identity:
             f"tls.certificate: {certificate}: its certificates are in the wrong order"
             f" ({misplaced}): the device's own comes first, then the one that signed it, and so on"
         )
+    own = Certificate.of(chain[0])
+    if not own.names:
+        raise SettingsError(f"tls.certificate: {certificate}: names nobody: it needs a name")
     key_pem = _read("tls.key", key)
     try:
         private = load_pem_private_key(key_pem, None)
@@ -100,13 +128,19 @@ def read_identity(certificate: str, key: str) -> Identity:
             f"tls.key: {key}: is encrypted, and a service cannot type a passphrase:"
             f" 'openssl pkey -in {key} -out plain.key' takes it off"
         ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except MALFORMED as error:
         raise SettingsError(f"tls.key: {key}: holds no private key in PEM") from error
-    if _spki(private.public_key()) != _spki(chain[0].public_key()):
+    try:
+        public = chain[0].public_key()
+    except MALFORMED:
+        public = None
+    if not is_usable(public):
+        raise SettingsError(f"tls.certificate: {certificate}: its key must be {KEYS}")
+    if _spki(private.public_key()) != _spki(public):
         raise SettingsError(
             f"tls.key: {key}: does not fit the certificate {certificate}: they are not of one pair"
         )
-    return Identity(Certificate.of(chain[0]), chain_pem, key_pem)
+    return Identity(own, chain_pem, key_pem)
 
 
 def read_authorities(setting: str, path: str) -> Authorities:
@@ -124,15 +158,31 @@ def read_authorities(setting: str, path: str) -> Authorities:
 def read_revoked(path: str, authorities_pem: bytes) -> Revoked:
     """The file of tls.crl: revocation lists, each signed by one of the authorities."""
     authorities = x509.load_pem_x509_certificates(authorities_pem)
-    revoked: set[tuple[bytes, int]] = set()
-    for crl in _read_lists(path):
-        if not any(_signed(crl, authority) for authority in authorities):
-            raise SettingsError(
-                f"tls.crl: {path}: is not signed by an authority in tls.client_ca: it says nothing"
-                " of the certificates that are accepted"
-            )
-        revoked |= {(crl.issuer.public_bytes(), entry.serial_number) for entry in crl}
-    return frozenset(revoked)
+    lists = _read_lists(path)
+    known = [crl for crl in lists if any(_signed(crl, authority) for authority in authorities)]
+    if not known:
+        raise SettingsError(
+            f"tls.crl: {path}: is not signed by an authority in tls.client_ca: it says nothing of"
+            " the certificates that are accepted"
+        )
+    if len(known) < len(lists):
+        log.warning("tls.crl: %s: a list of an authority that is not in tls.client_ca", path)
+    return frozenset((canonical(crl.issuer), entry.serial_number) for crl in known for entry in crl)
+
+
+def is_usable(public: object) -> TypeGuard[PublicKey]:
+    """Whether it is one of KEYS."""
+    match public:
+        case ec.EllipticCurvePublicKey():
+            return public.curve.name in _CURVES
+        case rsa.RSAPublicKey():
+            return public.key_size >= _LEAST_RSA_BITS
+    return False
+
+
+def fits(private: PrivateKeyTypes, certificate: x509.Certificate) -> bool:
+    """Whether a key and a certificate are of one pair."""
+    return _spki(private.public_key()) == _spki(certificate.public_key())
 
 
 def is_readable_by_all(path: str) -> bool:
@@ -183,16 +233,22 @@ def _read(setting: str, path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise SettingsError(f"{setting}: {path}: {error.strerror}") from error
+    except ValueError as error:  # a path with a zero in it
+        raise SettingsError(f"{setting}: {path!r}: {error}") from error
 
 
 def _read_certificates(setting: str, path: str) -> tuple[bytes, list[x509.Certificate]]:
     pem = _read(setting, path)
+    if pem.startswith(codecs.BOM_UTF8):
+        raise SettingsError(f"{setting}: {path}: begins with a mark: save it without a BOM")
     try:
         certificates = x509.load_pem_x509_certificates(pem)
         for certificate in certificates:
             Certificate.of(certificate)
     except ValueError as error:
         raise SettingsError(f"{setting}: {path}: holds no certificate in PEM: {error}") from error
+    if pem.count(b"-----BEGIN CERTIFICATE-----") != len(certificates):
+        raise SettingsError(f"{setting}: {path}: its last certificate is cut off")
     return pem, certificates
 
 
@@ -201,11 +257,19 @@ def _read_lists(path: str) -> list[x509.CertificateRevocationList]:
     end = b"-----END X509 CRL-----"
     try:
         lists = [x509.load_pem_x509_crl(part + end) for part in pem.split(end)[:-1]]
-    except ValueError as error:
+    except MALFORMED as error:
         raise SettingsError(f"tls.crl: {path}: is malformed: {error}") from error
     if not lists:
         raise SettingsError(f"tls.crl: {path}: holds no revocation list in PEM")
+    if pem.count(b"-----BEGIN X509 CRL-----") != len(lists):
+        raise SettingsError(f"tls.crl: {path}: its last list is cut off")
     return lists
+
+
+def canonical(name: x509.Name) -> str:
+    """As RFC 5280 compares names: without regard to string type, case and spaces."""
+    parts = ((part.oid.dotted_string, " ".join(str(part.value).split())) for part in name)
+    return "/".join(f"{oid}={value.casefold()}" for oid, value in parts)
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -223,7 +287,7 @@ def _misplaced(chain: list[x509.Certificate]) -> str:
     for signed, signer in itertools.pairwise(chain):
         try:
             signed.verify_directly_issued_by(signer)
-        except (ValueError, TypeError, InvalidSignature):
+        except (*MALFORMED, TypeError, InvalidSignature):
             return f"{Certificate.of(signer)} did not sign {Certificate.of(signed)}"
     return ""
 
@@ -231,14 +295,19 @@ def _misplaced(chain: list[x509.Certificate]) -> str:
 def _is_authority(certificate: x509.Certificate) -> bool:
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
+    except (*MALFORMED, x509.ExtensionNotFound):
         return False
 
 
 def _signed(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
     try:
-        return crl.issuer == authority.subject and crl.is_signature_valid(authority.public_key())  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        public = authority.public_key()
+        return (
+            canonical(crl.issuer) == canonical(authority.subject)
+            and is_usable(public)
+            and crl.is_signature_valid(public)
+        )
+    except MALFORMED:
         return False
 
 

@@ -54,6 +54,6 @@ class Watched(Generic[Value]):
 def _look_at(path: str) -> tuple[int, int, int] | None:
     try:
         of = Path(path).stat()
-    except OSError:
+    except (OSError, ValueError):
         return None
     return of.st_mtime_ns, of.st_size, of.st_ino

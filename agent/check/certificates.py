@@ -22,7 +22,7 @@ def check_certificates(tls: TlsSettings, agent_id: str) -> Findings:
         authorities = read_authorities("tls.ca", tls.ca)
         for authority in authorities.certificates:
             yield _check_age("tls.ca", authority, "bring the new ca.pem here")
-        if tls.certificate and tls.key:
+        if tls.certificate is not None and tls.key is not None:
             identity = read_identity(tls.certificate, tls.key)
             yield _check_own(identity.certificate, agent_id)
             if is_readable_by_all(tls.key):

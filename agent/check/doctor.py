@@ -60,7 +60,11 @@ def _findings(settings: Settings | SettingsError, path: Path | None) -> Findings
     yield from check_outputs(settings.outputs)
     yield from check_journal(_entries_hz(settings))
     yield from check_spool(settings)
-    yield from _check_trust(settings)
+    trust = list(_check_trust(settings))
+    yield from trust
+    if any(finding.outcome is Outcome.FAILED for finding in trust):
+        yield skipped("broker", "needs certificates that are right")
+        return
     yield from check_broker(Address.parse(settings.broker.address, "broker.address"), settings.tls)
 
 

@@ -34,7 +34,7 @@ class Tls:
             (ca,), lambda: read_authorities("tls.ca", ca)
         )
         self._identity: Watched[Identity] | None = None
-        if certificate and key:
+        if certificate is not None and key is not None:
             self._identity = Watched((certificate, key), lambda: read_identity(certificate, key))
             if is_readable_by_all(key):
                 log.warning("tls.key: %s may be read by anyone here: chmod 600 it", key)

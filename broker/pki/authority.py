@@ -8,15 +8,17 @@ agents/NAME.pem   and NAME.key, unless the device made it itself
 issued/SERIAL.pem each certificate that was ever signed
 """
 
+import fcntl
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -27,13 +29,7 @@ from cryptography.x509.oid import NameOID
 
 from broker.errors import PkiError
 from broker.pki import forms
-from quartet.certificates import Certificate
-
-# Below it, RSA is not trusted any more.
-_LEAST_RSA_BITS = 2048
-
-# What TLS libraries verify.
-_CURVES = ("secp256r1", "secp384r1")
+from quartet.certificates import KEYS, MALFORMED, Certificate, fits, is_usable
 
 _SECRET, _PUBLIC = 0o600, 0o644
 
@@ -57,14 +53,15 @@ class Authority:
             key = load_pem_private_key(_read(directory / "ca.key"), None)
         except (ValueError, TypeError) as error:
             raise PkiError(f"{directory / 'ca.key'}: is damaged: {error}") from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise PkiError(f"{directory / 'ca.key'}: is not one that 'broker pki init' made")
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not fits(key, certificate):
+            raise PkiError(f"{directory / 'ca.key'}: does not fit ca.pem: bring its own back")
         self._issuer = forms.Issuer(certificate, key)
 
     @classmethod
-    def init(cls, directory: Path) -> "Authority":
-        """Make a new one in a directory that has none."""
-        if (directory / "ca.key").exists() or (directory / "ca.pem").exists():
+    def init(cls, directory: Path, hosts: Sequence[str]) -> "Authority":
+        """Make a new one in a directory that has none, and the broker's certificate."""
+        names = [*map(forms.host, hosts)]
+        if (directory / "ca.pem").exists():
             raise PkiError(f"{directory} has an authority: every device trusts it; keep it")
         key = forms.make_key()
         try:
@@ -73,10 +70,11 @@ class Authority:
                 (directory / name).mkdir(exist_ok=True)
         except OSError as error:
             raise PkiError(f"{directory}: {error.strerror}") from error
-        _write(directory / "ca.pem", _pem(forms.make_authority(key)), _PUBLIC)
         _write(directory / "ca.key", _key_pem(key), _SECRET)
+        _write(directory / "ca.pem", _pem(forms.make_authority(key)), _PUBLIC)
         authority = cls(directory)
         authority._write_list([])
+        authority._issue_broker(names)
         return authority
 
     def issue_agent(self, agent_id: str) -> Path:
@@ -87,20 +85,26 @@ class Authority:
 
     def issue_broker(self, hosts: Sequence[str]) -> Path:
         """Sign a new key for the broker; its certificate, with the key beside it."""
-        key = forms.make_key()
-        certificate = forms.sign_broker(hosts, key.public_key(), self._issuer)
-        return self._keep(certificate, self._directory / "broker.pem", key)
+        return self._issue_broker([*map(forms.host, hosts)])
 
     def sign(self, request: Path) -> Path:
         """Sign the key of a device that keeps it; of its request only the name is taken."""
         try:
-            csr = x509.load_pem_x509_csr(_read(request))
-        except ValueError as error:
-            raise PkiError(f"{request}: is no certificate request in PEM: {error}") from error
-        if not csr.is_signature_valid:
+            csr = x509.load_pem_x509_csr(request.read_bytes())
+            valid, names, public = csr.is_signature_valid, _requested_names(csr), csr.public_key()
+        except OSError as error:
+            raise PkiError(f"{request}: {error.strerror}") from error
+        except MALFORMED as error:
+            raise PkiError(f"{request}: is no readable certificate request: {error}") from error
+        if not valid:
             raise PkiError(f"{request}: its signature is wrong: make the request anew")
-        agent_id = _requested_name(csr, request)
-        certificate = forms.sign_agent(agent_id, _requested_key(csr, request), self._issuer)
+        if len(names) != 1:
+            asks = ", ".join(names) or "no name"
+            raise PkiError(f"{request}: asks for {asks}: it must ask for one, its agent id")
+        if not is_usable(public):
+            raise PkiError(f"{request}: its key must be {KEYS}")
+        (agent_id,) = names
+        certificate = forms.sign_agent(agent_id, public, self._issuer)
         return self._keep(certificate, self._directory / "agents" / f"{agent_id}.pem")
 
     def issued(self) -> list[Issued]:
@@ -119,6 +123,10 @@ class Authority:
 
     def revoke(self, which: str) -> list[Certificate]:
         """Revoke the certificate with this serial, or all of this name; those that were not yet."""
+        with self._alone():
+            return self._revoke(which)
+
+    def _revoke(self, which: str) -> list[Certificate]:
         revoked = self._revoked()
         known = {each.serial_number for each in revoked}
         found = [each for each in self._signed() if which in _handles(each)]
@@ -128,6 +136,21 @@ class Authority:
         if new:
             self._write_list([*revoked, *map(forms.revoked_now, new)])
         return [Certificate.of(each) for each in new]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The list is read and written by one at a time, while entered."""
+        descriptor = os.open(self._directory, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _issue_broker(self, names: Sequence[x509.GeneralName]) -> Path:
+        key = forms.make_key()
+        certificate = forms.sign_broker(names, key.public_key(), self._issuer)
+        return self._keep(certificate, self._directory / "broker.pem", key)
 
     def _keep(
         self,
@@ -162,19 +185,13 @@ def _handles(certificate: x509.Certificate) -> tuple[str, ...]:
     return f"{certificate.serial_number:x}", *Certificate.of(certificate).names
 
 
-def _requested_name(csr: x509.CertificateSigningRequest, path: Path) -> str:
+def _requested_names(csr: x509.CertificateSigningRequest) -> list[str]:
     try:
         names = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        requested = names.get_values_for_type(x509.DNSName)
     except x509.ExtensionNotFound:
         common = csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        requested = [str(each.value) for each in common]
-    if len(requested) != 1:
-        raise PkiError(
-            f"{path}: asks for {', '.join(requested) or 'no name'}: it must ask for one, its agent"
-            " id"
-        )
-    return requested[0]
+        return [str(each.value) for each in common]
+    return names.get_values_for_type(x509.DNSName)
 
 
 def _load(path: Path) -> x509.Certificate:
@@ -182,16 +199,6 @@ def _load(path: Path) -> x509.Certificate:
         return x509.load_pem_x509_certificate(_read(path))
     except ValueError as error:
         raise PkiError(f"{path}: is damaged: {error}") from error
-
-
-def _requested_key(csr: x509.CertificateSigningRequest, path: Path) -> forms.Public:
-    public = csr.public_key()
-    match public:
-        case ec.EllipticCurvePublicKey() if public.curve.name in _CURVES:
-            return public
-        case rsa.RSAPublicKey() if public.key_size >= _LEAST_RSA_BITS:
-            return public
-    raise PkiError(f"{path}: take a key on P-256, or RSA of {_LEAST_RSA_BITS} bits at least")
 
 
 def _pem(certificate: x509.Certificate) -> bytes:
@@ -206,7 +213,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise PkiError(f"{path} is missing; 'broker pki init' makes an authority") from error
+        raise PkiError(f"{path} is missing; 'broker pki init' makes a new authority") from error
     except OSError as error:
         raise PkiError(f"{path}: {error.strerror}") from error
 

@@ -35,7 +35,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _init(directory: Path, hosts: Sequence[str]) -> None:
-    _tell(Authority.init(directory).issue_broker(_with_loopback(hosts)))
+    Authority.init(directory, _with_loopback(hosts))
+    _tell(directory / "broker.pem")
     print(f"""\
 the broker is reached as {", ".join(hosts)}
 keep {directory / "ca.key"} safe: who has it can speak as any agent, and as the broker

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from broker.errors import PkiError
+from quartet.certificates import PublicKey
 from wire.metadata import AGENT_ID
 
 # Longer than a plant's machines are kept without a word; to renew it, every device is visited.
@@ -24,9 +25,6 @@ _LEAF_DAYS = 2 * 365
 _BACKDATED = timedelta(days=1)
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9-]+)*")
-
-
-Public = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ def make_authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
 
 def sign_agent(
     agent_id: str,
-    public: Public,
+    public: PublicKey,
     issuer: Issuer,
 ) -> x509.Certificate:
     """For an agent, which only asks. PkiError where the name is no agent id."""
@@ -67,15 +65,11 @@ def sign_agent(
 
 
 def sign_broker(
-    hosts: Sequence[str],
-    public: Public,
+    names: Sequence[x509.GeneralName],
+    public: PublicKey,
     issuer: Issuer,
 ) -> x509.Certificate:
-    """For a broker at these host names and addresses; it may ask itself how it is.
-
-    PkiError where one of them is neither.
-    """
-    names = [_host(host) for host in hosts]
+    """For a broker at these host names and addresses; it may ask itself how it is."""
     uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     return _sign("Quartet broker", names, uses, public, issuer)
 
@@ -110,7 +104,7 @@ def _sign(
     common_name: str,
     names: Sequence[x509.GeneralName],
     uses: Sequence[x509.ObjectIdentifier],
-    public: Public,
+    public: PublicKey,
     issuer: Issuer,
 ) -> x509.Certificate:
     return (
@@ -129,7 +123,7 @@ def _sign(
 
 def _begin(
     subject: x509.Name,
-    public: Public,
+    public: PublicKey,
     issuer: x509.Name,
     days: int,
 ) -> x509.CertificateBuilder:
@@ -159,7 +153,8 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
-def _host(text: str) -> x509.GeneralName:
+def host(text: str) -> x509.GeneralName:
+    """A host name or an address. PkiError where it is neither."""
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:

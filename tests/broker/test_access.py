@@ -16,7 +16,7 @@ ALWAYS = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 
 def certificate(*names: str) -> Certificate:
-    return Certificate(names, 1, b"ca", *ALWAYS)
+    return Certificate(names, 1, "ca", *ALWAYS)
 
 
 class Distrust:

@@ -49,7 +49,9 @@ def test_a_serial_is_revoked_for_its_own_authority_alone(ca: Ca) -> None:
     revoked = ca.issue("a")
     trust = credentials(ca, ca.revoke(revoked))
     now = datetime.now(UTC)
-    twin = Certificate(("b",), shown(revoked).serial, b"another", now, now + timedelta(days=1))
+    twin = Certificate(
+        ("b",), shown(revoked).serial, "2.5.4.3=another", now, now + timedelta(days=1)
+    )
     assert trust.objection(twin) == ""
 
 

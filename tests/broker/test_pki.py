@@ -2,6 +2,7 @@
 
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,11 +100,11 @@ def test_of_a_request_only_the_name_is_taken(pki: Path, tmp_path: Path) -> None:
         ),
         (
             ("-subj", "/CN=press-7", "-newkey", "rsa:1024"),
-            "take a key on P-256, or RSA of 2048 bits",
+            "its key must be P-256, P-384, or RSA of 2048 bits",
         ),
         (
             ("-subj", "/CN=press-7", "-pkeyopt", "ec_paramgen_curve:secp256k1"),
-            "take a key on P-256",
+            "its key must be P-256",
         ),
     ],
 )
@@ -119,6 +120,14 @@ def test_a_request_that_must_not_be_signed_is_refused(
     assert do(pki, "sign", str(csr)) == 1
     assert reason in capsys.readouterr().err
     assert sorted(pki.rglob("*")) == before
+
+
+def test_a_request_with_names_that_cannot_be_read_is_refused(
+    pki: Path, tmp_path: Path, capsys: CaptureFixture
+) -> None:
+    csr = request(tmp_path, "-subj", "/CN=press-7", "-addext", "subjectAltName=DER:3002a300")
+    assert do(pki, "sign", str(csr)) == 1
+    assert "is no readable certificate request" in capsys.readouterr().err
 
 
 def test_a_request_that_was_changed_on_its_way_is_refused(
@@ -167,6 +176,33 @@ def test_what_is_revoked_stays_so_and_once(pki: Path) -> None:
     assert len(x509.load_pem_x509_crl((pki / "crl.pem").read_bytes())) == 2
 
 
+def test_revocations_at_one_time_are_all_kept(pki: Path) -> None:
+    names = [f"press-{number}" for number in range(8)]
+    for name in names:
+        do(pki, "issue", name)
+    command = [sys.executable, "-m", "broker", "pki", "revoke", "--dir", str(pki)]
+    revoking = [subprocess.Popen([*command, name], stdout=subprocess.DEVNULL) for name in names]
+    assert [each.wait(60) for each in revoking] == [0] * 8
+    assert len(x509.load_pem_x509_crl((pki / "crl.pem").read_bytes())) == 8
+
+
+def test_a_bad_host_at_first_leaves_nothing_behind(tmp_path: Path, capsys: CaptureFixture) -> None:
+    where = ("--dir", str(tmp_path / "pki"))
+    assert main(["pki", "init", *where, "--host", "my_host"]) == 1
+    assert "'my_host' is neither a host name nor an address" in capsys.readouterr().err
+    assert not (tmp_path / "pki").exists()
+    assert main(["pki", "init", *where, "--host", "good.lan"]) == 0
+
+
+def test_a_key_of_another_authority_signs_nothing(
+    pki: Path, tmp_path: Path, capsys: CaptureFixture
+) -> None:
+    main(["pki", "init", "--dir", str(tmp_path / "other"), "--host", "x"])
+    (pki / "ca.key").write_bytes((tmp_path / "other" / "ca.key").read_bytes())
+    assert do(pki, "issue", "press-1") == 1
+    assert f"{pki / 'ca.key'}: does not fit ca.pem" in capsys.readouterr().err
+
+
 def test_a_broker_at_another_address_gets_a_new_certificate(pki: Path) -> None:
     before = (pki / "broker.key").read_bytes()
     assert do(pki, "issue", "--host", "10.1.2.3", "--host", "b2.plant") == 0
@@ -182,7 +218,7 @@ def test_a_broker_at_another_address_gets_a_new_certificate(pki: Path) -> None:
         (("issue", "press 1"), "'press 1' is no agent id"),
         (("issue", "../x"), "'../x' is no agent id"),
         (("issue", "--host", "bad host"), "'bad host' is neither a host name nor an address"),
-        (("sign", "missing.csr"), "missing.csr is missing"),
+        (("sign", "missing.csr"), "missing.csr: No such file or directory"),
         (("revoke", "nobody"), "no certificate of 'nobody'; 'broker pki list' shows them"),
     ],
 )
@@ -212,7 +248,7 @@ def test_without_an_authority_the_first_step_is_told(
     tmp_path: Path, capsys: CaptureFixture
 ) -> None:
     assert do(tmp_path, "issue", "press-1") == 1
-    assert "'broker pki init' makes an authority" in capsys.readouterr().err
+    assert "'broker pki init' makes a new authority" in capsys.readouterr().err
 
 
 def test_a_key_that_was_taken_elsewhere_is_not_made_anew(pki: Path, capsys: CaptureFixture) -> None:
@@ -227,7 +263,7 @@ def test_a_key_that_was_taken_elsewhere_is_not_made_anew(pki: Path, capsys: Capt
 def test_no_text_is_signed_that_is_not_an_agent_id(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:
-    authority = Authority.init(tmp_path_factory.mktemp("pki"))
+    authority = Authority.init(tmp_path_factory.mktemp("pki"), ["localhost"])
     try:
         path = authority.issue_agent(text)
     except PkiError:

@@ -91,3 +91,27 @@ def test_a_source_that_hangs_is_a_missed_beat_and_delays_no_stop(
             assert agent.wait(4) == 0
     finally:
         os.close(held)
+
+
+def test_a_broker_tells_its_start_its_streams_its_beats_and_its_stop(
+    systemd: socket.socket, dataset: Path
+) -> None:
+    with Broker(env=environment(systemd)) as broker:
+        told(systemd, "READY=1")
+        told(systemd, "STATUS=0 streams")
+        with Agent("--simulate", str(dataset), "--loop", "--broker", broker.address):
+            told(systemd, "STATUS=1 streams")
+        for _ in range(3):
+            told(systemd, "WATCHDOG=1")
+        broker.signal(signal.SIGTERM)
+        told(systemd, "STOPPING=1")
+        assert broker.wait() == 0
+
+
+def test_a_broker_that_hangs_is_silent(systemd: socket.socket) -> None:
+    with Broker(env=environment(systemd)) as broker:
+        told(systemd, "READY=1")
+        broker.signal(signal.SIGSTOP)
+        systemd.settimeout(1.0)
+        with pytest.raises(TimeoutError):
+            told(systemd, "nothing that is ever said")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from support.certificates import Ca, Files
+from support.certificates import UNREADABLE, Ca, Files
 from support.processes import Agent, Broker, Running
 from support.trust import Plant
 
@@ -266,6 +266,39 @@ def test_a_revoked_agent_is_cut_off_and_others_never_notice(
             answered = len(re.findall("sample ", other.stderr))
             other.wait_for("sample ", answered + 50)
             assert other.stop() == 0
+
+
+def test_a_file_that_no_library_reads_stops_neither_side(own_plant: Plant, dataset: Path) -> None:
+    one = own_plant.ca.issue("press-1")
+    good = own_plant.ca.path.read_bytes()
+    with Broker("--config", own_plant.broker_toml()) as broker:
+        with endless(own_plant.agent_toml(broker.address, "press-1", one), dataset) as agent:
+            agent.wait_for("streaming to ")
+            odd = own_plant.ca.issue("odd", UNREADABLE).certificate.read_bytes()
+            own_plant.ca.path.write_bytes(good + odd)
+            agent.wait_for("tls.ca: .*a certificate is malformed.*the former one is used")
+            broker.wait_for("tls.client_ca: .*a certificate is malformed.*the former one is used")
+            own_plant.ca.path.write_bytes(good)
+            own_plant.ca.revoke(one)
+            broker.wait_for("press-1 at .* is cut off")
+
+
+def test_a_device_whose_certificate_no_library_reads_is_denied(
+    own_plant: Plant,
+) -> None:
+    odd = own_plant.ca.issue("odd", UNREADABLE)
+    trusted, key = own_plant.ca.path.read_bytes(), odd.key.read_bytes()
+    credentials = grpc.ssl_channel_credentials(trusted, key, odd.certificate.read_bytes())
+    with (
+        Broker("--config", own_plant.broker_toml()) as broker,
+        grpc.secure_channel(broker.address, credentials) as channel,
+    ):
+        call = BrokerServiceStub(channel).BidirectionalStreaming(iter([BrokerRequest()]))
+        with pytest.raises(grpc.RpcError) as raised:
+            list(call)
+        assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        broker.wait_for("shows a certificate that cannot be read")
+    assert "Traceback" not in broker.stderr
 
 
 # Bad files, and secrets

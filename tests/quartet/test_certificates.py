@@ -6,10 +6,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.certificates import Ca, Files
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
+from support.certificates import UNREADABLE, Ca, Files, Key
 
 from quartet.certificates import (
     Certificate,
+    canonical,
     invalid,
     is_readable_by_all,
     read_authorities,
@@ -122,6 +127,92 @@ def test_revoked_are_those_in_a_list_that_a_trusted_authority_signed(
 
 def test_a_list_without_entries_revokes_nothing(ca: Ca) -> None:
     assert not read_revoked(str(ca.revoke()), ca.path.read_bytes())
+
+
+def test_what_is_cut_off_is_not_taken_for_the_whole(ca: Ca, tmp_path: Path) -> None:
+    other = Ca(tmp_path, "other")
+    both = ca.path.read_bytes() + other.path.read_bytes()
+    cut = tmp_path / "cut.pem"
+    cut.write_bytes(both[:-200])
+    with pytest.raises(SettingsError, match=r"tls.ca: .*its last certificate is cut off"):
+        read_authorities("tls.ca", str(cut))
+    lists = ca.revoke(ca.issue("a")).read_bytes() + other.revoke(other.issue("b")).read_bytes()
+    cut.write_bytes(lists[:-100])
+    with pytest.raises(SettingsError, match=r"tls.crl: .*its last list is cut off"):
+        read_revoked(str(cut), both)
+    cut.write_bytes(lists)
+    assert len(read_revoked(str(cut), both)) == 2
+
+
+def test_a_list_of_an_authority_that_was_taken_out_is_passed_over(
+    ca: Ca, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Ca(tmp_path, "other")
+    lists = tmp_path / "both.crl"
+    lists.write_bytes(
+        other.revoke(other.issue("b")).read_bytes() + ca.revoke(ca.issue("a")).read_bytes()
+    )
+    assert len(read_revoked(str(lists), ca.path.read_bytes())) == 1
+    assert "a list of an authority that is not in tls.client_ca" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ed25519.Ed25519PrivateKey.generate(),
+        ec.generate_private_key(ec.SECP521R1()),
+        ec.generate_private_key(ec.SECP256K1()),
+        rsa.generate_private_key(65537, 1024),
+    ],
+    ids=["Ed25519", "P-521", "secp256k1", "RSA-1024"],
+)
+def test_a_key_that_grpc_or_prudence_does_not_accept_is_refused(ca: Ca, key: Key) -> None:
+    with pytest.raises(SettingsError, match=r"its key must be P-256, P-384, or RSA of 2048 bits"):
+        read(ca.issue("press-1", key=key))
+
+
+@pytest.mark.parametrize(
+    "key", [ec.generate_private_key(ec.SECP384R1()), rsa.generate_private_key(65537, 2048)]
+)
+def test_other_good_keys_are_taken(ca: Ca, key: Key) -> None:
+    assert read(ca.issue("press-1", key=key)).names == ("press-1",)
+
+
+def test_a_certificate_for_nobody_is_refused(ca: Ca) -> None:
+    with pytest.raises(SettingsError, match=r"tls.certificate: .*names nobody"):
+        read(ca.issue("none", [], subject=""))
+
+
+def test_names_that_cannot_be_read_are_said_and_not_raised_otherwise(ca: Ca) -> None:
+    files = ca.issue("x400", UNREADABLE)
+    with pytest.raises(SettingsError, match=r"tls.certificate: .*a certificate is malformed"):
+        read(files)
+    with pytest.raises(ValueError, match="is malformed"):
+        Certificate.from_pem(files.certificate.read_bytes())
+    with pytest.raises(SettingsError, match=r"tls.ca: .*a certificate is malformed"):
+        read_authorities("tls.ca", str(files.certificate))
+
+
+def test_issuers_are_the_same_however_they_are_written() -> None:
+    def issuer(text: str, of: _ASN1Type) -> str:
+        return canonical(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text, of)]))
+
+    assert issuer("Plant  CA", _ASN1Type.UTF8String) == issuer(
+        "PLANT CA", _ASN1Type.PrintableString
+    )
+    assert issuer("Plant CA", _ASN1Type.UTF8String) != issuer("Plant CB", _ASN1Type.UTF8String)
+
+
+def test_many_names_are_told_in_short(ca: Ca) -> None:
+    certificate = read(ca.issue("many", [f"press-{number}" for number in range(50)]))
+    assert str(certificate) == "press-0, press-1, press-2 and 47 more"
+
+
+def test_a_mark_at_the_begin_is_named(ca: Ca) -> None:
+    files = ca.issue("marked")
+    files.certificate.write_bytes(b"\xef\xbb\xbf" + files.certificate.read_bytes())
+    with pytest.raises(SettingsError, match="save it without a BOM"):
+        read(files)
 
 
 def test_a_key_that_all_may_read_is_noticed(ca: Ca) -> None:

@@ -8,9 +8,14 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtensionOID, NameOID
+
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+
+UNREADABLE = ("an X.400 address",)
+"""Names that no library here reads."""
 
 LOOPBACK = ("localhost", "127.0.0.1")
 
@@ -46,11 +51,17 @@ class Ca:
         *,
         from_days: float = -1,
         days: float = 90,
+        key: Key | None = None,
+        subject: str | None = None,
     ) -> Files:
-        """For these names (by default its own), valid from and until so many days from now."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        """For these names (by default its own), valid from and until so many days from now.
+
+        `subject` is its CN, where that is not to be its name.
+        """
+        key = key or ec.generate_private_key(ec.SECP256R1())
         sans = [name] if names is None else names
-        certificate = _build(name, key, self, sans, is_ca=False, from_days=from_days, days=days)
+        common = name if subject is None else subject
+        certificate = _build(common, key, self, sans, is_ca=False, from_days=from_days, days=days)
         pem = certificate.public_bytes(Encoding.PEM)
         if self.signer:
             pem += self.certificate.public_bytes(Encoding.PEM)
@@ -86,7 +97,7 @@ class Ca:
 
 def _build(
     name: str,
-    key: ec.EllipticCurvePrivateKey,
+    key: Key,
     signer: Ca | None,
     names: Sequence[str],
     *,
@@ -95,7 +106,7 @@ def _build(
     days: float,
 ) -> x509.Certificate:
     now = datetime.now(UTC)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else [])
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -106,7 +117,10 @@ def _build(
         .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.BasicConstraints(is_ca, None), critical=True)
     )
-    if names:
+    if names == UNREADABLE:
+        raw = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x30\x02\xa3\x00")
+        builder = builder.add_extension(raw, critical=False)
+    elif names:
         builder = builder.add_extension(
             x509.SubjectAlternativeName(list(map(_general, names))), critical=False
         )

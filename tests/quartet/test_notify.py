@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.notify import Notifier
+from quartet.notify import Notifier
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
 

@@ -22,7 +22,7 @@ class Notifier:
         """How often systemd wants a beat, at least, in seconds; 0 = not at all."""
 
     def ready(self) -> None:
-        """Sampling has started."""
+        """It does what it is there for."""
         self._send("READY=1")
 
     def status(self, text: str) -> None:
@@ -30,17 +30,17 @@ class Notifier:
         self._send(f"STATUS={text}")
 
     def stopping(self) -> None:
-        """The agent drains and ends."""
+        """It is about to end."""
         self._send("STOPPING=1")
 
     def watchdog(self) -> None:
-        """All threads live."""
+        """It lives."""
         self._send("WATCHDOG=1")
 
     def _send(self, text: str) -> None:
         if not self._address:
             return
-        # A notice that nobody takes must neither stop nor delay the agent.
+        # A notice that nobody takes must neither stop nor delay anything.
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
