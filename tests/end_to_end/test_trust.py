@@ -271,16 +271,18 @@ def test_a_revoked_agent_is_cut_off_and_others_never_notice(
 def test_a_file_that_no_library_reads_stops_neither_side(own_plant: Plant, dataset: Path) -> None:
     one = own_plant.ca.issue("press-1")
     good = own_plant.ca.path.read_bytes()
-    with Broker("--config", own_plant.broker_toml()) as broker:
-        with endless(own_plant.agent_toml(broker.address, "press-1", one), dataset) as agent:
-            agent.wait_for("streaming to ")
-            odd = own_plant.ca.issue("odd", UNREADABLE).certificate.read_bytes()
-            own_plant.ca.path.write_bytes(good + odd)
-            agent.wait_for("tls.ca: .*a certificate is malformed.*the former one is used")
-            broker.wait_for("tls.client_ca: .*a certificate is malformed.*the former one is used")
-            own_plant.ca.path.write_bytes(good)
-            own_plant.ca.revoke(one)
-            broker.wait_for("press-1 at .* is cut off")
+    with (
+        Broker("--config", own_plant.broker_toml()) as broker,
+        endless(own_plant.agent_toml(broker.address, "press-1", one), dataset) as agent,
+    ):
+        agent.wait_for("streaming to ")
+        odd = own_plant.ca.issue("odd", UNREADABLE).certificate.read_bytes()
+        own_plant.ca.path.write_bytes(good + odd)
+        agent.wait_for("tls.ca: .*a certificate is malformed.*the former one is used")
+        broker.wait_for("tls.client_ca: .*a certificate is malformed.*the former one is used")
+        own_plant.ca.path.write_bytes(good)
+        own_plant.ca.revoke(one)
+        broker.wait_for("press-1 at .* is cut off")
 
 
 def test_a_device_whose_certificate_no_library_reads_is_denied(
