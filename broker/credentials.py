@@ -7,15 +7,14 @@ from datetime import UTC, datetime
 import grpc
 
 from broker.config import TlsSettings
-from quartet.certificates import (
+from quartet.certificates import Certificate, remind
+from quartet.pem import (
     Authorities,
-    Certificate,
     Revoked,
     is_readable_by_all,
     read_authorities,
     read_identity,
     read_revoked,
-    remind,
 )
 from quartet.watched import Watched
 

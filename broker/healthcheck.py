@@ -39,10 +39,7 @@ def _open_channel(address: Address, tls: TlsSettings | None) -> grpc.Channel:
     """With TLS, by the broker's own certificate, whatever name it is for."""
     if tls is None:
         return grpc.insecure_channel(str(address), _OPTIONS)
-    from quartet.certificates import (  # noqa: PLC0415 - costs 20 MB, where there is TLS
-        read_authorities,
-        read_identity,
-    )
+    from quartet.pem import read_authorities, read_identity  # noqa: PLC0415 - costs 20 MB, where there is TLS
 
     own = read_identity(tls.certificate, tls.key)
     trusted = own.chain_pem

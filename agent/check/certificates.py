@@ -4,16 +4,9 @@ from datetime import UTC, datetime
 
 from agent.check.findings import Finding, Findings, failed, passed
 from agent.config import TlsSettings
-from quartet.certificates import (
-    Certificate,
-    expires_soon,
-    expiry,
-    invalid,
-    is_readable_by_all,
-    read_authorities,
-    read_identity,
-)
+from quartet.certificates import Certificate, expires_soon, expiry, invalid
 from quartet.errors import SettingsError
+from quartet.pem import is_readable_by_all, read_authorities, read_identity
 
 
 def check_certificates(tls: TlsSettings, agent_id: str) -> Findings:

@@ -8,15 +8,8 @@ import grpc
 
 from agent.config import TlsSettings
 from agent.credentials import Options
-from quartet.certificates import (
-    Authorities,
-    Identity,
-    invalid,
-    is_readable_by_all,
-    read_authorities,
-    read_identity,
-    remind,
-)
+from quartet.certificates import invalid, remind
+from quartet.pem import Authorities, Identity, is_readable_by_all, read_authorities, read_identity
 from quartet.watched import Watched
 
 log = logging.getLogger(__name__)

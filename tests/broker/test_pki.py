@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from broker.__main__ import main
 from broker.errors import PkiError
 from broker.pki.authority import Authority
-from quartet.certificates import read_identity, read_revoked
+from quartet.pem import read_identity, read_revoked
 
 CaptureFixture = pytest.CaptureFixture[str]
 

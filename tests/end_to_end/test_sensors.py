@@ -204,13 +204,15 @@ def test_a_missing_driver_is_named_with_the_remedy() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_replay_imports_no_driver_and_no_gpio(broker: Broker, dataset: Path) -> None:
+def test_a_replay_imports_no_driver_no_gpio_and_no_cryptography(
+    broker: Broker, dataset: Path
+) -> None:
     code = (
         "import sys\n"
         "from agent.__main__ import main\n"
         f"main(['run', '--simulate', {str(dataset)!r}, '--rate', 'max',"
         f" '--broker', {broker.address!r}])\n"
-        "print([m for m in sys.modules if m.partition('_')[0] in ('adafruit', 'gpiozero')])\n"
+        "print([m for m in sys.modules if m.partition('_')[0] in ('adafruit', 'cryptography', 'gpiozero')])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

@@ -11,17 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 from support.certificates import UNREADABLE, Ca, Files, Key
 
-from quartet.certificates import (
-    Certificate,
-    canonical,
-    invalid,
-    is_readable_by_all,
-    read_authorities,
-    read_identity,
-    read_revoked,
-    remind,
-)
+from quartet.certificates import Certificate, canonical, invalid, remind
 from quartet.errors import SettingsError
+from quartet.pem import is_readable_by_all, read_authorities, read_identity, read_revoked
 
 
 @pytest.fixture(scope="module")
