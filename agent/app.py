@@ -6,7 +6,6 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +31,7 @@ from agent.summary import Summary
 from quartet.address import Address
 from quartet.errors import QuartetError
 from quartet.notify import Notifier
+from quartet.repeat import repeat
 from quartet.signals import on_stop_signal
 
 if TYPE_CHECKING:
@@ -158,10 +158,10 @@ class Agent:
         """Sample and stream to the end; whether every sample got its prediction."""
         linking = asyncio.create_task(self._link.run())
         background = [
-            asyncio.create_task(_repeat(self._pulse, self._pulse_s())),
-            asyncio.create_task(_repeat(self._sinks.refresh, _REFRESH_S)),
-            asyncio.create_task(_repeat(self._refresh_view, _REFRESH_S)),
-            asyncio.create_task(_repeat(self._credentials.remind, _REMIND_S)),
+            asyncio.create_task(repeat(self._pulse, self._pulse_s())),
+            asyncio.create_task(repeat(self._sinks.refresh, _REFRESH_S)),
+            asyncio.create_task(repeat(self._refresh_view, _REFRESH_S)),
+            asyncio.create_task(repeat(self._credentials.remind, _REMIND_S)),
         ]
         with on_stop_signal(lambda: self._on_signal(linking)):
             self._bus.start()
@@ -244,13 +244,3 @@ def _open_view(title: str) -> "LiveView | None":
         log.info("install quartet[live] to see a live view here")
         return None
     return LiveView(title)
-
-
-async def _repeat(call: Callable[[], None], every_s: float) -> None:
-    """Also when it fails once: an alarm must not stay on because a view could not be drawn."""
-    while True:
-        try:
-            call()
-        except Exception:
-            log.exception("internal error: please report it")
-        await asyncio.sleep(every_s)

@@ -140,9 +140,9 @@ def _edited(path: Path, table: str, unit: str, scale: float, offset: float) -> s
         raise AgentError(f"no {error.name}: pip install 'quartet[pi]'") from error
     with path.open(encoding="utf-8", newline="") as file:
         before = file.read()
-    document = tomlkit.parse(before)
-    source = document.setdefault("source", tomlkit.item({"kind": "ads1115"}))
     try:
+        document = tomlkit.parse(before)
+        source = document.setdefault("source", tomlkit.item({"kind": "ads1115"}))
         source.setdefault(table, tomlkit.table()).update(unit=unit, scale=scale, offset=offset)
         text = tomlkit.dumps(document)
         if "\r\n" in before:

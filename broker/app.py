@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
@@ -26,6 +25,7 @@ from broker.recorder.store import Keeping, Store
 from broker.service import Service
 from quartet.address import Address
 from quartet.notify import Notifier
+from quartet.repeat import repeat
 from quartet.signals import on_stop_signal
 from wire import SERVICE
 
@@ -46,7 +46,7 @@ _PULSE_S = 1.0
 
 # How soon a change of certificates or of the revocation list is taken.
 _REFRESH_S = 5.0
-_DAY_S = 86_400.0
+_REMIND_S = 86_400.0
 
 _OPTIONS = [
     # Two brokers on one port would each get some of the agents.
@@ -116,10 +116,7 @@ async def _serve(settings: Settings, lines: Lines) -> None:
     port = _listen(server, address, credentials)
     notifier = Notifier()
     stop = asyncio.Event()
-    background = [
-        asyncio.create_task(_watch(credentials, access)),
-        asyncio.create_task(_pulse(notifier, access)),
-    ]
+    background = _background(credentials, access, notifier)
     with on_stop_signal(stop.set):
         await server.start()
         for name in (SERVICE, ""):
@@ -174,29 +171,23 @@ def _security(settings: Settings, address: Address) -> str:
     return " with TLS, for anyone, WITHOUT a certificate"
 
 
-async def _pulse(notifier: Notifier, access: Access) -> None:
-    """Tell systemd how it goes, and that the loop lives."""
-    while True:
+def _background(
+    credentials: "Credentials | None", access: Access, notifier: Notifier
+) -> list[asyncio.Task[None]]:
+    """Tell systemd how it goes; take new certificates, cut off what is revoked, remind."""
+
+    def pulse() -> None:
         notifier.status(f"{access.streams} streams")
         notifier.watchdog()
-        await asyncio.sleep(min(_PULSE_S, notifier.watchdog_s / 3 or _PULSE_S))
 
-
-async def _watch(credentials: "Credentials | None", access: Access) -> None:
-    """Take new certificates, cut off what is revoked, and remind of what expires."""
-    if credentials is None:
-        return
-    remind_at_s = time.monotonic()
-    while True:
-        try:
-            if time.monotonic() >= remind_at_s:
-                remind_at_s += _DAY_S
-                credentials.remind()
-            credentials.refresh()
-        except Exception:
-            log.exception("internal error: please report it")
-        access.sweep()
-        await asyncio.sleep(_REFRESH_S)
+    calls = [(pulse, min(_PULSE_S, notifier.watchdog_s / 3 or _PULSE_S))]
+    if credentials:
+        calls += [
+            (credentials.remind, _REMIND_S),
+            (credentials.refresh, _REFRESH_S),
+            (access.sweep, _REFRESH_S),
+        ]
+    return [asyncio.create_task(repeat(call, every_s)) for call, every_s in calls]
 
 
 def _listen(server: grpc.aio.Server, address: Address, credentials: "Credentials | None") -> int:

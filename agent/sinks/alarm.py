@@ -73,6 +73,7 @@ class Alarm:
         # From far in the future is what was stamped before the clock was set right.
         if abs(age_ns) > self._ttl_ns or not any(map(math.isfinite, prediction.sample.values)):
             return
+        self._expire()
         if self._stale_at_ns is None:
             log.info("alarm: follows the predictions")
         stale_at_ns = self._clock.monotonic_ns() + self._ttl_ns - max(0, age_ns)
@@ -87,14 +88,7 @@ class Alarm:
 
     def refresh(self) -> None:
         """Go to the safe state when the newest prediction is too old."""
-        if self._stale_at_ns is not None and self._clock.monotonic_ns() >= self._stale_at_ns:
-            self._stale_at_ns = None
-            self._on, self._in_a_row = self._safe, 0
-            log.warning(
-                "alarm: no prediction of the last %g s: the output is in its safe state (%s)",
-                self._settings.ttl_s,
-                self._settings.safe,
-            )
+        self._expire()
         self._follow()
 
     def guard(self) -> None:
@@ -107,17 +101,28 @@ class Alarm:
                 self._switched = self._safe
 
     def close(self) -> None:
-        """Leave the pin in its safe state."""
-        if self._stale_at_ns is not None:
-            log.info("alarm: the output is left in its safe state (%s)", self._settings.safe)
+        """Leave the pin in its safe state. It is switched first: a log may be held up."""
         self._on = self._safe
         try:
             self._follow()
         finally:
             self._pin.close()
+        if self._stale_at_ns is not None:
+            log.info("alarm: the output is left in its safe state (%s)", self._settings.safe)
 
     def __str__(self) -> str:
         return "the alarm output"
+
+    def _expire(self) -> None:
+        if self._stale_at_ns is None or self._clock.monotonic_ns() < self._stale_at_ns:
+            return
+        self._stale_at_ns = None
+        self._on, self._in_a_row = self._safe, 0
+        log.warning(
+            "alarm: no prediction of the last %g s: the output is in its safe state (%s)",
+            self._settings.ttl_s,
+            self._settings.safe,
+        )
 
     def _follow(self) -> None:
         """Switch, also when an earlier try has failed."""

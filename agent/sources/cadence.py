@@ -30,7 +30,6 @@ _BUSY = 2
 # wake-up that is later than most.
 _MARGIN = 1.01
 
-
 # For so long a stop, and the watchdog, wait for a row to end.
 _LONGEST_ROW_NS = 1_000_000_000
 

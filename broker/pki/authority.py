@@ -63,6 +63,11 @@ class Authority:
         names = [*map(forms.host, hosts)]
         if (directory / "ca.pem").exists():
             raise PkiError(f"{directory} has an authority: every device trusts it; keep it")
+        if (directory / "ca.key").exists():
+            raise PkiError(
+                f"{directory / 'ca.key'} has no ca.pem: bring that back, or remove the key if"
+                " nothing was ever signed with it"
+            )
         key = forms.make_key()
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -184,6 +184,7 @@ def test_limits_in_the_former_unit_are_pointed_out(
     ("text", "reason"),
     [
         ("[source]\nkind = 'replay'\npath = 'x.csv'\n", "unknown key"),
+        ("\ufeff[source]\nkind = 'virtual'\n", "cannot be edited"),
         ("source = {kind = 'virtual'}\n", "give the sensor a table .source.sensor2. of its own"),
         ("source.kind = 'virtual'\nsource.sensor1.gain = 1\n", "of its own"),
     ],

@@ -232,6 +232,17 @@ def test_while_the_loop_is_held_up_the_guard_makes_the_output_safe() -> None:
     assert rig.pin.switches == [True, False, True]
 
 
+def test_a_late_loop_begins_anew_with_the_prediction_that_it_comes_back_with() -> None:
+    rig = Rig(ttl_s=10, on_after=2)
+    rig.predict(True)
+    rig.predict(True)
+    rig.clock.now_ns += 11 * S
+    rig.predict(True)
+    assert not rig.pin.on
+    rig.predict(True)
+    assert rig.pin.on
+
+
 def test_the_guard_watches_by_itself_until_it_is_closed() -> None:
     switched = threading.Event()
     pin = RecordingPin()

@@ -194,6 +194,16 @@ def test_a_bad_host_at_first_leaves_nothing_behind(tmp_path: Path, capsys: Captu
     assert main(["pki", "init", *where, "--host", "good.lan"]) == 0
 
 
+def test_a_key_without_its_certificate_is_not_overwritten(
+    pki: Path, capsys: CaptureFixture
+) -> None:
+    before = (pki / "ca.key").read_bytes()
+    (pki / "ca.pem").unlink()
+    assert do(pki, "init") == 1
+    assert f"{pki / 'ca.key'} has no ca.pem: bring that back" in capsys.readouterr().err
+    assert (pki / "ca.key").read_bytes() == before
+
+
 def test_a_key_of_another_authority_signs_nothing(
     pki: Path, tmp_path: Path, capsys: CaptureFixture
 ) -> None:
