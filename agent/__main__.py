@@ -34,14 +34,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    settings = _settings(options)
-    check(settings)
+    settings = _checked(options)
     # gRPC's own log is for those who ask for it. Imported not before the settings
     # are right: it takes a Pi half a second.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    if options.check:
+        from agent.credentials.opening import open_credentials  # noqa: PLC0415
+
+        open_credentials(settings.tls)
+        print(f"agent {settings.agent.id}: the configuration is right")
+        return 0
     from agent import app  # noqa: PLC0415
 
-    return app.run(settings, app.Outputs(options.predictions, options.journal))
+    reread = (lambda: _checked(options)) if options.config else None
+    return app.run(settings, app.Outputs(options.predictions, options.journal), reread)
 
 
 def _ledger(options: argparse.Namespace) -> int:
@@ -105,6 +111,9 @@ def _parser() -> argparse.ArgumentParser:
         "--predictions", type=Path, metavar="CSV", help="write id,prediction for each sample"
     )
     run.add_argument(
+        "--check", action="store_true", help="check configuration and certificates, start nothing"
+    )
+    run.add_argument(
         "--journal", action="store_true", help="log to journald also when not under systemd"
     )
     run.set_defaults(call=_run)
@@ -158,6 +167,12 @@ def _rate(text: str) -> Rate:
             f"expected 'max' or samples a second, 0.0001 to 1000, got {text!r}"
         ) from None
     return rate
+
+
+def _checked(options: argparse.Namespace) -> Settings:
+    settings = _settings(options)
+    check(settings)
+    return settings
 
 
 def _settings(options: argparse.Namespace) -> Settings:

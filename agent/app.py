@@ -6,13 +6,14 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import logs
 from agent.clock import Clock, SystemClock
-from agent.config import Settings
+from agent.config import Settings, take
 from agent.credentials import Credentials
 from agent.credentials.opening import open_credentials
 from agent.link import Link, LinkState
@@ -31,8 +32,9 @@ from agent.summary import Summary
 from quartet.address import Address
 from quartet.errors import QuartetError
 from quartet.notify import Notifier
+from quartet.reload import reconfigured
 from quartet.repeat import repeat
-from quartet.signals import on_stop_signal
+from quartet.signals import on_signals
 
 if TYPE_CHECKING:
     from agent.sinks.live import LiveView
@@ -65,17 +67,18 @@ class Outputs:
     journal: bool
 
 
-def run(settings: Settings, outputs: Outputs) -> int:
+def run(settings: Settings, outputs: Outputs, reread: Callable[[], Settings] | None) -> int:
     """Run until the source ends or a signal; 0 when every sample has its prediction, else 1.
 
-    AgentError where a stage cannot be opened; nothing was started then.
+    At SIGHUP the settings are read anew, where that is possible. AgentError where a stage
+    cannot be opened; nothing was started then.
     """
     logs.set_up(settings.log.level, to_journal=outputs.journal)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    return asyncio.run(_run(settings, outputs))
+    return asyncio.run(_run(settings, outputs, reread))
 
 
-async def _run(settings: Settings, outputs: Outputs) -> int:
+async def _run(settings: Settings, outputs: Outputs, reread: Callable[[], Settings] | None) -> int:
     clock = SystemClock()
     credentials = open_credentials(settings.tls)
     with places(settings.spool, simulated=settings.is_simulated) as kept_in:
@@ -88,6 +91,7 @@ async def _run(settings: Settings, outputs: Outputs) -> int:
                 source=source,
                 spool=spool,
                 clock=clock,
+                reread=reread,
             )
             complete = await agent.run()
     print(agent.summary.text())
@@ -106,10 +110,13 @@ class Agent:
         source: Source,
         spool: Spool,
         clock: Clock,
+        reread: Callable[[], Settings] | None,
     ) -> None:
         loop = asyncio.get_running_loop()
         broker = Address.parse(settings.broker.address, "broker.address")
 
+        self._settings = settings
+        self._reread = reread
         self._notifier = Notifier()
         self._credentials = credentials
         self._source = source
@@ -131,7 +138,7 @@ class Agent:
         if outputs.journal or not self._view:
             changes_only = settings.journal.predictions == "changes"
             self._sinks.add(PredictionLog(settings.agent.id, changes_only=changes_only))
-        alarm = add_outputs(settings.outputs, self._sinks, clock, self._light)
+        self._alarm = add_outputs(settings.outputs, self._sinks, clock, self._light)
         self._link = Link(
             settings.agent.id,
             broker,
@@ -147,7 +154,7 @@ class Agent:
             link=self._link,
             metrics=metrics,
             sinks=self._sinks,
-            alarm=alarm,
+            alarm=self._alarm,
         )
 
         self._bus = threading.Thread(target=self._sample, name="bus", daemon=True)
@@ -163,7 +170,8 @@ class Agent:
             asyncio.create_task(repeat(self._refresh_view, _REFRESH_S)),
             asyncio.create_task(repeat(self._credentials.remind, _REMIND_S)),
         ]
-        with on_stop_signal(lambda: self._on_signal(linking)):
+        reload = self._reload if self._reread else None
+        with on_signals(lambda: self._stop_or_end(linking), reload):
             self._bus.start()
             try:
                 await self._until_done(linking)
@@ -204,11 +212,22 @@ class Agent:
         with contextlib.suppress(asyncio.CancelledError):
             await linking
 
-    def _on_signal(self, linking: asyncio.Task[None]) -> None:
+    def _stop_or_end(self, linking: asyncio.Task[None]) -> None:
         """Drain at the first signal, end at the second."""
         if self._stop.is_set():
             linking.cancel()
         self._stop.set()
+
+    def _reload(self) -> None:
+        """Take what a running agent can of changed settings, and changed certificates."""
+        self._notifier.reloading()
+        if self._reread:
+            self._settings = reconfigured(self._settings, self._reread, take)
+        logs.set_level(self._settings.log.level)
+        if self._alarm and (times := self._settings.outputs.alarm):
+            self._alarm.reconfigure(times)
+        self._credentials.refresh()
+        self._notifier.ready()
 
     def _pulse(self) -> None:
         """Tell systemd how it goes, and that all threads live."""

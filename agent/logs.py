@@ -1,27 +1,12 @@
 """Where log entries go: to journald with their fields, or to stderr as lines."""
 
 import logging
-import os
 import sys
 
 from agent.errors import SinkError
-
-# What sd-daemon(3) has journald read at the start of a line on stderr, by level.
-_SYSLOG_PRIORITY = {
-    logging.DEBUG: 7,
-    logging.INFO: 6,
-    logging.WARNING: 4,
-    logging.ERROR: 3,
-    logging.CRITICAL: 2,
-}
+from quartet.journal import SYSLOG_PRIORITY, PriorityFormatter, under_systemd
 
 log = logging.getLogger(__name__)
-
-
-def under_systemd() -> bool:
-    """Whether stdout or stderr of this process goes to the journal (systemd.exec(5))."""
-    stream = os.environ.get("JOURNAL_STREAM")
-    return stream is not None and stream in (_device_and_inode(1), _device_and_inode(2))
 
 
 def set_up(level: str, *, to_journal: bool) -> None:
@@ -32,7 +17,7 @@ def set_up(level: str, *, to_journal: bool) -> None:
     without their fields, and this is said.
     """
     root = logging.getLogger()
-    root.setLevel(level.upper())
+    set_level(level)
     if to_journal:
         root.addHandler(JournalHandler())
         return
@@ -41,10 +26,15 @@ def set_up(level: str, *, to_journal: bool) -> None:
         try:
             handler = JournalHandler()
         except SinkError as error:
-            root.handlers[0].setFormatter(_PriorityFormatter())
+            root.handlers[0].setFormatter(PriorityFormatter())
             log.warning("%s; until then predictions go to the journal without fields", error)
         else:
             root.handlers[:] = [handler]
+
+
+def set_level(level: str) -> None:
+    """Log from this level of severity on."""
+    logging.getLogger().setLevel(level.upper())
 
 
 class JournalHandler(logging.Handler):
@@ -71,7 +61,7 @@ class JournalHandler(logging.Handler):
         try:
             self._send(
                 self.format(record),
-                PRIORITY=str(_SYSLOG_PRIORITY.get(record.levelno, 6)),
+                PRIORITY=str(SYSLOG_PRIORITY.get(record.levelno, 6)),
                 SYSLOG_IDENTIFIER="agent",
                 LOGGER=record.name,
                 CODE_FILE=record.pathname,
@@ -96,16 +86,3 @@ class StderrLines(logging.Handler):
             print(self.format(record), file=sys.stderr, flush=True)
         except (OSError, ValueError):
             self.handleError(record)
-
-
-class _PriorityFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return f"<{_SYSLOG_PRIORITY.get(record.levelno, 6)}>{super().format(record)}"
-
-
-def _device_and_inode(descriptor: int) -> str:
-    try:
-        status = os.fstat(descriptor)
-    except OSError:
-        return ""
-    return f"{status.st_dev}:{status.st_ino}"

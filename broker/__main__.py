@@ -34,15 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    settings = _settings(options)
-    check(settings)
+    settings = _checked(options)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own log is for those who ask for it
     try:
         from broker import app  # noqa: PLC0415 - so that settings are checked without gRPC
     except ImportError as error:
         print(f"broker: {error.name} is missing: pip install 'quartet[broker]'", file=sys.stderr)
         return 1
-    app.run(settings)
+    if options.check:
+        app.check(settings)
+        print("the configuration is right")
+        return 0
+    app.run(settings, (lambda: _checked(options)) if options.config else None)
     return 0
 
 
@@ -92,6 +95,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--insecure", action="store_true", help="listen beyond this machine without TLS"
     )
+    run.add_argument(
+        "--check",
+        action="store_true",
+        help="check configuration, certificates and black box, start nothing",
+    )
     ledger = _command(
         commands, "ledger", _ledger, "what was received and answered, by agent and session"
     )
@@ -128,6 +136,10 @@ def _add_pki(parser: argparse.ArgumentParser) -> None:
             help="a name or address by which agents reach the broker; may be given again"
             + (" (default: this machine's name)" if command is init else ""),
         )
+    renew = verb("renew", "sign the key of a certificate once more, before it expires")
+    whose = renew.add_mutually_exclusive_group(required=True)
+    whose.add_argument("agent", nargs="?", metavar="AGENT", help="its id")
+    whose.add_argument("--broker", action="store_true", help="the broker's")
     sign = verb("sign", "sign the key of a device that keeps it")
     sign.add_argument("request", type=Path, metavar="CSR", help="a certificate request in PEM")
     verb("list", "all certificates")
@@ -148,6 +160,12 @@ def _command(
         "--store", metavar="PATH", help="file of samples and answers (default: in memory)"
     )
     return parser
+
+
+def _checked(options: argparse.Namespace) -> Settings:
+    settings = _settings(options)
+    check(settings)
+    return settings
 
 
 def _settings(options: argparse.Namespace) -> Settings:

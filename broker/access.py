@@ -105,13 +105,21 @@ class Access:
             if not self._counts[who]:
                 del self._counts[who]
 
+    def admit_only(self, agents: Collection[str] | None) -> None:
+        """Have another list of those who may stream, and end the streams of those not in it."""
+        self._agents = agents
+        for visit in list(self._visits):
+            try:
+                self._check_name(visit.peer)
+            except DeniedError as error:
+                _cut_off(visit, str(error))
+
     def sweep(self) -> None:
         """End the streams whose certificate is good no more."""
         for visit in list(self._visits):
             certificate = visit.peer.certificate
             if certificate and self._trust and (reason := self._trust.objection(certificate)):
-                log.warning("%s is cut off: %s", visit.peer, reason)
-                visit.object(reason)
+                _cut_off(visit, reason)
 
     def _check_name(self, peer: Peer) -> None:
         certificate, agent_id = peer.certificate, peer.agent_id
@@ -143,6 +151,11 @@ class Access:
             self._said.move_to_end(key)
             if len(self._said) > _MOST_SAID:
                 self._said.popitem(last=False)
+
+
+def _cut_off(visit: Visit, reason: str) -> None:
+    log.warning("%s is cut off: %s", visit.peer, reason)
+    visit.object(reason)
 
 
 def _counted_as(peer: Peer) -> str:

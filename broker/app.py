@@ -13,7 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from broker.access import Access
-from broker.config import Settings, store_path
+from broker.config import Settings, store_path, take
 from broker.errors import ListenError
 from broker.line import SNAPSHOT_EVERY
 from broker.lines import Lines
@@ -24,9 +24,11 @@ from broker.recorder.retention import Limits
 from broker.recorder.store import Keeping, Store
 from broker.service import Service
 from quartet.address import Address
+from quartet.journal import PriorityFormatter, under_systemd
 from quartet.notify import Notifier
+from quartet.reload import reconfigured
 from quartet.repeat import repeat
-from quartet.signals import on_stop_signal
+from quartet.signals import on_signals
 from wire import SERVICE
 
 if TYPE_CHECKING:
@@ -68,14 +70,12 @@ _OPTIONS = [
 ]
 
 
-def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT.
+def run(settings: Settings, reread: Callable[[], Settings] | None) -> None:
+    """Serve until SIGTERM or SIGINT; at SIGHUP the settings are read anew, where that is possible.
 
     PredictorError, StoreError or ListenError before anything is served.
     """
-    logging.basicConfig(
-        level=settings.log.level.upper(), format="%(asctime)s %(levelname)-7s %(message)s"
-    )
+    _log_to_stderr(settings.log.level)
     logging.getLogger("grpc._cython.cygrpc").addFilter(is_news)
     _allow_connections()
     black_box = load(settings.predictor.use, settings.predictor.options)
@@ -83,7 +83,20 @@ def run(settings: Settings) -> None:
         _recorder(settings, black_box.digest) as recorder,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
-        runner.run(_serve(settings, Lines(black_box, recorder)))
+        runner.run(_serve(settings, Lines(black_box, recorder), reread))
+
+
+def check(settings: Settings) -> None:
+    """Raise SettingsError or PredictorError for files and a black box that cannot be used."""
+    load(settings.predictor.use, settings.predictor.options)
+    _credentials(settings)
+
+
+def _log_to_stderr(level: str) -> None:
+    form = "%(asctime)s %(levelname)-7s %(message)s"
+    handler = logging.StreamHandler()
+    handler.setFormatter(PriorityFormatter() if under_systemd() else logging.Formatter(form))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 def is_news(record: logging.LogRecord) -> bool:
@@ -101,7 +114,7 @@ def _recorder(settings: Settings, digest: str) -> AbstractContextManager[Recorde
     return Store(path, digest, Keeping(of.sync, replay, Limits(of.max_age_days, of.max_bytes)))
 
 
-async def _serve(settings: Settings, lines: Lines) -> None:
+async def _serve(settings: Settings, lines: Lines, reread: Callable[[], Settings] | None) -> None:
     credentials = _credentials(settings)
     access = Access(settings.access.agents, settings.limits, credentials)
     server = grpc.aio.server(options=_OPTIONS)
@@ -117,7 +130,19 @@ async def _serve(settings: Settings, lines: Lines) -> None:
     notifier = Notifier()
     stop = asyncio.Event()
     background = _background(credentials, access, notifier)
-    with on_stop_signal(stop.set):
+
+    def reload() -> None:
+        nonlocal settings
+        notifier.reloading()
+        if reread:
+            settings = reconfigured(settings, reread, take)
+        logging.getLogger().setLevel(settings.log.level.upper())
+        access.admit_only(settings.access.agents)
+        if credentials:
+            credentials.refresh()
+        notifier.ready()
+
+    with on_signals(stop.set, reload if reread else None):
         await server.start()
         for name in (SERVICE, ""):
             await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)

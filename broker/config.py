@@ -107,6 +107,11 @@ def store_path(settings: Settings, environment: Mapping[str, str]) -> Path | Non
     return Path(directory, "broker.db") if directory else None
 
 
+def take(running: Settings, latest: Settings) -> Settings:
+    """The running settings with the latest log level and list of agents."""
+    return msgspec.structs.replace(running, log=latest.log, access=latest.access)
+
+
 def check(settings: Settings) -> None:
     """Raise SettingsError for what only the command line and the file together can get wrong."""
     address = Address.parse(settings.listen.address, "listen.address")

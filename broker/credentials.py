@@ -16,6 +16,7 @@ from quartet.pem import (
     read_identity,
     read_revoked,
 )
+from quartet.settings import secret
 from quartet.watched import Watched
 
 log = logging.getLogger(__name__)
@@ -26,14 +27,15 @@ class Credentials:
 
     def __init__(self, tls: TlsSettings) -> None:
         """Reads all files; SettingsError for one that cannot be used."""
+        key = secret(tls.key)
         self._identity = Watched(
-            (tls.certificate, tls.key), lambda: read_identity(tls.certificate, tls.key)
+            (tls.certificate, key), lambda: read_identity(tls.certificate, key)
         )
         self._authorities = _watch_authorities(tls.client_ca)
         self._revoked = _watch_revoked(tls.crl, tls.client_ca)
         self._fresh: deque[grpc.ServerCertificateConfiguration] = deque(maxlen=1)
-        if is_readable_by_all(tls.key):
-            log.warning("tls.key: %s may be read by anyone here: chmod 600 it", tls.key)
+        if is_readable_by_all(key):
+            log.warning("tls.key: %s may be read by anyone here: chmod 600 it", key)
 
     def for_server(self) -> grpc.ServerCredentials:
         """What a gRPC server is given; its fetch comes with each connection, on gRPC's threads."""

@@ -1,8 +1,9 @@
-"""What systemd is told: READY, STATUS, STOPPING, WATCHDOG. Silent where nobody listens."""
+"""What systemd is told: how it goes, and that it lives. Silent where nobody listens."""
 
 import contextlib
 import os
 import socket
+import time
 
 
 class Notifier:
@@ -25,9 +26,13 @@ class Notifier:
         """It does what it is there for."""
         self._send("READY=1")
 
+    def reloading(self) -> None:
+        """It takes a changed configuration; ready() follows."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
     def status(self, text: str) -> None:
         """One line for `systemctl status`."""
-        self._send(f"STATUS={text}")
+        self._send(f"STATUS={' '.join(text.splitlines())}")
 
     def stopping(self) -> None:
         """It is about to end."""
@@ -46,4 +51,4 @@ class Notifier:
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
         ):
             sender.setblocking(False)
-            sender.sendto(text.replace("\n", " ").encode(), self._address)
+            sender.sendto(text.encode(), self._address)

@@ -1,6 +1,7 @@
 """Configuration: a TOML file, checked as a whole against a tree of msgspec structs."""
 
 import difflib
+import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -45,6 +46,36 @@ def parse(text: str, path: Path, kind: type[Kind]) -> Kind:
     if problems := _problems(tree, kind, ""):
         raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems))
     return msgspec.convert(tree, kind)
+
+
+def differences(one: Table, other: Table) -> list[str]:
+    """The settings in which two configurations of a kind differ, by their paths in the file."""
+    return _differences(one, other, "")
+
+
+def _differences(one: object, other: object, where: str) -> list[str]:
+    if one == other:
+        return []
+    if type(one) is not type(other) or not isinstance(one, Table):
+        return [where]
+    prefix = f"{where}." if where else ""
+    return [
+        path
+        for field in msgspec.structs.fields(one)
+        for path in _differences(
+            getattr(one, field.name), getattr(other, field.name), prefix + field.encode_name
+        )
+    ]
+
+
+def secret(path: str) -> str:
+    """Where a secret is read from: the copy that systemd made for the service, or its own file.
+
+    LoadCredential= of a unit names the copy as the file is named.
+    """
+    copies = os.environ.get("CREDENTIALS_DIRECTORY")
+    copy = Path(copies, Path(path).name) if copies else None
+    return str(copy) if copy and copy.is_file() else path
 
 
 def _problems(tree: object, kind: type[Table], where: str) -> list[str]:

@@ -191,6 +191,19 @@ def check(settings: Settings) -> None:
         )
 
 
+def take(running: Settings, latest: Settings) -> Settings:
+    """The running settings with the latest log level and alarm times. SettingsError as check()."""
+    alarm, new = running.outputs.alarm, latest.outputs.alarm
+    if alarm and new:
+        alarm = msgspec.structs.replace(
+            alarm, on_after=new.on_after, off_after=new.off_after, ttl_s=new.ttl_s
+        )
+    outputs = msgspec.structs.replace(running.outputs, alarm=alarm)
+    taken = msgspec.structs.replace(running, log=latest.log, outputs=outputs)
+    check(taken)
+    return taken
+
+
 def _check_pins(settings: Settings) -> None:
     """The pins of the bus that is read are no outputs."""
     source = settings.source

@@ -19,6 +19,10 @@ class Credentials(Protocol):
         """Whether the files are others than those of the latest channel."""
         ...
 
+    def refresh(self) -> None:
+        """Look at the files at once."""
+        ...
+
     def explain(self, details: str) -> str:
         """What gRPC's reason for having no connection means to a person; empty if unknown."""
         ...
@@ -38,6 +42,9 @@ class Plaintext:
     def is_stale(self) -> bool:
         """Never: there are no files."""
         return False
+
+    def refresh(self) -> None:
+        """There are no files."""
 
     def explain(self, details: str) -> str:
         """A broker that wants TLS closes the connection at the first bytes."""

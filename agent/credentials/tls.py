@@ -10,6 +10,7 @@ from agent.config import TlsSettings
 from agent.credentials import Options
 from quartet.certificates import invalid, remind
 from quartet.pem import Authorities, Identity, is_readable_by_all, read_authorities, read_identity
+from quartet.settings import secret
 from quartet.watched import Watched
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,8 @@ class Tls:
     """TLS 1.2 or newer; mutual, where this device has a certificate."""
 
     def __init__(self, settings: TlsSettings) -> None:
-        ca, certificate, key = settings.ca, settings.certificate, settings.key
+        ca, certificate = settings.ca, settings.certificate
+        key = settings.key and secret(settings.key)
         self._authorities: Watched[Authorities] = Watched(
             (ca,), lambda: read_authorities("tls.ca", ca)
         )
@@ -36,7 +38,7 @@ class Tls:
 
     def open_channel(self, target: str, options: Options) -> grpc.aio.Channel:
         """Open one with the files as they are now."""
-        self._refresh()
+        self.refresh()
         self._stale = False
         of = self._identity.value if self._identity else None
         credentials = grpc.ssl_channel_credentials(
@@ -50,8 +52,18 @@ class Tls:
         """Look at the files, now and then."""
         if time.monotonic() >= self._look_at_s:
             self._look_at_s = time.monotonic() + _LOOK_S
-            self._refresh()
+            self.refresh()
         return self._stale
+
+    def refresh(self) -> None:
+        """Take what has changed, for the next channel."""
+        renewed = self._authorities.refresh()
+        if self._identity and self._identity.refresh():
+            renewed = True
+        if renewed:
+            log.info("certificates: taken anew")
+            self._stale = True
+            self.remind()
 
     def explain(self, details: str) -> str:
         """By what this device knows of itself, and by what OpenSSL and gRPC say."""
@@ -66,15 +78,6 @@ class Tls:
         remind("tls.ca", self._authorities.value.certificates, now)
         if self._identity:
             remind("tls.certificate", [self._identity.value.certificate], now)
-
-    def _refresh(self) -> None:
-        renewed = self._authorities.refresh()
-        if self._identity and self._identity.refresh():
-            renewed = True
-        if renewed:
-            log.info("certificates: taken anew")
-            self._stale = True
-            self.remind()
 
     def _own_problem(self) -> str:
         if self._identity is None:

@@ -67,6 +67,13 @@ class Alarm:
             return AlarmState.STALE
         return AlarmState.ON if self._on else AlarmState.OFF
 
+    def reconfigure(self, settings: AlarmSettings) -> None:
+        """Go by other times from now; pin and safe state are as before."""
+        ttl_ns = round(settings.ttl_s * 1e9)
+        if self._stale_at_ns is not None:
+            self._stale_at_ns += ttl_ns - self._ttl_ns
+        self._settings, self._ttl_ns = settings, ttl_ns
+
     def emit(self, prediction: Prediction) -> None:
         """Follow a prediction that is of now."""
         age_ns = self._clock.wall_ns() - prediction.sample.sampled_at_ns

@@ -29,7 +29,7 @@ from cryptography.x509.oid import NameOID
 
 from broker.errors import PkiError
 from broker.pki import forms
-from quartet.certificates import KEYS, MALFORMED, Certificate, fits, is_usable
+from quartet.certificates import KEYS, MALFORMED, Certificate, PublicKey, fits, is_usable
 
 _SECRET, _PUBLIC = 0o600, 0o644
 
@@ -91,6 +91,22 @@ class Authority:
     def issue_broker(self, hosts: Sequence[str]) -> Path:
         """Sign a new key for the broker; its certificate, with the key beside it."""
         return self._issue_broker([*map(forms.host, hosts)])
+
+    def renew_agent(self, agent_id: str) -> Path:
+        """Sign the key of an agent's latest certificate once more; its certificate.
+
+        PkiError for a key that is trusted no more.
+        """
+        path = self._directory / "agents" / f"{agent_id}.pem"
+        former = self._renewable(path)
+        return self._keep(forms.sign_agent(agent_id, _key_of(former), self._issuer), path)
+
+    def renew_broker(self) -> Path:
+        """Sign the broker's key once more, for the same names; its certificate."""
+        path = self._directory / "broker.pem"
+        former = self._renewable(path)
+        names = former.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return self._keep(forms.sign_broker(list(names), _key_of(former), self._issuer), path)
 
     def sign(self, request: Path) -> Path:
         """Sign the key of a device that keeps it; of its request only the name is taken."""
@@ -157,6 +173,12 @@ class Authority:
         certificate = forms.sign_broker(names, key.public_key(), self._issuer)
         return self._keep(certificate, self._directory / "broker.pem", key)
 
+    def _renewable(self, path: Path) -> x509.Certificate:
+        former = _load(path)
+        if former.serial_number in {each.serial_number for each in self._revoked()}:
+            raise PkiError(f"{path}: is revoked: 'broker pki issue' makes a key that is trusted")
+        return former
+
     def _keep(
         self,
         certificate: x509.Certificate,
@@ -199,6 +221,13 @@ def _requested_names(csr: x509.CertificateSigningRequest) -> list[str]:
     return names.get_values_for_type(x509.DNSName)
 
 
+def _key_of(certificate: x509.Certificate) -> PublicKey:
+    key = certificate.public_key()
+    if not is_usable(key):
+        raise PkiError(f"the certificate of {Certificate.of(certificate)}: its key must be {KEYS}")
+    return key
+
+
 def _load(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(_read(path))
@@ -218,7 +247,10 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise PkiError(f"{path} is missing; 'broker pki init' makes a new authority") from error
+        raise PkiError(
+            f"{path} is missing; 'broker pki init' makes a new authority, and 'broker pki issue' a"
+            " certificate"
+        ) from error
     except OSError as error:
         raise PkiError(f"{path}: {error.strerror}") from error
 

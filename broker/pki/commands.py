@@ -25,6 +25,11 @@ def run(options: argparse.Namespace) -> None:
             path = authority.issue_agent(options.agent)
             _tell(path)
             print(f"bring both, and {directory / 'ca.pem'}, to the device, and keep no key here")
+        case "renew":
+            path = (
+                authority.renew_agent(options.agent) if options.agent else authority.renew_broker()
+            )
+            print(f"{path} is for the same key: bring it in the place of the former one")
         case "sign":
             path = authority.sign(options.request)
             print(f"{path} names agent {path.stem}: bring it, and {directory / 'ca.pem'}, to it")

@@ -257,6 +257,24 @@ def test_the_guard_watches_by_itself_until_it_is_closed() -> None:
     assert "alarm" not in [thread.name for thread in threading.enumerate()]
 
 
+@pytest.mark.parametrize("ttl_s", [2.0, 20.0])
+def test_other_times_hold_for_a_prediction_that_is_shown_already(ttl_s: float) -> None:
+    clock, pin = SteppedClock(), RecordingPin()
+    alarm = Alarm(AlarmSettings(pin=17, ttl_s=10.0), pin, clock)
+    alarm.emit(prediction(True, clock.wall_ns()))
+    alarm.reconfigure(AlarmSettings(pin=17, on_after=2, ttl_s=ttl_s))
+    clock.now_ns += round(ttl_s * S) - 1
+    alarm.refresh()
+    assert pin.on
+    clock.now_ns += 1
+    alarm.refresh()
+    assert not pin.on
+    alarm.emit(prediction(True, clock.wall_ns()))
+    assert not pin.on
+    alarm.emit(prediction(True, clock.wall_ns()))
+    assert pin.on
+
+
 @pytest.mark.parametrize("safe", ["on", "off"])
 def test_at_the_end_the_pin_is_left_in_its_safe_state(safe: str) -> None:
     rig = Rig(safe=safe)

@@ -261,6 +261,37 @@ def test_without_an_authority_the_first_step_is_told(
     assert "'broker pki init' makes a new authority" in capsys.readouterr().err
 
 
+def test_a_renewed_certificate_is_for_the_same_key_and_another_serial(pki: Path) -> None:
+    do(pki, "issue", "press-1")
+    certificate, key = pair(pki, "press-1")
+    former = read_identity(certificate, key)
+    Path(key).rename(pki / "kept.key")  # the authority need not have it
+    assert do(pki, "renew", "press-1") == 0
+    renewed = read_identity(certificate, str(pki / "kept.key"))
+    assert renewed.certificate.serial != former.certificate.serial
+    assert renewed.certificate.names == ("press-1",)
+
+
+def test_the_brokers_is_renewed_for_the_same_names(pki: Path) -> None:
+    def text() -> str:
+        return openssl("x509", "-in", pki / "broker.pem", "-noout", "-ext", "subjectAltName")
+
+    former, pem = text(), (pki / "broker.pem").read_bytes()
+    assert do(pki, "renew", "--broker") == 0
+    assert text() == former
+    assert (pki / "broker.pem").read_bytes() != pem
+    read_identity(str(pki / "broker.pem"), str(pki / "broker.key"))
+
+
+def test_a_key_that_is_revoked_is_not_renewed(pki: Path, capsys: CaptureFixture) -> None:
+    do(pki, "issue", "press-1")
+    do(pki, "revoke", "press-1")
+    assert do(pki, "renew", "press-1") == 1
+    assert "press-1.pem: is revoked: 'broker pki issue' makes a key" in capsys.readouterr().err
+    assert do(pki, "renew", "press-2") == 1
+    assert "press-2.pem is missing" in capsys.readouterr().err
+
+
 def test_a_key_that_was_taken_elsewhere_is_not_made_anew(pki: Path, capsys: CaptureFixture) -> None:
     (pki / "ca.key").rename(pki.parent / "ca.key")
     assert do(pki, "init") == 1

@@ -11,7 +11,7 @@ import agent.config
 import broker.config
 from agent.config.source import ReplaySettings
 from quartet.errors import QuartetError, SettingsError
-from quartet.settings import load
+from quartet.settings import differences, load, secret
 from wire.metadata import AGENT_ID
 
 many = profile(derandomize=True, deadline=None, max_examples=60)
@@ -396,3 +396,29 @@ def test_an_alarm_outlives_the_wait_for_the_next_prediction(
             agent.config.check(settings_)
     else:
         agent.config.check(settings_)
+
+
+def test_differences_are_named_by_their_paths_in_the_file(tmp_path: Path) -> None:
+    def settings_of(text: str) -> agent.config.Settings:
+        path = tmp_path / "agent.toml"
+        path.write_text(text)
+        return load(path, agent.config.Settings)
+
+    former = settings_of('[agent]\nid = "a"\n[outputs.alarm]\npin = 17\n')
+    assert differences(former, former) == []
+    latest = settings_of(
+        '[agent]\nid = "b"\n[outputs.alarm]\npin = 17\nttl_s = 5.0\n[source]\nkind = "ads1115"\n'
+    )
+    assert differences(former, latest) == ["agent.id", "source", "outputs.alarm.ttl_s"]
+
+
+def test_a_secret_is_read_from_where_systemd_copied_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "agent.key"
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert secret("/etc/agent/agent.key") == "/etc/agent/agent.key"
+    copy.touch()
+    assert secret("/etc/agent/agent.key") == str(copy)
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    assert secret("/etc/agent/agent.key") == "/etc/agent/agent.key"
