@@ -11,6 +11,7 @@ set -eu
 
 resolver=uv==0.13.9
 oldest_python=3.11  # requires-python of pyproject.toml
+source_only=adafruit-extended-bus
 here=$(cd "$(dirname "$0")" && pwd)
 venv=${LOCK_VENV:-$here/../.venv-lock}
 stamp=$venv/$resolver
@@ -41,11 +42,20 @@ pin() {
 
 cd "$here/.."
 pin broker "$@" --extra broker pyproject.toml
-# Both sides of the wire have the same versions.
-pin agent "$@" --extra pi --constraint "$here/broker.txt" pyproject.toml
-# What makes the wheel, for broker/Dockerfile.
+# Both sides of the wire have the same versions. What is published as source alone is
+# built where a device is deployed from, and not on it.
+pin agent "$@" --extra pi --constraint "$here/broker.txt" --no-emit-package "$source_only" \
+    pyproject.toml
+"$venv/bin/python" -c '
+import re, sys, tomllib
+with open("pyproject.toml", "rb") as file:
+    pi = tomllib.load(file)["project"]["optional-dependencies"]["pi"]
+print(*[of for of in pi if re.match(sys.argv[1] + r"\b", of)], sep="\n")
+' "$source_only" | pin source --no-deps "$@" -
+# What makes the wheels: ours, and of that source.
 "$venv/bin/python" -c '
 import tomllib
 with open("pyproject.toml", "rb") as file:
     print(*tomllib.load(file)["build-system"]["requires"], sep="\n")
+print("setuptools", "setuptools-scm", sep="\n")
 ' | pin build "$@" -
