@@ -47,13 +47,13 @@ class JournalHandler(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         try:
-            from systemd import journal  # noqa: PLC0415 - optional, and absent from a laptop
+            from systemd.journal import send  # noqa: PLC0415 - optional, and absent from a laptop
         except ImportError as error:
             raise SinkError(
                 "no systemd library for this Python: run 'apt install python3-systemd' and use a"
                 " virtual environment with --system-site-packages"
             ) from error
-        self._send = journal.send
+        self._send = send
         self._otherwise = StderrLines()
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from broker.config import PredictorSettings, Settings, check, store_path
 from broker.ledger import read
+from broker.predictors.load import load as load_predictor
 from broker.recorder.commands import rebase
 from quartet.errors import QuartetError, SettingsError
 from quartet.settings import load
@@ -35,16 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     settings = _checked(options)
+    if options.check:
+        load_predictor(settings.predictor.use, settings.predictor.options)
+        print("the configuration is right")
+        return 0
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own log is for those who ask for it
     try:
         from broker import app  # noqa: PLC0415 - so that settings are checked without gRPC
     except ImportError as error:
         print(f"broker: {error.name} is missing: pip install 'quartet[broker]'", file=sys.stderr)
         return 1
-    if options.check:
-        app.check(settings)
-        print("the configuration is right")
-        return 0
     app.run(settings, (lambda: _checked(options)) if options.config else None)
     return 0
 
@@ -98,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--check",
         action="store_true",
-        help="check configuration, certificates and black box, start nothing",
+        help="check the configuration and make the black box, start nothing",
     )
     ledger = _command(
         commands, "ledger", _ledger, "what was received and answered, by agent and session"

@@ -86,12 +86,6 @@ def run(settings: Settings, reread: Callable[[], Settings] | None) -> None:
         runner.run(_serve(settings, Lines(black_box, recorder), reread))
 
 
-def check(settings: Settings) -> None:
-    """Raise SettingsError or PredictorError for files and a black box that cannot be used."""
-    load(settings.predictor.use, settings.predictor.options)
-    _credentials(settings)
-
-
 def _log_to_stderr(level: str) -> None:
     form = "%(asctime)s %(levelname)-7s %(message)s"
     handler = logging.StreamHandler()
