@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from machines import cgroups, reach
+from machines.login import Login
 from machines.roots import BedError, root
 
 _BOOT_S = 90  # a loaded machine of two cores boots two at once in a tenth of that
@@ -52,15 +53,6 @@ _NSPAWN = (
     "--capability=CAP_BPF,CAP_NET_ADMIN",
 )
 
-_SSHD = """\
-ListenAddress 127.0.0.1
-Port {port}
-HostKey /etc/ssh/ssh_host_ed25519_key
-AuthorizedKeysFile /etc/ssh/authorized_keys
-PasswordAuthentication no
-UseDNS no
-"""
-
 
 class Container:
     """A machine of a Debian suite with a private copy of its root; what it wrote goes at the end.
@@ -71,7 +63,6 @@ class Container:
     def __init__(self, suite: str, name: str | None = None) -> None:
         self.suite = suite
         self.name = name or suite
-        self.port = _free_port()
         self._stack = ExitStack()
         self._state = threading.Condition()
         # guarded by: _state
@@ -88,6 +79,7 @@ class Container:
             stack.callback(shutil.rmtree, self._home)
             for directory in ("upper", "work", "root"):
                 (self._home / directory).mkdir(mode=0o755)
+            self.login = Login(self._home)
             self._write_identity()
             self._pip = reach.pip_settings()
             self._write("etc/pip.conf", reach.pip_conf(self._pip))
@@ -192,18 +184,11 @@ class Container:
     # ---- what it is
 
     def _write_identity(self) -> None:
-        """Its name, its id, and the two ssh keys of this run."""
         self._write("etc/hostname", f"{self.name}\n")
         self._write("etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n")
         self._write("etc/machine-id", f"{secrets.token_hex(16)}\n")
-        self._write("etc/ssh/sshd_config.d/bed.conf", _SSHD.format(port=self.port))
-        for key in ("login", "host"):
-            path = self._home / key
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
-        self._write("etc/ssh/authorized_keys", (self._home / "login.pub").read_text())
-        self._write("etc/ssh/ssh_host_ed25519_key", (self._home / "host").read_text(), 0o600)
-        known = f"[127.0.0.1]:{self.port} {(self._home / 'host.pub').read_text()}"
-        (self._home / "known_hosts").write_text(known)
+        for path, (text, mode) in self.login.files().items():
+            self._write(path, text, mode)
 
     def _write(self, path: str, text: str, mode: int = 0o644) -> None:
         """Lay a file over the root, before the first boot."""
@@ -241,7 +226,8 @@ class Container:
 
     def ssh(self, *command: str, check: bool = True, input: str | None = None) -> str:  # noqa: A002
         """The same over ssh, as the user pi."""
-        return _output(["ssh", *self.ssh_options, "pi@127.0.0.1", *command], check, input)
+        whom = f"{self.login.user}@{self.login.host}"
+        return _output(["ssh", *self.login.ssh_options, whom, *command], check, input)
 
     def wait_until(self, *command: str, timeout_s: float = 30) -> str:
         """Run a command as root until it succeeds; what it printed then."""
@@ -258,36 +244,12 @@ class Container:
         wait_until(succeeds, timeout_s, f"{self.name}: {' '.join(command)}")
         return printed
 
-    @property
-    def ssh_options(self) -> list[str]:
-        """Options of ssh for this machine alone, that heed nothing of the user's."""
-        settings = {
-            "UserKnownHostsFile": self._home / "known_hosts",
-            "StrictHostKeyChecking": "yes",
-            "IdentitiesOnly": "yes",
-            "BatchMode": "yes",
-        }
-        options = ["-F", "/dev/null", "-p", str(self.port), "-i", str(self._home / "login")]
-        return options + [f"-o{name}={value}" for name, value in settings.items()]
-
-    @property
-    def ansible_variables(self) -> dict[str, str | int]:
-        """What Ansible must know of this host."""
-        return {
-            "ansible_host": "127.0.0.1",
-            "ansible_port": self.port,
-            "ansible_user": "pi",
-            "ansible_ssh_private_key_file": str(self._home / "login"),
-            "ansible_ssh_common_args": " ".join(self.ssh_options),
-            "ansible_python_interpreter": "/usr/bin/python3",
-        }
-
 
 def inventory(groups: Mapping[str, Sequence[Container]]) -> str:
     """An inventory for Ansible with these groups, in JSON; name its file *.json."""
     return json.dumps(
         {
-            group: {"hosts": {machine.name: machine.ansible_variables for machine in machines}}
+            group: {"hosts": {each.name: each.login.ansible_variables for each in machines}}
             for group, machines in groups.items()
         },
         indent=2,
@@ -317,10 +279,3 @@ def _output(command: list[str], check: bool, input_: str | None) -> str:
         error.add_note(ended.stdout + ended.stderr)
         raise error
     return ended.stdout
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
