@@ -208,21 +208,9 @@ class Container:
         with self._state:
             self._state.wait_for(lambda: self._leader is not None, _BOOT_S)
             leader = self._leader
-        enter = [
-            "nsenter",
-            "--target",
-            str(leader),
-            "--all",
-            "--wd=/",
-            "env",
-            "--ignore-environment",
-        ]
-        clean = [
-            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
-            "HOME=/root",
-            "LANG=C.UTF-8",
-        ]
-        return _output([*enter, *clean, *command], check, input)
+        enter = ["nsenter", f"--target={leader}", "--all", "--root", "--wd", "env", "-i"]
+        clean = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME=/root"]
+        return _output([*enter, *clean, "LANG=C.UTF-8", *command], check, input)
 
     def ssh(self, *command: str, check: bool = True, input: str | None = None) -> str:  # noqa: A002
         """The same over ssh, as the user pi."""

@@ -34,5 +34,8 @@ def pip_conf(settings: dict[str, str]) -> str:
 
 def shared_paths(settings: dict[str, str]) -> list[Path]:
     """What of the host's files a machine must see: certificates, and what pip's settings name."""
-    named = re.findall(r"(?:^|\s|file://)(/\S+)", "\n".join(settings.values()))
-    return sorted({path for path in (_CERTIFICATES, *map(Path, named)) if path.exists()})
+    values = "\n".join(settings.values())
+    named = [Path(path) for path in re.findall(r"(?:^|\s|file://)(/\S+)", values)]
+    # An index on the disk is a directory 'simple', and the files that it names lie beside it.
+    seen = [path.parent if path.name == "simple" else path for path in named]
+    return sorted({path for path in (_CERTIFICATES, *seen) if path.exists()})
