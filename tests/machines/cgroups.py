@@ -1,8 +1,10 @@
 """Control groups of a machine's own, beside those of the host's services."""
 
+import time
 from pathlib import Path
 
 _MOUNTED = Path("/sys/fs/cgroup")
+_LAST_S = 10  # what was killed is gone in a moment
 
 
 def make(name: str) -> list[Path]:
@@ -15,11 +17,22 @@ def make(name: str) -> list[Path]:
     return groups
 
 
-def remove(groups: list[Path]) -> None:
-    """Remove groups in which no process is left, and all below them."""
+def kill(groups: list[Path]) -> None:
+    """Kill every process in them, and no other; one hierarchy can, with Linux 5.14."""
     for group in groups:
-        if not group.exists():
-            continue
+        if (group / "cgroup.kill").exists():
+            (group / "cgroup.kill").write_text("1")
+
+
+def remove(groups: list[Path]) -> None:
+    """Remove groups, all below them, and the processes that are left there."""
+    kill(groups)
+    deadline_s = time.monotonic() + _LAST_S
+    for group in groups:
+        while any(procs.read_text() for procs in group.rglob("cgroup.procs")):
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"processes are left in {group}")
+            time.sleep(0.05)
         below = [path for path in group.rglob("*") if path.is_dir()]
         for path in sorted(below, key=lambda path: len(path.parts), reverse=True):
             path.rmdir()

@@ -108,16 +108,16 @@ class Container:
         self._await_boot(boots + 1)
 
     def stop(self) -> None:
-        """Power off, in order when it can within 30 s; nothing where it is off."""
-        for kind in (signal.SIGTERM, signal.SIGKILL):
-            with self._state:
-                self._stopping = True
-                if self._nspawn is not None:
-                    self._nspawn.send_signal(kind)
-            self._keeper.join(_STOP_S)
-            if not self._keeper.is_alive():
-                return
-        raise BedError(f"{self.name} cannot be stopped")
+        """Power off, in order where it can within 30 s; at once where not."""
+        with self._state:
+            self._stopping = True
+            if self._nspawn is not None:
+                self._nspawn.send_signal(signal.SIGTERM)
+        self._keeper.join(_STOP_S)
+        cgroups.kill(self._groups)
+        self._keeper.join(_STOP_S)
+        if self._keeper.is_alive():
+            raise BedError(f"{self.name} cannot be stopped")
 
     @property
     def console(self) -> str:
@@ -137,22 +137,23 @@ class Container:
     def _keep_up(self) -> None:
         """Start nspawn, and again whenever the machine reboots. The thread of _keeper."""
         code = _REBOOT
-        while code == _REBOOT:
+        try:
+            while code == _REBOOT:
+                with self._state:
+                    if self._stopping:
+                        break
+                    nspawn = self._nspawn = self._start()
+                ended = os.pidfd_open(nspawn.pid)
+                while ended not in select.select([self._notices.fileno(), ended], [], [])[0]:
+                    self._take_notice(self._notices.recv(4096).decode())
+                os.close(ended)
+                with self._state:
+                    self._leader = None
+                    code = nspawn.wait()
+        finally:
             with self._state:
-                if self._stopping:
-                    break
-                nspawn = self._nspawn = self._start()
-            ended = os.pidfd_open(nspawn.pid)
-            while ended not in (ready := select.select([self._notices, ended], [], [])[0]):
-                assert self._notices in ready
-                self._take_notice(self._notices.recv(4096).decode())
-            os.close(ended)
-            with self._state:
-                self._leader = None
-                code = nspawn.wait()
-        with self._state:
-            self._exit_code = code
-            self._state.notify_all()
+                self._exit_code = code
+                self._state.notify_all()
 
     def _start(self) -> subprocess.Popen[bytes]:
         groups = " ".join(map(str, self._groups))
@@ -206,8 +207,12 @@ class Container:
     def run(self, *command: str, check: bool = True, input: str | None = None) -> str:  # noqa: A002
         """What a command prints that runs as root inside; CalledProcessError where it fails."""
         with self._state:
-            self._state.wait_for(lambda: self._leader is not None, _BOOT_S)
+            self._state.wait_for(
+                lambda: self._leader is not None or self._exit_code is not None, _BOOT_S
+            )
             leader = self._leader
+        if leader is None:
+            raise BedError(f"{self.name} is off: {command[0]} cannot run in it")
         enter = ["nsenter", f"--target={leader}", "--all", "--root", "--wd", "env", "-i"]
         clean = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME=/root"]
         return _output([*enter, *clean, "LANG=C.UTF-8", *command], check, input)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from machines.container import Container, inventory, wait_until
-from machines.roots import SUITES
+from machines.roots import SUITES, BedError
 
 # It says that it is ready, beats while /run/beats is there, and is then silent for ever.
 _BEATER = """\
@@ -207,8 +207,11 @@ def test_a_reboot_from_within_is_followed(machine: Container):
 
 def test_nothing_is_left_of_a_machine():
     with Container("trixie", "passing") as machine:
+        machine.stop()
+        with pytest.raises(BedError, match="passing is off"):
+            machine.run("true")
         home = Path(machine.login.ssh_options[2].partition("=")[2]).parent
         assert home.exists()
     assert not home.exists()
-    assert not list(Path("/sys/fs/cgroup").glob(f"*/quartet-{os.getpid()}-passing"))
+    assert not list(Path("/sys/fs/cgroup").rglob(f"quartet-{os.getpid()}-passing"))
     assert str(home) not in Path("/proc/self/mountinfo").read_text()

@@ -5,6 +5,7 @@ python -m machines.roots makes them all (Debian, root). Delete the cache to star
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
@@ -169,6 +170,7 @@ def _sources(suite: str) -> str:
     )
 
 
+@functools.cache
 def _mirror(label: str) -> str:
     command = ["apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)"]
     for _ in range(2):
