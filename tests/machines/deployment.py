@@ -1,0 +1,220 @@
+"""The playbook on real machines: what it brings, what it refuses, how it goes back.
+
+One story, in this order: pytest tests/machines/deployment.py (Debian, root).
+"""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from machines.container import Container, wait_until
+from machines.plant import PROJECT, Plant, agree, ledger, predictions, show, waiting
+
+FIELDS = {
+    *("MESSAGE", "PRIORITY", "SAMPLE_ID", "SESSION_ID", "AGENT_ID", "PREDICTION"),
+    *("SENSOR1", "SENSOR2", "SENSOR3", "SENSOR4", "SAMPLED_AT", "ROUND_TRIP_US"),
+}
+
+
+def project_of(plant: Plant, version: str, *breaks: tuple[str, str, str]) -> Path:
+    """A copy of the project with another version, and lines of its files replaced."""
+    copy = plant.directory / f"quartet-{version}"
+    if not copy.exists():
+        ignored = shutil.ignore_patterns(".git", ".venv*", "build", "__pycache__", ".*_cache")
+        shutil.copytree(PROJECT, copy, ignore=ignored)
+        for name, former, latest in (("pyproject.toml", '"0.1.0"', f'"{version}"'), *breaks):
+            text = (copy / name).read_text()
+            assert former in text
+            (copy / name).write_text(text.replace(former, latest))
+    return copy
+
+
+def release(machine: Container) -> str:
+    return machine.run("readlink", "/opt/quartet/agent/current").strip().rpartition("/")[2]
+
+
+def test_a_run_that_only_checks_changes_nothing(plant: Plant) -> None:
+    run = plant.play("--check", "--diff")
+    assert run.went_well, run.text
+    assert all(run.changed.values())
+    for machine in plant.machines:
+        machine.run("test", "!", "-e", "/opt/quartet", "-a", "!", "-e", "/etc/agent")
+
+
+def test_a_run_ends_with_predictions_in_each_journal(plant: Plant) -> None:
+    run = plant.play()
+    assert run.went_well, run.text
+    for machine in plant.machines:
+        entry = predictions(machine)[-1]
+        assert entry.keys() >= FIELDS
+        assert entry["AGENT_ID"] == machine.name
+        assert machine.run("systemctl", "is-enabled", "agent").strip() == "enabled"
+
+
+def test_a_second_run_changes_nothing(plant: Plant) -> None:
+    started = show(plant.bookworm, "agent", "MainPID")
+    run = plant.play("--diff")
+    assert run.went_well, run.text
+    assert not any(run.changed.values()), run.text
+    assert show(plant.bookworm, "agent", "MainPID") == started
+
+
+def test_a_host_that_is_away_delays_no_other(plant: Plant) -> None:
+    plant.bookworm.run("systemctl", "stop", "ssh")
+    try:
+        run = plant.play(agent_log={"level": "debug"})
+    finally:
+        plant.bookworm.run("systemctl", "start", "ssh")
+    assert run.unreachable == {"trixie": 0, "bookworm": 1}
+    assert not run.failed["trixie"]
+    assert 'level = "debug"' in plant.trixie.run("cat", "/etc/agent/agent.toml")
+    assert plant.play().went_well
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"agent_sampling": {"rate_hz": "fast"}}, "rate_hz' is of type <class 'str'> and we were"),
+        ({"agent_sampling": {"rate_hz": 5000}}, "sampling.rate_hz: expected `float` <= 1000.0"),
+        ({"agent_outputs": {"alarm": {"pin": 17, "ttl": 3}}}, "outputs.alarm.ttl: unknown key"),
+        ({"agent_source": {"kind": "ads1115", "bus": 7}}, "there is no /dev/i2c-7"),
+        ({"pki_manage": False, "agent_id": "stranger"}, "agents/stranger.pem, "),
+        ({"service_least_free_mb": 10**9, "quartet_tls": True}, None),
+    ],
+    ids=["type", "value", "key", "bus", "certificate", "room"],
+)
+def test_what_is_wrong_is_refused_and_what_ran_runs_on(
+    plant: Plant, variables: dict[str, object], reason: str | None
+) -> None:
+    machine = plant.bookworm
+    started = show(machine, "agent", "MainPID")
+    run = plant.play("--limit=bookworm", **variables)
+    if reason is None:
+        # What is installed needs no more room.
+        assert run.went_well, run.text
+    else:
+        assert run.failed["bookworm"] == 1
+        assert reason in run.text
+    assert show(machine, "agent", "MainPID") == started
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        ({"python": "3.9.2"}, "is Python 3.9.2, and 3.11 is needed"),
+        ({"bits": 32}, "a 32-bit system (armv7l)"),
+        ({"time_s": 0.0}, "minutes off"),
+        ({"free_mb": 12}, "12 MB are free"),
+        ({"release": "9.0.0-0123456789ab"}, "an older version may not read what a newer one wrote"),
+    ],
+    ids=["python", "32 bits", "clock", "disk", "downgrade"],
+)
+def test_a_machine_that_cannot_do_it_is_told_why(
+    plant: Plant, seen: dict[str, object], reason: str
+) -> None:
+    machine = plant.bookworm
+    script = f"""#!/usr/bin/python3
+import json, sys, time
+look = dict(python="3.11.2", bits=64, machine="armv7l", time_s=time.time(), free_mb=5000,
+            installed=False, release="")
+look.update({seen!r})
+print(json.dumps(look))
+"""
+    machine.run("sh", "-c", "cat >/root/python && chmod 755 /root/python", input=script)
+    run = plant.play("--limit=bookworm", agent_python="/root/python")
+    assert run.failed["bookworm"] == 1
+    assert reason in run.text
+
+
+def test_a_configuration_that_was_edited_is_kept_and_told(plant: Plant) -> None:
+    machine, config = plant.bookworm, "/etc/agent/agent.toml"
+    machine.run("sed", "-i", "s/^\\[source\\]$/[sampling]\\nrate_hz = 20.0\\n\\n&/", config)
+    run = plant.play("--limit=bookworm")
+    assert run.went_well, run.text
+    assert "was edited on this machine, and is kept" in run.text
+    assert "+rate_hz = 20.0" in run.text
+    assert "rate_hz = 20.0" in machine.run("cat", config)
+    run = plant.play("--limit=bookworm", quartet_overwrite_config=True)
+    assert run.went_well, run.text
+    assert "rate_hz" not in machine.run("cat", config)
+
+
+def test_certificates_are_renewed_while_the_agent_runs(plant: Plant) -> None:
+    machine = plant.bookworm
+    started = show(machine, "agent", "MainPID")
+    run = plant.play("--limit=bookworm", pki_renew_days=10_000)
+    assert run.went_well, run.text
+    machine.wait_until("sh", "-c", "journalctl -u agent | grep 'certificates: taken anew'")
+    assert show(machine, "agent", "MainPID") == started
+
+
+def test_an_upgrade_keeps_what_waits(plant: Plant) -> None:
+    machine = plant.bookworm
+    former = release(machine)
+    plant.trixie.run("systemctl", "stop", "broker")
+    wait_until(lambda: waiting(machine) > 20, 60, "samples wait")
+    machine.run("systemctl", "stop", "agent")
+    held = waiting(machine)
+    plant.trixie.run("systemctl", "start", "broker")
+    run = plant.play("--limit=bookworm", project=project_of(plant, "0.1.1"))
+    assert run.went_well, run.text
+    assert held > 20
+    assert release(machine).startswith("0.1.1-")
+    wait_until(lambda: waiting(machine) < 20, 60, "what waited is answered")
+    wait_until(lambda: agree(plant.trixie, machine), 60, "the ledgers agree")
+    machine.run("test", "-d", f"/opt/quartet/agent/{former}")
+
+
+def test_an_older_version_does_not_take_the_place_of_a_newer_one(plant: Plant) -> None:
+    run = plant.play("--limit=bookworm")
+    assert "an older version may not read what a newer one wrote" in run.text
+    assert release(plant.bookworm).startswith("0.1.1-")
+
+
+@pytest.mark.parametrize(
+    ("version", "fault"),
+    [
+        ("0.1.2", ("agent/app.py", "    clock = SystemClock()\n", "    raise SystemExit(3)\n")),
+        ("0.1.3", ("systemd/agent.service", "Type=notify", "Type=notify\nMemoryMax=1M")),
+    ],
+    ids=["code", "unit"],
+)
+def test_an_upgrade_that_fails_goes_back_and_says_so(
+    plant: Plant, version: str, fault: tuple[str, str, str]
+) -> None:
+    machine = plant.bookworm
+    former = release(machine)
+    before = machine.run("sh", "-c", "sha256sum /etc/agent/* /etc/systemd/system/agent.service")
+    project = project_of(plant, version, fault)
+    run = plant.play("--limit=bookworm", project=project, service_smoke_s=10)
+    assert run.failed["bookworm"] == 1
+    assert f"The former release, {former}, runs again, with its configuration." in run.text
+    assert release(machine) == former
+    after = machine.run("sh", "-c", "sha256sum /etc/agent/* /etc/systemd/system/agent.service")
+    assert after == before
+    count = len(predictions(machine))
+    wait_until(lambda: len(predictions(machine)) > count, 60, "predictions go on")
+    assert ledger(machine, "agent")
+
+
+def test_it_goes_without_a_trace_but_for_its_samples(plant: Plant) -> None:
+    machine = plant.bookworm
+    run = plant.play("--limit=bookworm", quartet_state="absent")
+    assert run.went_well, run.text
+    assert "/var/lib/agent is kept" in run.text
+    left = "ls -d /opt/quartet/agent /etc/agent /etc/systemd/system/agent.service* || :"
+    assert not machine.run("sh", "-c", left)
+    machine.run("test", "-e", "/var/lib/agent/spool.db")
+    with pytest.raises(subprocess.CalledProcessError):
+        machine.run("systemctl", "is-active", "agent")
+    assert not any(plant.play("--limit=bookworm", quartet_state="absent").changed.values())
+    assert plant.play("--limit=bookworm", quartet_state="absent", quartet_discard=True).went_well
+    machine.run("test", "!", "-e", "/var/lib/agent")
+
+
+def test_it_comes_again_from_an_index(plant: Plant) -> None:
+    run = plant.play("--limit=bookworm", quartet_wheelhouse="")
+    assert run.went_well, run.text
+    assert predictions(plant.bookworm)[-1].keys() >= FIELDS

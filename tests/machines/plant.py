@@ -1,0 +1,134 @@
+"""A plant as a person deploys it: an inventory, the playbook, and the machines that it reaches."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from machines.container import Container, inventory
+
+PROJECT = Path(__file__).parents[2]
+
+# Of the host's network, which the machines share; the broker is on one of them.
+BROKER = "127.0.0.1:8061"
+
+_RECAP = re.compile(
+    r"^(\S+)\s+: ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of the playbook said and did."""
+
+    text: str
+    changed: Mapping[str, int]
+    failed: Mapping[str, int]
+    unreachable: Mapping[str, int]
+
+    @property
+    def went_well(self) -> bool:
+        return not any((*self.failed.values(), *self.unreachable.values()))
+
+
+class Plant:
+    """Two machines, of which the first is the broker's too."""
+
+    def __init__(self, directory: Path, trixie: Container, bookworm: Container) -> None:
+        self.directory = directory
+        self.trixie, self.bookworm = trixie, bookworm
+        self.machines = (trixie, bookworm)
+        hosts = json.loads(inventory({"brokers": [trixie], "agents": [trixie, bookworm]}))
+        hosts["all"] = {
+            "vars": {
+                "agent_broker_address": BROKER,
+                "agent_source": {"kind": "virtual"},
+                "quartet_wheelhouse": str(_wheelhouse()),
+                "journal_persistent": True,
+            }
+        }
+        self._inventory = directory / "inventory.json"
+        self._inventory.write_text(json.dumps(hosts))
+
+    def play(self, *options: str, project: Path = PROJECT, **variables: object) -> Run:
+        """Run the playbook, of this project or of another, with extra variables."""
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "ansible", "playbook"),
+                *("--inventory", str(self._inventory), "--extra-vars", json.dumps(variables)),
+                *(*options, str(project / "ansible" / "site.yml")),
+            ],
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1"},
+        )
+        text = done.stdout + done.stderr
+        recap = _RECAP.findall(text)
+        assert recap, text
+        columns = [{row[0]: int(row[at]) for row in recap} for at in (1, 2, 3)]
+        run = Run(text, changed=columns[0], unreachable=columns[1], failed=columns[2])
+        assert run.went_well == (done.returncode == 0), text
+        return run
+
+
+def show(machine: Container, unit: str, name: str) -> str:
+    """A property of a unit."""
+    return machine.run("systemctl", "show", "--value", f"--property={name}", unit).strip()
+
+
+def predictions(machine: Container, *matches: str) -> list[dict[str, str]]:
+    """The entries of predictions in its journal, the oldest first."""
+    lines = machine.run(
+        *("journalctl", "--unit=agent", "--output=json", "--no-pager"),
+        *("PREDICTION=0", "+", "PREDICTION=1", *matches),
+    )
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+def ledger(machine: Container, side: str, *options: str) -> str:
+    """What `agent ledger` or `broker ledger` says there; it must balance."""
+    program = f"/opt/quartet/{side}/current/bin/{side}"
+    config = f"--config=/etc/{side}/{side}.toml"
+    places = {
+        "agent": ("STATE_DIRECTORY=/var/lib/agent", "RUNTIME_DIRECTORY=/run/agent"),
+        "broker": ("STATE_DIRECTORY=/var/lib/broker",),
+    }[side]
+    return machine.run("env", *places, program, "ledger", config, *options)
+
+
+def waiting(machine: Container) -> int:
+    """How many samples of its agent wait for an answer."""
+    sessions = json.loads(ledger(machine, "agent", "--json"))["sessions"]
+    return sum(session["waiting"] for session in sessions)
+
+
+def agree(broker: Container, machine: Container) -> bool:
+    """Whether the ledgers of a machine's agent and of the broker have the same samples."""
+    machine.run("tee", "/root/broker.json", input=ledger(broker, "broker", "--json"))
+    try:
+        ledger(machine, "agent", "--compare=/root/broker.json")
+    except subprocess.CalledProcessError:
+        return False
+    return True
+
+
+def _wheelhouse() -> Path:
+    """All wheels that a deployment needs, kept for as long as the pins are the same."""
+    cache = Path(os.environ.get("QUARTET_CACHE", Path.home() / ".cache" / "quartet"))
+    pins = b"".join(path.read_bytes() for path in sorted((PROJECT / "requirements").glob("*.txt")))
+    kept = cache / f"wheelhouse-{hashlib.sha256(pins).hexdigest()[:12]}"
+    if not kept.exists():
+        new = kept.with_suffix(".new")
+        shutil.rmtree(new, ignore_errors=True)
+        command = ["sh", PROJECT / "ansible" / "wheelhouse.sh", new, os.uname().machine]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHON": sys.executable})
+        new.rename(kept)
+    return kept

@@ -1,0 +1,209 @@
+"""The units on real systemd, deployed by the playbook: faults, a reboot, the sandbox.
+
+pytest tests/machines/services.py (Debian, root).
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from machines.container import Container, wait_until
+from machines.plant import Plant, agree, ledger, predictions, show, waiting
+
+# As what, and what of it must be refused, by the sandbox and not by permissions alone.
+_PROBE = """
+import json, os, socket, subprocess
+
+def attempt(action):
+    try:
+        return action() or "done"
+    except OSError as error:
+        return error.strerror
+
+def copied():
+    return open(os.environ["CREDENTIALS_DIRECTORY"] + "/agent.key").read(27)
+
+print(json.dumps({
+    "user": attempt(lambda: str(os.getuid())),
+    "state": attempt(lambda: open("/var/lib/agent/probe", "w").close()),
+    "lock": attempt(lambda: open("/run/lock/quartet-probe", "w").close()),
+    "etc": attempt(lambda: open("/etc/agent/probe", "w").close()),
+    "home": attempt(lambda: os.listdir("/home/pi")),
+    "key": attempt(lambda: open("/etc/agent/agent.key").close()),
+    "copy of key": attempt(copied),
+    "bus": attempt(lambda: os.close(os.open("/dev/i2c-1", os.O_RDWR))),
+    "other device": attempt(lambda: os.close(os.open("/dev/i2c-2", os.O_RDWR))),
+    "packets": attempt(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close()),
+    "namespace": subprocess.getoutput("unshare --user true"),
+    "processes": attempt(lambda: "others" if os.path.exists("/proc/1/exe") else "own alone"),
+}), file=open("/run/agent/probe", "w"))
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deployed(plant: Plant) -> None:
+    run = plant.play()
+    assert run.went_well, run.text
+
+
+@contextmanager
+def drop_in(machine: Container, text: str) -> Iterator[None]:
+    """Have the agent run with more settings until the end."""
+    path = "/run/systemd/system/agent.service.d/test.conf"
+    machine.run("mkdir", "-p", path.rpartition("/")[0])
+    machine.run("tee", path, input=f"[Service]\n{text}\n")
+    machine.run("systemctl", "daemon-reload")
+    try:
+        machine.run("systemctl", "restart", "agent")
+        yield
+    finally:
+        machine.run("rm", path)
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", "agent")
+
+
+def goes_on(machine: Container) -> None:
+    """Wait for a prediction that was not there before."""
+    count = len(predictions(machine))
+    wait_until(lambda: len(predictions(machine)) > count, 60, "predictions go on")
+
+
+def all_agree(plant: Plant, machine: Container) -> None:
+    wait_until(lambda: agree(plant.trixie, machine), 90, "the ledgers agree")
+
+
+def logged_once(machine: Container) -> set[tuple[str, str]]:
+    """Session and id of each prediction; each is there, and none with two values."""
+    entries = predictions(machine)
+    values = {(each["SESSION_ID"], each["SAMPLE_ID"], each["PREDICTION"]) for each in entries}
+    keys = {(session, id_) for session, id_, _ in values}
+    assert len(keys) == len(values)
+    return keys
+
+
+def test_verify_is_silent_and_the_exposure_is_what_we_say(machine: Container) -> None:
+    for unit, most in (("agent", 15), ("broker", 10)):
+        if machine.name == "bookworm" and unit == "broker":
+            continue
+        path = f"/etc/systemd/system/{unit}.service"
+        verify = f"systemd-analyze verify {path} 2>&1"
+        assert not machine.run("sh", "-c", verify)
+        machine.run("systemd-analyze", "security", f"--threshold={most}", f"{unit}.service")
+
+
+def test_every_prediction_is_in_the_journal(machine: Container) -> None:
+    machine.run("systemctl", "stop", "agent")
+    machine.run("journalctl", "--sync")
+    sessions = json.loads(ledger(machine, "agent", "--json"))["sessions"]
+    session = sessions[-1]
+    ids = {int(id_) for of, id_ in logged_once(machine) if of == session["session_id"]}
+    machine.run("systemctl", "start", "agent")
+    assert session["answered"] > 10
+    assert ids == set(range(session["sampled"]))
+    goes_on(machine)
+
+
+def test_it_comes_back_when_it_is_killed(plant: Plant, machine: Container) -> None:
+    pid = show(machine, "agent", "MainPID")
+    machine.run("kill", "-9", pid)
+    wait_until(lambda: show(machine, "agent", "MainPID") not in {"0", pid}, 60, "a new process")
+    machine.wait_until("systemctl", "is-active", "agent")
+    goes_on(machine)
+    all_agree(plant, machine)
+
+
+def test_samples_of_an_outage_are_answered_after_it(plant: Plant) -> None:
+    plant.trixie.run("systemctl", "stop", "broker")
+    pids = [show(machine, "agent", "MainPID") for machine in plant.machines]
+    for machine in plant.machines:
+        wait_until(lambda m=machine: waiting(m) > 400, 120, "samples wait")
+    plant.trixie.run("systemctl", "start", "broker")
+    for machine, pid in zip(plant.machines, pids, strict=True):
+        wait_until(lambda m=machine: waiting(m) < 20, 60, "what waited is answered")
+        all_agree(plant, machine)
+        assert show(machine, "agent", "MainPID") == pid
+
+
+def test_a_broker_that_is_killed_costs_nothing(plant: Plant) -> None:
+    plant.trixie.run("kill", "-9", show(plant.trixie, "broker", "MainPID"))
+    plant.trixie.wait_until("systemctl", "is-active", "broker", timeout_s=60)
+    for machine in plant.machines:
+        goes_on(machine)
+        all_agree(plant, machine)
+
+
+def test_a_thread_that_hangs_is_found_by_the_watchdog(machine: Container) -> None:
+    """A file that gives nothing hangs the bus thread; the loop goes on."""
+    run = "/opt/quartet/agent/current/bin/agent run --config /etc/agent/agent.toml --simulate hang"
+    rows = 'printf "1,2,3,4\\\\n2,3,4,5\\\\n"; sleep 600'
+    with drop_in(
+        machine,
+        "WatchdogSec=3\nExecStartPre=/bin/sh -c 'test -p hang || mkfifo hang'\n"
+        f"ExecStart=\nExecStart=/bin/sh -c '({rows}) >hang & exec {run}'",
+    ):
+        wait_until(lambda: int(show(machine, "agent", "NRestarts")) > 0, 60, "a restart")
+        said = machine.run("journalctl", "--unit=agent", "--output=cat", "--lines=200")
+        assert "Watchdog timeout" in said
+    goes_on(machine)
+
+
+def test_what_was_promised_is_there_after_a_reboot(plant: Plant, machine: Container) -> None:
+    former = logged_once(machine)
+    machine.reboot()
+    machine.wait_until("systemctl", "is-active", "agent", timeout_s=60)
+    goes_on(machine)
+    assert logged_once(machine) >= former  # the journal is persistent here
+    all_agree(plant, machine)
+
+
+def test_a_reload_takes_what_it_can_and_refuses_what_is_wrong(machine: Container) -> None:
+    config, pid = "/etc/agent/agent.toml", show(machine, "agent", "MainPID")
+    machine.run("cp", "-a", config, "/root/agent.toml")
+    try:
+        machine.run("sh", "-c", f"printf '[log]\\nlevel = \"debug\"\\n' >>{config}")
+        machine.run("systemctl", "reload", "agent")
+        machine.wait_until("sh", "-c", "journalctl -u agent | grep 'taken anew: log.level'")
+        machine.run("sh", "-c", f"echo 'colour = \"red\"' >>{config}")
+        with pytest.raises(subprocess.CalledProcessError):
+            machine.run("systemctl", "reload", "agent")
+        assert "log.colour: unknown key" in machine.run("journalctl", "--unit=agent")
+    finally:
+        machine.run("cp", "-a", "/root/agent.toml", config)
+    machine.run("systemctl", "reload", "agent")
+    assert show(machine, "agent", "MainPID") == pid
+
+
+def test_a_configuration_that_is_wrong_is_not_tried_again(machine: Container) -> None:
+    with (
+        pytest.raises(subprocess.CalledProcessError),
+        drop_in(machine, "ExecStart=\nExecStart=/opt/quartet/agent/current/bin/agent run --rate 1"),
+    ):
+        pass
+    machine.run("systemctl", "reset-failed", "agent", check=False)
+    machine.run("systemctl", "restart", "agent")
+    assert "no source of samples" in machine.run("journalctl", "--unit=agent")
+
+
+def test_the_sandbox_refuses_what_the_agent_has_no_business_with(machine: Container) -> None:
+    machine.run("tee", "/opt/quartet/probe.py", input=_PROBE)
+    # char-i2c is what the unit allows; these machines have no such driver.
+    allow = "DeviceAllow=/dev/i2c-1 rw\nExecStartPre=/usr/bin/python3 /opt/quartet/probe.py"
+    with drop_in(machine, allow):
+        found = json.loads(machine.run("cat", "/run/agent/probe"))
+    assert found.pop("user") != "0"
+    assert found.pop("copy of key") == "-----BEGIN PRIVATE KEY-----"
+    assert found == {
+        "state": "done",
+        "lock": "done",
+        "etc": "Read-only file system",
+        "home": "Permission denied",
+        "key": "Permission denied",
+        "bus": "done",
+        "other device": "Operation not permitted",
+        "packets": "Address family not supported by protocol",
+        "namespace": "unshare: unshare failed: Operation not permitted",
+        "processes": "own alone",
+    }
