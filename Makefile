@@ -5,6 +5,7 @@
 #   make chaos      200 faults, and every sample's prediction; make chaos SEED=N repeats
 #   make attack     what an attacker would try, in full
 #   make bench      figures, as ratios to a plain implementation
+#   make e2e        the playbook and the units on real systemd machines (Debian, root)
 #   make image-test the container image, built and asked over the wire (Linux, root)
 #   make format     what the gates want of the code's form
 #   make picture    the README's picture, from a real run
@@ -15,7 +16,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 CODE = agent broker quartet proto tests bench dataset docs
 
-.PHONY: demo test test-oldest chaos attack bench image-test format picture clean
+.PHONY: demo test test-oldest chaos attack bench e2e image-test format picture clean
 
 demo: $(VENV)/demo
 	PATH="$(abspath $(BIN)):$$PATH" sh dataset/demo.sh
@@ -45,6 +46,12 @@ bench: $(VENV)/dev
 	$(BIN)/python -m bench.spool_bench
 	$(BIN)/python -m bench.drain_bench
 
+e2e: $(VENV)/e2e
+	$(BIN)/ansible-lint --quiet --offline --profile production ansible
+	PYTHONPATH=tests $(BIN)/python -m machines.roots
+	$(BIN)/pytest --timeout 900 tests/machines/container_checks.py
+	$(BIN)/pytest --timeout 900 tests/machines/deployment.py tests/machines/services.py
+
 image-test:
 	bash tests/image_test.sh
 
@@ -66,6 +73,10 @@ $(VENV)/dev: pyproject.toml tests/debian.sh | $(VENV)/bin/pip
 	sh tests/debian.sh "$(BIN)/python"
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	if pkg-config --exists libsystemd; then $(BIN)/pip install --quiet --disable-pip-version-check -e '.[journal]'; fi
+	touch $@
+
+$(VENV)/e2e: $(VENV)/dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[e2e]'
 	touch $@
 
 $(VENV)/oldest/dev: pyproject.toml tests/oldest.txt $(VENV)/dev
