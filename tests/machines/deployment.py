@@ -3,6 +3,7 @@
 One story, in this order: pytest tests/machines/deployment.py (Debian, root).
 """
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -74,58 +75,58 @@ def test_a_host_that_is_away_delays_no_other(plant: Plant) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "reason"),
+    ("variables", "reasons"),
     [
-        ({"agent_sampling": {"rate_hz": "fast"}}, "rate_hz' is of type <class 'str'> and we were"),
-        ({"agent_sampling": {"rate_hz": 5000}}, "sampling.rate_hz: expected `float` <= 1000.0"),
-        ({"agent_outputs": {"alarm": {"pin": 17, "ttl": 3}}}, "outputs.alarm.ttl: unknown key"),
-        ({"agent_source": {"kind": "ads1115", "bus": 7}}, "there is no /dev/i2c-7"),
-        ({"pki_manage": False, "agent_id": "stranger"}, "agents/stranger.pem, "),
-        ({"service_least_free_mb": 10**9, "quartet_tls": True}, None),
+        ({"agent_sampling": {"rate_hz": "fast"}}, ["rate_hz", "unable to convert to float"]),
+        (
+            {
+                "agent_sampling": {"rate_hz": 5000},
+                "agent_outputs": {"alarm": {"pin": 17, "ttl": 3}},
+                # Not of this test: a pin needs packages that only a Pi has.
+                "agent_packages": [],
+            },
+            ["sampling.rate_hz: expected `float` <= 1000.0", "outputs.alarm.ttl: unknown key"],
+        ),
+        ({"agent_source": {"kind": "ads1115", "bus": 7}}, ["there is no /dev/i2c-7"]),
+        ({"pki_manage": False, "agent_id": "stranger"}, ["agents/stranger.pem, "]),
     ],
-    ids=["type", "value", "key", "bus", "certificate", "room"],
+    ids=["type", "value", "bus", "certificate"],
 )
 def test_what_is_wrong_is_refused_and_what_ran_runs_on(
-    plant: Plant, variables: dict[str, object], reason: str | None
+    plant: Plant, variables: dict[str, object], reasons: list[str]
 ) -> None:
     machine = plant.bookworm
     started = show(machine, "agent", "MainPID")
     run = plant.play("--limit=bookworm", **variables)
-    if reason is None:
-        # What is installed needs no more room.
-        assert run.went_well, run.text
-    else:
-        assert run.failed["bookworm"] == 1
+    assert run.failed["bookworm"] == 1
+    for reason in reasons:
         assert reason in run.text
     assert show(machine, "agent", "MainPID") == started
 
 
-@pytest.mark.parametrize(
-    ("seen", "reason"),
-    [
-        ({"python": "3.9.2"}, "is Python 3.9.2, and 3.11 is needed"),
-        ({"bits": 32}, "a 32-bit system (armv7l)"),
-        ({"time_s": 0.0}, "minutes off"),
-        ({"free_mb": 12}, "12 MB are free"),
-        ({"release": "9.0.0-0123456789ab"}, "an older version may not read what a newer one wrote"),
-    ],
-    ids=["python", "32 bits", "clock", "disk", "downgrade"],
-)
-def test_a_machine_that_cannot_do_it_is_told_why(
-    plant: Plant, seen: dict[str, object], reason: str
-) -> None:
+def test_a_machine_that_cannot_do_it_is_told_all_reasons(plant: Plant) -> None:
     machine = plant.bookworm
-    script = f"""#!/usr/bin/python3
-import json, sys, time
-look = dict(python="3.11.2", bits=64, machine="armv7l", time_s=time.time(), free_mb=5000,
-            installed=False, release="")
-look.update({seen!r})
-print(json.dumps(look))
-"""
+    seen = {
+        "python": "3.9.2",
+        "bits": 32,
+        "machine": "armv7l",
+        "time_s": 0.0,
+        "free_mb": 12,
+        "installed": False,
+        "release": "9.0.0-0123456789ab",
+    }
+    script = f"#!/bin/sh\ncat <<END\n{json.dumps(seen)}\nEND\n"
     machine.run("sh", "-c", "cat >/root/python && chmod 755 /root/python", input=script)
     run = plant.play("--limit=bookworm", agent_python="/root/python")
     assert run.failed["bookworm"] == 1
-    assert reason in run.text
+    for reason in (
+        "is Python 3.9.2, and 3.11 is needed",
+        "a 32-bit system (armv7l)",
+        "minutes off",
+        "12 MB are free",
+        "an older version may not read what a newer one wrote",
+    ):
+        assert reason in run.text
 
 
 def test_a_configuration_that_was_edited_is_kept_and_told(plant: Plant) -> None:
@@ -173,21 +174,15 @@ def test_an_older_version_does_not_take_the_place_of_a_newer_one(plant: Plant) -
     assert release(plant.bookworm).startswith("0.1.1-")
 
 
-@pytest.mark.parametrize(
-    ("version", "fault"),
-    [
-        ("0.1.2", ("agent/app.py", "    clock = SystemClock()\n", "    raise SystemExit(3)\n")),
-        ("0.1.3", ("systemd/agent.service", "Type=notify", "Type=notify\nMemoryMax=1M")),
-    ],
-    ids=["code", "unit"],
-)
-def test_an_upgrade_that_fails_goes_back_and_says_so(
-    plant: Plant, version: str, fault: tuple[str, str, str]
-) -> None:
+def test_an_upgrade_that_fails_goes_back_and_says_so(plant: Plant) -> None:
     machine = plant.bookworm
     former = release(machine)
     before = machine.run("sh", "-c", "sha256sum /etc/agent/* /etc/systemd/system/agent.service")
-    project = project_of(plant, version, fault)
+    faults = (
+        ("agent/app.py", "    clock = SystemClock()\n", "    raise SystemExit(3)\n"),
+        ("systemd/agent.service", "MemoryMax=256M", "MemoryMax=128M"),
+    )
+    project = project_of(plant, "0.1.2", *faults)
     run = plant.play("--limit=bookworm", project=project, service_smoke_s=10)
     assert run.failed["bookworm"] == 1
     assert f"The former release, {former}, runs again, with its configuration." in run.text

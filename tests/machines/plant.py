@@ -95,13 +95,7 @@ def predictions(machine: Container, *matches: str) -> list[dict[str, str]]:
 
 def ledger(machine: Container, side: str, *options: str) -> str:
     """What `agent ledger` or `broker ledger` says there; it must balance."""
-    program = f"/opt/quartet/{side}/current/bin/{side}"
-    config = f"--config=/etc/{side}/{side}.toml"
-    places = {
-        "agent": ("STATE_DIRECTORY=/var/lib/agent", "RUNTIME_DIRECTORY=/run/agent"),
-        "broker": ("STATE_DIRECTORY=/var/lib/broker",),
-    }[side]
-    return machine.run("env", *places, program, "ledger", config, *options)
+    return machine.run(side, "ledger", f"--config=/etc/{side}/{side}.toml", *options)
 
 
 def waiting(machine: Container) -> int:
