@@ -1,0 +1,60 @@
+"""What a device without a network installs from: wheels for arm64, by the pins in requirements/."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[3]
+PINS = REPOSITORY / "requirements" / "agent.txt"
+
+# What Debian bookworm's C library (2.36) bears, and its Python.
+PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_28_aarch64", "manylinux_2_34_aarch64")
+PYTHON = "311"
+
+# Published as source only; plain Python, so that a wheel made here is one for there.
+SOURCE_ONLY = "adafruit-extended-bus"
+
+
+def cache() -> Path:
+    """Where what takes long is kept from run to run."""
+    given = os.environ.get("QUARTET_CACHE")
+    return (Path(given) if given else Path.home() / ".cache" / "quartet") / "arm64"
+
+
+def house() -> Path:
+    """A directory with a wheel for each pin; made once for these pins."""
+    recipe = Path(__file__).read_bytes() + PINS.read_bytes()
+    made = cache() / f"wheels-{hashlib.sha256(recipe).hexdigest()[:16]}"
+    if not made.exists():
+        part = made.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        _fetch(part)
+        part.rename(made)
+    return made
+
+
+def project(directory: Path) -> Path:
+    """The wheel of this checkout, made in the directory."""
+    build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", str(directory))
+    subprocess.run([sys.executable, *build, str(REPOSITORY)], check=True, capture_output=True)
+    (wheel,) = directory.glob("quartet-*.whl")
+    return wheel
+
+
+def _fetch(directory: Path) -> None:
+    platforms = [f"--platform={name}" for name in PLATFORMS]
+    kinds = ("--only-binary=:all:", f"--no-binary={SOURCE_ONLY}", f"--python-version={PYTHON}")
+    pinned = ("--no-deps", "--require-hashes", f"--requirement={PINS}")
+    _pip("download", f"--dest={directory}", *platforms, *kinds, *pinned)
+    for source in directory.glob("*.tar.gz"):
+        _pip("wheel", "--no-deps", f"--wheel-dir={directory}", str(source))
+        source.unlink()
+
+
+def _pip(*arguments: str) -> None:
+    quiet = ("--quiet", "--disable-pip-version-check")
+    subprocess.run([sys.executable, "-m", "pip", *arguments, *quiet], check=True)
