@@ -6,6 +6,7 @@
 #   make attack     what an attacker would try, in full
 #   make bench      figures, as ratios to a plain implementation
 #   make e2e        the playbook and the units on real systemd machines (Debian, root)
+#   make e2e-arm64  a whole arm64 machine, emulated, with a virtual chip on a real bus (Debian, root)
 #   make image-test the container image, built and asked over the wire (Linux, root)
 #   make format     what the gates want of the code's form
 #   make picture    the README's picture, from a real run
@@ -16,7 +17,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 CODE = agent broker quartet proto tests bench dataset docs
 
-.PHONY: demo test test-oldest chaos attack bench e2e image-test format picture clean
+.PHONY: demo test test-oldest chaos attack bench e2e e2e-arm64 image-test format picture clean
 
 demo: $(VENV)/demo
 	PATH="$(abspath $(BIN)):$$PATH" sh dataset/demo.sh
@@ -54,6 +55,9 @@ e2e: $(VENV)/e2e
 
 image-test:
 	bash tests/image_test.sh
+
+e2e-arm64: $(VENV)/dev
+	$(BIN)/pytest tests/machines/arm64/deployment.py
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix $(CODE)

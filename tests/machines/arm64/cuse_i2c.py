@@ -7,8 +7,9 @@ python3 cuse_i2c.py nack N           the next N transfers are not acknowledged
 python3 cuse_i2c.py timeout N        they time out
 python3 cuse_i2c.py volts A0 A1 A2 A3
 
-The numbers are those of linux/i2c.h, linux/i2c-dev.h and linux/fuse.h (protocol 7.31). The device is
+Numbers are those of linux/i2c.h, linux/i2c-dev.h and linux/fuse.h (protocol 7.31). The device is
 registered as the kernel's i2c-dev is, 89 by the name i2c, so that systemd's char-i2c means it.
+One thing is unlike a real bus: the kernel ends a write() of no bytes by itself, as if acknowledged.
 """
 
 import errno
@@ -293,4 +294,6 @@ def tell(command: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(tell(" ".join(sys.argv[1:])) if sys.argv[1:] else serve())
+    if sys.argv[1:]:
+        sys.exit(tell(" ".join(sys.argv[1:])) or None)
+    serve()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-import wheels
+from machines.arm64 import wheels
 
 HERE = Path(__file__).parent
 
@@ -24,6 +24,12 @@ POWER_OFF_S = 60.0
 POLL_S = 0.2
 
 CONSOLE_LINES = 40
+
+HARDWARE = ("-cpu", "cortex-a72", "-smp", "2", "-m", "2048")
+
+# What a Raspberry Pi 4 says that it is: gpiozero drives the pins of no other board.
+MODEL = "Raspberry Pi 4 Model B Rev 1.5"
+REVISION = "c03115"
 
 
 class Machine:
@@ -147,16 +153,26 @@ Host {self.name}
         append = (
             "console=ttyAMA0 rdinit=/sbin/init loglevel=4 net.ifnames=0"
             f" systemd.hostname={self.name} systemd.mask=serial-getty@ttyAMA0.service"
+            " systemd.mask=getty@tty1.service systemd.mask=e2scrub_reap.service"
             " systemd.wants=systemd-networkd.service systemd.wants=i2c-1.service"
         )
         command = ["setpriv", "--pdeathsig", "KILL", "qemu-system-aarch64", "-no-reboot"]
-        command += ["-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "2048"]
-        command += ["-accel", "tcg,thread=multi", "-kernel", str(kernel), "-initrd", str(initrd)]
-        command += ["-append", append, "-display", "none", "-monitor", "none"]
-        command += ["-serial", f"file:{self.console}"]
+        command += ["-M", "virt", *HARDWARE, "-accel", "tcg,thread=multi"]
+        command += ["-dtb", str(self._device_tree()), "-kernel", str(kernel)]
+        command += ["-initrd", str(initrd), "-append", append]
+        command += ["-display", "none", "-monitor", "none", "-serial", f"file:{self.console}"]
         command += ["-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22"]
         command += ["-device", "virtio-net-device,netdev=net"]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+    def _device_tree(self) -> Path:
+        """The emulated board's own, under the name of a Raspberry Pi."""
+        path = self._directory / "board.dtb"
+        dump = ("qemu-system-aarch64", "-M", f"virt,dumpdtb={path}", *HARDWARE, "-display", "none")
+        subprocess.run(dump, check=True, capture_output=True)
+        _output("fdtput", "-t", "s", str(path), "/", "model", MODEL)
+        _output("fdtput", "-p", "-t", "x", str(path), "/system", "linux,revision", REVISION)
+        return path
 
     def _wait_until_up(self) -> None:
         def is_up() -> bool:

@@ -33,7 +33,8 @@ failed() {
 
 missing=''
 for tool in debootstrap:debootstrap cpio:cpio depmod:kmod qemu-aarch64-static:qemu-user-static \
-    qemu-system-aarch64:qemu-system-arm unshare:util-linux; do
+    qemu-system-aarch64:qemu-system-arm fdtput:device-tree-compiler ssh:openssh-client \
+    unshare:util-linux; do
     command -v "${tool%:*}" >/dev/null || missing="$missing ${tool#*:}"
 done
 install="apt-get install --yes --no-install-recommends$missing"

@@ -56,5 +56,11 @@ def _fetch(directory: Path) -> None:
 
 
 def _pip(*arguments: str) -> None:
-    quiet = ("--quiet", "--disable-pip-version-check")
-    subprocess.run([sys.executable, "-m", "pip", *arguments, *quiet], check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"pip {arguments[0]}: {done.stderr}")
