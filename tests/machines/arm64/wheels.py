@@ -10,12 +10,12 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[3]
 PINS = REPOSITORY / "requirements" / "agent.txt"
 
+# Published as source only; plain Python, so that a wheel made here is one for there.
+SOURCE_PINS = PINS.with_name("source.txt")
+
 # What Debian bookworm's C library (2.36) bears, and its Python.
 PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_28_aarch64", "manylinux_2_34_aarch64")
 PYTHON = "311"
-
-# Published as source only; plain Python, so that a wheel made here is one for there.
-SOURCE_ONLY = "adafruit-extended-bus"
 
 
 def cache() -> Path:
@@ -26,7 +26,7 @@ def cache() -> Path:
 
 def house() -> Path:
     """A directory with a wheel for each pin; made once for these pins."""
-    recipe = Path(__file__).read_bytes() + PINS.read_bytes()
+    recipe = b"".join(path.read_bytes() for path in (Path(__file__), PINS, SOURCE_PINS))
     made = cache() / f"wheels-{hashlib.sha256(recipe).hexdigest()[:16]}"
     if not made.exists():
         part = made.with_suffix(".part")
@@ -47,12 +47,10 @@ def project(directory: Path) -> Path:
 
 def _fetch(directory: Path) -> None:
     platforms = [f"--platform={name}" for name in PLATFORMS]
-    kinds = ("--only-binary=:all:", f"--no-binary={SOURCE_ONLY}", f"--python-version={PYTHON}")
-    pinned = ("--no-deps", "--require-hashes", f"--requirement={PINS}")
-    _pip("download", f"--dest={directory}", *platforms, *kinds, *pinned)
-    for source in directory.glob("*.tar.gz"):
-        _pip("wheel", "--no-deps", f"--wheel-dir={directory}", str(source))
-        source.unlink()
+    kinds = ("--no-deps", "--only-binary=:all:", f"--python-version={PYTHON}", *platforms)
+    _pip("download", f"--dest={directory}", *kinds, "--require-hashes", f"--requirement={PINS}")
+    pinned = ("--no-deps", "--require-hashes", f"--requirement={SOURCE_PINS}")
+    _pip("wheel", f"--wheel-dir={directory}", *pinned)
 
 
 def _pip(*arguments: str) -> None:
