@@ -1,10 +1,8 @@
 """A plant as a person deploys it: an inventory, the playbook, and the machines that it reaches."""
 
-import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from machines.container import Container, inventory
+from machines.wheelhouse import wheelhouse
 
 PROJECT = Path(__file__).parents[2]
 
@@ -49,7 +48,7 @@ class Plant:
             "vars": {
                 "agent_broker_address": BROKER,
                 "agent_source": {"kind": "virtual"},
-                "quartet_wheelhouse": str(_wheelhouse()),
+                "quartet_wheelhouse": str(wheelhouse(os.uname().machine)),
                 "journal_persistent": True,
             }
         }
@@ -112,17 +111,3 @@ def agree(broker: Container, machine: Container) -> bool:
     except subprocess.CalledProcessError:
         return False
     return True
-
-
-def _wheelhouse() -> Path:
-    """All wheels that a deployment needs, kept for as long as the pins are the same."""
-    cache = Path(os.environ.get("QUARTET_CACHE", Path.home() / ".cache" / "quartet"))
-    pins = b"".join(path.read_bytes() for path in sorted((PROJECT / "requirements").glob("*.txt")))
-    kept = cache / f"wheelhouse-{hashlib.sha256(pins).hexdigest()[:12]}"
-    if not kept.exists():
-        new = kept.with_suffix(".new")
-        shutil.rmtree(new, ignore_errors=True)
-        command = ["sh", PROJECT / "ansible" / "wheelhouse.sh", new, os.uname().machine]
-        subprocess.run(command, check=True, env={**os.environ, "PYTHON": sys.executable})
-        new.rename(kept)
-    return kept
