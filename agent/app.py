@@ -220,14 +220,13 @@ class Agent:
 
     def _reload(self) -> None:
         """Take what a running agent can of changed settings, and changed certificates."""
-        self._notifier.reloading()
-        if self._reread:
-            self._settings = reconfigured(self._settings, self._reread, take)
-        logs.set_level(self._settings.log.level)
-        if self._alarm and (times := self._settings.outputs.alarm):
-            self._alarm.reconfigure(times)
-        self._credentials.refresh()
-        self._notifier.ready()
+        with self._notifier.reloading():
+            if self._reread:
+                self._settings = reconfigured(self._settings, self._reread, take)
+            logs.set_level(self._settings.log.level)
+            if self._alarm and (times := self._settings.outputs.alarm):
+                self._alarm.reconfigure(times)
+            self._credentials.refresh()
 
     def _pulse(self) -> None:
         """Tell systemd how it goes, and that all threads live."""

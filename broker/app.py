@@ -127,14 +127,13 @@ async def _serve(settings: Settings, lines: Lines, reread: Callable[[], Settings
 
     def reload() -> None:
         nonlocal settings
-        notifier.reloading()
-        if reread:
-            settings = reconfigured(settings, reread, take)
-        logging.getLogger().setLevel(settings.log.level.upper())
-        access.admit_only(settings.access.agents)
-        if credentials:
-            credentials.refresh()
-        notifier.ready()
+        with notifier.reloading():
+            if reread:
+                settings = reconfigured(settings, reread, take)
+            logging.getLogger().setLevel(settings.log.level.upper())
+            access.admit_only(settings.access.agents)
+            if credentials:
+                credentials.refresh()
 
     with on_signals(stop.set, reload if reread else None):
         await server.start()

@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Iterator
 
 
 class Notifier:
@@ -26,9 +27,14 @@ class Notifier:
         """It does what it is there for."""
         self._send("READY=1")
 
-    def reloading(self) -> None:
-        """It takes a changed configuration; ready() follows."""
+    @contextlib.contextmanager
+    def reloading(self) -> Iterator[None]:
+        """It takes a changed configuration while entered, and is ready again after."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            yield
+        finally:
+            self.ready()
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`."""

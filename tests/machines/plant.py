@@ -67,7 +67,13 @@ class Plant:
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1"},
+            # In another time zone than the machines, as a laptop may be.
+            env={
+                **os.environ,
+                "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_PIPELINING": "1",
+                "TZ": "Asia/Tokyo",
+            },
         )
         text = done.stdout + done.stderr
         recap = _RECAP.findall(text)
