@@ -181,8 +181,8 @@ def test_an_older_version_does_not_take_the_place_of_a_newer_one(plant: Plant) -
 def test_an_upgrade_that_fails_goes_back_and_says_so(plant: Plant) -> None:
     machine = plant.bookworm
     former = release(machine)
-    sums = "cd /etc && sha256sum agent/* systemd/system/agent.service*/* systemd/system/agent.service"
-    before = machine.run("sh", "-c", sums)
+    sums = "cd /etc; sha256sum agent/* systemd/system/agent.service{,.d/*}"
+    before = machine.run("bash", "-c", sums)
     faults = (
         ("agent/app.py", "    clock = SystemClock()\n", "    raise SystemExit(3)\n"),
         ("systemd/agent.service", "MemoryMax=256M", "MemoryMax=128M"),
@@ -192,7 +192,7 @@ def test_an_upgrade_that_fails_goes_back_and_says_so(plant: Plant) -> None:
     assert run.failed["bookworm"] == 1
     assert f"The former release, {former}, runs again, with its configuration." in run.text
     assert release(machine) == former
-    after = machine.run("sh", "-c", sums)
+    after = machine.run("bash", "-c", sums)
     assert after == before
     count = len(predictions(machine))
     wait_until(lambda: len(predictions(machine)) > count, 60, "predictions go on")
