@@ -89,7 +89,7 @@ def test_a_host_that_is_away_delays_no_other(plant: Plant) -> None:
             ["sampling.rate_hz: expected `float` <= 1000.0", "outputs.alarm.ttl: unknown key"],
         ),
         ({"agent_source": {"kind": "ads1115", "bus": 7}}, ["there is no /dev/i2c-7"]),
-        ({"pki_manage": False, "agent_id": "stranger"}, ["agents/stranger.pem, "]),
+        ({"pki_manage": False, "agent_id": "stranger"}, ["there is no ", "agents/stranger.pem"]),
     ],
     ids=["type", "value", "bus", "certificate"],
 )
