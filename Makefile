@@ -56,7 +56,7 @@ e2e: $(VENV)/e2e
 image-test:
 	bash tests/image_test.sh
 
-e2e-arm64: $(VENV)/dev
+e2e-arm64: $(VENV)/e2e
 	$(BIN)/pytest tests/machines/arm64/deployment.py
 
 format: $(VENV)/dev

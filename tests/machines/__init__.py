@@ -1,1 +1,5 @@
-"""Real systemd machines to deploy to: Debian in systemd-nspawn, reached over ssh on loopback."""
+"""Real systemd machines to deploy to, by ssh on loopback: containers, and one emulated."""
+
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]

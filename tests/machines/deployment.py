@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from machines import PROJECT
 from machines.container import Container, wait_until
-from machines.plant import PROJECT, Plant, agree, ledger, predictions, show, waiting
+from machines.plant import Plant, agree, ledger, predictions, show, waiting
 
 FIELDS = {
     *("MESSAGE", "PRIORITY", "SAMPLE_ID", "SESSION_ID", "AGENT_ID", "PREDICTION"),

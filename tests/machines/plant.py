@@ -2,38 +2,16 @@
 
 import json
 import os
-import re
 import subprocess
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from machines import PROJECT
 from machines.container import Container, inventory
+from machines.playbook import Run, play
 from machines.wheelhouse import wheelhouse
-
-PROJECT = Path(__file__).parents[2]
 
 # Of the host's network, which the machines share; the broker is on one of them.
 BROKER = "127.0.0.1:8061"
-
-_RECAP = re.compile(
-    r"^(\S+)\s+: ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.MULTILINE
-)
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a run of the playbook said and did."""
-
-    text: str
-    changed: Mapping[str, int]
-    failed: Mapping[str, int]
-    unreachable: Mapping[str, int]
-
-    @property
-    def went_well(self) -> bool:
-        return not any((*self.failed.values(), *self.unreachable.values()))
 
 
 class Plant:
@@ -57,31 +35,7 @@ class Plant:
 
     def play(self, *options: str, project: Path = PROJECT, **variables: object) -> Run:
         """Run the playbook, of this project or of another, with extra variables."""
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "ansible", "playbook"),
-                *("--inventory", str(self._inventory), "--extra-vars", json.dumps(variables)),
-                *(*options, str(project / "ansible" / "site.yml")),
-            ],
-            cwd=self.directory,
-            capture_output=True,
-            text=True,
-            check=False,
-            # In another time zone than the machines, as a laptop may be.
-            env={
-                **os.environ,
-                "ANSIBLE_NOCOLOR": "1",
-                "ANSIBLE_PIPELINING": "1",
-                "TZ": "Asia/Tokyo",
-            },
-        )
-        text = done.stdout + done.stderr
-        recap = _RECAP.findall(text)
-        assert recap, text
-        columns = [{row[0]: int(row[at]) for row in recap} for at in (1, 2, 3)]
-        run = Run(text, changed=columns[0], unreachable=columns[1], failed=columns[2])
-        assert run.went_well == (done.returncode == 0), text
-        return run
+        return play(self._inventory, *options, project=project, **variables)
 
 
 def show(machine: Container, unit: str, name: str) -> str:

@@ -7,14 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-_PROJECT = Path(__file__).parents[2]
-_SCRIPT = _PROJECT / "ansible" / "wheelhouse.sh"
+from machines import PROJECT
+
+_SCRIPT = PROJECT / "ansible" / "wheelhouse.sh"
 
 
 def wheelhouse(machine: str) -> Path:
     """For machines of this kind, by `uname -m`; gathered once for the same pins."""
     cache = Path(os.environ.get("QUARTET_CACHE", Path.home() / ".cache" / "quartet"))
-    recipe = [_SCRIPT, *sorted((_PROJECT / "requirements").glob("*.txt"))]
+    recipe = [_SCRIPT, *sorted((PROJECT / "requirements").glob("*.txt"))]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in recipe)).hexdigest()[:12]
     kept = cache / f"wheels-{machine}-{digest}"
     if not kept.exists():

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from machines.arm64 import wheels
+from machines import PROJECT
+from machines.wheelhouse import wheelhouse
 
 HERE = Path(__file__).parent
 
@@ -68,12 +69,12 @@ class Machine:
         self._end()
 
     @property
-    def inventory(self) -> str:
-        """Its line in an inventory of Ansible."""
-        return (
-            f"{self.name} ansible_ssh_common_args='-F {self._config}'"
-            " ansible_python_interpreter=/usr/bin/python3"
-        )
+    def ansible_variables(self) -> dict[str, str]:
+        """What an inventory says of this host."""
+        return {
+            "ansible_ssh_common_args": f"-F {self._config}",
+            "ansible_python_interpreter": "/usr/bin/python3",
+        }
 
     def attempt(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command of its shell, as root, whatever becomes of it."""
@@ -91,10 +92,6 @@ class Machine:
         done = self.attempt(command)
         assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
-
-    def put(self, source: Path, target: str) -> None:
-        """Copy a file or a directory into it."""
-        _output("scp", "-q", "-r", "-F", str(self._config), str(source), f"{self.name}:{target}")
 
     def chip(self, command: str) -> None:
         """Have something befall the chip: see cuse_i2c.py."""
@@ -221,9 +218,9 @@ def _put_chip(directory: Path) -> None:
     shutil.copy(HERE / "cuse_i2c.py", directory)
     compiled = shutil.ignore_patterns("__pycache__")
     for package in ("agent", "quartet", "proto/wire"):
-        source = wheels.REPOSITORY / package
+        source = PROJECT / package
         shutil.copytree(source, directory / source.name, ignore=compiled)
-    (library,) = wheels.house().glob("msgspec-*.whl")
+    (library,) = wheelhouse("aarch64").glob("msgspec-*-cp311-*_aarch64.whl")
     with zipfile.ZipFile(library) as archive:
         archive.extractall(directory)
 
