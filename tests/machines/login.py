@@ -21,7 +21,7 @@ class Login:
     host = "127.0.0.1"
 
     def __init__(self, directory: Path) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._directory = directory
         self._key = directory / "login"
         for name in ("login", "host"):
@@ -64,7 +64,8 @@ class Login:
         }
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on loopback that nothing listened at a moment ago."""
     with socket.socket() as free:
         free.bind((Login.host, 0))
         port: int = free.getsockname()[1]

@@ -7,11 +7,9 @@ from pathlib import Path
 
 from machines import PROJECT
 from machines.container import Container, inventory
+from machines.login import free_port
 from machines.playbook import Run, play
 from machines.wheelhouse import wheelhouse
-
-# Of the host's network, which the machines share; the broker is on one of them.
-BROKER = "127.0.0.1:8061"
 
 
 class Plant:
@@ -24,7 +22,9 @@ class Plant:
         hosts = json.loads(inventory({"brokers": [trixie], "agents": [trixie, bookworm]}))
         hosts["all"] = {
             "vars": {
-                "agent_broker_address": BROKER,
+                # On the host's network, which the machines share.
+                "agent_broker_address": (address := f"127.0.0.1:{free_port()}"),
+                "broker_listen": address,
                 "agent_source": {"kind": "virtual"},
                 "quartet_wheelhouse": str(wheelhouse(os.uname().machine)),
                 "journal_persistent": True,
