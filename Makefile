@@ -17,7 +17,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 CODE = agent broker quartet proto tests bench dataset docs
 
-.PHONY: demo test test-oldest chaos attack bench e2e e2e-arm64 image-test format picture clean
+.PHONY: demo test test-oldest chaos attack bench e2e e2e-services e2e-arm64 image-test format picture clean
 
 demo: $(VENV)/demo
 	PATH="$(abspath $(BIN)):$$PATH" sh dataset/demo.sh
@@ -47,11 +47,14 @@ bench: $(VENV)/dev
 	$(BIN)/python -m bench.spool_bench
 	$(BIN)/python -m bench.drain_bench
 
-e2e: $(VENV)/e2e
+e2e: $(VENV)/e2e e2e-services
+	$(BIN)/pytest --timeout 900 tests/machines/container_checks.py
+	$(BIN)/pytest --timeout 900 tests/machines/deployment.py
+
+e2e-services: $(VENV)/e2e
 	$(BIN)/ansible-lint --quiet --offline --profile production ansible
 	PYTHONPATH=tests $(BIN)/python -m machines.roots
-	$(BIN)/pytest --timeout 900 tests/machines/container_checks.py
-	$(BIN)/pytest --timeout 900 tests/machines/deployment.py tests/machines/services.py
+	$(BIN)/pytest --timeout 900 tests/machines/services.py
 
 image-test:
 	bash tests/image_test.sh
