@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,12 @@ def logged_once(machine: Container) -> set[tuple[str, str]]:
     return keys
 
 
+def latest_session(machine: Container) -> dict[str, Any]:
+    """What the ledger of its agent says of the latest session."""
+    session: dict[str, Any] = json.loads(ledger(machine, "agent", "--json"))["sessions"][-1]
+    return session
+
+
 def test_verify_is_silent_and_the_exposure_is_what_we_say(machine: Container) -> None:
     for unit, most in (("agent", 15), ("broker", 10)):
         if machine.name == "bookworm" and unit == "broker":
@@ -98,8 +105,7 @@ def test_verify_is_silent_and_the_exposure_is_what_we_say(machine: Container) ->
 def test_every_prediction_is_in_the_journal(machine: Container) -> None:
     machine.run("systemctl", "stop", "agent")
     machine.run("journalctl", "--sync")
-    sessions = json.loads(ledger(machine, "agent", "--json"))["sessions"]
-    session = sessions[-1]
+    session = latest_session(machine)
     ids = {int(id_) for of, id_ in logged_once(machine) if of == session["session_id"]}
     machine.run("systemctl", "start", "agent")
     assert session["answered"] > 10
@@ -107,13 +113,23 @@ def test_every_prediction_is_in_the_journal(machine: Container) -> None:
     goes_on(machine)
 
 
-def test_it_comes_back_when_it_is_killed(plant: Plant, machine: Container) -> None:
-    pid = show(machine, "agent", "MainPID")
-    machine.run("kill", "-9", pid)
-    wait_until(lambda: show(machine, "agent", "MainPID") not in {"0", pid}, 60, "a new process")
+def test_it_comes_back_when_it_is_killed_with_all_that_waited(
+    plant: Plant, machine: Container
+) -> None:
+    plant.trixie.run("systemctl", "stop", "broker")
+    try:
+        wait_until(lambda: waiting(machine) > 20, 60, "samples wait, some of them in RAM alone")
+        former, pid = latest_session(machine), show(machine, "agent", "MainPID")
+        machine.run("kill", "-9", pid)
+        wait_until(lambda: show(machine, "agent", "MainPID") not in {"0", pid}, 60, "another one")
+    finally:
+        plant.trixie.run("systemctl", "start", "broker")
     machine.wait_until("systemctl", "is-active", "agent")
     goes_on(machine)
     all_agree(plant, machine)
+    wait_until(lambda: waiting(machine) < 20, 60, "what waited is answered")
+    ids = {int(id_) for of, id_ in logged_once(machine) if of == former["session_id"]}
+    assert ids >= set(range(former["sampled"]))
 
 
 def test_samples_of_an_outage_are_answered_after_it(plant: Plant) -> None:
