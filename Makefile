@@ -52,7 +52,7 @@ e2e: $(VENV)/e2e e2e-services
 	$(BIN)/pytest --timeout 900 tests/machines/deployment.py
 
 e2e-services: $(VENV)/e2e
-	$(BIN)/ansible-lint --quiet --offline --profile production ansible
+	$(BIN)/ansible-lint -q --offline --profile production ansible
 	PYTHONPATH=tests $(BIN)/python -m machines.roots
 	$(BIN)/pytest --timeout 900 tests/machines/services.py
 
