@@ -105,7 +105,11 @@ _NAMES = 2
 
 def read(path: Path) -> Books:
     """Read a store, beside a running broker or without one. StoreError where that fails."""
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except PermissionError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+    if not there:
         raise StoreError(f"{path}: there is no such file")
     check_kind(path)
     try:

@@ -84,15 +84,14 @@ def test_a_host_that_is_away_delays_no_other(plant: Plant) -> None:
             {
                 "agent_sampling": {"rate_hz": 5000},
                 "agent_outputs": {"alarm": {"pin": 17, "ttl": 3}},
-                # Not of this test: a pin needs packages that only a Pi has.
-                "agent_packages": [],
             },
             ["sampling.rate_hz: expected `float` <= 1000.0", "outputs.alarm.ttl: unknown key"],
         ),
+        ({"agent_samplng": {"rate_hz": 20}}, ["no role knows agent_samplng"]),
         ({"agent_source": {"kind": "ads1115", "bus": 7}}, ["there is no /dev/i2c-7"]),
         ({"pki_manage": False, "agent_id": "stranger"}, ["there is no ", "agents/stranger.pem"]),
     ],
-    ids=["type", "value", "bus", "certificate"],
+    ids=["type", "value", "name", "bus", "certificate"],
 )
 def test_what_is_wrong_is_refused_and_what_ran_runs_on(
     plant: Plant, variables: dict[str, object], reasons: list[str]
@@ -145,6 +144,7 @@ def test_a_configuration_that_was_edited_is_kept_and_told(plant: Plant) -> None:
     run = plant.play("--limit=bookworm", "--extra-vars=quartet_overwrite_config=true")
     assert run.went_well, run.text
     assert "rate_hz" not in machine.run("cat", config)
+    assert "rate_hz = 20.0" in machine.run("sh", "-c", f"cat {config}.*")
 
 
 def test_certificates_are_renewed_while_the_agent_runs(plant: Plant) -> None:
@@ -202,7 +202,7 @@ def test_an_upgrade_that_fails_goes_back_and_says_so(plant: Plant) -> None:
 
 def test_it_goes_without_a_trace_but_for_its_samples(plant: Plant) -> None:
     machine = plant.bookworm
-    run = plant.play("--limit=bookworm", quartet_state="absent")
+    run = plant.play("--limit=bookworm", agent_state="absent")
     assert run.went_well, run.text
     assert "/var/lib/agent is kept" in run.text
     left = "ls -d /opt/quartet/agent /etc/agent /etc/systemd/system/agent.service* || :"
@@ -210,8 +210,8 @@ def test_it_goes_without_a_trace_but_for_its_samples(plant: Plant) -> None:
     machine.run("test", "-e", "/var/lib/agent/spool.db")
     with pytest.raises(subprocess.CalledProcessError):
         machine.run("systemctl", "is-active", "agent")
-    assert not any(plant.play("--limit=bookworm", quartet_state="absent").changed.values())
-    removal = ("--limit=bookworm", "--extra-vars=quartet_state=absent quartet_discard=true")
+    assert not any(plant.play("--limit=bookworm", agent_state="absent").changed.values())
+    removal = ("--limit=bookworm", "--extra-vars=agent_state=absent quartet_discard=true")
     assert plant.play(*removal).went_well
     machine.run("test", "!", "-e", "/var/lib/agent")
 
