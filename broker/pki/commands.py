@@ -66,7 +66,7 @@ def _list(authority: Authority) -> None:
 def _revoke(authority: Authority, which: str) -> None:
     for certificate in authority.revoke(which):
         print(f"revoked: {certificate}, serial {certificate.serial:x}")
-    print("a running broker cuts off what is revoked within a minute, once it has the new crl.pem")
+    print("a running broker cuts off what is revoked within seconds, once it has the new crl.pem")
 
 
 def _tell(path: Path) -> None:
