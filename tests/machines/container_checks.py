@@ -5,8 +5,8 @@ Run by its path: pytest tests/machines/container_checks.py (Debian, root).
 
 import json
 import os
-import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +33,7 @@ WatchdogSec=2
 WatchdogSignal=SIGKILL
 Restart=on-failure
 RestartSec=0
-ExecStart=/usr/bin/python3 /root/beater.py
+ExecStart=/usr/bin/python3 /srv/beater.py
 """
 
 
@@ -124,13 +124,13 @@ def test_a_strictly_protected_service_writes_only_where_it_may(machine: Containe
 
 
 def test_a_service_is_given_a_credential(machine: Container):
-    machine.run("sh", "-c", "umask 077; cat >/root/secret", input="a word")
-    given = {"LoadCredential": "word:/root/secret", "DynamicUser": "yes"}
+    machine.run("sh", "-c", "umask 077; cat >/srv/secret", input="a word")
+    given = {"LoadCredential": "word:/srv/secret", "DynamicUser": "yes"}
     assert transient(machine, "sh", "-c", 'cat "$CREDENTIALS_DIRECTORY/word"', **given) == "a word"
 
 
 def test_a_service_that_no_longer_beats_is_killed_and_started_again(machine: Container):
-    machine.run("sh", "-c", "touch /run/beats; cat >/root/beater.py", input=_BEATER)
+    machine.run("sh", "-c", "touch /run/beats; cat >/srv/beater.py", input=_BEATER)
     machine.run("sh", "-c", "cat >/etc/systemd/system/beater.service", input=_BEATER_UNIT)
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "start", "beater")
@@ -166,15 +166,23 @@ def test_pip_and_apt_reach_what_they_need(machine: Container):
 
 
 def test_ansible_reaches_both_and_becomes_root(both: dict[str, Container], tmp_path: Path):
-    ansible = shutil.which("ansible")
-    if ansible is None:
-        pytest.skip("ansible is not on the PATH")
     hosts = tmp_path / "hosts.json"
     hosts.write_text(inventory({"agents": [both["trixie"]], "brokers": [both["bookworm"]]}))
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"}
     for module in ("ping", "setup"):
         told = subprocess.run(
-            [ansible, "all", "-i", hosts, "--become", "-m", module],
+            [
+                sys.executable,
+                "-m",
+                "ansible",
+                "adhoc",
+                "all",
+                "-i",
+                hosts,
+                "--become",
+                "-m",
+                module,
+            ],
             capture_output=True,
             text=True,
             check=False,

@@ -119,8 +119,8 @@ def test_a_machine_that_cannot_do_it_is_told_all_reasons(plant: Plant) -> None:
         "former": "9.0.0-0123456789ab-py311",
     }
     script = f"#!/bin/sh\ncat <<END\n{json.dumps(seen)}\nEND\n"
-    machine.run("sh", "-c", "cat >/root/python && chmod 755 /root/python", input=script)
-    run = plant.play("--limit=bookworm", agent_python="/root/python")
+    machine.run("sh", "-c", "cat >/srv/python && chmod 755 /srv/python", input=script)
+    run = plant.play("--limit=bookworm", agent_python="/srv/python")
     assert run.failed["bookworm"] == 1
     for reason in (
         "is Python 3.9.2, and 3.11 is needed",

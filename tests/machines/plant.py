@@ -65,9 +65,9 @@ def waiting(machine: Container) -> int:
 
 def agree(broker: Container, machine: Container) -> bool:
     """Whether the ledgers of a machine's agent and of the broker have the same samples."""
-    machine.run("tee", "/root/broker.json", input=ledger(broker, "broker", "--json"))
+    machine.run("tee", "/srv/broker.json", input=ledger(broker, "broker", "--json"))
     try:
-        ledger(machine, "agent", "--compare=/root/broker.json")
+        ledger(machine, "agent", "--compare=/srv/broker.json")
     except subprocess.CalledProcessError:
         return False
     return True

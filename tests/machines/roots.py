@@ -50,9 +50,9 @@ set -eu
 suite=$1 mirror=$2 packages=$3 new=$4
 mkdir -p "$new.memory"
 mount -t tmpfs -o size=2g,mode=755 tmpfs "$new.memory"
-debootstrap --variant=minbase --include="$packages" "$suite" "$new.memory/root" "$mirror"
-rm -rf "$new.memory"/root/var/cache/apt/*.bin "$new.memory"/root/var/cache/apt/archives/*.deb
-cp -a "$new.memory/root" "$new"
+debootstrap --variant=minbase --include="$packages" "$suite" "$new.memory/made" "$mirror"
+rm -rf "$new.memory"/made/var/cache/apt/*.bin "$new.memory"/made/var/cache/apt/archives/*.deb
+cp -a "$new.memory/made" "$new"
 umount "$new.memory"
 rmdir "$new.memory"
 """

@@ -178,7 +178,7 @@ def test_what_was_promised_is_there_after_a_reboot(plant: Plant, machine: Contai
 
 def test_a_reload_takes_what_it_can_and_refuses_what_is_wrong(machine: Container) -> None:
     config, pid = "/etc/agent/agent.toml", show(machine, "agent", "MainPID")
-    machine.run("cp", "-a", config, "/root/agent.toml")
+    machine.run("cp", "-a", config, "/srv/agent.toml")
     try:
         machine.run("sh", "-c", f"printf '[log]\\nlevel = \"debug\"\\n' >>{config}")
         machine.run("systemctl", "reload", "agent")
@@ -188,7 +188,7 @@ def test_a_reload_takes_what_it_can_and_refuses_what_is_wrong(machine: Container
             machine.run("systemctl", "reload", "agent")
         assert "log.colour: unknown key" in machine.run("journalctl", "--unit=agent")
     finally:
-        machine.run("cp", "-a", "/root/agent.toml", config)
+        machine.run("cp", "-a", "/srv/agent.toml", config)
     machine.run("systemctl", "reload", "agent")
     assert show(machine, "agent", "MainPID") == pid
 
