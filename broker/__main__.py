@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     run = _command(commands, "run", _run, "serve agents until stopped")
     run.add_argument("--listen", metavar="HOST:PORT", help="default 127.0.0.1:8061")
     run.add_argument(
-        "--predictor", metavar="NAME", help="limits (default), parity, or your own module:Class"
+        "--predictor", metavar="NAME", help="chart (default), limits, onnx, parity, or module:Class"
     )
     run.add_argument(
         "--insecure", action="store_true", help="listen beyond this machine without TLS"

@@ -23,6 +23,7 @@ from broker.recorder.memory import MemoryRecorder
 from broker.recorder.retention import Limits
 from broker.recorder.store import Keeping, Store
 from broker.service import Service
+from broker.workers import Threads
 from quartet.address import Address
 from quartet.journal import PriorityFormatter, under_systemd
 from quartet.notify import Notifier
@@ -83,7 +84,9 @@ def run(settings: Settings, reread: Callable[[], Settings] | None) -> None:
         _recorder(settings, black_box.digest) as recorder,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
-        runner.run(_serve(settings, Lines(black_box, recorder), reread))
+        count = settings.predictor.threads_to_use
+        lines = Lines(black_box, recorder, Threads(count) if count else None)
+        runner.run(_serve(settings, lines, reread))
 
 
 def _log_to_stderr(level: str) -> None:

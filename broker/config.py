@@ -63,11 +63,24 @@ class LimitsSettings(Table, frozen=True):
     """Two at least: a new stream comes while the one that it supersedes ends."""
 
 
+# A line occupies one at a time: two let a slow one not stop the others.
+_ONNX_THREADS = 2
+
+
 class PredictorSettings(Table, frozen=True):
     """`[predictor]`: the black box, and the keyword arguments that it is made with."""
 
-    use: str = "limits"
+    use: str = "chart"
     options: dict[str, object] = msgspec.field(default_factory=dict)
+    threads: Annotated[int, msgspec.Meta(ge=0, le=64)] | None = None
+    """For a black box that takes more than microseconds; 0: it runs on the event loop."""
+
+    @property
+    def threads_to_use(self) -> int:
+        """As configured; else none, but for the one that is known to be slow."""
+        if self.threads is None:
+            return _ONNX_THREADS if self.use == "onnx" else 0
+        return self.threads
 
 
 Days = Annotated[float, msgspec.Meta(gt=0)]

@@ -1,5 +1,6 @@
 """One agent's samples in order: what is new, what was answered before, and the black box."""
 
+import asyncio
 import logging
 from array import array
 from collections import OrderedDict
@@ -8,8 +9,14 @@ from typing import Protocol
 
 from broker.errors import ForgottenError, RaisedError, UnreadyError
 from broker.model import Answer, Sample
-from broker.predictors import Predictor, StatefulPredictor, keeps_state
-from broker.recorder import Batch, Lease, Snapshot
+from broker.predictors import (
+    ExplainingPredictor,
+    Predictor,
+    StatefulPredictor,
+    explains,
+    keeps_state,
+)
+from broker.recorder import Batch, Explanation, Lease, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +33,9 @@ SNAPSHOT_EVERY = 1000
 
 # Each is one row of the store, and goes through the log of its commits.
 _MAX_SNAPSHOT_BYTES = 1 << 20
+
+# One line for a person.
+_MAX_EXPLANATION = 500
 
 
 class Session:
@@ -66,7 +76,9 @@ class Claim(Protocol):
 
 
 class Line:
-    """One agent's black box with its state, and its sessions. Loop only; free of I/O.
+    """One agent's black box with its state, and its sessions. Free of I/O.
+
+    Loop only; with `turn` held, answers are given in any thread.
 
     A line with `records` gets its black box from them, by take(); another one makes a fresh
     one whenever it has none.
@@ -84,6 +96,7 @@ class Line:
         self._predictor: Predictor | None = None
         self._records = records
         self._stateful: StatefulPredictor | None = None
+        self._explaining: ExplainingPredictor | None = None
         self._unsaved = 0
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self.rebased = 0
@@ -91,6 +104,8 @@ class Line:
         self.name = name
         self.number = number
         self.lease = Lease()
+        self.turn = asyncio.Lock()
+        """Held by whoever lets its black box work away from the loop, or replaces it."""
         self.live: Claim | None = None
         self.received = 0
         self.duplicates = 0
@@ -117,6 +132,7 @@ class Line:
         """Go on with this black box; it has seen so many samples since its snapshot."""
         self._predictor = predictor
         self._stateful = predictor if self._records and keeps_state(predictor) else None
+        self._explaining = predictor if explains(predictor) else None
         self._unsaved = replayed
 
     def rebase(self, command: int, sample_id: int, batch: Batch) -> None:
@@ -168,6 +184,8 @@ class Line:
             raise RaisedError(sample.id, error) from error
         batch.samples.append(sample)
         batch.answers.append(answer)
+        if self._explaining:
+            self._ask(self._explaining, answer, batch)
         self._unsaved += 1
         if self._unsaved >= SNAPSHOT_EVERY:
             self._save(batch)
@@ -186,6 +204,23 @@ class Line:
             raise RaisedError(sample_id, error) from error
         self.take(predictor)
         return predictor
+
+    def _ask(self, predictor: ExplainingPredictor, answer: Answer, batch: Batch) -> None:
+        """Log and record what the black box has to say; one that cannot is not asked again."""
+        try:
+            said = predictor.explain()
+        except (Exception, SystemExit) as error:
+            self._explaining = None
+            log.warning(
+                "%s: its black box cannot explain itself (%s: %s), and is not asked any more",
+                *(self.name, type(error).__name__, error),
+            )
+            return
+        if said is not None:
+            text = str(said)[:_MAX_EXPLANATION]
+            level = logging.WARNING if answer.prediction else logging.INFO
+            log.log(level, "%s: sample %d: %s", self.name or "a plain peer", answer.id, text)
+            batch.explanations.append(Explanation(len(batch.samples), text))
 
     def _save(self, batch: Batch) -> None:
         """Add a snapshot to the batch; the first that fails is the last that is tried."""

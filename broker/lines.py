@@ -10,6 +10,8 @@ from broker.predictors import BlackBox
 from broker.recorder import Origin, Recorder
 from broker.restore import Restorer
 from broker.stream import Stream
+from broker.threaded_stream import ThreadedStream
+from broker.workers import Inline, Threads
 from wire.metadata import StreamHeader
 
 log = logging.getLogger(__name__)
@@ -21,10 +23,15 @@ _MOST_LINES = 4096
 class Lines:
     """The lines in memory, by agent id. Loop only."""
 
-    def __init__(self, black_box: BlackBox, recorder: Recorder) -> None:
+    def __init__(
+        self, black_box: BlackBox, recorder: Recorder, threads: Threads | None = None
+    ) -> None:
         self._black_box = black_box
         self._recorder = recorder
-        self._restorer = Restorer(black_box, recorder.history) if recorder.history else None
+        self._threads = threads
+        self._restorer = (
+            Restorer(black_box, recorder.history, threads or Inline()) if recorder.history else None
+        )
         self._lines: OrderedDict[str, Line] = OrderedDict()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -56,7 +63,8 @@ class Lines:
         origin = Origin(
             line.number, session.number, header, peer, self._black_box.digest, line.lease
         )
-        return Stream(line, session, origin, self._recorder, self._restorer)
+        wired = line, session, origin, self._recorder, self._restorer
+        return ThreadedStream(*wired, threads=self._threads) if self._threads else Stream(*wired)
 
     async def _look_up(self, header: StreamHeader) -> tuple[Line, Session]:
         """The line and the session of a stream, from memory or from the records."""

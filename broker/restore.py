@@ -1,6 +1,7 @@
 """Gives a line its black box back: from the latest snapshot and the samples since."""
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Sequence
@@ -9,23 +10,22 @@ from broker.line import Line
 from broker.model import Sample
 from broker.predictors import BlackBox, Predictor, keeps_state
 from broker.recorder import Basis, History
+from broker.workers import Workers
 
 log = logging.getLogger(__name__)
 
-# What lines that are restored may delay the others by, however many they are. In
-# the pause the recorder's thread, too, comes to its turn: a commit takes less.
+# What lines that are restored may delay the others by, however many they are.
 _SLICE_S = 0.005
-_PAUSE_S = 0.002
 
 
 class Restorer:
     """Rebuilds black boxes from their history. Loop only."""
 
-    def __init__(self, black_box: BlackBox, history: History) -> None:
+    def __init__(self, black_box: BlackBox, history: History, workers: Workers) -> None:
         self._black_box = black_box
         self._history = history
+        self._workers = workers
         self._running: dict[Line, asyncio.Task[None]] = {}
-        self._turn = asyncio.Lock()
         # One look at the records at a time: the commits of the others come in between.
         self._reading = asyncio.Lock()
 
@@ -53,11 +53,12 @@ class Restorer:
                 replay = await self._replay(line)
             except SystemExit as error:  # from a task, it would end the broker
                 raise RuntimeError("the black box wants to exit") from error
-            if line.rebased == rebased:  # else what was replayed is void
-                line.take(replay.predictor, replay.count)
+            async with line.turn:
+                if line.rebased == rebased:  # else what was replayed is void
+                    line.take(replay.predictor, replay.count)
 
     async def _replay(self, line: Line) -> "_Replay":
-        replay = _Replay(line.name, self._black_box)
+        replay = await self._workers.run(lambda: _Replay(line.name, self._black_box))
         basis = await self._basis(line, with_snapshot=True)
         if basis.outdated:
             log.info(
@@ -65,7 +66,8 @@ class Restorer:
                 " are replayed into a fresh one",
                 line.name,
             )
-        if not replay.begin(basis):
+        begin = functools.partial(replay.begin, basis)
+        if not await self._workers.run(begin):
             basis = await self._basis(line, with_snapshot=False)
         position = basis.position
         while samples := await self._samples(line, position):
@@ -86,17 +88,18 @@ class Restorer:
     async def _feed(self, replay: "_Replay", samples: Sequence[Sample]) -> None:
         """Replay samples in slices."""
         rest = iter(samples)
-        done = False
-        while not done:
-            async with self._turn:
-                end_s = time.monotonic() + _SLICE_S
-                done = True
-                for sample in rest:
-                    replay.add(sample)
-                    if time.monotonic() > end_s:
-                        done = False
-                        break
-                await asyncio.sleep(0 if done else _PAUSE_S)
+
+        def advance() -> bool:
+            """Replay for the length of a slice; whether that was all."""
+            end_s = time.monotonic() + _SLICE_S
+            for sample in rest:
+                replay.add(sample)
+                if time.monotonic() > end_s:
+                    return False
+            return True
+
+        while not await self._workers.run(advance):
+            pass
 
 
 class _Replay:

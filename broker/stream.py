@@ -55,6 +55,9 @@ class Stream:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
         self.line.streams -= 1
         self._session.streams -= 1
         if self._origin.header is None:
@@ -85,20 +88,27 @@ class Stream:
         answers: list[Answer] = []
         refusal: RefusalError | None = None
         while refusal is None and len(answers) < len(samples):
-            batch = Batch(self._origin)
-            before = len(answers)
-            obstacle = self._advance(samples, answers, batch)
-            batch.received = len(answers) - before
+            obstacle = await self._turn(samples, answers)
             if isinstance(obstacle, RefusalError):
-                refusal = _count(obstacle, batch)
-            await self._record(batch)
+                refusal = obstacle
             if not obstacle and len(answers) < len(samples):
                 await asyncio.sleep(0)
             if obstacle and refusal is None:
+                refusal = await self._overcome(obstacle)
                 batch = Batch(self._origin)
-                refusal = _count(await self._overcome(obstacle), batch)
+                _count(refusal, batch)
                 await self._record(batch)
         return answers, refusal
+
+    async def _turn(self, samples: Sequence[Sample], answers: list[Answer]) -> BrokerError | None:
+        """Add the answers of a slice, and return when they are recorded.
+
+        What the next sample is stopped by, if any.
+        """
+        batch = Batch(self._origin)
+        obstacle = self._advance(samples, answers, batch)
+        await self._record(batch)
+        return obstacle
 
     async def _record(self, batch: Batch) -> None:
         self.line.add(batch)
@@ -109,6 +119,15 @@ class Stream:
         self, samples: Sequence[Sample], answers: list[Answer], batch: Batch
     ) -> BrokerError | None:
         """Answer as many samples as can be in a slice; what the next one is stopped by, if any."""
+        first = len(answers)
+        obstacle = self._fill(samples, answers, batch)
+        batch.received = len(answers) - first
+        _count(obstacle, batch)
+        return obstacle
+
+    def _fill(
+        self, samples: Sequence[Sample], answers: list[Answer], batch: Batch
+    ) -> BrokerError | None:
         header = self._origin.header
         first = len(answers)
         try:
@@ -162,12 +181,11 @@ class Stream:
         return answer
 
 
-def _count(refusal: RefusalError | None, batch: Batch) -> RefusalError | None:
+def _count(obstacle: BrokerError | None, batch: Batch) -> None:
     """Count a refused sample, if there is one: one whose answer expired is a duplicate."""
-    if refusal:
+    if isinstance(obstacle, RefusalError):
         batch.received += 1
-        if isinstance(refusal, ExpiredError):
+        if isinstance(obstacle, ExpiredError):
             batch.duplicates += 1
         else:
             batch.refused += 1
-    return refusal

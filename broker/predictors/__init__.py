@@ -1,6 +1,10 @@
-"""The black box: four numbers in, one boolean out, with state per line."""
+"""The black box: four numbers in, one boolean out, with state per line.
 
-from collections.abc import Callable
+What a class must have is Predictor's one method; what it may have besides is told by the other
+protocols, and found by name. `broker check-predictor` tries all of it.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeGuard
 
@@ -10,12 +14,18 @@ from broker.model import Sample
 class Predictor(Protocol):
     """One instance a line, made with the options of `[predictor.options]` as keyword arguments.
 
-    Called for each sample once, in the order of the line. A predictor that keeps
-    state should also be a StatefulPredictor.
+    Called for each sample once, in the order of the line, and never by two threads at a time. Of
+    the same samples it must make the same answers, whatever the time, the other lines and chance
+    do: after a crash it is rebuilt from its samples. A predictor that keeps state should also be
+    a StatefulPredictor.
     """
 
     def predict(self, sample: Sample) -> bool:
-        """Whether the sample calls for attention."""
+        """Whether the sample calls for attention.
+
+        Values may be NaN (a reading that failed) or infinite. Ids rise within a session, begin at
+        0 with the next one, and may jump. What it raises ends the stream, and the instance.
+        """
         ...
 
 
@@ -31,6 +41,37 @@ class StatefulPredictor(Predictor, Protocol):
         ...
 
 
+class ExplainingPredictor(Predictor, Protocol):
+    """A black box that tells a person why."""
+
+    def explain(self) -> str | None:
+        """What is new with the latest answer, in one line; None: nothing.
+
+        Asked after each sample. Logged and recorded beside the answer.
+        """
+        ...
+
+
+class MeasuringPredictor(Predictor, Protocol):
+    """A black box whose answer rests upon numbers."""
+
+    def statistics(self) -> Mapping[str, tuple[float, float]]:
+        """The numbers behind the latest answer by name, each with the limit above which it alarms.
+
+        Asked by `broker evaluate --plot` alone.
+        """
+        ...
+
+
+class ModelPredictor(Predictor, Protocol):
+    """A black box that is more than its code and its options."""
+
+    @classmethod
+    def model(cls, **options: object) -> bytes:
+        """The bytes of what it loads, a file say: another model is another black box."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class BlackBox:
     """What a broker answers with."""
@@ -38,9 +79,19 @@ class BlackBox:
     make: Callable[[], Predictor]
     """Give a fresh instance; may raise anything."""
     digest: str
-    """Another one for another code or other options: a snapshot is restored into its like alone."""
+    """Another one for another code, model or options: a snapshot goes into its like alone."""
 
 
 def keeps_state(predictor: Predictor) -> TypeGuard[StatefulPredictor]:
     """Whether a black box can tell its state and take it back."""
     return all(callable(getattr(predictor, name, None)) for name in ("snapshot", "restore"))
+
+
+def explains(predictor: Predictor) -> TypeGuard[ExplainingPredictor]:
+    """Whether a black box tells why."""
+    return callable(getattr(predictor, "explain", None))
+
+
+def measures(predictor: Predictor) -> TypeGuard[MeasuringPredictor]:
+    """Whether a black box tells its numbers."""
+    return callable(getattr(predictor, "statistics", None))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import cast
 
 from broker.errors import PredictorError
@@ -16,7 +17,9 @@ from broker.predictors import BlackBox, Predictor
 ENTRY_POINTS = "quartet.predictors"
 
 BUILT_IN = {
+    "chart": "broker.predictors.chart.charts:Chart",
     "limits": "broker.predictors.limits:Limits",
+    "onnx": "broker.predictors.onnx:Onnx",
     "parity": "broker.predictors.parity:Parity",
 }
 
@@ -45,7 +48,7 @@ def load(name: str, options: Mapping[str, object]) -> BlackBox:
     # Also numpy's own booleans, which are no bool.
     if type(prediction).__name__ not in ("bool", "bool_"):
         raise PredictorError(f"predictor {name}: predict() returned {prediction!r}, not a bool")
-    return BlackBox(make, _digest(kind, options))
+    return BlackBox(make, _digest(name, kind, options))
 
 
 def _find(name: str) -> object:
@@ -75,17 +78,31 @@ def _entry_point(name: str) -> EntryPoint:
     return installed[name]
 
 
-def _digest(kind: object, options: Mapping[str, object]) -> str:
-    """Tell a black box by the source of its module, its name and its options.
+def _digest(name: str, kind: object, options: Mapping[str, object]) -> str:
+    """Tell a black box by its source, its name, its options and its model.
 
-    What the module imports or reads from files is not seen.
+    The source is that of its module and, if that is part of a package, of those beside it. What
+    else it imports or reads from files is not seen.
     """
     module = sys.modules.get(getattr(kind, "__module__", ""))
-    source = Path(getattr(module, "__file__", None) or "")
-    digest = hashlib.sha256(source.read_bytes() if source.is_file() else b"")
+    digest = hashlib.sha256()
+    for source in _sources(module):
+        digest.update(source.read_bytes())
     told = [getattr(kind, "__qualname__", ""), options]
     digest.update(json.dumps(told, sort_keys=True, default=str).encode())
+    if model := getattr(kind, "model", None):
+        try:
+            digest.update(model(**options))
+        except (Exception, SystemExit) as error:
+            raise PredictorError(f"predictor {name}: model(): {_reason(error)}") from error
     return digest.hexdigest()[:_DIGEST_DIGITS]
+
+
+def _sources(module: ModuleType | None) -> list[Path]:
+    file = Path(getattr(module, "__file__", None) or "")
+    if module and module.__package__:
+        return sorted(file.parent.glob("*.py"))
+    return [file] if file.is_file() else []
 
 
 def _reason(error: BaseException) -> str:

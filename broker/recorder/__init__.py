@@ -42,6 +42,15 @@ class Snapshot:
     state: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a black box had to say about its answer to a sample."""
+
+    after: int
+    """How many samples of its batch it has seen."""
+    text: str
+
+
 @dataclass(slots=True)
 class Batch:
     """What one stream adds to its line at once: filled by the line, then the recorder's."""
@@ -55,6 +64,7 @@ class Batch:
     received: int = 0
     duplicates: int = 0
     refused: int = 0
+    explanations: list[Explanation] = field(default_factory=list)
     snapshot: Snapshot | None = None
     rebase: int = 0
     """The command by which the black box was a fresh one before the first sample; 0: none."""

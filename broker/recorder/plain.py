@@ -51,8 +51,8 @@ class PlainLines:
                 ).rowcount
                 if room <= 0:
                     return True
-                self._connection.execute("DELETE FROM sessions WHERE line = ?", (line,))
-                self._connection.execute("DELETE FROM lines WHERE line = ?", (line,))
+                for table in ("explanations", "sessions", "lines"):
+                    self._connection.execute(f"DELETE FROM {table} WHERE line = ?", (line,))  # noqa: S608
         return len(excess) > _STEP_LINES
 
     def _excess(self) -> list[int]:

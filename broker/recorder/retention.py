@@ -103,10 +103,11 @@ class Retention:
         gone = [at for at, line, _ in rows[:due] if at <= self._floor(sweep, line)]
         if gone:
             with transaction(self._connection):
-                self._connection.execute(
-                    "DELETE FROM samples WHERE position IN (SELECT value FROM json_each(?))",
-                    (json.dumps(gone),),
-                )
+                for table in ("samples", "explanations"):
+                    self._connection.execute(
+                        f"DELETE FROM {table} WHERE position IN (SELECT value FROM json_each(?))",  # noqa: S608
+                        (json.dumps(gone),),
+                    )
         if ended:
             self._sweep = None
         else:

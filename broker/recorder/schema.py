@@ -77,6 +77,17 @@ MIGRATIONS = [
         position INTEGER  -- NULL: not applied yet
     )
     """,
+    """
+    -- What black boxes had to say about their answer to the sample at this position.
+    CREATE TABLE explanations (
+        position INTEGER PRIMARY KEY,
+        line INTEGER NOT NULL,
+        session INTEGER NOT NULL,
+        id INTEGER NOT NULL,
+        text TEXT NOT NULL
+    );
+    CREATE INDEX explanations_by_line ON explanations (line)
+    """,
 ]
 
 

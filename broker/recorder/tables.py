@@ -85,6 +85,7 @@ class Tables:
                     self._write_rebase(batch, position)
                 if batch.snapshot:
                     self._write_snapshot(batch, position)
+                self._write_explanations(batch, position)
                 rows += _rows(batch, position)
                 position += len(batch.samples)
             self._connection.executemany("INSERT INTO samples VALUES (?,?,?,?,?,?,?,?)", rows)
@@ -142,6 +143,18 @@ class Tables:
             )
         else:
             self._forget_snapshot(origin.line)
+
+    def _write_explanations(self, batch: Batch, position: int) -> None:
+        self._connection.executemany(
+            "INSERT INTO explanations VALUES (?, ?, ?, ?, ?)",
+            (
+                (
+                    *(position + each.after, batch.origin.line, batch.origin.session),
+                    *(batch.samples[each.after - 1].id, each.text),
+                )
+                for each in batch.explanations
+            ),
+        )
 
     def _write_rebase(self, batch: Batch, position: int) -> None:
         """Note where it was applied. Of those that were, the last one of an agent tells all.

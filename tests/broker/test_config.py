@@ -33,7 +33,7 @@ def test_without_a_file_the_broker_listens_on_its_port_on_this_machine_alone() -
         tls=None,
         access=AccessSettings(agents=None),
         limits=LimitsSettings(streams=1024, streams_per_agent=16),
-        predictor=PredictorSettings("limits", {}),
+        predictor=PredictorSettings("chart", {}),
         recorder=RecorderSettings(None, "normal", 30.0, 1 << 30, 10_000),
         log=LogSettings("info"),
     )

@@ -295,7 +295,7 @@ def test_an_unknown_name_is_refused_with_those_that_are_known(
 ) -> None:
     install(workplace / "site", "zebra = stripes:Box")
     monkeypatch.syspath_prepend(str(workplace / "site"))
-    expected = "is not known; known are limits, parity, zebra, or give module:Class"
+    expected = "is not known; known are chart, limits, onnx, parity, zebra, or give module:Class"
     assert refusal("limit") == expected
     assert refusal("") == expected
     assert refusal("mine.Threshold") == expected

@@ -1,0 +1,238 @@
+"""The path of a sample through the two charts."""
+
+import math
+import struct
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+
+from broker.model import Sample
+from broker.predictors.chart.baseline import Baseline, fit, moving, quadratic, shares
+from broker.predictors.failures import FAILED_AT, failed_channels, is_measured
+from quartet.channels import CHANNELS, Values
+
+# Of three rows one is kept: rows that follow each other say much the same, and 100 of them fit
+# into a state below 2 kB.
+_KEEP_EVERY = 3
+_KEPT = 100
+
+# How often, and how long, a level that still moves is waited for, in rows.
+_LOOK_AGAIN = 30
+_WAIT_AT_MOST = 180
+
+# Weight of a row in the average: it looks back over about 30 rows.
+_WEIGHT = 0.06
+# No row counts for more than so many spreads, in the average or where the level follows.
+_MOST_SPREADS = 3.0
+
+# The level follows by so much of a row's deviation while all is quiet: it takes up run-in and
+# seasons, and a fault of some hundred rows hardly. In an alarm, next to nothing.
+_FOLLOW = 1 / 500
+_FOLLOW_IN_ALARM = _FOLLOW / 20
+
+# A hot row counts up and a cold one down. A few hot rows are an alarm, which lasts until as many
+# more rows were cold than hot.
+_ALARM_AT = 4
+_ALARM_ENDS_AFTER = 12
+
+# A limit grows with what its statistic usually is, and by no more than this.
+_MOST_STRETCH = 2.0
+_STRETCH_WEIGHT = 1 / 200
+
+# Rows seen, rows failed, counter, alarm, numbers kept; behind them these, or all that was learned.
+_HEAD = struct.Struct("<IIBBH")
+_LEARNED = struct.Struct("<34d")
+
+
+class Statistic:
+    """One chart: its statistic's latest value, and the limit, which the line itself stretches."""
+
+    __slots__ = ("_limit", "_usual", "stretch", "value")
+
+    def __init__(self, limit: float, usual: float) -> None:
+        self._limit = limit
+        self._usual = usual
+        self.stretch = 1.0
+        self.value = 0.0
+
+    @property
+    def limit(self) -> float:
+        """What is above it is hot."""
+        return self._limit * self.stretch
+
+    def learn(self) -> None:
+        """Take the latest value as a usual one."""
+        usual = min(self.value, self._limit) / self._usual
+        stretch = self.stretch + _STRETCH_WEIGHT * (usual - self.stretch)
+        self.stretch = max(1.0, min(_MOST_STRETCH, stretch))
+
+
+class Chart:
+    """True while the line is unlike its own first few hundred rows, or a sensor has failed.
+
+    The first 300 rows, up to 480 while a level still moves, are False and become the baseline. A
+    row whose values are not all finite is no part of anything: it repeats the last answer, from
+    the third in a row on it is True. The limits are in squared standard deviations of a healthy
+    machine; smaller ones alarm earlier, and more often for nothing. Not thread-safe.
+    """
+
+    def __init__(self, t2_limit: float = 20.0, mewma_limit: float = 16.0) -> None:
+        for name, limit in (("t2_limit", t2_limit), ("mewma_limit", mewma_limit)):
+            if not (isinstance(limit, int | float) and limit > 0):
+                raise ValueError(f"{name} must be a number above 0, got {limit!r}")
+        # A statistic of four channels has mean 4, if the baseline is that of the line for all
+        # time; that of single rows is known less well than that, as their level wanders.
+        self._t2 = Statistic(t2_limit, usual=6.0)
+        self._mewma = Statistic(mewma_limit, usual=4.0)
+        self._seen = 0
+        self._failed = 0
+        self._kept = array("f")
+        self._baseline: Baseline | None = None
+        self._average = [0.0] * CHANNELS
+        self._deviation = [0.0] * CHANNELS
+        self._count = 0
+        self._alarm = False
+        self._news: str | None = None
+
+    def predict(self, sample: Sample) -> bool:
+        """Whether the line is in alarm after this row, or a sensor has failed."""
+        values = sample.values
+        self._news = None
+        if not is_measured(values):
+            return self._fail(values)
+        self._failed = 0
+        baseline = self._baseline
+        if baseline is None:
+            self._warm_up(values)
+            return False
+        deviation = self._deviation = [
+            (value - level) / spread
+            for value, level, spread in zip(values, baseline.level, baseline.spread, strict=True)
+        ]
+        bounded = [
+            each if -_MOST_SPREADS < each < _MOST_SPREADS else math.copysign(_MOST_SPREADS, each)
+            for each in deviation
+        ]
+        average = self._average = [
+            old + _WEIGHT * (new - old) for old, new in zip(self._average, bounded, strict=True)
+        ]
+        t2, mewma = self._t2, self._mewma
+        t2.value = quadratic(baseline.row_form, deviation)
+        mewma.value = quadratic(baseline.average_form, average)
+        if t2.value > t2.limit or mewma.value > mewma.limit:
+            self._heat(baseline)
+        elif self._count:
+            self._cool()
+        else:
+            t2.learn()
+            mewma.learn()
+            _follow(baseline, bounded, _FOLLOW)
+        if self._alarm:
+            _follow(baseline, bounded, _FOLLOW_IN_ALARM)
+        return self._alarm
+
+    def explain(self) -> str | None:
+        """What is new with the latest row: a baseline, an alarm and whose, its end."""
+        return self._news
+
+    def statistics(self) -> Mapping[str, tuple[float, float]]:
+        """The charts' latest values, each with its limit; none before there is a baseline."""
+        if self._baseline is None:
+            return {}
+        return {
+            name: (statistic.value, statistic.limit)
+            for name, statistic in (("T2", self._t2), ("MEWMA", self._mewma))
+        }
+
+    def snapshot(self) -> bytes:
+        """The whole state, below 2 kB."""
+        kept, baseline = self._kept, self._baseline
+        head = _HEAD.pack(self._seen, self._failed, self._count, self._alarm, len(kept))
+        if baseline is None:
+            return head + struct.pack(f"<{len(kept)}f", *kept)
+        return head + _LEARNED.pack(
+            *(*baseline.level, *baseline.spread, *baseline.row_form, *baseline.average_form),
+            *(*self._average, self._t2.stretch, self._mewma.stretch),
+        )
+
+    def restore(self, state: bytes) -> None:
+        """Be in the state of a snapshot. struct.error for what is none."""
+        self._seen, self._failed, self._count, alarm, kept = _HEAD.unpack_from(state)
+        self._alarm = bool(alarm)
+        rest = state[_HEAD.size :]
+        if kept or not self._seen:
+            self._kept = array("f", struct.unpack(f"<{kept}f", rest))
+            return
+        numbers = _LEARNED.unpack(rest)
+        first, second, third, fourth = numbers[4:8]
+        self._baseline = Baseline(
+            level=list(numbers[:4]),
+            spread=(first, second, third, fourth),
+            row_form=numbers[8:18],
+            average_form=numbers[18:28],
+        )
+        self._average = list(numbers[28:32])
+        self._t2.stretch, self._mewma.stretch = numbers[32:]
+
+    def _fail(self, values: Values) -> bool:
+        """Answer a row that is no measurement; nothing else is touched."""
+        self._failed += 1
+        if self._failed == FAILED_AT:
+            self._news = f"{_names(failed_channels(values))}: no value, {FAILED_AT} rows in a row"
+        return self._failed >= FAILED_AT or self._alarm
+
+    def _warm_up(self, values: Values) -> None:
+        """Keep a row to learn from; learn, once there are enough and the level has settled."""
+        if self._seen % _KEEP_EVERY == 0:
+            self._kept.extend(values)
+            del self._kept[: -_KEPT * CHANNELS]
+        self._seen += 1
+        waited = self._seen - _KEEP_EVERY * _KEPT
+        if waited < 0 or waited % _LOOK_AGAIN:
+            return
+        kept = iter(self._kept)
+        rows = list(zip(kept, kept, kept, kept, strict=True))
+        unsettled = moving(rows)
+        if unsettled and waited < _WAIT_AT_MOST:
+            return
+        self._baseline = fit(rows, 1 - (1 - _WEIGHT) ** _KEEP_EVERY)
+        self._kept = array("f")
+        self._news = f"baseline learned, after {self._seen} rows"
+        if unsettled:
+            self._news += f", though the level of {_names(unsettled)} still moves"
+
+    def _heat(self, baseline: Baseline) -> None:
+        """Count a hot row."""
+        self._count = min(self._count + 1, _ALARM_ENDS_AFTER)
+        if not self._alarm and self._count >= _ALARM_AT:
+            self._alarm = True
+            self._count = _ALARM_ENDS_AFTER
+            self._news = self._reason(baseline)
+
+    def _cool(self) -> None:
+        """Count a cold row."""
+        self._count -= 1
+        if self._alarm and self._count == 0:
+            self._alarm = False
+            self._news = "alarm is over"
+
+    def _reason(self, baseline: Baseline) -> str:
+        t2, mewma = self._t2, self._mewma
+        if t2.value / t2.limit >= mewma.value / mewma.limit:
+            name, chart, parts = "T2", t2, shares(baseline.row_form, self._deviation)
+        else:
+            name, chart, parts = "MEWMA", mewma, shares(baseline.average_form, self._average)
+        ranked = sorted(enumerate(parts), key=lambda part: -part[1])
+        told = ", ".join(f"{_names([j])} {part:.0%}" for j, part in ranked)
+        return f"alarm: {name} is {chart.value:.3g}, its limit {chart.limit:.3g}: {told}"
+
+
+def _follow(baseline: Baseline, deviation: Sequence[float], weight: float) -> None:
+    """Move the level a little towards a row."""
+    baseline.level = [
+        level + weight * spread * each
+        for level, spread, each in zip(baseline.level, baseline.spread, deviation, strict=True)
+    ]
+
+
+def _names(channels: Iterable[int]) -> str:
+    return ", ".join(f"sensor{channel + 1}" for channel in channels)

@@ -1,0 +1,58 @@
+"""A stream whose black box works in threads."""
+
+import asyncio
+from collections.abc import Sequence
+
+from broker.errors import BrokerError
+from broker.line import Line, Session
+from broker.model import Answer, Sample
+from broker.recorder import Batch, Origin, Recorder
+from broker.restore import Restorer
+from broker.stream import Stream
+from broker.workers import Threads
+
+
+class ThreadedStream(Stream):
+    """As a Stream, on the loop; its slices are worked on elsewhere, in the order of the line.
+
+    What a thread has begun is ended and recorded even if the stream is cut meanwhile: the black
+    box has seen those samples. So the stream leaves its line only then.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        session: Session,
+        origin: Origin,
+        recorder: Recorder,
+        restorer: Restorer | None,
+        *,
+        threads: Threads,
+    ) -> None:
+        super().__init__(line, session, origin, recorder, restorer)
+        self._threads = threads
+        self._working: asyncio.Task[BrokerError | None] | None = None
+
+    def __exit__(self, *_: object) -> None:
+        if self._working and not self._working.done():
+            self._working.add_done_callback(lambda _: self._leave())
+        else:
+            self._leave()
+
+    async def _turn(self, samples: Sequence[Sample], answers: list[Answer]) -> BrokerError | None:
+        self._working = asyncio.create_task(self._work(samples, answers))
+        self._working.add_done_callback(_see)
+        return await asyncio.shield(self._working)
+
+    async def _work(self, samples: Sequence[Sample], answers: list[Answer]) -> BrokerError | None:
+        batch = Batch(self._origin)
+        async with self.line.turn:
+            obstacle = await self._threads.run(lambda: self._advance(samples, answers, batch))
+            await self._record(batch)
+        return obstacle
+
+
+def _see(task: asyncio.Task[BrokerError | None]) -> None:
+    """Take note of what a task raised, even if all who waited for it have left."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,78 @@
+"""Where black boxes run: on the event loop, or in threads of their own where they are slow."""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol, TypeVar
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+# In the pause between two slices the streams, and the recorder's thread, come to their turn: a
+# commit takes less.
+_PAUSE_S = 0.002
+
+
+class Workers(Protocol):
+    """Runs slices of what black boxes have to do. Loop only."""
+
+    async def run(self, call: Callable[[], Result]) -> Result:
+        """Make the call; its result, or what it raised."""
+        ...
+
+
+class Inline:
+    """On the loop itself, one slice at a time: for black boxes that answer in microseconds."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+
+    async def run(self, call: Callable[[], Result]) -> Result:
+        """Make the call, and let the others come to their turn."""
+        async with self._turn:
+            result = call()
+            await asyncio.sleep(_PAUSE_S)
+            return result
+
+
+class Threads:
+    """In so many threads: for black boxes that are slow, and release the GIL meanwhile.
+
+    Calls begin in their order. One that never ends keeps its thread; not the process, though.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        for number in range(1, count + 1):
+            name = f"black box {number}"
+            threading.Thread(target=self._serve, name=name, daemon=True).start()
+
+    async def run(self, call: Callable[[], Result]) -> Result:
+        """Have a thread make the call. It is made even where the caller is cancelled."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Result] = loop.create_future()
+
+        def settle(of: Callable[[Any], None], outcome: object) -> None:
+            if not done.done():  # whoever asked may have left
+                of(outcome)
+
+        def serve() -> None:
+            of: Callable[[Any], None] = done.set_result
+            outcome: object
+            try:
+                outcome = call()
+            except (Exception, SystemExit) as error:  # whatever it is: somebody waits for it
+                of, outcome = done.set_exception, error
+            with suppress(RuntimeError):  # the loop is closed: the broker has stopped
+                loop.call_soon_threadsafe(settle, of, outcome)
+
+        self._calls.put(serve)
+        return await done
+
+    def _serve(self) -> None:
+        while True:
+            self._calls.get()()
