@@ -65,6 +65,31 @@ def _rebase(options: argparse.Namespace) -> int:
     return 0
 
 
+def _evaluate(options: argparse.Namespace) -> int:
+    from broker.evaluate import commands  # noqa: PLC0415 - the others need none of it
+
+    return commands.evaluate(options, _predictors(options, options.predictors))
+
+
+def _check_predictor(options: argparse.Namespace) -> int:
+    from broker.evaluate import commands  # noqa: PLC0415 - the others need none of it
+
+    names = [options.predictor] if options.predictor else []
+    return commands.check_predictor(*_predictors(options, names))
+
+
+def _predictors(options: argparse.Namespace, names: Sequence[str]) -> list[PredictorSettings]:
+    """Black boxes by their names; the configured one, where there is none."""
+    settings = load(options.config, Settings) if options.config else Settings()
+    return [_chosen(settings, name) for name in names or [settings.predictor.use]]
+
+
+def _chosen(settings: Settings, name: str) -> PredictorSettings:
+    """A black box by its name. The options in the file are those of the file's black box."""
+    same = name == settings.predictor.use
+    return settings.predictor if same else PredictorSettings(name)
+
+
 def _pki(options: argparse.Namespace) -> int:
     try:
         from broker.pki import commands  # noqa: PLC0415 - no other command needs cryptography
@@ -109,6 +134,26 @@ def _parser() -> argparse.ArgumentParser:
         commands, "rebase", _rebase, "have an agent's line go on with a fresh black box"
     )
     begin_anew.add_argument("agent", metavar="AGENT", help="its id")
+    offline = _offline(commands, "evaluate", _evaluate, "replay files through a black box, offline")
+    offline.add_argument("files", nargs="+", type=Path, metavar="CSV", help="files of samples")
+    offline.add_argument(
+        "--predictor",
+        dest="predictors",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="as of run; may be given again, and a table compares them",
+    )
+    offline.add_argument("--out", type=Path, metavar="CSV", help="write id,prediction (0 or 1)")
+    offline.add_argument(
+        "--plot", type=Path, metavar="PNG", help="draw channels, alarms, and the charts behind them"
+    )
+    conformance = _offline(
+        commands, "check-predictor", _check_predictor, "try all that is asked of a black box"
+    )
+    conformance.add_argument(
+        "predictor", nargs="?", metavar="NAME", help="as of run (default: the configured one)"
+    )
     _add_pki(commands.add_parser("pki", help="a small certificate authority"))
     return parser
 
@@ -148,7 +193,7 @@ def _add_pki(parser: argparse.ArgumentParser) -> None:
     revoke.add_argument("which", metavar="AGENT|SERIAL", help="all of this name, or this one")
 
 
-def _command(
+def _offline(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
     run: Callable[[argparse.Namespace], int],
@@ -157,6 +202,16 @@ def _command(
     parser = commands.add_parser(name, help=help_, allow_abbrev=False)
     parser.set_defaults(run=run)
     parser.add_argument("--config", type=Path, metavar="TOML", help="configuration file")
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    help_: str,
+) -> argparse.ArgumentParser:
+    parser = _offline(commands, name, run, help_)
     parser.add_argument(
         "--store", metavar="PATH", help="file of samples and answers (default: in memory)"
     )
@@ -182,10 +237,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         )
         settings = replace(settings, listen=listen)
     if given.get("predictor"):
-        # The options in the file are those of the file's black box.
-        same = options.predictor == settings.predictor.use
-        chosen = settings.predictor if same else PredictorSettings(options.predictor)
-        settings = replace(settings, predictor=chosen)
+        settings = replace(settings, predictor=_chosen(settings, options.predictor))
     if options.store:
         settings = replace(settings, recorder=replace(settings.recorder, path=options.store))
     return settings

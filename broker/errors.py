@@ -2,6 +2,7 @@
 
 BrokerError
 ├── PredictorError         a black box that cannot be loaded; nothing was started
+├── EvaluationError        a black box raises offline, or what it said cannot be written
 ├── ListenError            the address cannot be listened on
 ├── CommandError           a line cannot be told what it should do
 ├── PkiError               the certificate authority cannot do what it was asked for
@@ -27,6 +28,10 @@ class BrokerError(QuartetError):
 
 class PredictorError(BrokerError, SettingsError):
     """A black box that cannot be loaded."""
+
+
+class EvaluationError(BrokerError):
+    """An evaluation that cannot be ended."""
 
 
 class ListenError(BrokerError, OSError):

@@ -32,7 +32,7 @@ _REMEMBERED_SESSIONS = 4
 SNAPSHOT_EVERY = 1000
 
 # Each is one row of the store, and goes through the log of its commits.
-_MAX_SNAPSHOT_BYTES = 1 << 20
+MAX_SNAPSHOT_BYTES = 1 << 20
 
 # One line for a person.
 _MAX_EXPLANATION = 500
@@ -243,8 +243,8 @@ class Line:
 def _checked(state: object) -> bytes:
     if not isinstance(state, bytes):
         raise TypeError(f"snapshot() returned {type(state).__name__}, not bytes")
-    if len(state) > _MAX_SNAPSHOT_BYTES:
-        raise ValueError(f"{len(state)} bytes, and {_MAX_SNAPSHOT_BYTES} are the most")
+    if len(state) > MAX_SNAPSHOT_BYTES:
+        raise ValueError(f"{len(state)} bytes, and {MAX_SNAPSHOT_BYTES} are the most")
     return state
 
 

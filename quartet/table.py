@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -35,6 +36,8 @@ class TableReader:
         except (OSError, ValueError) as error:
             raise TableError(_unreadable(path, error)) from error
         self._path = path
+        self._size = os.fstat(self._file.fileno()).st_size
+        self._read_bytes = 0
         self._line = 0
         self._delimiter = ","
         self._roles: list[Callable[[str], float | None]] = []
@@ -52,6 +55,11 @@ class TableReader:
         yield self._values(first)
         for cells in rows:
             yield self._values(cells)
+
+    @property
+    def share_read(self) -> float:
+        """How much of the file was read, 0 to 1; 0 where its size is not known."""
+        return min(1.0, self._read_bytes / self._size) if self._size else 0.0
 
     def close(self) -> None:
         """Close the file."""
@@ -78,6 +86,7 @@ class TableReader:
         except OSError as error:
             raise TableError(_unreadable(self._path, error)) from error
         self._line += 1
+        self._read_bytes += len(raw)
         if len(raw) > MAX_LINE_BYTES:
             self._fail(None, f"longer than {MAX_LINE_BYTES} bytes: this is no table of samples")
         if not self._roles:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from broker.model import Sample
-from broker.predictors.failures import FAILED_AT, failed_channels, is_measured
+from broker.predictors.failures import FAILED_AT, failure, is_measured
 from quartet.channels import CHANNELS
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MOST_ROWS = 10_000
 
 # Rows seen and failed, the last answer; behind them the rows of the window.
-_HEAD = struct.Struct("<QIB")
+_HEAD = struct.Struct("<QBB")
 
 
 class Onnx:
@@ -56,11 +56,11 @@ class Onnx:
         """Whether the score is at least the threshold, or a sensor has failed."""
         self._news = None
         if not is_measured(sample.values):
-            self._failed += 1
-            if self._failed == FAILED_AT:
-                names = ", ".join(f"sensor{j + 1}" for j in failed_channels(sample.values))
-                self._news = f"{names}: no value, {FAILED_AT} rows in a row"
-            return self._failed >= FAILED_AT or self._answer
+            if self._failed < FAILED_AT:
+                self._failed += 1
+                if self._failed == FAILED_AT:
+                    self._news = failure(sample.values)
+            return self._failed == FAILED_AT or self._answer
         self._failed = 0
         self._window.extend(sample.values)
         del self._window[: -self._numbers]

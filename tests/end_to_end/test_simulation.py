@@ -44,7 +44,7 @@ def test_the_default_predictor_sees_the_fault_of_the_shipped_dataset(dataset: Pa
         Agent("--simulate", str(dataset), "--rate", "max", "--broker", broker.address) as agent,
     ):
         assert agent.wait() == 0
-    assert "(True 336, False 646)" in agent.stdout
+    assert "(True 338, False 644)" in agent.stdout
 
 
 def test_a_broker_killed_and_restarted_in_the_middle_loses_nothing(

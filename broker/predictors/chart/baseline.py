@@ -8,12 +8,11 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from broker.predictors.chart.vectors import Quadratic
 from quartet.channels import CHANNELS, Values
 
 Vector = list[float]
 Matrix = list[Vector]
-Quadratic = tuple[float, ...]
-"""A symmetric form, as quadratic() takes it: the diagonal, then the upper half, doubled."""
 
 # The share between the first and the last decile of a Gaussian, in standard deviations. These two
 # stand firm against one row in ten on each side, and unlike the MAD do not vanish where an ADC
@@ -56,7 +55,7 @@ _NOISE_WINSOR = 3.0
 class Baseline:
     """A line's level, spread, and the forms that weigh a deviation from it."""
 
-    level: Vector
+    level: Values
     """In the unit of the samples: at the end of the warm-up, and wherever it is moved to."""
     spread: Values
     """Of single rows, as a Gaussian's standard deviation; positive."""
@@ -93,7 +92,7 @@ def fit(rows: Sequence[Values], weight: float) -> Baseline:
         ]
         return _packed(_inverse(covariance))
 
-    return Baseline(list(level), spread, form(1.0, 0.0), form(_AVERAGE_SHARE, 1.0))
+    return Baseline(level, spread, form(1.0, 0.0), form(_AVERAGE_SHARE, 1.0))
 
 
 def moving(rows: Sequence[Values]) -> list[int]:
@@ -110,18 +109,6 @@ def moving(rows: Sequence[Values]) -> list[int]:
         if step * step > _MOVING_SPREADS**2 * noise:
             channels.append(j)
     return channels
-
-
-def quadratic(form: Quadratic, vector: Sequence[float]) -> float:
-    """The value of a symmetric form at a vector, written out: this is the path of a sample."""
-    a, b, c, d = vector
-    aa, bb, cc, dd, ab, ac, ad, bc, bd, cd = form
-    return (
-        a * (aa * a + ab * b + ac * c + ad * d)
-        + b * (bb * b + bc * c + bd * d)
-        + c * (cc * c + cd * d)
-        + d * dd * d
-    )
 
 
 def shares(form: Quadratic, vector: Sequence[float]) -> Vector:

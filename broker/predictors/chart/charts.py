@@ -1,13 +1,14 @@
 """The path of a sample through the two charts."""
 
-import math
+import itertools
 import struct
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from broker.model import Sample
-from broker.predictors.chart.baseline import Baseline, fit, moving, quadratic, shares
-from broker.predictors.failures import FAILED_AT, failed_channels, is_measured
+from broker.predictors.chart import vectors
+from broker.predictors.chart.baseline import Baseline, fit, moving, shares
+from broker.predictors.failures import FAILED_AT, failure, is_measured
 from quartet.channels import CHANNELS, Values
 
 # Of three rows one is kept: rows that follow each other say much the same, and 100 of them fit
@@ -19,10 +20,10 @@ _KEPT = 100
 _LOOK_AGAIN = 30
 _WAIT_AT_MOST = 180
 
-# Weight of a row in the average: it looks back over about 30 rows.
-_WEIGHT = 0.06
+# Weight of a row in the average: it looks back over about 20 rows.
+_WEIGHT = 0.1
 # No row counts for more than so many spreads, in the average or where the level follows.
-_MOST_SPREADS = 3.0
+_MOST_SPREADS = 6.0
 
 # The level follows by so much of a row's deviation while all is quiet: it takes up run-in and
 # seasons, and a fault of some hundred rows hardly. In an alarm, next to nothing.
@@ -39,31 +40,28 @@ _MOST_STRETCH = 2.0
 _STRETCH_WEIGHT = 1 / 200
 
 # Rows seen, rows failed, counter, alarm, numbers kept; behind them these, or all that was learned.
-_HEAD = struct.Struct("<IIBBH")
+_HEAD = struct.Struct("<IBBBH")
 _LEARNED = struct.Struct("<34d")
 
 
 class Statistic:
-    """One chart: its statistic's latest value, and the limit, which the line itself stretches."""
+    """One chart: its statistic's latest value, and the limit, which stretches with usual values."""
 
-    __slots__ = ("_limit", "_usual", "stretch", "value")
+    __slots__ = ("_least", "_most", "_per_value", "limit", "value")
 
     def __init__(self, limit: float, usual: float) -> None:
-        self._limit = limit
-        self._usual = usual
-        self.stretch = 1.0
-        self.value = 0.0
-
-    @property
-    def limit(self) -> float:
+        self._least = limit
+        self._most = limit * _MOST_STRETCH
+        self._per_value = limit / usual
+        self.limit = limit
         """What is above it is hot."""
-        return self._limit * self.stretch
+        self.value = 0.0
 
     def learn(self) -> None:
         """Take the latest value as a usual one."""
-        usual = min(self.value, self._limit) / self._usual
-        stretch = self.stretch + _STRETCH_WEIGHT * (usual - self.stretch)
-        self.stretch = max(1.0, min(_MOST_STRETCH, stretch))
+        limit = self.limit
+        limit += _STRETCH_WEIGHT * (self.value * self._per_value - limit)
+        self.limit = max(self._least, min(self._most, limit))
 
 
 class Chart:
@@ -75,7 +73,7 @@ class Chart:
     machine; smaller ones alarm earlier, and more often for nothing. Not thread-safe.
     """
 
-    def __init__(self, t2_limit: float = 20.0, mewma_limit: float = 16.0) -> None:
+    def __init__(self, t2_limit: float = 22.0, mewma_limit: float = 18.0) -> None:
         for name, limit in (("t2_limit", t2_limit), ("mewma_limit", mewma_limit)):
             if not (isinstance(limit, int | float) and limit > 0):
                 raise ValueError(f"{name} must be a number above 0, got {limit!r}")
@@ -87,8 +85,8 @@ class Chart:
         self._failed = 0
         self._kept = array("f")
         self._baseline: Baseline | None = None
-        self._average = [0.0] * CHANNELS
-        self._deviation = [0.0] * CHANNELS
+        self._average: Values = (0.0, 0.0, 0.0, 0.0)
+        self._deviation = self._average
         self._count = 0
         self._alarm = False
         self._news: str | None = None
@@ -104,20 +102,13 @@ class Chart:
         if baseline is None:
             self._warm_up(values)
             return False
-        deviation = self._deviation = [
-            (value - level) / spread
-            for value, level, spread in zip(values, baseline.level, baseline.spread, strict=True)
-        ]
-        bounded = [
-            each if -_MOST_SPREADS < each < _MOST_SPREADS else math.copysign(_MOST_SPREADS, each)
-            for each in deviation
-        ]
-        average = self._average = [
-            old + _WEIGHT * (new - old) for old, new in zip(self._average, bounded, strict=True)
-        ]
+        deviation = vectors.deviation(values, baseline.level, baseline.spread)
+        bounded = vectors.bounded(deviation, _MOST_SPREADS)
+        average = vectors.average(self._average, bounded, _WEIGHT)
+        self._deviation, self._average = deviation, average
         t2, mewma = self._t2, self._mewma
-        t2.value = quadratic(baseline.row_form, deviation)
-        mewma.value = quadratic(baseline.average_form, average)
+        t2.value = vectors.quadratic(baseline.row_form, deviation)
+        mewma.value = vectors.quadratic(baseline.average_form, average)
         if t2.value > t2.limit or mewma.value > mewma.limit:
             self._heat(baseline)
         elif self._count:
@@ -151,7 +142,7 @@ class Chart:
             return head + struct.pack(f"<{len(kept)}f", *kept)
         return head + _LEARNED.pack(
             *(*baseline.level, *baseline.spread, *baseline.row_form, *baseline.average_form),
-            *(*self._average, self._t2.stretch, self._mewma.stretch),
+            *(*self._average, self._t2.limit, self._mewma.limit),
         )
 
     def restore(self, state: bytes) -> None:
@@ -162,23 +153,23 @@ class Chart:
         if kept or not self._seen:
             self._kept = array("f", struct.unpack(f"<{kept}f", rest))
             return
-        numbers = _LEARNED.unpack(rest)
-        first, second, third, fourth = numbers[4:8]
+        numbers = iter(_LEARNED.unpack(rest))
         self._baseline = Baseline(
-            level=list(numbers[:4]),
-            spread=(first, second, third, fourth),
-            row_form=numbers[8:18],
-            average_form=numbers[18:28],
+            level=_four(numbers),
+            spread=_four(numbers),
+            row_form=tuple(itertools.islice(numbers, 10)),
+            average_form=tuple(itertools.islice(numbers, 10)),
         )
-        self._average = list(numbers[28:32])
-        self._t2.stretch, self._mewma.stretch = numbers[32:]
+        self._average = _four(numbers)
+        self._t2.limit, self._mewma.limit = numbers
 
     def _fail(self, values: Values) -> bool:
         """Answer a row that is no measurement; nothing else is touched."""
-        self._failed += 1
-        if self._failed == FAILED_AT:
-            self._news = f"{_names(failed_channels(values))}: no value, {FAILED_AT} rows in a row"
-        return self._failed >= FAILED_AT or self._alarm
+        if self._failed < FAILED_AT:
+            self._failed += 1
+            if self._failed == FAILED_AT:
+                self._news = failure(values)
+        return self._failed == FAILED_AT or self._alarm
 
     def _warm_up(self, values: Values) -> None:
         """Keep a row to learn from; learn, once there are enough and the level has settled."""
@@ -226,12 +217,13 @@ class Chart:
         return f"alarm: {name} is {chart.value:.3g}, its limit {chart.limit:.3g}: {told}"
 
 
-def _follow(baseline: Baseline, deviation: Sequence[float], weight: float) -> None:
+def _follow(baseline: Baseline, deviation: Values, share: float) -> None:
     """Move the level a little towards a row."""
-    baseline.level = [
-        level + weight * spread * each
-        for level, spread, each in zip(baseline.level, baseline.spread, deviation, strict=True)
-    ]
+    baseline.level = vectors.moved(baseline.level, baseline.spread, deviation, share)
+
+
+def _four(numbers: Iterator[float]) -> Values:
+    return next(numbers), next(numbers), next(numbers), next(numbers)
 
 
 def _names(channels: Iterable[int]) -> str:

@@ -1,0 +1,108 @@
+"""`broker evaluate` and `broker check-predictor`."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from broker.config import PredictorSettings
+from broker.errors import EvaluationError
+from broker.evaluate import report
+from broker.evaluate.conformance import check
+from broker.evaluate.replay import Evaluation, Traces, Watch, replay
+from broker.model import Sample
+from broker.predictors import BlackBox, Predictor
+from broker.predictors.load import load
+from quartet.errors import SettingsError
+
+
+def evaluate(options: argparse.Namespace, predictors: list[PredictorSettings]) -> int:
+    """Replay each file through each black box; a summary, or a table where there are several.
+
+    0, or what is raised: SettingsError, TableError, EvaluationError.
+    """
+    files: list[Path] = options.files
+    several = len(files) * len(predictors) > 1
+    if several and (options.out or options.plot):
+        raise SettingsError("--out and --plot take one file and one predictor")
+    if options.plot:
+        _check_plot()
+    black_boxes = [(each.use, load(each.use, each.options)) for each in predictors]
+    evaluations = []
+    for path in files:
+        for name, black_box in black_boxes:
+            evaluation = Evaluation(path, name)
+            _replay(evaluation, black_box, options.out, options.plot)
+            evaluations.append(evaluation)
+    print(report.table(evaluations) if several else report.summary(evaluations[0]))
+    return 0
+
+
+def check_predictor(predictor: PredictorSettings) -> int:
+    """Print a line for each thing that is asked of a black box; 1 where one failed, else 0."""
+    black_box = load(predictor.use, predictor.options)
+    print(f"passed  {'loads':<16} digest {black_box.digest}")
+    failures = 0
+    for finding in check(black_box, threads=predictor.threads_to_use):
+        failures += finding.outcome == "failed"
+        print(f"{finding.outcome:<7} {finding.name:<16} {finding.detail}", flush=True)
+    if failures:
+        print(f"{failures} failed")
+    return 1 if failures else 0
+
+
+def _replay(
+    evaluation: Evaluation, black_box: BlackBox, out: Path | None, picture: Path | None
+) -> None:
+    traces = Traces()
+    with ExitStack() as stack:
+        watches: list[Watch] = [traces.watch] if picture else []
+        if out:
+            watches.append(stack.enter_context(_written(out)))
+        progress = stack.enter_context(_progress(str(evaluation.path)))
+
+        def watch(sample: Sample, answer: bool, predictor: Predictor) -> None:
+            for each in watches:
+                each(sample, answer, predictor)
+
+        replay(evaluation, black_box, watch, progress)
+    if picture:
+        from broker.evaluate.plot import plot  # noqa: PLC0415 - needs matplotlib
+
+        plot(evaluation, traces, picture)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Watch]:
+    """Write each answer to a file, as the agent's --predictions does."""
+    try:
+        with path.open("w", encoding="ascii", newline="\n") as file:
+
+            def write(sample: Sample, answer: bool, _: Predictor) -> None:
+                file.write(f"{sample.id},{answer:d}\n")
+
+            yield write
+    except OSError as error:
+        raise EvaluationError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[float], None]]:
+    """Show on a terminal how far it is, where rich is there."""
+    try:
+        from rich.console import Console  # noqa: PLC0415 - optional
+        from rich.progress import Progress  # noqa: PLC0415
+    except ImportError:
+        yield lambda _: None
+        return
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+
+
+def _check_plot() -> None:
+    try:
+        import broker.evaluate.plot  # noqa: F401, PLC0415 - needs matplotlib
+    except ImportError as error:
+        raise SettingsError(f"{error.name} is missing: pip install 'quartet[plot]'") from None

@@ -1,0 +1,211 @@
+"""What the broker asks of a black box, tried."""
+
+import itertools
+import math
+import random
+import statistics
+import time
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from broker.line import MAX_SNAPSHOT_BYTES
+from broker.model import Sample
+from broker.predictors import BlackBox, Predictor, keeps_state
+from quartet.channels import FLOAT32_MAX, Values
+
+# More than any warm-up of a few hundred rows, and a change behind it that may be noticed.
+_ROWS = 900
+_CHANGE_AT = 700
+
+# Where a snapshot is taken: early, around, and late; and in the change.
+_CUTS = (0, 1, 2, 50, 299, 300, 301, 600, 720)
+
+# The broker gives a stream so long at a time on its event loop.
+_SLICE_US = 5000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How one thing went."""
+
+    name: str
+    outcome: Literal["passed", "failed", "skipped"]
+    detail: str
+
+
+class _FailedError(Exception):
+    """What a black box does that it must not."""
+
+
+def check(black_box: BlackBox, *, threads: int) -> Iterator[Finding]:
+    """Try all in turn; `threads` as configured: with some, it may be slow."""
+    checks: list[tuple[str, Callable[[BlackBox], str]]] = [
+        ("answers", _answers),
+        ("order", _order),
+        ("purity", _purity),
+        ("snapshot", _snapshot),
+        ("failed readings", _failed_readings),
+        ("constant input", _constant_input),
+        ("huge input", _huge_input),
+        ("time per sample", lambda black_box: _time(black_box, threads)),
+    ]
+    for name, run in checks:
+        try:
+            detail = run(black_box)
+        except _FailedError as error:
+            yield Finding(name, "failed", str(error))
+        except (Exception, SystemExit) as error:  # it is a stranger's code
+            yield Finding(name, "failed", f"raised {type(error).__name__}: {error}")
+        else:
+            skipped = detail.startswith("it has no")
+            yield Finding(name, "skipped" if skipped else "passed", detail)
+
+
+def _rows(seed: int) -> list[Values]:
+    """Rows of a machine of no particular kind: noise that resembles itself, then a step."""
+    chance = random.Random(seed)  # noqa: S311 - reproducible on purpose
+    drift = [0.0] * 4
+    rows = []
+    for row in range(_ROWS):
+        drift = [0.95 * each + 0.3 * chance.gauss(0, 1) for each in drift]
+        change = 12.0 if row >= _CHANGE_AT else 0.0
+        rows.append(
+            _float32(
+                1.5 + 0.01 * (drift[0] + chance.gauss(0, 1) + change),
+                0.08 + 0.001 * (drift[1] + chance.gauss(0, 1)),
+                20.0 + 0.1 * (drift[2] + chance.gauss(0, 1)),
+                -3.0 + 0.05 * (drift[3] + chance.gauss(0, 1)),
+            )
+        )
+    return rows
+
+
+def _answers(black_box: BlackBox) -> str:
+    answers = _feed(black_box.make(), _rows(1))
+    return f"{len(answers)} samples, {sum(answers)} of them True"
+
+
+def _order(black_box: BlackBox) -> str:
+    ids = [*range(100), *range(250, 300), *range(400), 2**31 - 1, *range(100)]
+    rows = itertools.cycle(_rows(1))
+    _feed(black_box.make(), [next(rows) for _ in ids], ids)
+    return "ids that jump ahead, and begin at 0 again with a new session, are taken"
+
+
+def _purity(black_box: BlackBox) -> str:
+    rows, others = _rows(1), _rows(2)
+    alone = _feed(black_box.make(), rows)
+    one, other = black_box.make(), black_box.make()
+    beside = []
+    for row, (values, strange) in enumerate(zip(rows, others, strict=True)):
+        beside.append(_ask(one, Sample(row, values)))
+        _ask(other, Sample(row, strange))
+    if (at := _difference(alone, beside)) is not None:
+        raise _FailedError(
+            f"row {at} is answered otherwise beside another instance: instances share state, or"
+            " chance or the time has a part in it"
+        )
+    return "two lines do not touch each other, and the same rows have the same answers"
+
+
+def _snapshot(black_box: BlackBox) -> str:
+    predictor = black_box.make()
+    if not keeps_state(predictor):
+        return "it has no snapshot() and restore(): a line is rebuilt from its latest samples"
+    rows = _rows(1)
+    answers = _feed(black_box.make(), rows)
+    largest = 0
+    for row, values in enumerate(rows):
+        if row in _CUTS:
+            state = predictor.snapshot()
+            if not isinstance(state, bytes):
+                raise _FailedError(f"snapshot() returned {type(state).__name__}, not bytes")
+            largest = max(largest, len(state))
+            again = black_box.make()
+            if not keeps_state(again):
+                raise _FailedError("one instance has snapshot() and restore(), another has not")
+            again.restore(state)
+            rest = _feed(again, rows[row:], range(row, len(rows)))
+            if (at := _difference(answers[row:], rest)) is not None:
+                raise _FailedError(
+                    f"restored after {row} rows, row {row + at} is answered otherwise: the"
+                    " snapshot is not the whole state"
+                )
+        if _ask(predictor, Sample(row, values)) != answers[row]:
+            raise _FailedError(f"row {row} is answered otherwise after a snapshot was taken")
+    if largest > MAX_SNAPSHOT_BYTES:
+        raise _FailedError(f"{largest} bytes, and {MAX_SNAPSHOT_BYTES} are the most")
+    return f"restored equals continued, after {len(_CUTS)} cuts; at most {largest} bytes"
+
+
+def _failed_readings(black_box: BlackBox) -> str:
+    good, nan = _rows(1), math.nan
+    _feed(black_box.make(), [(nan, nan, nan, nan)] * 400)
+    once: list[Values] = [(first, nan, third, fourth) for first, _, third, fourth in good[600:650]]
+    _feed(black_box.make(), [*good[:600], *once, *good[650:]])
+    return "NaN from the first row on, and on one channel later"
+
+
+def _constant_input(black_box: BlackBox) -> str:
+    for values in [_float32(0, 0, 0, 0), _float32(1.5, 1.5, 1.5, 1.5), _float32(0, -3, 1.5, 1e-6)]:
+        predictor = black_box.make()
+        _feed(predictor, [values] * 600)
+        _feed(predictor, _rows(1))
+    return "all zeros, all equal, and what moves after it"
+
+
+def _huge_input(black_box: BlackBox) -> str:
+    most, endless = FLOAT32_MAX, math.inf
+    huge: list[Values] = [(most, -most, most, -most), (endless, -endless, most, 0.0)]
+    predictor = black_box.make()
+    _feed(predictor, [*_rows(1)[:600], *huge * 20, *_rows(1)[600:]])
+    _feed(black_box.make(), huge * 300)
+    return "up to the largest float32, and infinite"
+
+
+def _time(black_box: BlackBox, threads: int) -> str:
+    predictor = black_box.make()
+    took_us = []
+    for row, values in enumerate(_rows(1)):
+        begin_ns = time.perf_counter_ns()
+        _ask(predictor, Sample(row, values))
+        took_us.append((time.perf_counter_ns() - begin_ns) / 1e3)
+    p99_us = statistics.quantiles(took_us, n=100, method="inclusive")[-1]
+    told = f"median {statistics.median(took_us):.1f} us, p99 {p99_us:.1f} us"
+    if p99_us > _SLICE_US and not threads:
+        raise _FailedError(
+            f"{told}: it would hold up every agent: set predictor.threads = 2 or more"
+        )
+    return told
+
+
+def _feed(
+    predictor: Predictor, rows: Sequence[Values], ids: Iterable[int] | None = None
+) -> list[bool]:
+    numbered = zip(ids or itertools.count(), rows, strict=False)
+    return [_ask(predictor, Sample(number, values)) for number, values in numbered]
+
+
+def _ask(predictor: Predictor, sample: Sample) -> bool:
+    try:
+        answer = predictor.predict(sample)
+    except (Exception, SystemExit) as error:
+        raise _FailedError(
+            f"raised {type(error).__name__}: {error}, with id {sample.id} and {sample.values}"
+        ) from error
+    # Also numpy's own booleans, which are no bool.
+    if type(answer).__name__ not in ("bool", "bool_"):
+        raise _FailedError(f"predict() returned {answer!r}, not a bool, for {sample.values}")
+    return bool(answer)
+
+
+def _difference(some: Sequence[bool], others: Sequence[bool]) -> int | None:
+    pairs = enumerate(zip(some, others, strict=True))
+    return next((row for row, (one, other) in pairs if one != other), None)
+
+
+def _float32(*values: float) -> Values:
+    first, second, third, fourth = array("f", values)
+    return first, second, third, fourth

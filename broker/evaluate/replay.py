@@ -1,0 +1,130 @@
+"""Replays a CSV through a black box, as a line would."""
+
+import statistics
+import time
+import traceback
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from broker.errors import EvaluationError
+from broker.model import Sample
+from broker.predictors import (
+    BlackBox,
+    Predictor,
+    explains,
+    keeps_state,
+    measures,
+)
+from quartet.channels import CHANNELS
+from quartet.table import TableReader
+
+# True so often in a row is no accident any more.
+SUSTAINED_ROWS = 10
+
+# A black box that explains each answer would fill the memory.
+_MOST_EXPLANATIONS = 1000
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """What a black box has said to the rows of a file. Rows count from 0, as ids do."""
+
+    path: Path
+    predictor: str
+    answers: bytearray = field(default_factory=bytearray)
+    """0 or 1 for each row."""
+    took_ns: "array[int]" = field(default_factory=lambda: array("q"))
+    explanations: list[tuple[int, str]] = field(default_factory=list)
+    state_bytes: int | None = None
+    """Of its snapshot after the last row; None where it gives none."""
+
+    @property
+    def first_sustained(self) -> int | None:
+        """The row of the first True that is followed by so many more; None: there is none."""
+        row = self.answers.find(bytes([1]) * SUSTAINED_ROWS)
+        return None if row < 0 else row
+
+    def share_true(self, first: int, end: int) -> float | None:
+        """Of the rows from first up to end, without it; None where there are none."""
+        return self.answers.count(1, first, end) / (end - first) if end > first else None
+
+    def took_us(self) -> tuple[float, float]:
+        """The median and the 99th percentile of the time that a sample took."""
+        if len(self.took_ns) < 2:
+            return (self.took_ns[0] / 1e3,) * 2
+        return (
+            statistics.median(self.took_ns) / 1e3,
+            statistics.quantiles(self.took_ns, n=100, method="inclusive")[-1] / 1e3,
+        )
+
+
+Watch = Callable[[Sample, bool, Predictor], None]
+"""Sees each row with its answer."""
+
+
+def replay(
+    evaluation: Evaluation,
+    black_box: BlackBox,
+    watch: Watch,
+    progress: Callable[[float], None],
+) -> None:
+    """Fill an evaluation from its file; `progress` hears the share of it that was read.
+
+    TableError for a file that is no table of samples, EvaluationError for a black box that
+    raises; all rows before have been watched.
+    """
+    try:
+        predictor = black_box.make()
+    except (Exception, SystemExit) as error:
+        raise EvaluationError(_reason(evaluation, "cannot be made", error)) from error
+    explain = predictor.explain if explains(predictor) else None
+    with TableReader(evaluation.path) as table:
+        for row, values in enumerate(table):
+            first, second, third, fourth = array("f", values)  # as the wire rounds them
+            sample = Sample(row, (first, second, third, fourth))
+            try:
+                begin_ns = time.perf_counter_ns()
+                answer = bool(predictor.predict(sample))
+                evaluation.took_ns.append(time.perf_counter_ns() - begin_ns)
+                said = explain() if explain else None
+            except (Exception, SystemExit) as error:
+                raise EvaluationError(_reason(evaluation, f"row {row}", error)) from error
+            evaluation.answers.append(answer)
+            if said is not None and len(evaluation.explanations) < _MOST_EXPLANATIONS:
+                evaluation.explanations.append((row, said))
+            watch(sample, answer, predictor)
+            progress(table.share_read)
+    if keeps_state(predictor):
+        evaluation.state_bytes = len(predictor.snapshot())
+
+
+class Traces:
+    """What a plot shows: the values, and the numbers behind the answers."""
+
+    def __init__(self) -> None:
+        self.values = [array("f") for _ in range(CHANNELS)]
+        self.statistics: dict[str, tuple[array[float], array[float], array[float]]] = {}
+        """By name: rows, values, limits."""
+
+    def watch(self, sample: Sample, _: bool, predictor: Predictor) -> None:
+        """Take a row down."""
+        for trace, value in zip(self.values, sample.values, strict=True):
+            trace.append(value)
+        if measures(predictor):
+            for name, (value, limit) in predictor.statistics().items():
+                rows, values, limits = self.statistics.setdefault(
+                    name, (array("d"), array("d"), array("d"))
+                )
+                rows.append(sample.id)
+                values.append(value)
+                limits.append(limit)
+
+
+def _reason(evaluation: Evaluation, where: str, error: BaseException) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"{evaluation.path}: {where}: predictor {evaluation.predictor} raised"
+        f" {type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"
+    )
