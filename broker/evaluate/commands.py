@@ -25,6 +25,9 @@ def evaluate(options: argparse.Namespace, predictors: list[PredictorSettings]) -
     several = len(files) * len(predictors) > 1
     if several and (options.out or options.plot):
         raise SettingsError("--out and --plot take one file and one predictor")
+    for written in filter(None, (options.out, options.plot)):
+        if any(written.exists() and written.samefile(path) for path in files if path.exists()):
+            raise SettingsError(f"{written}: is to be read, and not written over")
     if options.plot:
         _check_plot()
     black_boxes = [(each.use, load(each.use, each.options)) for each in predictors]

@@ -16,7 +16,7 @@ BROKERS = ("[listen]", "[recorder]", "[predictor]")
 def examples() -> list[tuple[str, str]]:
     return [
         (f"{name}:{text[: found.start()].count(chr(10)) + 1}", found[1])
-        for name in ("README.md", "docs/hardware.md")
+        for name in ("README.md", "docs/black-box.md", "docs/hardware.md")
         for text in [(ROOT / name).read_text("utf-8")]
         for found in re.finditer(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     ]

@@ -1,6 +1,6 @@
 """What a line is like while it is healthy: learned once, robustly, from its own first rows.
 
-Plain Python on purpose: a fit of 100 rows takes some milliseconds, once in the life of a line,
+Plain Python on purpose: a fit of 100 rows takes a millisecond, once in the life of a line,
 and gives the same bits on every processor.
 """
 

@@ -39,9 +39,15 @@ _ALARM_ENDS_AFTER = 12
 _MOST_STRETCH = 2.0
 _STRETCH_WEIGHT = 1 / 200
 
-# Rows seen, rows failed, counter, alarm, numbers kept; behind them these, or all that was learned.
-_HEAD = struct.Struct("<IBBBH")
+# Points seen, rows failed, counter, alarm, numbers kept, rows of the next point and their mean;
+# behind them the numbers kept, or all that was learned.
+_HEAD = struct.Struct("<IBBBHI4d")
 _LEARNED = struct.Struct("<34d")
+
+# A day, at 100 rows a second.
+_MOST_ROWS_A_POINT = 8_640_000
+
+_ZERO: Values = (0.0, 0.0, 0.0, 0.0)
 
 
 class Statistic:
@@ -70,10 +76,16 @@ class Chart:
     The first 300 rows, up to 480 while a level still moves, are False and become the baseline. A
     row whose values are not all finite is no part of anything: it repeats the last answer, from
     the third in a row on it is True. The limits are in squared standard deviations of a healthy
-    machine; smaller ones alarm earlier, and more often for nothing. Not thread-safe.
+    machine; smaller ones alarm earlier, and more often for nothing. With `average` above 1, the
+    mean of so many rows is one point on the charts: all that is counted in rows here is then as
+    many times longer. Not thread-safe.
     """
 
-    def __init__(self, t2_limit: float = 22.0, mewma_limit: float = 18.0) -> None:
+    def __init__(self, t2_limit: float = 22.0, mewma_limit: float = 18.0, average: int = 1) -> None:
+        if not (isinstance(average, int) and 1 <= average <= _MOST_ROWS_A_POINT):
+            raise ValueError(
+                f"average must be a whole number from 1 to {_MOST_ROWS_A_POINT}, got {average!r}"
+            )
         for name, limit in (("t2_limit", t2_limit), ("mewma_limit", mewma_limit)):
             if not (isinstance(limit, int | float) and limit > 0):
                 raise ValueError(f"{name} must be a number above 0, got {limit!r}")
@@ -81,12 +93,15 @@ class Chart:
         # time; that of single rows is known less well than that, as their level wanders.
         self._t2 = Statistic(t2_limit, usual=6.0)
         self._mewma = Statistic(mewma_limit, usual=4.0)
+        self._rows_a_point = average
+        self._gathered = 0
+        self._point = _ZERO
         self._seen = 0
         self._failed = 0
         self._kept = array("f")
         self._baseline: Baseline | None = None
-        self._average: Values = (0.0, 0.0, 0.0, 0.0)
-        self._deviation = self._average
+        self._average = _ZERO
+        self._deviation = _ZERO
         self._count = 0
         self._alarm = False
         self._news: str | None = None
@@ -98,6 +113,12 @@ class Chart:
         if not is_measured(values):
             return self._fail(values)
         self._failed = 0
+        if self._rows_a_point > 1:
+            self._gathered += 1
+            self._point = vectors.average(self._point, values, 1 / self._gathered)
+            if self._gathered < self._rows_a_point:
+                return self._alarm
+            values, self._point, self._gathered = self._point, _ZERO, 0
         baseline = self._baseline
         if baseline is None:
             self._warm_up(values)
@@ -137,7 +158,10 @@ class Chart:
     def snapshot(self) -> bytes:
         """The whole state, below 2 kB."""
         kept, baseline = self._kept, self._baseline
-        head = _HEAD.pack(self._seen, self._failed, self._count, self._alarm, len(kept))
+        head = _HEAD.pack(
+            *(self._seen, self._failed, self._count, self._alarm, len(kept)),
+            *(self._gathered, *self._point),
+        )
         if baseline is None:
             return head + struct.pack(f"<{len(kept)}f", *kept)
         return head + _LEARNED.pack(
@@ -147,8 +171,10 @@ class Chart:
 
     def restore(self, state: bytes) -> None:
         """Be in the state of a snapshot. struct.error for what is none."""
-        self._seen, self._failed, self._count, alarm, kept = _HEAD.unpack_from(state)
-        self._alarm = bool(alarm)
+        head = iter(_HEAD.unpack_from(state))
+        self._seen, self._failed, self._count = next(head), next(head), next(head)
+        self._alarm, kept = bool(next(head)), next(head)
+        self._gathered, self._point = next(head), _four(head)
         rest = state[_HEAD.size :]
         if kept or not self._seen:
             self._kept = array("f", struct.unpack(f"<{kept}f", rest))
@@ -187,7 +213,7 @@ class Chart:
             return
         self._baseline = fit(rows, 1 - (1 - _WEIGHT) ** _KEEP_EVERY)
         self._kept = array("f")
-        self._news = f"baseline learned, after {self._seen} rows"
+        self._news = f"baseline learned, after {self._seen * self._rows_a_point} rows"
         if unsettled:
             self._news += f", though the level of {_names(unsettled)} still moves"
 

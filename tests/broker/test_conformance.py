@@ -1,0 +1,165 @@
+from pathlib import Path
+
+import pytest
+
+from broker.__main__ import main
+
+# Counts rows, and is True where sensor 1 has risen: all that the broker asks for.
+GOOD = """
+import math
+import struct
+
+class Box:
+    def __init__(self):
+        self.rows, self.level = 0, 0.0
+
+    def predict(self, sample):
+        value = sample.values[0]
+        if not math.isfinite(value):
+            return False
+        self.rows += 1
+        self.level += (value - self.level) / min(self.rows, 50)
+        return value > 1.05 * self.level
+
+    def snapshot(self):
+        return struct.pack("<Qd", self.rows, self.level)
+
+    def restore(self, state):
+        self.rows, self.level = struct.unpack("<Qd", state)
+"""
+
+RESULTS = [
+    *("loads", "answers", "order", "purity", "snapshot"),
+    *("failed readings", "constant input", "huge input", "time per sample"),
+]
+
+
+def checked(
+    capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, dict[str, tuple[str, str]]]:
+    """The exit code; by name, how it went and what was said of it."""
+    code = main(["check-predictor", *arguments])
+    lines = capsys.readouterr().out.splitlines()
+    return code, {line[8:24].strip(): (line[:8].strip(), line[25:]) for line in lines}
+
+
+@pytest.mark.parametrize("name", ["chart", "limits", "parity", "box:Box"])
+def test_a_good_one_passes_all(
+    name: str, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workplace / "box.py").write_text(GOOD)
+    code, findings = checked(capsys, name)
+    assert code == 0
+    assert [*findings] == RESULTS
+    assert {outcome for outcome, _ in findings.values()} == {"passed"}
+
+
+def test_one_without_a_state_is_good_too(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workplace / "box.py").write_text(GOOD.replace("def snapshot", "def _snapshot"))
+    code, findings = checked(capsys, "box:Box")
+    assert code == 0
+    assert findings["snapshot"][0] == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fails", "reason"),
+    [
+        (
+            "> 1.05 * self.level",
+            "> 1.05 * self.level or [None, False][sample.id != 300]",
+            {"answers"},
+            "returned None, not",
+        ),
+        (
+            "self.rows += 1",
+            "self.rows += 1\n        assert sample.id in (0, getattr(self, 'next', 0))\n"
+            "        self.next = sample.id + 1",
+            {"order"},
+            "raised AssertionError: , with id 250",
+        ),
+        (
+            "self.rows += 1",
+            "self.rows += 1\n        Box.all = getattr(Box, 'all', 0) + 1\n"
+            "        if Box.all % 7 == 0: return True",
+            {"purity", "snapshot"},
+            "instances share state",
+        ),
+        (
+            'struct.pack("<Qd", self.rows, self.level)',
+            'struct.pack("<Qd", self.rows, 0.0)',
+            {"snapshot"},
+            "the snapshot is not the whole state",
+        ),
+        (
+            'return struct.pack("<Qd", self.rows, self.level)',
+            'return struct.pack("<Qd", self.rows, self.level).hex()',
+            {"snapshot"},
+            "snapshot() returned str, not bytes",
+        ),
+        (
+            'return struct.pack("<Qd", self.rows, self.level)',
+            'self.level -= 9\n        return struct.pack("<Qd", self.rows, self.level + 9)',
+            {"snapshot"},
+            "after a snapshot was taken",
+        ),
+        (
+            'struct.pack("<Qd", self.rows, self.level)',
+            'struct.pack("<Qd", self.rows, self.level) + bytes(1 << 20)',
+            {"snapshot"},
+            "raised error: unpack requires a buffer of 16 bytes",
+        ),
+        (
+            "if not math.isfinite(value):\n            return False",
+            "if math.isnan(sum(sample.values)): raise ValueError('NaN')",
+            {"failed readings", "huge input"},
+            "raised ValueError: NaN, with id 0 and (nan, nan, nan, nan)",
+        ),
+        (
+            "return value > 1.05",
+            "return bool(sample.id) and value / self.level > 1.05",
+            {"constant input"},
+            "raised ZeroDivisionError",
+        ),
+        (
+            "self.rows += 1",
+            "self.rows += 1\n        struct.pack('<f', value * 2)",
+            {"huge input"},
+            "raised OverflowError",
+        ),
+    ],
+)
+def test_each_thing_that_it_must_not_do_is_found_and_told(
+    old: str, new: str, fails: set[str], reason: str, request: pytest.FixtureRequest
+) -> None:
+    workplace, capsys = (request.getfixturevalue(name) for name in ("workplace", "capsys"))
+    assert old in GOOD
+    (workplace / "box.py").write_text(GOOD.replace(old, new))
+    code, findings = checked(capsys, "box:Box")
+    assert code == 1
+    failed = {name: said for name, (outcome, said) in findings.items() if outcome == "failed"}
+    assert fails <= {*failed}
+    assert any(reason in said for said in failed.values())
+
+
+def test_a_slow_one_is_sent_to_threads(
+    workplace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.evaluate.conformance._SLICE_US", 0.0)
+    (workplace / "box.py").write_text(GOOD)
+    (workplace / "broker.toml").write_text('[predictor]\nuse = "box:Box"\nthreads = 2\n')
+    code, findings = checked(capsys, "box:Box")
+    assert code == 1
+    assert "predictor.threads = 2 or more" in findings["time per sample"][1]
+    code, findings = checked(capsys, "--config", "broker.toml")
+    assert code == 0
+    assert findings["time per sample"][0] == "passed"
+
+
+def test_one_that_cannot_be_loaded_is_refused(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workplace / "box.py").write_text("class Box: ...")
+    assert main(["check-predictor", "box:Box"]) == 2
+    assert "is no class with a method predict" in capsys.readouterr().err
