@@ -20,6 +20,16 @@ FIELDS = {
 }
 
 
+_ODD = """
+class Odd:
+    def __init__(self, from_id):
+        self.from_id = from_id
+
+    def predict(self, sample):
+        return sample.id >= self.from_id
+"""
+
+
 def project_of(plant: Plant, version: str, *breaks: tuple[str, str, str]) -> Path:
     """A copy of the project with another version, and lines of its files replaced."""
     copy = plant.directory / f"quartet-{version}"
@@ -62,6 +72,22 @@ def test_a_second_run_changes_nothing(plant: Plant) -> None:
     assert run.went_well, run.text
     assert not any(run.changed.values()), run.text
     assert show(plant.bookworm, "agent", "MainPID") == started
+
+
+def test_a_black_box_of_ones_own_takes_over_once_it_can_be_made(plant: Plant) -> None:
+    own = {"use": "odd:Odd", "options": {"from_id": 1}}
+    run = plant.play("--limit=trixie", broker_predictor=own)
+    assert "predictor odd:Odd: cannot be imported" in run.text
+    plant.trixie.run("mkdir", "/etc/broker/predictors")
+    plant.trixie.run("tee", "/etc/broker/predictors/odd.py", input=_ODD)
+    run = plant.play("--limit=trixie", broker_predictor=own)
+    assert run.went_well, run.text
+    wait_until(lambda: predictions(plant.trixie)[-1]["PREDICTION"] == "1", 30, "True")
+    plant.trixie.run("tee", "/etc/broker/predictors/odd.py", input=_ODD.replace(">=", "<"))
+    run = plant.play("--limit=trixie", broker_predictor=own)
+    assert run.went_well, run.text
+    wait_until(lambda: predictions(plant.trixie)[-1]["PREDICTION"] == "0", 30, "False")
+    assert not any(plant.play("--limit=trixie", broker_predictor=own).changed.values())
 
 
 def test_a_host_that_is_away_delays_no_other(plant: Plant) -> None:
