@@ -40,12 +40,13 @@ chaos: $(VENV)/dev
 attack: $(VENV)/dev
 	PYTHONPATH=tests $(BIN)/python -m attack $(if $(SEED),--seed $(SEED))
 
-bench: $(VENV)/dev
+bench: $(VENV)/bench
 	$(BIN)/python -m bench.chip_bench
 	$(BIN)/python -m bench.broker_bench
 	$(BIN)/python -m bench.agent_bench
 	$(BIN)/python -m bench.spool_bench
 	$(BIN)/python -m bench.drain_bench
+	$(BIN)/python -m bench.detection
 
 e2e: $(VENV)/e2e e2e-services
 	$(BIN)/pytest --timeout 900 tests/machines/container_checks.py
@@ -84,6 +85,10 @@ $(VENV)/dev: pyproject.toml tests/debian.sh | $(VENV)/bin/pip
 
 $(VENV)/e2e: $(VENV)/dev
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[e2e]'
+	touch $@
+
+$(VENV)/bench: $(VENV)/dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
 	touch $@
 
 $(VENV)/oldest/dev: pyproject.toml tests/oldest.txt $(VENV)/dev
