@@ -1,0 +1,229 @@
+"""The default black box, row by row."""
+
+import math
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.rows import FAILED, LEVEL, NAN, at, float32, moved, noise, told, warm
+
+from broker.errors import PredictorError
+from broker.predictors import explains, keeps_state, measures
+from broker.predictors.chart.charts import Chart
+from broker.predictors.load import load
+from quartet.channels import Values
+
+many = settings(derandomize=True, deadline=None, max_examples=40)
+few = settings(derandomize=True, deadline=None, max_examples=15)
+
+INF = float("inf")
+
+channels = st.integers(0, 3)
+
+
+def without_failed(state: bytes) -> bytes:
+    """A snapshot without its count of failed rows."""
+    return state[:4] + state[8:]
+
+
+# Warm-up
+
+
+def test_the_first_300_rows_are_false_and_then_there_is_a_baseline() -> None:
+    answers = told(Chart(), list(noise(301)))
+    assert answers[:299] == [(False, None)] * 299
+    assert answers[299] == (False, "baseline learned, after 300 rows")
+    assert answers[300] == (False, None)
+
+
+@few
+@given(st.floats(5, 150), st.floats(-200, 200), channels)
+def test_a_level_that_still_moves_is_waited_for_within_bounds(
+    rows: float, spreads: float, channel: int
+) -> None:
+    run_in = [
+        moved(row, channel, spreads * math.exp(-number / rows))
+        for number, row in enumerate(noise(480))
+    ]
+    answers = told(Chart(), run_in)
+    news = [(number, text) for number, (_, text) in enumerate(answers, 1) if text]
+    learned_at, text = news[0]
+    assert learned_at in range(300, 481, 30)
+    assert text.startswith(f"baseline learned, after {learned_at} rows")
+    assert not any(answer for answer, _ in answers[:learned_at])
+    assert (", though the level of" in text) <= (learned_at == 480)
+
+
+@few
+@given(st.sets(channels, min_size=1).map(sorted))
+def test_a_warm_up_that_never_settles_ends_and_names_what_still_moves(which: list[int]) -> None:
+    ramp: list[Values] = []
+    for number, row in enumerate(noise(600)):
+        for channel in which:
+            row = moved(row, channel, number / 10)  # noqa: PLW2901
+        ramp.append(row)
+    answers = told(Chart(), ramp)
+    names = ", ".join(f"sensor{channel + 1}" for channel in which)
+    assert answers[479] == (
+        False,
+        f"baseline learned, after 480 rows, though the level of {names} still moves",
+    )
+    assert [text for _, text in answers[:479]] == [None] * 479
+
+
+# State
+
+segments = st.lists(
+    st.tuples(st.sampled_from(["noise", "step", "failed", "spike"]), st.integers(1, 40)),
+    min_size=1,
+    max_size=6,
+)
+
+
+def acted(script: list[tuple[str, int]], rows: list[Values]) -> list[Values]:
+    """The rows as the script has them, in their order; those that it does not reach are noise."""
+    number = 0
+    for kind, count in script:
+        for place in range(number, min(number + count, len(rows))):
+            if kind == "failed":
+                rows[place] = FAILED
+            elif kind == "step":
+                rows[place] = moved(rows[place], 1, 9.0)
+        if kind == "spike" and number < len(rows):
+            rows[number] = at(rows[number], 2, 1e30)
+        number += count
+    return rows
+
+
+@many
+@given(
+    segments, segments, st.data(), st.sampled_from([0, 1, 2, 298, 299, 300, 301, 302, 480, None])
+)
+def test_a_restored_chart_goes_on_as_if_nothing_had_happened(
+    early: list[tuple[str, int]], late: list[tuple[str, int]], data: st.DataObject, cut: int | None
+) -> None:
+    rows = acted([("noise", data.draw(st.integers(0, 280))), *early], list(noise(320)))
+    rows += acted(late, list(noise(240, seed=2)))
+    if cut is None:
+        cut = data.draw(st.integers(0, len(rows)))
+    one, other = Chart(), Chart()
+    told(one, rows[:cut])
+    state = one.snapshot()
+    other.restore(state)
+    assert other.snapshot() == state
+    for row in rows[cut:]:
+        assert told(one, [row]) == told(other, [row])
+        assert one.snapshot() == other.snapshot()
+        assert len(one.snapshot()) <= 2000
+    assert one.statistics() == other.statistics()
+
+
+@many
+@given(segments, segments)
+def test_charts_know_nothing_of_each_other_and_of_ids(
+    one: list[tuple[str, int]], other: list[tuple[str, int]]
+) -> None:
+    scripts = [
+        acted([("noise", 300), *script], list(noise(420, seed=seed)))
+        for seed, script in enumerate((one, other))
+    ]
+    alone = [told(Chart(), rows) for rows in scripts]
+    first, second = Chart(), Chart()
+    together = [
+        (told(first, [left], 7 * number), told(second, [right], -number))
+        for number, (left, right) in enumerate(zip(*scripts, strict=True))
+    ]
+    assert [answer for (answer,), _ in together] == alone[0]
+    assert [answer for _, (answer,) in together] == alone[1]
+
+
+@pytest.mark.parametrize("state", [b"", b"\0" * 11, warm().snapshot()[:-1], b"\1" + b"\0" * 12])
+def test_what_is_no_snapshot_is_refused(state: bytes) -> None:
+    with pytest.raises(struct.error):
+        Chart().restore(state)
+
+
+# Rows that are no measurement
+
+failures = st.tuples(st.sampled_from([NAN, INF, -INF]), st.sets(channels, min_size=1).map(sorted))
+
+
+@many
+@given(st.lists(failures, min_size=1, max_size=9), st.integers(0, 420), st.booleans())
+def test_failed_rows_repeat_the_answer_are_true_from_the_third_on_and_touch_nothing_else(
+    script: list[tuple[float, list[int]]], before: int, alarmed: bool
+) -> None:
+    chart = Chart()
+    rows = list(noise(before))
+    if alarmed:
+        rows[400:] = [moved(row, 0, 9.0) for row in rows[400:]]
+    *_, last = False, *(answer for answer, _ in told(chart, rows))
+    state = chart.snapshot()
+    for number, (value, which) in enumerate(script, 1):
+        row: Values = LEVEL
+        for channel in which:
+            row = at(row, channel, value)
+        ((answer, text),) = told(chart, [row])
+        assert answer is (number >= 3 or last)
+        names = ", ".join(f"sensor{channel + 1}" for channel in which)
+        assert text == (f"{names}: no value, 3 rows in a row" if number == 3 else None)
+        assert without_failed(chart.snapshot()) == without_failed(state)
+    unbroken = Chart()
+    unbroken.restore(without_failed(state)[:4] + bytes(4) + without_failed(state)[4:])
+    rest = list(noise(100, seed=5))
+    assert told(chart, rest) == told(unbroken, rest)
+
+
+def test_a_sensor_that_is_dead_for_years_does_not_outgrow_a_snapshot() -> None:
+    chart = warm()
+    for failed in range(1, 5):
+        told(chart, [FAILED])
+        assert struct.unpack_from("<I", chart.snapshot(), 4) == (min(failed, 3),)
+
+
+@many
+@given(st.tuples(*[st.integers(-30, 30)] * 4), segments)
+def test_the_unit_of_a_channel_does_not_matter(
+    powers: tuple[int, ...], script: list[tuple[str, int]]
+) -> None:
+    rows = acted([("noise", 305), *script], list(noise(400)))
+    scaled = [float32([math.ldexp(v, n) for v, n in zip(row, powers, strict=True)]) for row in rows]
+    assert told(Chart(), scaled) == told(Chart(), rows)
+
+
+# As a broker makes it
+
+
+@pytest.mark.parametrize("name", ["t2_limit", "mewma_limit"])
+@pytest.mark.parametrize("limit", [0, -1.0, NAN, "20", [20.0], None, True])
+def test_a_limit_that_is_no_positive_number_is_refused_by_its_name(
+    name: str, limit: object
+) -> None:
+    with pytest.raises(PredictorError) as raised:
+        load("chart", {name: limit})
+    assert f"{name} must be a number above 0, got {limit!r}" in str(raised.value)
+
+
+def test_an_unknown_option_is_refused_by_its_name() -> None:
+    with pytest.raises(PredictorError, match="unexpected keyword argument 'limit'"):
+        load("chart", {"limit": 3.0})
+
+
+def test_smaller_limits_alarm_earlier() -> None:
+    step = [moved(row, 1, 9.0) for row in noise(30, seed=4)]
+    counts = []
+    for options in ({}, {"t2_limit": 5.0, "mewma_limit": 5.0}, {"t2_limit": 1e6}):
+        chart = load("chart", options).make()
+        assert isinstance(chart, Chart)
+        told(chart, list(noise(350)))
+        counts.append(sum(answer for answer, _ in told(chart, step)))
+    assert counts[1] >= counts[0] > counts[2]
+
+
+def test_a_chart_tells_its_state_its_reasons_and_its_numbers() -> None:
+    chart = Chart()
+    assert keeps_state(chart)
+    assert explains(chart)
+    assert measures(chart)
+    assert chart.statistics() == {}
