@@ -1,6 +1,7 @@
 """A model in an ONNX file as the black box."""
 
 import functools
+import math
 import struct
 from array import array
 from collections.abc import Sequence
@@ -33,12 +34,16 @@ class Onnx:
     def __init__(
         self, path: str, window: int = 1, threshold: float = 0.5, warm_up: int = 0
     ) -> None:
-        if not 1 <= window <= _MOST_ROWS:
-            raise ValueError(f"window must be 1 to {_MOST_ROWS}, got {window}")
+        if not (isinstance(window, int) and 1 <= window <= _MOST_ROWS):
+            raise ValueError(f"window must be a number of rows, 1 to {_MOST_ROWS}, got {window!r}")
+        if not (isinstance(warm_up, int) and warm_up >= 0):
+            raise ValueError(f"warm_up must be a number of rows, 0 or more, got {warm_up!r}")
+        if not isinstance(threshold, int | float) or math.isnan(threshold):
+            raise ValueError(f"threshold must be a number, got {threshold!r}")
         self._session = _session(path)
         self._threshold = threshold
         self._numbers = window * CHANNELS
-        self._begin_at = max(window, warm_up)
+        self._begin_at = max(window, warm_up + 1)
         self._input = _input(self._session, window)
         self._window = array("f")
         self._seen = 0
@@ -109,6 +114,8 @@ def _session(path: str) -> "onnxruntime.InferenceSession":
         import onnxruntime  # noqa: PLC0415 - optional, and 60 MB
     except ImportError:
         raise ValueError("onnxruntime is missing: pip install 'quartet[onnx]'") from None
+    if not Path(path).is_file():
+        raise ValueError(f"path: there is no file {path}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # lines are what is parallel
     options.log_severity_level = 3  # what it raises is enough
