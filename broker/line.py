@@ -209,6 +209,7 @@ class Line:
         """Log and record what the black box has to say; one that cannot is not asked again."""
         try:
             said = predictor.explain()
+            text = None if said is None else _one_line(str(said))
         except (Exception, SystemExit) as error:
             self._explaining = None
             log.warning(
@@ -216,8 +217,7 @@ class Line:
                 *(self.name, type(error).__name__, error),
             )
             return
-        if said is not None:
-            text = str(said)[:_MAX_EXPLANATION]
+        if text is not None:
             level = logging.WARNING if answer.prediction else logging.INFO
             log.log(level, "%s: sample %d: %s", self.name or "a plain peer", answer.id, text)
             batch.explanations.append(Explanation(len(batch.samples), text))
@@ -238,6 +238,12 @@ class Line:
                 *(self.name, type(error).__name__, error),
             )
         batch.snapshot = Snapshot(len(batch.samples), state)
+
+
+def _one_line(text: str) -> str:
+    """The text as a log and a store can take it: no breaks, no half characters, not too long."""
+    encodable = text[:_MAX_EXPLANATION].encode(errors="replace").decode()
+    return "".join(each if each.isprintable() else " " for each in encodable)
 
 
 def _checked(state: object) -> bytes:

@@ -44,14 +44,18 @@ class PlainLines:
         room = _STEP_ROWS + added
         with transaction(self._connection):
             for line in excess[:_STEP_LINES]:
-                room -= self._connection.execute(
-                    "DELETE FROM samples WHERE position IN"
-                    " (SELECT position FROM samples WHERE line = ? LIMIT ?)",
-                    (line, room),
-                ).rowcount
+                rows = self._connection.execute(
+                    "SELECT position FROM samples WHERE line = ? LIMIT ?", (line, room)
+                ).fetchall()
+                for table in ("samples", "explanations"):
+                    self._connection.executemany(
+                        f"DELETE FROM {table} WHERE position = ?",  # noqa: S608
+                        rows,
+                    )
+                room -= len(rows)
                 if room <= 0:
                     return True
-                for table in ("explanations", "sessions", "lines"):
+                for table in ("sessions", "lines"):
                     self._connection.execute(f"DELETE FROM {table} WHERE line = ?", (line,))  # noqa: S608
         return len(excess) > _STEP_LINES
 
