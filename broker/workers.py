@@ -4,6 +4,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
@@ -13,8 +14,10 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 # In the pause between two slices the streams, and the recorder's thread, come to their turn: a
-# commit takes less.
+# commit takes less. What was no slice, but over at once, needs none: a thousand lines that come
+# back together would wait for each other's.
 _PAUSE_S = 0.002
+_AT_ONCE_S = 0.001
 
 
 class Workers(Protocol):
@@ -34,8 +37,10 @@ class Inline:
     async def run(self, call: Callable[[], Result]) -> Result:
         """Make the call, and let the others come to their turn."""
         async with self._turn:
+            began_s = time.monotonic()
             result = call()
-            await asyncio.sleep(_PAUSE_S)
+            at_once = time.monotonic() - began_s < _AT_ONCE_S
+            await asyncio.sleep(0 if at_once else _PAUSE_S)
             return result
 
 
@@ -65,8 +70,8 @@ class Threads:
             outcome: object
             try:
                 outcome = call()
-            except (Exception, SystemExit) as error:  # whatever it is: somebody waits for it
-                of, outcome = done.set_exception, error
+            except BaseException as error:  # whatever it is: somebody waits for it
+                of, outcome = done.set_exception, _passable(error)
             with suppress(RuntimeError):  # the loop is closed: the broker has stopped
                 loop.call_soon_threadsafe(settle, of, outcome)
 
@@ -76,3 +81,10 @@ class Threads:
     def _serve(self) -> None:
         while True:
             self._calls.get()()
+
+
+def _passable(error: BaseException) -> Exception:
+    """The error as a future can raise it, and end no more than who waits for it."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    return RuntimeError(f"the black box raised {type(error).__name__}: {error}")
