@@ -62,6 +62,10 @@ class Stream:
         self._session.streams -= 1
         if self._origin.header is None:
             self._recorder.end(self._origin.line)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Be the line's live stream no longer."""
         if self.line.live is self:
             self.line.live = None
 

@@ -35,24 +35,25 @@ class ThreadedStream(Stream):
 
     def __exit__(self, *_: object) -> None:
         if self._working and not self._working.done():
+            self._give_up()
             self._working.add_done_callback(lambda _: self._leave())
         else:
             self._leave()
 
     async def _turn(self, samples: Sequence[Sample], answers: list[Answer]) -> BrokerError | None:
+        await self.line.turn.acquire()  # who is cut before that has begun nothing
         self._working = asyncio.create_task(self._work(samples, answers))
-        self._working.add_done_callback(_see)
+        self._working.add_done_callback(self._see)
         return await asyncio.shield(self._working)
 
     async def _work(self, samples: Sequence[Sample], answers: list[Answer]) -> BrokerError | None:
         batch = Batch(self._origin)
-        async with self.line.turn:
-            obstacle = await self._threads.run(lambda: self._advance(samples, answers, batch))
-            await self._record(batch)
+        obstacle = await self._threads.run(lambda: self._advance(samples, answers, batch))
+        await self._record(batch)
         return obstacle
 
-
-def _see(task: asyncio.Task[BrokerError | None]) -> None:
-    """Take note of what a task raised, even if all who waited for it have left."""
-    if not task.cancelled():
-        task.exception()
+    def _see(self, task: "asyncio.Task[BrokerError | None]") -> None:
+        """Let the next come to its turn; note what was raised, even if all who waited have left."""
+        self.line.turn.release()
+        if not task.cancelled():
+            task.exception()

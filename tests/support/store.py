@@ -13,6 +13,7 @@ from broker.model import Answer, Sample
 from broker.predictors import BlackBox, Predictor
 from broker.recorder.clock import Clock
 from broker.recorder.store import Keeping, Store
+from broker.workers import Threads
 from wire.metadata import StreamHeader
 
 
@@ -38,11 +39,12 @@ def lines_in(
     keeping: Keeping | None = None,
     digest: str = "d1",
     clock: Clock | None = None,
+    threads: Threads | None = None,
 ) -> Iterator[Lines]:
     """What a broker with a store has between its start and its stop."""
     store = Store(path, digest, keeping or Keeping(), *([clock] if clock else []))
     with store:
-        yield Lines(BlackBox(make, digest), store)
+        yield Lines(BlackBox(make, digest), store, threads)
 
 
 def header(
