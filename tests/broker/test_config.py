@@ -96,6 +96,23 @@ def test_a_recorder_that_cannot_be_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("threads = -1", "predictor.threads: expected `int` >= 0"),
+        ("threads = 65", "predictor.threads: expected `int` <= 64"),
+        ("threads = 1.5", "predictor.threads: expected `int | null`"),
+    ],
+)
+def test_threads_that_cannot_be_are_refused_by_name(
+    line: str, reason: str, toml_path: Path
+) -> None:
+    toml_path.write_text(f"[predictor]\n{line}", "utf-8")
+    with pytest.raises(SettingsError) as raised:
+        load(toml_path, Settings)
+    assert reason in str(raised.value)
+
+
+@pytest.mark.parametrize(
     ("path", "environment", "where"),
     [
         (None, {}, None),
