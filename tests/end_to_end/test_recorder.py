@@ -246,7 +246,9 @@ async def test_a_command_gives_a_line_a_fresh_black_box_which_a_crash_does_not_u
             while "a: goes on with a fresh black box, as commanded" not in broker.stderr:
                 answers = await answer(broker.address, next_id)
                 next_id += 1
-        assert answers == expected(fresh, [next_id - 1])
+        # Some samples may have been answered before what it said came through the pipe.
+        ((applied_at,),) = select(path, "SELECT position FROM commands")
+        assert answers == expected(fresh, range(applied_at, next_id))[-1:]
         await asyncio.to_thread(broker.kill)
     with Broker(*predictor, "--store", str(path)) as broker:
         ids = range(next_id, next_id + 20)
