@@ -164,8 +164,9 @@ class Stream:
         """Take recorded answers into memory, as many as it holds."""
         session = self._session
         recorded = await self._recorder.answers(session.number, first_id, REMEMBERED_ANSWERS)
-        for answer in recorded:
-            session.remember(answer)
+        async with self.line.turn:
+            for answer in recorded:
+                session.remember(answer)
         if not recorded or recorded[0].id != first_id:
             return ExpiredError(first_id)
         return None

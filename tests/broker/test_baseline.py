@@ -8,7 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.rows import float32
 
-from broker.predictors.chart.baseline import fit, moving, quadratic, shares
+from broker.predictors.chart.baseline import fit, moving, shares
+from broker.predictors.chart.vectors import quadratic
 from quartet.channels import CHANNELS, Values
 
 many = settings(derandomize=True, deadline=None, max_examples=40)

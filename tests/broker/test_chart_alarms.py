@@ -22,7 +22,7 @@ channels = st.integers(0, 3)
 
 def level_of(chart: Chart) -> tuple[float, ...]:
     """Where the baseline is now, in spreads from where it was made."""
-    numbers: tuple[float, ...] = struct.unpack_from("<4d", chart.snapshot(), 12)
+    numbers: tuple[float, ...] = struct.unpack_from("<4d", chart.snapshot(), 45)
     return tuple((n - at_) / s for n, at_, s in zip(numbers, LEVEL, SPREAD, strict=True))
 
 

@@ -5,6 +5,7 @@ and gives the same bits on every processor.
 """
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -132,8 +133,9 @@ def _location(rows: Sequence[Values]) -> tuple[Values, Values]:
 
 def _spread(column: Sequence[float], middle: float) -> float:
     deciles = statistics.quantiles(column, n=10, method="inclusive")
-    # At least one code of the ADC: the smallest deviation that there was.
-    code = min((abs(value - middle) for value in column if value != middle), default=0.0)
+    # At least one code of the ADC: the smallest deviation that came back. A glitch does not.
+    deviations = Counter(abs(value - middle) for value in column if value != middle)
+    code = min((each for each, times in deviations.items() if times > 1), default=0.0)
     return (
         max((deciles[-1] - deciles[0]) / _DECILES_APART, code)
         or abs(middle) * _CONSTANT_SPREAD

@@ -82,12 +82,14 @@ class Chart:
     """
 
     def __init__(self, t2_limit: float = 22.0, mewma_limit: float = 18.0, average: int = 1) -> None:
-        if not (isinstance(average, int) and 1 <= average <= _MOST_ROWS_A_POINT):
+        if isinstance(average, bool) or not (
+            isinstance(average, int) and 1 <= average <= _MOST_ROWS_A_POINT
+        ):
             raise ValueError(
                 f"average must be a whole number from 1 to {_MOST_ROWS_A_POINT}, got {average!r}"
             )
         for name, limit in (("t2_limit", t2_limit), ("mewma_limit", mewma_limit)):
-            if not (isinstance(limit, int | float) and limit > 0):
+            if isinstance(limit, bool) or not (isinstance(limit, int | float) and limit > 0):
                 raise ValueError(f"{name} must be a number above 0, got {limit!r}")
         # A statistic of four channels has mean 4, if the baseline is that of the line for all
         # time; that of single rows is known less well than that, as their level wanders.
