@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.processes import Agent, Broker
+from support.processes import Agent, Broker, Running
 
 ROWS = 982
 
@@ -38,13 +38,23 @@ def test_each_row_comes_back_as_a_prediction_in_order(
     assert len(agent.wait_for(r"sample 981: ")) == 1
 
 
-def test_the_default_predictor_sees_the_fault_of_the_shipped_dataset(dataset: Path) -> None:
+def test_the_default_predictor_sees_the_fault_of_the_shipped_dataset(
+    dataset: Path, tmp_path: Path
+) -> None:
+    live, offline = tmp_path / "live.csv", tmp_path / "offline.csv"
     with (
         Broker() as broker,
-        Agent("--simulate", str(dataset), "--rate", "max", "--broker", broker.address) as agent,
+        Agent(
+            *("--simulate", str(dataset), "--rate", "max", "--broker", broker.address),
+            *("--predictions", str(live)),
+        ) as agent,
     ):
         assert agent.wait() == 0
+        broker.wait_for("WARNING .*: sample 644: alarm: MEWMA is .*: sensor1 100%")
     assert "(True 338, False 644)" in agent.stdout
+    with Running(["broker", "evaluate", str(dataset), "--out", str(offline)]) as evaluate:
+        assert evaluate.wait() == 0
+    assert offline.read_text() == live.read_text()
 
 
 def test_a_broker_killed_and_restarted_in_the_middle_loses_nothing(
