@@ -124,7 +124,7 @@ async def test_a_full_disk_ends_its_streams_until_there_is_room_again(path: Path
                     await call.write(request(2))
                     assert await call.code() is grpc.StatusCode.UNAVAILABLE
                     assert "the broker cannot record samples: " in await call.details()
-                    assert "refused-id" not in dict(await call.trailing_metadata())
+                    assert "refused-id" not in dict(tuple(await call.trailing_metadata()))
         assert await answer(broker.address, 1, 2, 3) == [
             *expected(Chain(), [0, 1])[1:],
             *expected(box, [2, 3]),
