@@ -15,6 +15,7 @@ from broker.predictors import (
     StatefulPredictor,
     explains,
     keeps_state,
+    one_line,
 )
 from broker.recorder import Batch, Explanation, Lease, Snapshot
 
@@ -33,9 +34,6 @@ SNAPSHOT_EVERY = 1000
 
 # Each is one row of the store, and goes through the log of its commits.
 MAX_SNAPSHOT_BYTES = 1 << 20
-
-# One line for a person.
-_MAX_EXPLANATION = 500
 
 
 class Session:
@@ -179,7 +177,7 @@ class Line:
             if prediction is None:
                 raise TypeError("predict() returned None")  # noqa: TRY301 - as if it raised
             answer = Answer(sample.id, bool(prediction))
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # whatever a black box raises
             self._predictor = None
             raise RaisedError(sample.id, error) from error
         batch.samples.append(sample)
@@ -200,7 +198,7 @@ class Line:
     def _make(self, sample_id: int) -> Predictor:
         try:
             predictor = self._make_predictor()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # whatever a black box raises
             raise RaisedError(sample_id, error) from error
         self.take(predictor)
         return predictor
@@ -209,8 +207,8 @@ class Line:
         """Log and record what the black box has to say; one that cannot is not asked again."""
         try:
             said = predictor.explain()
-            text = None if said is None else _one_line(str(said))
-        except (Exception, SystemExit) as error:
+            text = None if said is None else one_line(str(said))
+        except BaseException as error:  # whatever a black box raises
             self._explaining = None
             log.warning(
                 "%s: its black box cannot explain itself (%s: %s), and is not asked any more",
@@ -230,7 +228,7 @@ class Line:
         state: bytes | None = None
         try:
             state = _checked(self._stateful.snapshot())
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # whatever a black box raises
             self._stateful = None
             log.warning(
                 "%s: its black box gives no snapshot (%s: %s): from now on it is rebuilt from"
@@ -238,12 +236,6 @@ class Line:
                 *(self.name, type(error).__name__, error),
             )
         batch.snapshot = Snapshot(len(batch.samples), state)
-
-
-def _one_line(text: str) -> str:
-    """The text as a log and a store can take it: no breaks, no half characters, not too long."""
-    encodable = text[:_MAX_EXPLANATION].encode(errors="replace").decode()
-    return "".join(each if each.isprintable() else " " for each in encodable)
 
 
 def _checked(state: object) -> bytes:

@@ -5,10 +5,11 @@ import functools
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from broker.line import Line
 from broker.model import Sample
-from broker.predictors import BlackBox, Predictor, keeps_state
+from broker.predictors import BlackBox, Predictor, explains, keeps_state
 from broker.recorder import Basis, History
 from broker.workers import Workers
 
@@ -51,8 +52,10 @@ class Restorer:
             rebased = line.rebased
             try:
                 replay = await self._replay(line)
-            except SystemExit as error:  # from a task, it would end the broker
-                raise RuntimeError("the black box wants to exit") from error
+            except (Exception, asyncio.CancelledError):
+                raise
+            except BaseException as error:  # from a task, some would end the broker
+                raise RuntimeError(f"{type(error).__name__}: {error}") from error
             async with line.turn:
                 if line.rebased == rebased:  # else what was replayed is void
                     line.take(replay.predictor, replay.count)
@@ -61,9 +64,9 @@ class Restorer:
         replay = await self._workers.run(lambda: _Replay(line.name, self._black_box))
         basis = await self._basis(line, with_snapshot=True)
         if basis.outdated:
-            log.info(
-                "%s: its snapshot is of another black box (code or options): its latest samples"
-                " are replayed into a fresh one",
+            log.warning(
+                "%s: its snapshot is of another black box (code, model or options): its latest"
+                " samples are replayed into a fresh one, and what the former had learned is gone",
                 line.name,
             )
         begin = functools.partial(replay.begin, basis)
@@ -119,7 +122,7 @@ class _Replay:
         if keeps_state(self.predictor):
             try:
                 self.predictor.restore(basis.snapshot)
-            except (Exception, SystemExit) as error:
+            except BaseException as error:  # whatever a black box raises
                 log.warning(
                     "%s: its black box refuses its snapshot (%s: %s): its latest samples are"
                     " replayed into a fresh one",
@@ -135,7 +138,7 @@ class _Replay:
         self.count += 1
         try:
             self.predictor.predict(sample)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # whatever a black box raises
             if not self._raised:
                 self._raised = True
                 log.warning(
@@ -144,3 +147,7 @@ class _Replay:
                     *(self._name, type(error).__name__, error, sample.id),
                 )
             self.predictor = self._black_box.make()
+            return
+        if explains(self.predictor):
+            with suppress(BaseException):  # asked as ever; what it said then was told then
+                self.predictor.explain()

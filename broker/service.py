@@ -106,14 +106,17 @@ class Service:
     async def _answer(self, stream: Stream, inbox: Inbox, context: Context, visit: Visit) -> None:
         while messages := await inbox.take():
             samples, undecodable = _decode(messages)
-            answers, refusal = await stream.answer(samples)
-            for answer in answers:
-                await context.write(_encode(answer))
-            if refusal:
-                log.warning("%s: %s", visit.peer, refusal, exc_info=refusal.__cause__)
-                await context.abort(
-                    _STATUS[type(refusal)], str(refusal), ((REFUSED_ID, str(refusal.sample_id)),)
-                )
+            while samples:
+                answers, refusal = await stream.answer(samples)
+                for answer in answers:
+                    await context.write(_encode(answer))
+                if refusal:
+                    log.warning("%s: %s", visit.peer, refusal, exc_info=refusal.__cause__)
+                    await context.abort(
+                        *(_STATUS[type(refusal)], str(refusal)),
+                        ((REFUSED_ID, str(refusal.sample_id)),),
+                    )
+                samples = samples[len(answers) :]
             if undecodable:
                 log.warning("%s: %s", visit.peer, undecodable)
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, undecodable)

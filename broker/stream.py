@@ -86,12 +86,13 @@ class Stream:
     async def answer(self, samples: Sequence[Sample]) -> tuple[list[Answer], RefusalError | None]:
         """Answer samples in their order, up to the first that is refused; the refusal, if any.
 
-        Returns when all that the answers rest upon is recorded. RecordError: it is
-        not, none of them may leave, and the stream is over.
+        Fewer, but one at least, where an answer should not wait for those behind it. Returns
+        when all that the answers rest upon is recorded. RecordError: it is not, none of them
+        may leave, and the stream is over.
         """
         answers: list[Answer] = []
         refusal: RefusalError | None = None
-        while refusal is None and len(answers) < len(samples):
+        while refusal is None and not self._are_enough(answers, samples):
             obstacle = await self._turn(samples, answers)
             if isinstance(obstacle, RefusalError):
                 refusal = obstacle
@@ -103,6 +104,10 @@ class Stream:
                 _count(refusal, batch)
                 await self._record(batch)
         return answers, refusal
+
+    def _are_enough(self, answers: Sequence[Answer], samples: Sequence[Sample]) -> bool:
+        """Whether to return with these."""
+        return len(answers) == len(samples)
 
     async def _turn(self, samples: Sequence[Sample], answers: list[Answer]) -> BrokerError | None:
         """Add the answers of a slice, and return when they are recorded.

@@ -10,6 +10,8 @@ from typing import Protocol, TypeGuard
 
 from broker.model import Sample
 
+_MAX_EXPLANATION = 500
+
 
 class Predictor(Protocol):
     """One instance a line, made with the options of `[predictor.options]` as keyword arguments.
@@ -95,3 +97,9 @@ def explains(predictor: Predictor) -> TypeGuard[ExplainingPredictor]:
 def measures(predictor: Predictor) -> TypeGuard[MeasuringPredictor]:
     """Whether a black box tells its numbers."""
     return callable(getattr(predictor, "statistics", None))
+
+
+def one_line(text: str) -> str:
+    """What a black box says, as a log and a store can take it: no breaks, not too long."""
+    encodable = text[:_MAX_EXPLANATION].encode(errors="replace").decode()
+    return "".join(each if each.isprintable() else " " for each in encodable)

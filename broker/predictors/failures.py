@@ -1,12 +1,11 @@
-"""What the built-in black boxes make of a row that is no measurement."""
+"""What the built-in black boxes make of rows that are no measurement."""
 
 import math
 
 from quartet.channels import Values
 
-FAILED_AT = 3
-"""So many rows in a row without a value on some channel are news by themselves; fewer are a
-loose contact, and change nothing."""
+# Fewer rows in a row without a value on some channel are a loose contact, and change nothing.
+_NEWS_AT = 3
 
 
 def is_measured(values: Values) -> bool:
@@ -18,7 +17,31 @@ def is_measured(values: Values) -> bool:
     return math.isfinite(first + second + third + fourth)
 
 
-def failure(values: Values) -> str:
-    """What to say of the last of so many rows."""
-    failed = [f"sensor{n}" for n, value in enumerate(values, 1) if not math.isfinite(value)]
-    return f"{', '.join(failed)}: no value, {FAILED_AT} rows in a row"
+class Failures:
+    """Counts such rows in a row, as far as that matters."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @property
+    def are_news(self) -> bool:
+        """Whether they are too many to be passed over."""
+        return self.count == _NEWS_AT
+
+    def add(self, values: Values) -> str | None:
+        """Count one; what is to be said of it."""
+        if self.are_news:
+            return None
+        self.count += 1
+        if not self.are_news:
+            return None
+        failed = [f"sensor{n}" for n, value in enumerate(values, 1) if not math.isfinite(value)]
+        return f"{', '.join(failed)}: no value, {_NEWS_AT} rows in a row"
+
+    def end(self) -> str | None:
+        """A row was measured again; what is to be said of it."""
+        were_news = self.are_news
+        self.count = 0
+        return "all sensors have values again" if were_news else None

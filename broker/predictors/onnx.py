@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from broker.model import Sample
-from broker.predictors.failures import FAILED_AT, failure, is_measured
+from broker.predictors.failures import Failures, is_measured
 from quartet.channels import CHANNELS
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Onnx:
         self._input = _input(self._session, window)
         self._window = array("f")
         self._seen = 0
-        self._failed = 0
+        self._failures = Failures()
         self._answer = False
         self._news: str | None = None
         self._score([0.0] * self._numbers)
@@ -61,12 +61,10 @@ class Onnx:
         """Whether the score is at least the threshold, or a sensor has failed."""
         self._news = None
         if not is_measured(sample.values):
-            if self._failed < FAILED_AT:
-                self._failed += 1
-                if self._failed == FAILED_AT:
-                    self._news = failure(sample.values)
-            return self._failed == FAILED_AT or self._answer
-        self._failed = 0
+            self._news = self._failures.add(sample.values)
+            return self._failures.are_news or self._answer
+        if self._failures.count:
+            self._news = self._failures.end()
         self._window.extend(sample.values)
         del self._window[: -self._numbers]
         self._seen += 1
@@ -87,11 +85,11 @@ class Onnx:
 
     def snapshot(self) -> bytes:
         """The window, and what was counted."""
-        return _HEAD.pack(self._seen, self._failed, self._answer) + self._window.tobytes()
+        return _HEAD.pack(self._seen, self._failures.count, self._answer) + self._window.tobytes()
 
     def restore(self, state: bytes) -> None:
         """Be in the state of a snapshot."""
-        self._seen, self._failed, answer = _HEAD.unpack_from(state)
+        self._seen, self._failures.count, answer = _HEAD.unpack_from(state)
         self._answer = bool(answer)
         self._window = array("f")
         self._window.frombytes(state[_HEAD.size :])

@@ -43,10 +43,10 @@ def learned(rows: list[Values]) -> tuple[Array, Array, Array, Array]:
     table = np.array(rows)
     middle = np.median(table, axis=0)
     low, high = np.quantile(table, [0.1, 0.9], axis=0)
-    off = np.abs(table - middle)
-    code = np.min(np.where(off > 0, off, np.inf), axis=0)
-    spread = np.maximum((high - low) / 2.563, np.where(np.isinf(code), 0.0, code))
-    spread = np.where(spread > 0, spread, np.where(middle != 0, np.abs(middle) * 1e-3, 1e-12))
+    spread = (high - low) / 2.563
+    least = np.min(spread[spread > 0], initial=np.inf)
+    at_zero = least if np.isfinite(least) else 1e-12
+    spread = np.where(spread > 0, spread, np.where(middle != 0, np.abs(middle) * 1e-3, at_zero))
     inside = np.clip((table - middle) / spread, -2.5, 2.5)
     level = middle + spread * inside[-33:].mean(axis=0)
     centred = inside - inside.mean(axis=0)

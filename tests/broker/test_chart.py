@@ -170,7 +170,9 @@ def test_failed_rows_repeat_the_answer_are_true_from_the_third_on_and_touch_noth
     unbroken = Chart()
     unbroken.restore(without_failed(state)[:4] + bytes(1) + without_failed(state)[4:])
     rest = list(noise(100, seed=5))
-    assert told(chart, rest) == told(unbroken, rest)
+    (_, text), *later = told(chart, rest)
+    assert text == ("all sensors have values again" if len(script) >= 3 else None)
+    assert later == told(unbroken, rest)[1:]
 
 
 def test_a_sensor_that_is_dead_for_years_does_not_outgrow_a_snapshot() -> None:

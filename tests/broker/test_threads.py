@@ -253,7 +253,7 @@ class Raising(Chain):
         return super().predict(sample)
 
 
-@pytest.mark.parametrize("error", [ArithmeticError, SystemExit, StopIteration])
+@pytest.mark.parametrize("error", [ArithmeticError, SystemExit, StopIteration, Panic])
 @pytest.mark.parametrize("stored", [False, True])
 async def test_a_raise_in_a_thread_refuses_its_sample_and_no_other_line_notices(
     error: type[BaseException], stored: bool, path: Path, two: Threads
@@ -276,13 +276,18 @@ async def test_a_raise_in_a_thread_refuses_its_sample_and_no_other_line_notices(
         assert (await send(lines, [4, 5]))[1] is None
 
 
-async def test_a_thread_outlives_whatever_a_black_box_raises(path: Path) -> None:
-    with lines_in(path, lambda: Raising(Panic), threads=Threads(1)) as lines:
+@pytest.mark.parametrize("threads", [0, 1])
+async def test_whatever_a_black_box_raises_costs_its_sample_alone(path: Path, threads: int) -> None:
+    workers = Threads(threads) if threads else None
+    with lines_in(path, lambda: Raising(Panic), threads=workers) as lines:
         async with asyncio.timeout(PATIENCE_S):
-            with pytest.raises(RuntimeError, match="the black box raised Panic: of 3"):
-                await send(lines, [3])
-            assert (await send(lines, [4, 5]))[1] is None
-            assert (await send(lines, [4, 5], agent="b"))[1] is None
+            for _ in range(3):
+                answers, refusal = await send(lines, range(6))
+                assert answers == expected(Chain(), range(3))
+                assert isinstance(refusal, RaisedError)
+            assert (await send(lines, [4, 5]))[0] == expected(Chain(), [0, 1, 2, 4, 5])[3:]
+    rows = select(path, "SELECT id FROM samples ORDER BY position")
+    assert rows == [(0,), (1,), (2,), (4,), (5,)]
 
 
 @pytest.mark.parametrize("error", [OSError("gone"), SystemExit(1), StopIteration(), Panic("gone")])

@@ -62,7 +62,12 @@ async def send(
 ) -> tuple[list[Answer], RefusalError | None]:
     """Open a stream, send the ids at once, and close it."""
     with await lines.open(header(ids[0], session, agent)) as stream:
-        return await stream.answer([sample(id_) for id_ in ids])
+        answers: list[Answer] = []
+        refusal: RefusalError | None = None
+        while refusal is None and len(answers) < len(ids):
+            more, refusal = await stream.answer([sample(id_) for id_ in ids[len(answers) :]])
+            answers += more
+        return answers, refusal
 
 
 def expected(box: Predictor, ids: Sequence[int]) -> list[Answer]:

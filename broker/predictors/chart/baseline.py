@@ -20,10 +20,14 @@ Matrix = list[Vector]
 # gives the same code most of the time.
 _DECILES_APART = 2.563
 
-# A channel that never moved has no spread to learn: a thousandth of its level stands for it, and
-# where the level is zero, what is small against anything that is measured in a unit of its own.
+# A channel that never moved has no spread to learn: a thousandth of its level stands for it; at
+# zero, the quietest other channel's spread, as a grounded input flickers by a code of the same
+# ADC; and where none moved, what is small against anything in a unit of its own.
 _CONSTANT_SPREAD = 1e-3
 _SMALLEST_SPREAD = 1e-12
+
+# A code of the ADC comes back so often among the rows that are kept; glitches to a rail do not.
+_CODE_ROWS = 5
 
 # Winsorising: what lies farther out counts as lying here, so that no spike carries the average.
 # 2.5 leaves 99 % of a Gaussian's rows alone.
@@ -128,19 +132,19 @@ def _location(rows: Sequence[Values]) -> tuple[Values, Values]:
     """The median and the spread of each channel."""
     columns = list(zip(*rows, strict=True))
     middle = _each(lambda j: statistics.median(columns[j]))
-    return middle, _each(lambda j: _spread(columns[j], middle[j]))
+    seen = _each(lambda j: _seen_spread(columns[j], middle[j]))
+    least = min(filter(None, seen), default=_SMALLEST_SPREAD)
+    return middle, _each(lambda j: seen[j] or abs(middle[j]) * _CONSTANT_SPREAD or least)
 
 
-def _spread(column: Sequence[float], middle: float) -> float:
+def _seen_spread(column: Sequence[float], middle: float) -> float:
+    """By the deciles, and at least one code of the ADC; 0 for a channel that never moved."""
     deciles = statistics.quantiles(column, n=10, method="inclusive")
-    # At least one code of the ADC: the smallest deviation that came back. A glitch does not.
+    apart = deciles[-1] - deciles[0]
     deviations = Counter(abs(value - middle) for value in column if value != middle)
-    code = min((each for each, times in deviations.items() if times > 1), default=0.0)
-    return (
-        max((deciles[-1] - deciles[0]) / _DECILES_APART, code)
-        or abs(middle) * _CONSTANT_SPREAD
-        or _SMALLEST_SPREAD
-    )
+    codes = (each for each, times in deviations.items() if times >= _CODE_ROWS)
+    code = min(codes, default=0.0)
+    return max(apart / _DECILES_APART, code if code <= apart or not apart else 0.0)
 
 
 def _winsorised(

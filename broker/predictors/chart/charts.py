@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from broker.model import Sample
 from broker.predictors.chart import vectors
 from broker.predictors.chart.baseline import Baseline, fit, moving, shares
-from broker.predictors.failures import FAILED_AT, failure, is_measured
+from broker.predictors.failures import Failures, is_measured
 from quartet.channels import CHANNELS, Values
 
 # Of three rows one is kept: rows that follow each other say much the same, and 100 of them fit
@@ -26,9 +26,8 @@ _WEIGHT = 0.1
 _MOST_SPREADS = 6.0
 
 # The level follows by so much of a row's deviation while all is quiet: it takes up run-in and
-# seasons, and a fault of some hundred rows hardly. In an alarm, next to nothing.
+# seasons, and a fault of some hundred rows hardly. Where a row is hot it waits, and in an alarm.
 _FOLLOW = 1 / 500
-_FOLLOW_IN_ALARM = _FOLLOW / 20
 
 # A hot row counts up and a cold one down. A few hot rows are an alarm, which lasts until as many
 # more rows were cold than hot.
@@ -99,7 +98,7 @@ class Chart:
         self._gathered = 0
         self._point = _ZERO
         self._seen = 0
-        self._failed = 0
+        self._failures = Failures()
         self._kept = array("f")
         self._baseline: Baseline | None = None
         self._average = _ZERO
@@ -113,8 +112,10 @@ class Chart:
         values = sample.values
         self._news = None
         if not is_measured(values):
-            return self._fail(values)
-        self._failed = 0
+            self._news = self._failures.add(values)
+            return self._failures.are_news or self._alarm
+        if self._failures.count:
+            self._news = self._failures.end()
         if self._rows_a_point > 1:
             self._gathered += 1
             self._point = vectors.average(self._point, values, 1 / self._gathered)
@@ -139,9 +140,7 @@ class Chart:
         else:
             t2.learn()
             mewma.learn()
-            _follow(baseline, bounded, _FOLLOW)
-        if self._alarm:
-            _follow(baseline, bounded, _FOLLOW_IN_ALARM)
+            baseline.level = vectors.moved(baseline.level, baseline.spread, bounded, _FOLLOW)
         return self._alarm
 
     def explain(self) -> str | None:
@@ -161,7 +160,7 @@ class Chart:
         """The whole state, below 2 kB."""
         kept, baseline = self._kept, self._baseline
         head = _HEAD.pack(
-            *(self._seen, self._failed, self._count, self._alarm, len(kept)),
+            *(self._seen, self._failures.count, self._count, self._alarm, len(kept)),
             *(self._gathered, *self._point),
         )
         if baseline is None:
@@ -174,7 +173,7 @@ class Chart:
     def restore(self, state: bytes) -> None:
         """Be in the state of a snapshot. struct.error for what is none."""
         head = iter(_HEAD.unpack_from(state))
-        self._seen, self._failed, self._count = next(head), next(head), next(head)
+        self._seen, self._failures.count, self._count = next(head), next(head), next(head)
         self._alarm, kept = bool(next(head)), next(head)
         self._gathered, self._point = next(head), _four(head)
         rest = state[_HEAD.size :]
@@ -190,14 +189,6 @@ class Chart:
         )
         self._average = _four(numbers)
         self._t2.limit, self._mewma.limit = numbers
-
-    def _fail(self, values: Values) -> bool:
-        """Answer a row that is no measurement; nothing else is touched."""
-        if self._failed < FAILED_AT:
-            self._failed += 1
-            if self._failed == FAILED_AT:
-                self._news = failure(values)
-        return self._failed == FAILED_AT or self._alarm
 
     def _warm_up(self, values: Values) -> None:
         """Keep a row to learn from; learn, once there are enough and the level has settled."""
@@ -243,11 +234,6 @@ class Chart:
         ranked = sorted(enumerate(parts), key=lambda part: -part[1])
         told = ", ".join(f"{_names([j])} {part:.0%}" for j, part in ranked)
         return f"alarm: {name} is {chart.value:.3g}, its limit {chart.limit:.3g}: {told}"
-
-
-def _follow(baseline: Baseline, deviation: Values, share: float) -> None:
-    """Move the level a little towards a row."""
-    baseline.level = vectors.moved(baseline.level, baseline.spread, deviation, share)
 
 
 def _four(numbers: Iterator[float]) -> Values:
