@@ -18,3 +18,5 @@ until address=$(grep -o '127\.0\.0\.1:[0-9]*' "$log"); do
     sleep 0.1
 done
 agent run --simulate "$(dirname "$0")/sensors.csv" --rate "$rate_hz" --broker "$address"
+echo
+grep ' alarm: ' "$log" || true # why the broker said True

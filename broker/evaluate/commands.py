@@ -9,9 +9,9 @@ from broker.config import PredictorSettings
 from broker.errors import EvaluationError
 from broker.evaluate import report
 from broker.evaluate.conformance import check
-from broker.evaluate.replay import Evaluation, Traces, Watch, replay
+from broker.evaluate.replay import Evaluation, Numbers, Traces, Watch, replay
 from broker.model import Sample
-from broker.predictors import BlackBox, Predictor
+from broker.predictors import BlackBox
 from broker.predictors.load import load
 from quartet.errors import SettingsError
 
@@ -25,6 +25,8 @@ def evaluate(options: argparse.Namespace, predictors: list[PredictorSettings]) -
     several = len(files) * len(predictors) > 1
     if several and (options.out or options.plot):
         raise SettingsError("--out and --plot take one file and one predictor")
+    if options.out and options.plot and options.out.resolve() == options.plot.resolve():
+        raise SettingsError(f"{options.out}: --out and --plot need a file each")
     for written in filter(None, (options.out, options.plot)):
         if any(written.exists() and written.samefile(path) for path in files if path.exists()):
             raise SettingsError(f"{written}: is to be read, and not written over")
@@ -64,11 +66,11 @@ def _replay(
             watches.append(stack.enter_context(_written(out)))
         progress = stack.enter_context(_progress(str(evaluation.path)))
 
-        def watch(sample: Sample, answer: bool, predictor: Predictor) -> None:
+        def watch(sample: Sample, answer: bool, numbers: Numbers) -> None:
             for each in watches:
-                each(sample, answer, predictor)
+                each(sample, answer, numbers)
 
-        replay(evaluation, black_box, watch, progress)
+        replay(evaluation, black_box, watch, progress, with_numbers=picture is not None)
     if picture:
         from broker.evaluate.plot import plot  # noqa: PLC0415 - needs matplotlib
 
@@ -81,7 +83,7 @@ def _written(path: Path) -> Iterator[Watch]:
     try:
         with path.open("w", encoding="ascii", newline="\n") as file:
 
-            def write(sample: Sample, answer: bool, _: Predictor) -> None:
+            def write(sample: Sample, answer: bool, _: Numbers) -> None:
                 file.write(f"{sample.id},{answer:d}\n")
 
             yield write

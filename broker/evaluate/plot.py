@@ -42,7 +42,7 @@ def plot(evaluation: Evaluation, traces: Traces, path: Path) -> None:
     figure.suptitle(f"{evaluation.path.name}, predictor {evaluation.predictor}")
     try:
         with mpl.rc_context({"agg.path.chunksize": 10_000}):  # else a long line is too much
-            figure.savefig(path, dpi=110)
+            figure.savefig(path, dpi=110, format=path.suffix[1:] or "png")
     except (OSError, ValueError) as error:  # ValueError: of a kind that it cannot draw
         raise EvaluationError(f"{path}: cannot be written: {error}") from error
 

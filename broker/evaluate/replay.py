@@ -4,7 +4,8 @@ import statistics
 import time
 import traceback
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from broker.predictors import (
     explains,
     keeps_state,
     measures,
+    one_line,
 )
 from quartet.channels import CHANNELS
 from quartet.table import TableReader
@@ -37,6 +39,8 @@ class Evaluation:
     """0 or 1 for each row."""
     took_ns: "array[int]" = field(default_factory=lambda: array("q"))
     explanations: list[tuple[int, str]] = field(default_factory=list)
+    is_warm: bool = True
+    """Whether it has numbers to go by, if it goes by numbers."""
     state_bytes: int | None = None
     """Of its snapshot after the last row; None where it gives none."""
 
@@ -60,8 +64,9 @@ class Evaluation:
         )
 
 
-Watch = Callable[[Sample, bool, Predictor], None]
-"""Sees each row with its answer."""
+Numbers = Mapping[str, tuple[float, float]]
+Watch = Callable[[Sample, bool, Numbers], None]
+"""Sees each row with its answer, and the numbers behind it where they are wanted."""
 
 
 def replay(
@@ -69,35 +74,38 @@ def replay(
     black_box: BlackBox,
     watch: Watch,
     progress: Callable[[float], None],
+    *,
+    with_numbers: bool,
 ) -> None:
     """Fill an evaluation from its file; `progress` hears the share of it that was read.
 
     TableError for a file that is no table of samples, EvaluationError for a black box that
     raises; all rows before have been watched.
     """
-    try:
+    with _named(evaluation, "cannot be made"):
         predictor = black_box.make()
-    except (Exception, SystemExit) as error:
-        raise EvaluationError(_reason(evaluation, "cannot be made", error)) from error
     explain = predictor.explain if explains(predictor) else None
     with TableReader(evaluation.path) as table:
         for row, values in enumerate(table):
             first, second, third, fourth = array("f", values)  # as the wire rounds them
             sample = Sample(row, (first, second, third, fourth))
-            try:
+            with _named(evaluation, f"row {row}"):
                 begin_ns = time.perf_counter_ns()
-                answer = bool(predictor.predict(sample))
+                answer = predictor.predict(sample)
                 evaluation.took_ns.append(time.perf_counter_ns() - begin_ns)
+                if answer is None:
+                    raise TypeError("predict() returned None")
                 said = explain() if explain else None
-            except (Exception, SystemExit) as error:
-                raise EvaluationError(_reason(evaluation, f"row {row}", error)) from error
-            evaluation.answers.append(answer)
+                numbers = _numbers(predictor) if with_numbers else {}
+            evaluation.answers.append(bool(answer))
             if said is not None and len(evaluation.explanations) < _MOST_EXPLANATIONS:
-                evaluation.explanations.append((row, said))
-            watch(sample, answer, predictor)
+                evaluation.explanations.append((row, one_line(str(said))))
+            watch(sample, bool(answer), numbers)
             progress(table.share_read)
-    if keeps_state(predictor):
-        evaluation.state_bytes = len(predictor.snapshot())
+    with _named(evaluation, "at the end"):
+        evaluation.is_warm = not measures(predictor) or bool(predictor.statistics())
+        if keeps_state(predictor):
+            evaluation.state_bytes = len(predictor.snapshot())
 
 
 class Traces:
@@ -108,23 +116,32 @@ class Traces:
         self.statistics: dict[str, tuple[array[float], array[float], array[float]]] = {}
         """By name: rows, values, limits."""
 
-    def watch(self, sample: Sample, _: bool, predictor: Predictor) -> None:
+    def watch(self, sample: Sample, _: bool, numbers: Numbers) -> None:
         """Take a row down."""
         for trace, value in zip(self.values, sample.values, strict=True):
             trace.append(value)
-        if measures(predictor):
-            for name, (value, limit) in predictor.statistics().items():
-                rows, values, limits = self.statistics.setdefault(
-                    name, (array("d"), array("d"), array("d"))
-                )
-                rows.append(sample.id)
-                values.append(value)
-                limits.append(limit)
+        for name, (value, limit) in numbers.items():
+            rows, values, limits = self.statistics.setdefault(
+                name, (array("d"), array("d"), array("d"))
+            )
+            rows.append(sample.id)
+            values.append(value)
+            limits.append(limit)
 
 
-def _reason(evaluation: Evaluation, where: str, error: BaseException) -> str:
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return (
-        f"{evaluation.path}: {where}: predictor {evaluation.predictor} raised"
-        f" {type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"
-    )
+def _numbers(predictor: Predictor) -> Numbers:
+    told = predictor.statistics() if measures(predictor) else {}
+    return {name: (float(value), float(limit)) for name, (value, limit) in told.items()}
+
+
+@contextmanager
+def _named(evaluation: Evaluation, where: str) -> Iterator[None]:
+    """Turn what a black box raises into an EvaluationError that says where."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise EvaluationError(
+            f"{evaluation.path}: {where}: predictor {evaluation.predictor} raised"
+            f" {type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"
+        ) from error

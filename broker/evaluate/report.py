@@ -28,6 +28,8 @@ def summary(evaluation: Evaluation) -> str:
             ("True before it", _share(evaluation, 0, first)),
             ("True from it on", _share(evaluation, first, rows)),
         ]
+    if not evaluation.is_warm:
+        lines.append(("warm-up", "not over at the end: nothing was judged yet"))
     median_us, p99_us = evaluation.took_us()
     lines.append(("time per sample", f"median {median_us:.1f} us, p99 {p99_us:.1f} us"))
     lines.append(("state", _state(evaluation)))
@@ -57,10 +59,17 @@ def _cells(evaluation: Evaluation) -> tuple[str, ...]:
     end = rows if first is None else first
     return (
         *(str(evaluation.path), evaluation.predictor, str(rows), _share(evaluation, 0, rows)),
-        *("none" if first is None else str(first), _share(evaluation, 0, end)),
+        *(_first(evaluation), _share(evaluation, 0, end)),
         *(_share(evaluation, end, rows), f"{median_us:.1f}", f"{p99_us:.1f}"),
         _state(evaluation),
     )
+
+
+def _first(evaluation: Evaluation) -> str:
+    first = evaluation.first_sustained
+    if first is None:
+        return "none" if evaluation.is_warm else "warm-up"
+    return str(first)
 
 
 def _share(evaluation: Evaluation, first: int, end: int) -> str:

@@ -1,13 +1,16 @@
 """Finds a black box by its name, and tries it before the broker starts."""
 
+import ast
 import functools
 import hashlib
+import inspect
 import json
+import os
 import sys
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import resolve_name
 from pathlib import Path
-from types import ModuleType
 from typing import cast
 
 from broker.errors import PredictorError
@@ -31,6 +34,9 @@ _TRIAL = Sample(0, (0.0, 0.0, 0.0, 0.0))
 
 def load(name: str, options: Mapping[str, object]) -> BlackBox:
     """Find a built-in, an entry point or a `module:Class`.
+
+    A module is looked for in the working directory, among what is installed and, after that, in
+    `predictors` of the directory where systemd keeps a service's configuration.
 
     One instance is made, asked for a prediction and thrown away; PredictorError,
     with the reason, for a black box that does not come so far.
@@ -66,6 +72,8 @@ def _entry_point(name: str) -> EntryPoint:
             raise PredictorError(f"predictor {name}: cannot be imported: expected module:Class")
         # A person tries a file in the working directory, which a console script does not search.
         sys.path.insert(0, str(Path.cwd()))
+        if directory := os.environ.get("CONFIGURATION_DIRECTORY", "").split(":")[0]:
+            sys.path.append(str(Path(directory, "predictors")))
         return EntryPoint(name, name, ENTRY_POINTS)
     if name in BUILT_IN:
         return EntryPoint(name, BUILT_IN[name], ENTRY_POINTS)
@@ -81,16 +89,17 @@ def _entry_point(name: str) -> EntryPoint:
 def _digest(name: str, kind: object, options: Mapping[str, object]) -> str:
     """Tell a black box by its source, its name, its options and its model.
 
-    The source is that of its module and, if that is part of a package, of those beside it. What
+    The source is that of its module, and of what that imports of its own top-level package. What
     else it imports or reads from files is not seen.
     """
-    module = sys.modules.get(getattr(kind, "__module__", ""))
     digest = hashlib.sha256()
-    for source in _sources(module):
-        digest.update(source.read_bytes())
+    sources: dict[str, bytes] = {}
+    _add_sources(getattr(kind, "__module__", ""), sources)
+    for _, source in sorted(sources.items()):
+        digest.update(hashlib.sha256(source).digest())
     told = [getattr(kind, "__qualname__", ""), options]
     digest.update(json.dumps(told, sort_keys=True, default=str).encode())
-    if model := getattr(kind, "model", None):
+    if inspect.ismethod(model := getattr(kind, "model", None)):
         try:
             digest.update(model(**options))
         except (Exception, SystemExit) as error:
@@ -98,11 +107,23 @@ def _digest(name: str, kind: object, options: Mapping[str, object]) -> str:
     return digest.hexdigest()[:_DIGEST_DIGITS]
 
 
-def _sources(module: ModuleType | None) -> list[Path]:
+def _add_sources(name: str, sources: dict[str, bytes]) -> None:
+    """Take the source of a module, and of each one that it imports of its top-level package."""
+    module = sys.modules.get(name)
     file = Path(getattr(module, "__file__", None) or "")
-    if module and module.__package__:
-        return sorted(file.parent.glob("*.py"))
-    return [file] if file.is_file() else []
+    if module is None or name in sources or file.suffix != ".py":
+        return
+    sources[name] = file.read_bytes()
+    for node in ast.walk(ast.parse(sources[name])):
+        used: list[str] = []
+        if isinstance(node, ast.Import):
+            used = [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), module.__package__)
+            used = [base, *(f"{base}.{each.name}" for each in node.names)]
+        for each in used:
+            if each.partition(".")[0] == name.partition(".")[0]:
+                _add_sources(each, sources)
 
 
 def _reason(error: BaseException) -> str:

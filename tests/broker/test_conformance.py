@@ -29,8 +29,8 @@ class Box:
 """
 
 RESULTS = [
-    *("loads", "answers", "order", "purity", "snapshot"),
-    *("failed readings", "constant input", "huge input", "time per sample"),
+    *("loads", "answers", "time per sample", "order", "purity", "snapshot"),
+    *("failed readings", "constant input", "huge input"),
 ]
 
 
@@ -85,6 +85,26 @@ def test_one_without_a_state_is_good_too(
             "        if Box.all % 7 == 0: return True",
             {"purity", "snapshot"},
             "instances share state",
+        ),
+        (
+            "def snapshot(self):",
+            "def statistics(self):\n        return {'rows': (Box.seen, 1.0)}\n\n    seen = 0\n\n"
+            "    def explain(self):\n        self.seen = self.seen + 1\n"
+            "        return 'ten' if self.seen == 10 else None\n\n    def snapshot(self):",
+            {"snapshot"},
+            "the snapshot is not the whole state",
+        ),
+        (
+            "def snapshot(self):",
+            "def explain(self):\n        return self.rows\n\n    def snapshot(self):",
+            {"answers"},
+            "explain() returned 1, neither a str nor None",
+        ),
+        (
+            "def snapshot(self):",
+            "def statistics(self):\n        return {'T2': 3.0}\n\n    def snapshot(self):",
+            {"answers"},
+            "statistics() raised TypeError",
         ),
         (
             'struct.pack("<Qd", self.rows, self.level)',

@@ -138,9 +138,56 @@ def test_a_black_box_that_raises_is_named_with_the_row_and_its_own_line(
     assert "a.csv: row 0: predictor mine:Above raised RuntimeError: seven (mine.py, line 8)" in text
 
 
+def test_a_warm_up_that_is_not_over_is_not_taken_for_health(
+    workplace: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = workplace / "short.csv"
+    short.write_text("".join(dataset.read_text().splitlines(keepends=True)[:299]))
+    assert "warm-up           not over at the end: nothing" in said(capsys, str(short))
+    assert "warm-up" not in said(capsys, str(dataset))
+    assert "warm-up" in said(capsys, str(short), str(short)).splitlines()[1].split()
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ("bad = True", "row 0: predictor odd:Box raised TypeError: predict() returned None"),
+        ("def explain(self): 1 / 0", "row 0: predictor odd:Box raised ZeroDivisionError"),
+        ("def statistics(self): return {'a': 3}", "row 0: predictor odd:Box raised TypeError"),
+        (
+            "def snapshot(self): 1 / 0\n    def restore(self, state): ...",
+            "at the end: predictor odd:Box raised ZeroDivisionError",
+        ),
+    ],
+)
+def test_a_black_box_that_goes_wrong_beside_its_answer_is_named(
+    more: str, reason: str, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = ["class Box:", "    def predict(self, sample):"]
+    source += ["        return None if sample.values[3] and self.bad else False"]
+    source += ["    bad = False", f"    {more}"]
+    (workplace / "odd.py").write_text("\n".join(source))
+    path = table(workplace / "a.csv", [0.0], fourth=1.0)
+    text = refused(capsys, 1, path, "--predictor", "odd:Box", "--plot", "p.png")
+    assert reason in text
+    assert "Traceback" not in text
+
+
+def test_what_is_said_is_shown_as_one_line(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workplace / "mine.py").write_text(
+        MINE.replace('"asked"', '"a\\nrow 9: \\x1b[31m" + "x" * 999')
+    )
+    text = said(capsys, table(workplace / "a.csv", [0.0]), "--predictor", "mine:Above")
+    assert text.splitlines()[-1].startswith("row 0: a row 9:  [31mxxx")
+    assert len(text.splitlines()[-1]) < 520
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [
+        (["a.csv", "--out", "p", "--plot", "./p"], 2, "p: --out and --plot need a file each"),
         (["none.csv"], 1, "none.csv: cannot be read: No such file"),
         (["a.csv", "--predictor", "oracle"], 2, "predictor oracle: is not known"),
         (["a.csv", "a.csv", "--out", "p.csv"], 2, "--out and --plot take one file and one"),

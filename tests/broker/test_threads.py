@@ -94,6 +94,29 @@ async def cut(task: asyncio.Task[object]) -> None:
 # Other lines, and the order within one
 
 
+async def test_answers_of_a_slow_black_box_do_not_wait_for_those_behind_them(
+    two: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.stream._SLICE_S", -1.0)  # each answer takes longer than that
+    for threads, at_once in ((two, 1), (None, 5)):
+        lines = Lines(BlackBox(Chain, ""), MemoryRecorder(), threads)
+        with await lines.open(header()) as stream:
+            answers, refusal = await stream.answer([sample(id_) for id_ in range(5)])
+            assert (answers, refusal) == (expected(Chain(), range(at_once)), None)
+            assert await stream.answer([]) == ([], None)
+
+
+async def test_a_black_box_that_is_busy_for_long_is_named(
+    path: Path, two: Threads, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("broker.threaded_stream._SLOW_S", 0.0)
+    gate = Gate(7)
+    with lines_in(path, gate.make, threads=two) as lines:
+        async with held(lines, gate, 7):
+            pass
+    assert "a: its black box has not answered for 0 s, at sample 7 or soon after" in caplog.text
+
+
 async def test_a_black_box_that_works_for_long_leaves_the_other_lines_alone(
     path: Path, two: Threads
 ) -> None:
@@ -162,13 +185,13 @@ async def test_two_streams_of_a_line_never_ask_its_black_box_at_the_same_time(
 ) -> None:
     gate = Gate(3)
     with lines_in(path, gate.make, threads=two) as lines:
-        async with held(lines, gate, *range(6)) as older:
+        async with held(lines, gate, *range(4)) as older:
             newer = asyncio.create_task(send(lines, [100, 101], session=1))
             await send(lines, [50, 51], agent="b")  # behind it, in the other thread
             assert gate.seen == [0, 1, 2, 3, 50, 51]
             gate.open()
             box = Chain()
-            wanted = expected(box, range(6)), None
+            wanted = expected(box, range(4)), None
             assert await older == wanted
             assert await newer == (expected(box, [100, 101]), None)
 
