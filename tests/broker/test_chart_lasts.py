@@ -53,15 +53,15 @@ def test_limits_grow_with_a_livelier_machine_and_at_most_twofold() -> None:
     assert limits(chart) == [22.0, 18.0]
 
 
-@pytest.mark.parametrize("rate", [0.003, 0.01, 0.03])
-def test_a_grounded_input_that_flickers_by_a_code_is_no_alarm(rate: float) -> None:
-    every = round(1 / rate)
-    for phase in range(0, every, max(1, every // 5)):
-        rows = [
-            at(row, 2, 125e-6 if number % every in {phase, (phase + 2) % every} else 0.0)
-            for number, row in enumerate(noise(3000))
-        ]
-        assert not any(answer for answer, _ in told(Chart(), rows))
+@pytest.mark.parametrize("every", [40, 111, 400])
+def test_a_grounded_input_that_flickers_by_a_code_is_no_alarm(every: int) -> None:
+    def flickers(number: int) -> bool:
+        return number > 300 and number % every in {0, 1, 3, 5}
+
+    rows = [
+        at(row, 2, 125e-6 if flickers(number) else 0.0) for number, row in enumerate(noise(3000))
+    ]
+    assert not any(answer for answer, _ in told(Chart(), rows))
 
 
 def test_glitches_to_a_rail_do_not_blind_a_constant_channel() -> None:
