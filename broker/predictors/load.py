@@ -15,7 +15,7 @@ from typing import cast
 
 from broker.errors import PredictorError
 from broker.model import Sample
-from broker.predictors import BlackBox, Predictor
+from broker.predictors import BlackBox, Predictor, one_line
 
 ENTRY_POINTS = "quartet.predictors"
 
@@ -127,4 +127,4 @@ def _add_sources(name: str, sources: dict[str, bytes]) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return one_line(f"{type(error).__name__}: {error}").strip()
