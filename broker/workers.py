@@ -1,15 +1,12 @@
 """Where black boxes run: on the event loop, or in threads of their own where they are slow."""
 
 import asyncio
-import logging
 import queue
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
-
-log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 

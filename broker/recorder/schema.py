@@ -85,8 +85,7 @@ MIGRATIONS = [
         session INTEGER NOT NULL,
         id INTEGER NOT NULL,
         text TEXT NOT NULL
-    );
-    CREATE INDEX explanations_by_line ON explanations (line)
+    )
     """,
 ]
 

@@ -1,7 +1,7 @@
 """What a line is like while it is healthy: learned once, robustly, from its own first rows.
 
 Plain Python on purpose: a fit of 100 rows takes a millisecond, once in the life of a line,
-and gives the same bits on every processor.
+and gives the same bits on every processor that runs the same Python.
 """
 
 import statistics
