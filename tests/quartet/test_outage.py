@@ -1,0 +1,60 @@
+import logging
+
+import pytest
+
+from quartet.outage import Outage
+from support.clock import ManualClock
+
+LOG = logging.getLogger("test.outage")
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    return [(record.levelno, record.getMessage()) for record in caplog.records]
+
+
+def test_logs_the_first_failure_and_the_recovery_with_its_length(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    clock = ManualClock()
+    outage = Outage(LOG, clock)
+    for reason in ("full", "full", "read-only"):
+        outage.failed("disk: %s", reason)
+        clock.advance(2.0)
+    outage.ended("%s is written again", "disk")
+    assert said(caplog) == [
+        (logging.ERROR, "disk: full"),
+        (logging.DEBUG, "disk: full"),
+        (logging.DEBUG, "disk: read-only"),
+        (logging.INFO, "disk is written again, after 6.0 s"),
+    ]
+    assert outage.failures == 3
+
+
+def test_success_without_failure_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    outage = Outage(LOG, ManualClock())
+    outage.ended("works")
+    assert not caplog.records
+    assert not outage.is_on
+
+
+def test_each_outage_is_logged_at_its_level(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    clock = ManualClock()
+    outage = Outage(LOG, clock, level=logging.WARNING)
+    for _ in range(2):
+        outage.failed("no link")
+        assert outage.is_on
+        outage.ended("linked")
+        assert not outage.is_on
+    levels = [level for level, _ in said(caplog)]
+    assert levels == [logging.WARNING, logging.INFO] * 2
+
+
+def test_an_outage_that_begins_at_time_zero_ends_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    outage = Outage(LOG, ManualClock(now_s=0.0))
+    outage.failed("down")
+    outage.ended("up")
+    assert [message for _, message in said(caplog)] == ["down", "up, after 0.0 s"]
