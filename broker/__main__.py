@@ -1,6 +1,7 @@
 """The command line of the broker."""
 
 import argparse
+import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from broker.config import PredictorSettings, Settings, check, store_path
-from broker.ledger import read
+from broker.ledger import Ledger
 from broker.predictors.load import load as load_predictor
-from broker.recorder.commands import rebase
+from broker.recorder.opening import open_reader
 from quartet.errors import QuartetError, SettingsError
 from quartet.settings import load
 
@@ -51,16 +52,16 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _ledger(options: argparse.Namespace) -> int:
-    books = read(_store(options))
-    print(books.to_json() if options.json else books.to_text())
-    problems = books.problems()
+    ledger = Ledger(asyncio.run(open_reader(_store(options)).accounts()))
+    print(ledger.to_json() if options.json else ledger.to_text())
+    problems = ledger.problems()
     for problem in problems:
         print(f"broker: {problem}", file=sys.stderr)
     return 1 if problems else 0
 
 
 def _rebase(options: argparse.Namespace) -> int:
-    rebase(_store(options), options.agent)
+    asyncio.run(open_reader(_store(options)).command_rebase(options.agent))
     print(f"{options.agent}: a fresh black box from its next sample on")
     return 0
 

@@ -6,11 +6,13 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from broker.config import LimitsSettings
 from broker.errors import AccessError, CrowdedError, DeniedError
+from broker.model import Code, Ending
+from quartet.clock import Clock
 
 if TYPE_CHECKING:
     from quartet.certificates import Certificate
@@ -44,38 +46,31 @@ class Peer:
         return f"{who} at {self.address}" if who else self.address
 
 
-class Visit:
+@dataclass(slots=True, eq=False)
+class _Visit:
     """A stream that was let in."""
 
-    def __init__(self, peer: Peer) -> None:
-        self.peer = peer
-        self.objection = ""
-        """Why it must end, once it must."""
-        self._end: Callable[[], None] = lambda: None
-        self._task = asyncio.current_task()
-
-    def on_objection(self, end: Callable[[], None]) -> None:
-        """Have this called when the stream must end."""
-        self._end = end
-
-    def object(self, reason: str) -> None:
-        """End it: in order, or at the second call by force."""
-        if self.objection and self._task:
-            self._task.cancel()
-        self.objection = reason
-        self._end()
+    peer: Peer
+    end: Callable[[Ending], None]
+    task: "asyncio.Task[Any] | None" = field(default_factory=asyncio.current_task)
+    is_ending: bool = False
 
 
 class Access:
     """Admits streams, and ends them when their peer is trusted no more. Loop only."""
 
     def __init__(
-        self, agents: Collection[str] | None, limits: LimitsSettings, trust: Trust | None
+        self,
+        agents: Collection[str] | None,
+        limits: LimitsSettings,
+        trust: Trust | None,
+        clock: Clock = time,
     ) -> None:
         self._agents = agents
         self._limits = limits
         self._trust = trust
-        self._visits: set[Visit] = set()
+        self._clock = clock
+        self._visits: set[_Visit] = set()
         self._counts: Counter[str] = Counter()
         self._said: OrderedDict[tuple[str, str, type[AccessError]], float] = OrderedDict()
 
@@ -85,20 +80,24 @@ class Access:
         return len(self._visits)
 
     @contextmanager
-    def admit(self, peer: Peer) -> Iterator[Visit]:
-        """Let a stream in while entered. AccessError, which is logged, where it may not."""
+    def admit(self, peer: Peer, end: Callable[[Ending], None]) -> Iterator[None]:
+        """Let a stream in while entered. AccessError, which is logged, where it may not.
+
+        From now on `end` is called when the peer is trusted no more. A stream that has not
+        ended at the next look is ended by force: its task is cancelled.
+        """
         try:
             self._check_name(peer)
             self._check_room(peer)
         except AccessError as error:
             self._say(peer, error)
             raise
-        visit = Visit(peer)
+        visit = _Visit(peer, end)
         who = _counted_as(peer)
         self._visits.add(visit)
         self._counts[who] += 1
         try:
-            yield visit
+            yield
         finally:
             self._visits.discard(visit)
             self._counts[who] -= 1
@@ -143,7 +142,7 @@ class Access:
 
     def _say(self, peer: Peer, error: AccessError) -> None:
         host = peer.address.rpartition(":")[0]
-        key, now_s = (host, _counted_as(peer), type(error)), time.monotonic()
+        key, now_s = (host, _counted_as(peer), type(error)), self._clock.monotonic()
         is_news = now_s - self._said.get(key, -_SAID_FOR_S) >= _SAID_FOR_S
         log.log(logging.WARNING if is_news else logging.DEBUG, "%s is refused: %s", peer, error)
         if is_news:
@@ -153,9 +152,12 @@ class Access:
                 self._said.popitem(last=False)
 
 
-def _cut_off(visit: Visit, reason: str) -> None:
+def _cut_off(visit: _Visit, reason: str) -> None:
     log.warning("%s is cut off: %s", visit.peer, reason)
-    visit.object(reason)
+    if visit.is_ending and visit.task:
+        visit.task.cancel()
+    visit.is_ending = True
+    visit.end(Ending(Code.PERMISSION_DENIED, reason))
 
 
 def _counted_as(peer: Peer) -> str:

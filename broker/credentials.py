@@ -1,15 +1,14 @@
-"""The broker's certificate, and whose certificates it accepts; taken anew when the files change."""
+"""The broker's certificate, and whose certificates it accepts; read again when the files change."""
 
 import logging
-from collections import deque
-from datetime import UTC, datetime
-
-import grpc
+import time
 
 from broker.config import TlsSettings
 from quartet.certificates import Certificate, remind
+from quartet.clock import Clock, utc
 from quartet.pem import (
     Authorities,
+    Identity,
     Revoked,
     is_readable_by_all,
     read_authorities,
@@ -23,27 +22,31 @@ log = logging.getLogger(__name__)
 
 
 class Credentials:
-    """For a server, which keeps its streams when they change. Loop only, but for gRPC's fetch."""
+    """What a transport serves with. Its streams stay when they change. Loop only, but to read."""
 
-    def __init__(self, tls: TlsSettings) -> None:
+    def __init__(self, tls: TlsSettings, clock: Clock = time) -> None:
         """Reads all files; SettingsError for one that cannot be used."""
         key = secret(tls.key)
+        self._clock = clock
         self._identity = Watched(
             (tls.certificate, key), lambda: read_identity(tls.certificate, key)
         )
         self._authorities = _watch_authorities(tls.client_ca)
         self._revoked = _watch_revoked(tls.crl, tls.client_ca)
-        self._fresh: deque[grpc.ServerCertificateConfiguration] = deque(maxlen=1)
+        self.version = 0
+        """Another number whenever identity or authorities have changed. Any thread may read it."""
         if is_readable_by_all(key):
             log.warning("tls.key: %s may be read by anyone here: chmod 600 it", key)
 
-    def for_server(self) -> grpc.ServerCredentials:
-        """What a gRPC server is given; its fetch comes with each connection, on gRPC's threads."""
-        return grpc.dynamic_ssl_server_credentials(
-            self._configuration(),
-            self._fetch,  # type: ignore[arg-type] # None is documented, and not in the stubs
-            self._authorities is not None,
-        )
+    @property
+    def identity(self) -> Identity:
+        """The broker's certificate, with its chain and key. Any thread."""
+        return self._identity.value
+
+    @property
+    def authorities(self) -> Authorities | None:
+        """Who must have signed an agent's certificate; None: agents need none. Any thread."""
+        return self._authorities.value if self._authorities else None
 
     def refresh(self) -> None:
         """Take what has changed on disk."""
@@ -51,7 +54,7 @@ class Credentials:
         if self._authorities and self._authorities.refresh():
             renewed = True
         if renewed:
-            self._fresh.append(self._configuration())
+            self.version += 1
             log.info("certificates: taken anew, for connections from now on")
             self.remind()
         if self._revoked and self._revoked.refresh():
@@ -59,30 +62,18 @@ class Credentials:
 
     def remind(self) -> None:
         """Log what is not valid, or soon will not be."""
-        now = datetime.now(UTC)
-        remind("tls.certificate", [self._identity.value.certificate], now)
-        if self._authorities:
-            remind("tls.client_ca", self._authorities.value.certificates, now)
+        now = utc(self._clock)
+        remind("tls.certificate", [self.identity.certificate], now)
+        if self.authorities:
+            remind("tls.client_ca", self.authorities.certificates, now)
 
     def objection(self, certificate: Certificate) -> str:
         """Why a peer's certificate, which was good once, is not any more; empty if it is."""
         if self._revoked and (certificate.issuer, certificate.serial) in self._revoked.value:
             return f"the certificate of {certificate} is revoked"
-        if certificate.not_after < datetime.now(UTC):
+        if certificate.not_after < utc(self._clock):
             return f"the certificate of {certificate} has expired"
         return ""
-
-    def _configuration(self) -> grpc.ServerCertificateConfiguration:
-        of = self._identity.value
-        authorities = self._authorities.value.pem if self._authorities else None
-        return grpc.ssl_server_certificate_configuration([(of.key_pem, of.chain_pem)], authorities)
-
-    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        """What has changed since the last time; None is nothing."""
-        try:
-            return self._fresh.pop()
-        except IndexError:
-            return None
 
 
 def _watch_authorities(path: str | None) -> Watched[Authorities] | None:

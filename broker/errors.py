@@ -9,16 +9,10 @@ BrokerError
 ├── AccessError            a stream that must not be
 │   ├── DeniedError        of one who may not speak so
 │   └── CrowdedError       beyond a limit
-├── RecordError            the recorder could not keep or find what a stream needs
-├── RefusalError           ends one stream; says which sample and why
-│   ├── OutOfOrderError    an id that does not follow
-│   ├── ExpiredError       a resent id whose answer is no longer known
-│   └── RaisedError        the black box raised
-└── ObstacleError          no answer yet; the stream fetches what is missing, and goes on
-    ├── UnreadyError       the black box must be restored first
-    └── ForgottenError     an answer that is on record, or nowhere
+└── RecordError            the recorder could not keep or find what a stream needs
 """
 
+from broker.model import Code
 from quartet.errors import QuartetError, SettingsError
 
 
@@ -49,6 +43,9 @@ class PkiError(BrokerError):
 class AccessError(BrokerError):
     """A stream that must not be."""
 
+    code = Code.PERMISSION_DENIED
+    """How its call ends."""
+
 
 class DeniedError(AccessError):
     """The peer may not stream, or not under this name."""
@@ -57,49 +54,8 @@ class DeniedError(AccessError):
 class CrowdedError(AccessError):
     """One stream more than there may be."""
 
+    code = Code.RESOURCE_EXHAUSTED
+
 
 class RecordError(BrokerError, OSError):
     """Something could not be recorded, or read from the records; the line goes back to them."""
-
-
-class RefusalError(BrokerError):
-    """A sample that ends its stream."""
-
-    def __init__(self, sample_id: int, reason: str) -> None:
-        super().__init__(f"sample {sample_id}: {reason}")
-        self.sample_id = sample_id
-
-
-class OutOfOrderError(RefusalError):
-    """An id that is not the announced first, or does not rise."""
-
-
-class ExpiredError(RefusalError):
-    """A resent id whose answer is no longer known."""
-
-    def __init__(self, sample_id: int) -> None:
-        super().__init__(sample_id, "is not above the last id, and has no answer on record")
-
-
-class RaisedError(RefusalError):
-    """The black box raised; its instance is thrown away. Its cause is what was raised."""
-
-    def __init__(self, sample_id: int, error: BaseException) -> None:
-        super().__init__(sample_id, f"the black box raised {type(error).__name__}: {error}")
-        self.__cause__ = error
-
-
-class ObstacleError(BrokerError):
-    """What is between a sample and its answer; never leaves the stream."""
-
-    def __init__(self, sample_id: int) -> None:
-        super().__init__(f"sample {sample_id}")
-        self.sample_id = sample_id
-
-
-class UnreadyError(ObstacleError):
-    """The black box must be restored from its records before this sample."""
-
-
-class ForgottenError(ObstacleError):
-    """A resent id whose answer is not in memory."""

@@ -1,6 +1,7 @@
-"""What crosses a stage of the broker."""
+"""What crosses the stages of the broker."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from quartet.channels import Values
 
@@ -19,3 +20,42 @@ class Answer:
 
     id: int
     prediction: bool
+
+
+class Code(Enum):
+    """How a call ends, by the names and numbers of google.rpc.Code."""
+
+    OK = 0
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a call ends, as its peer is told."""
+
+    code: Code
+    reason: str = ""
+    trailing: tuple[tuple[str, str], ...] = ()
+    """Trailing metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A sample that ends its stream."""
+
+    sample_id: int
+    code: Code
+    reason: str
+    cause: BaseException | None = None
+    """What the black box raised."""
+
+    def __str__(self) -> str:
+        return f"sample {self.sample_id}: {self.reason}"

@@ -7,11 +7,14 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from broker.errors import RecordError
 from broker.line import Line
 from broker.model import Sample
 from broker.predictors import BlackBox, Predictor, explains, keeps_state
-from broker.recorder import Basis, History
+from broker.recorder import Recorder
+from broker.records import Basis
 from broker.workers import Workers
+from quartet.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -20,73 +23,83 @@ _SLICE_S = 0.005
 
 
 class Restorer:
-    """Rebuilds black boxes from their history. Loop only."""
+    """Gives lines their black boxes, from the records where there are any. Loop only."""
 
-    def __init__(self, black_box: BlackBox, history: History, workers: Workers) -> None:
+    def __init__(
+        self,
+        black_box: BlackBox,
+        recorder: Recorder,
+        workers: Workers,
+        clock: Clock = time,
+        *,
+        slice_s: float = _SLICE_S,
+    ) -> None:
         self._black_box = black_box
-        self._history = history
+        self._recorder = recorder
         self._workers = workers
-        self._running: dict[Line, asyncio.Task[None]] = {}
+        self._clock = clock
+        self._slice_s = slice_s
+        self._running: dict[Line, asyncio.Task[BaseException | None]] = {}
         # One look at the records at a time: the commits of the others come in between.
         self._reading = asyncio.Lock()
 
-    async def restore(self, line: Line) -> None:
-        """Return when the line has its black box; one restore serves all who wait for it.
+    async def restore(self, line: Line) -> BaseException | None:
+        """Return when the line has its black box; what that raised on being made, else.
 
-        It goes on when they leave. Raises RecordError, or what the black box raised
-        on being made.
+        One restore serves all who wait for it, and goes on when they leave. Raises RecordError.
         """
         task = self._running.get(line)
         if task is None:
             task = self._running[line] = asyncio.create_task(self._restore(line))
             task.add_done_callback(lambda done: self._end(line, done))
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
 
-    def _end(self, line: Line, task: asyncio.Task[None]) -> None:
+    def _end(self, line: Line, task: "asyncio.Task[BaseException | None]") -> None:
         del self._running[line]
         if not task.cancelled():
             task.exception()  # seen, even if all who waited have left
 
-    async def _restore(self, line: Line) -> None:
+    async def _restore(self, line: Line) -> BaseException | None:
         while not line.is_ready:
-            rebased = line.rebased
+            rebased_by = line.rebased_by
             try:
-                replay = await self._replay(line)
-            except (Exception, asyncio.CancelledError):
+                replay = await self._workers.run_aside(lambda: _Replay(line.name, self._black_box))
+                if line.agent_id and line.has_records:
+                    await self._replay(replay, line.agent_id)
+            except (RecordError, asyncio.CancelledError):
                 raise
-            except BaseException as error:  # from a task, some would end the broker
-                raise RuntimeError(f"{type(error).__name__}: {error}") from error
+            except BaseException as error:  # whatever a black box raises
+                return error
             async with line.turn:
-                if line.rebased == rebased:  # else what was replayed is void
-                    line.take(replay.predictor, replay.count)
+                if line.rebased_by == rebased_by:  # else what was replayed is void
+                    line.install(replay.predictor, replay.count)
+        return None
 
-    async def _replay(self, line: Line) -> "_Replay":
-        replay = await self._workers.run(lambda: _Replay(line.name, self._black_box))
-        basis = await self._basis(line, with_snapshot=True)
+    async def _replay(self, replay: "_Replay", agent_id: str) -> None:
+        basis = await self._basis(agent_id, with_snapshot=True)
         if basis.outdated:
             log.warning(
                 "%s: its snapshot is of another black box (code, model or options): its latest"
                 " samples are replayed into a fresh one, and what the former had learned is gone",
-                line.name,
+                agent_id,
             )
         begin = functools.partial(replay.begin, basis)
-        if not await self._workers.run(begin):
-            basis = await self._basis(line, with_snapshot=False)
+        if not await self._workers.run_aside(begin):
+            basis = await self._basis(agent_id, with_snapshot=False)
         position = basis.position
-        while samples := await self._samples(line, position):
+        while samples := await self._samples(agent_id, position):
             await self._feed(replay, [sample for _, sample in samples])
             position = samples[-1][0]
         if replay.count:
-            log.info("%s: black box restored, %d samples replayed", line.name, replay.count)
-        return replay
+            log.info("%s: black box restored, %d samples replayed", agent_id, replay.count)
 
-    async def _basis(self, line: Line, *, with_snapshot: bool) -> Basis:
+    async def _basis(self, agent_id: str, *, with_snapshot: bool) -> Basis:
         async with self._reading:
-            return await self._history.basis(line.number, with_snapshot=with_snapshot)
+            return await self._recorder.basis(agent_id, with_snapshot=with_snapshot)
 
-    async def _samples(self, line: Line, after: int) -> Sequence[tuple[int, Sample]]:
+    async def _samples(self, agent_id: str, after: int) -> Sequence[tuple[int, Sample]]:
         async with self._reading:
-            return await self._history.samples(line.number, after)
+            return await self._recorder.samples(agent_id, after)
 
     async def _feed(self, replay: "_Replay", samples: Sequence[Sample]) -> None:
         """Replay samples in slices."""
@@ -94,14 +107,14 @@ class Restorer:
 
         def advance() -> bool:
             """Replay for the length of a slice; whether that was all."""
-            end_s = time.monotonic() + _SLICE_S
+            end_s = self._clock.monotonic() + self._slice_s
             for sample in rest:
                 replay.add(sample)
-                if time.monotonic() > end_s:
+                if self._clock.monotonic() > end_s:
                     return False
             return True
 
-        while not await self._workers.run(advance):
+        while not await self._workers.run_aside(advance):
             pass
 
 

@@ -1,163 +1,128 @@
-"""The gRPC transport: decode, hand over, encode. No decisions."""
+"""The life of a call: admitted, opened, answered, ended. No decisions, no transport library."""
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import grpc
-from google.protobuf.message import DecodeError
-
-from broker.access import Access, Peer, Visit
-from broker.errors import (
-    AccessError,
-    CrowdedError,
-    DeniedError,
-    ExpiredError,
-    OutOfOrderError,
-    RaisedError,
-    RecordError,
-)
-from broker.inbox import Inbox
+from broker import codec
+from broker.access import Access, Peer
+from broker.errors import AccessError, DeniedError, RecordError
 from broker.lines import Lines
-from broker.model import Answer, Sample
+from broker.model import Code, Ending, Refusal
 from broker.stream import Stream
-from wire import METHOD, SERVICE
-from wire.databroker_pb2 import BrokerRequest, BrokerResponse
-from wire.metadata import REFUSED_ID, SUPERSEDED_BY, StreamHeader
+from broker.transport import Call
+from wire.metadata import REFUSED_ID, StreamHeader
 
 if TYPE_CHECKING:
     from quartet.certificates import Certificate
 
 log = logging.getLogger(__name__)
 
-_STATUS = {
-    DeniedError: grpc.StatusCode.PERMISSION_DENIED,
-    CrowdedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    OutOfOrderError: grpc.StatusCode.INVALID_ARGUMENT,
-    ExpiredError: grpc.StatusCode.OUT_OF_RANGE,
-    RaisedError: grpc.StatusCode.INTERNAL,
-}
-
 # An agent opens a stream with its first sample. A plain peer may have none yet.
 _FIRST_SAMPLE_S = 60.0
 
-Context = grpc.aio.ServicerContext[bytes, bytes]
+_STOPPING = Ending(Code.UNAVAILABLE, "the broker is stopping")
 
 
 class Service:
-    """Serves BidirectionalStreaming: two coroutines a stream, and no thread. Loop only."""
+    """Serves BidirectionalStreaming, a call at a time of each peer. Loop only.
 
-    def __init__(self, lines: Lines, access: Access) -> None:
+    Whoever has a reason to end a call gives it to `Call.end`, at any time: the first one wins,
+    and what was received before is still answered.
+    """
+
+    def __init__(
+        self, lines: Lines, access: Access, *, first_sample_s: float = _FIRST_SAMPLE_S
+    ) -> None:
         self._lines = lines
         self._access = access
-        self._inboxes: set[Inbox] = set()
-        self._stopping = False
-
-    def handler(self) -> grpc.GenericRpcHandler:
-        """What a grpc.aio server is given. Messages stay bytes: ours to decode, and to refuse."""
-        method: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(
-            self._serve
-        )
-        return grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})
+        self._first_sample_s = first_sample_s
+        self._calls: set[Call] = set()
+        self._is_stopping = False
 
     def stop(self) -> None:
-        """Let each stream answer what it has received, and end it with UNAVAILABLE."""
-        self._stopping = True
-        for inbox in self._inboxes:
-            inbox.close()
+        """End all calls, also those that still come, with UNAVAILABLE."""
+        self._is_stopping = True
+        for call in self._calls:
+            call.end(_STOPPING)
 
-    async def _serve(self, _: object, context: Context) -> None:
+    async def serve(self, call: Call) -> None:
+        """Serve one call to its end."""
+        self._calls.add(call)
+        if self._is_stopping:
+            call.end(_STOPPING)
         try:
-            header = StreamHeader.from_metadata(context.invocation_metadata() or ())
-        except ValueError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        try:
-            peer = Peer(context.peer(), _certificate(context), header.agent_id if header else None)
-            with self._access.admit(peer) as visit:
-                await self._stream(header, context, visit)
+            await self._admit(call)
         except AccessError as error:
-            await context.abort(_STATUS[type(error)], str(error))
+            call.end(Ending(error.code, str(error)))
         except RecordError as error:
-            log.debug("%s: %s", context.peer(), error)  # the recorder has said it for all of them
-            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+            log.debug("%s: %s", call.peer, error)  # the recorder has said it for all of them
+            call.end(Ending(Code.UNAVAILABLE, str(error)))
+        finally:
+            self._calls.discard(call)
 
-    async def _stream(self, header: StreamHeader | None, context: Context, visit: Visit) -> None:
-        log.debug("%s: stream opened", visit.peer)
-        opened = await self._lines.open(header, context.peer())
-        with opened as stream, Inbox(context) as inbox:
-            stream.on_superseded(inbox.close)
-            visit.on_objection(inbox.close)
-            self._inboxes.add(inbox)
-            if self._stopping:
-                inbox.close()
-            try:
-                if header:
-                    async with asyncio.timeout(_FIRST_SAMPLE_S):
-                        await inbox.wait()
-                await self._answer(stream, inbox, context, visit)
-            except TimeoutError:
-                await context.abort(
-                    grpc.StatusCode.DEADLINE_EXCEEDED, f"no sample within {_FIRST_SAMPLE_S:g} s"
-                )
-            finally:
-                self._inboxes.discard(inbox)
-                log.debug("%s: stream closed; %s", visit.peer, stream.tally())
+    async def _admit(self, call: Call) -> None:
+        try:
+            header = StreamHeader.from_metadata(call.metadata)
+        except ValueError as error:
+            call.end(Ending(Code.INVALID_ARGUMENT, str(error)))
+            return
+        peer = Peer(call.peer, _certificate(call), header.agent_id if header else None)
+        with self._access.admit(peer, call.end):
+            log.debug("%s: stream opened", peer)
+            with await self._lines.open(header, call.peer, call.end) as stream:
+                try:
+                    await self._stream(call, stream, peer)
+                finally:
+                    log.debug("%s: stream closed; %s", peer, stream.tally())
 
-    async def _answer(self, stream: Stream, inbox: Inbox, context: Context, visit: Visit) -> None:
-        while messages := await inbox.take():
-            samples, undecodable = _decode(messages)
+    async def _stream(self, call: Call, stream: Stream, peer: Peer) -> None:
+        """Answer a call's messages until they end, or one is refused."""
+        with self._first_sample_deadline(call, peer):
+            messages = await call.read()
+        while messages:
+            samples, problem = codec.decode(messages)
             while samples:
                 answers, refusal = await stream.answer(samples)
-                for answer in answers:
-                    await context.write(_encode(answer))
+                await call.write(codec.encode(answers))
                 if refusal:
-                    log.warning("%s: %s", visit.peer, refusal, exc_info=refusal.__cause__)
-                    await context.abort(
-                        *(_STATUS[type(refusal)], str(refusal)),
-                        ((REFUSED_ID, str(refusal.sample_id)),),
-                    )
+                    log.warning("%s: %s", peer, refusal, exc_info=refusal.cause)
+                    call.end(_ending(refusal))
+                    return
                 samples = samples[len(answers) :]
-            if undecodable:
-                log.warning("%s: %s", visit.peer, undecodable)
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, undecodable)
-        if visit.objection:
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, visit.objection)
-        if stream.superseded_by:
-            await context.abort(
-                grpc.StatusCode.ABORTED,
-                "a newer stream of this agent id took over",
-                ((SUPERSEDED_BY, stream.superseded_by),),
-            )
-        if self._stopping:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the broker is stopping")
+            if problem:
+                log.warning("%s: %s", peer, problem)
+                call.end(Ending(Code.INVALID_ARGUMENT, problem))
+                return
+            messages = await call.read()
+
+    @contextmanager
+    def _first_sample_deadline(self, call: Call, peer: Peer) -> Iterator[None]:
+        """End the call of an agent that sends no sample in time while entered."""
+        late = Ending(Code.DEADLINE_EXCEEDED, f"no sample within {self._first_sample_s:g} s")
+        timer = asyncio.get_running_loop().call_later(self._first_sample_s, call.end, late)
+        if peer.agent_id is None:
+            timer.cancel()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
-def _certificate(context: Context) -> "Certificate | None":
+def _ending(refusal: Refusal) -> Ending:
+    return Ending(refusal.code, str(refusal), ((REFUSED_ID, str(refusal.sample_id)),))
+
+
+def _certificate(call: Call) -> "Certificate | None":
     """What the peer has shown, if it was asked. DeniedError where that cannot be read."""
-    shown = tuple(context.auth_context().get("x509_pem_cert", ()))
-    if not shown:
+    if call.certificate is None:
         return None
     from quartet.certificates import Certificate  # noqa: PLC0415 - costs 20 MB, where there is TLS
 
     try:
-        return Certificate.from_pem(shown[0])
+        return Certificate.from_pem(call.certificate)
     except ValueError as error:
-        log.warning("%s shows a certificate that cannot be read", context.peer())
+        log.warning("%s shows a certificate that cannot be read", call.peer)
         raise DeniedError("its certificate cannot be read") from error
-
-
-def _decode(messages: list[bytes]) -> tuple[list[Sample], str]:
-    """The samples up to the first message that is none, and what is wrong with that one."""
-    samples: list[Sample] = []
-    for message in messages:
-        try:
-            request = BrokerRequest.FromString(message)
-        except DecodeError:
-            return samples, f"{len(message)} bytes that are no BrokerRequest"
-        values = request.sensor1, request.sensor2, request.sensor3, request.sensor4
-        samples.append(Sample(request.id, values))
-    return samples, ""
-
-
-def _encode(answer: Answer) -> bytes:
-    return BrokerResponse(id=answer.id, prediction=answer.prediction).SerializeToString()

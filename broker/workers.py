@@ -1,12 +1,17 @@
-"""Where black boxes run: on the event loop, or in threads of their own where they are slow."""
+"""Where black boxes work: on the event loop, or in threads of their own where they are slow."""
 
 import asyncio
+import logging
 import queue
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
+
+from quartet.clock import Clock
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -16,28 +21,54 @@ Result = TypeVar("Result")
 _PAUSE_S = 0.002
 _AT_ONCE_S = 0.001
 
+# The reply deadline of an agent, after which it tries again.
+_SLOW_S = 10.0
+
 
 class Workers(Protocol):
-    """Runs slices of what black boxes have to do. Loop only."""
+    """Runs what black boxes have to do, in slices. Loop only."""
 
-    async def run(self, call: Callable[[], Result]) -> Result:
-        """Make the call; its result, or what it raised."""
+    async def run(
+        self, call: Callable[[], Result], settle: Callable[[Result | None], None], what: str
+    ) -> Result:
+        """Make a call that a stream waits for; its result, or what it raised.
+
+        Then `settle` is called on the loop, with the result if there is one: also where whoever
+        waits is cancelled meanwhile. `what` names the work in the log, where it takes long.
+        """
+        ...
+
+    async def run_aside(self, call: Callable[[], Result]) -> Result:
+        """Make a call for which streams should not have to wait."""
         ...
 
 
 class Inline:
-    """On the loop itself, one slice at a time: for black boxes that answer in microseconds."""
+    """On the loop itself: for black boxes that answer in microseconds."""
 
-    def __init__(self) -> None:
-        self._turn = asyncio.Lock()
+    def __init__(self, clock: Clock = time, *, pause_s: float = _PAUSE_S) -> None:
+        self._monotonic = clock.monotonic
+        self._pause_s = pause_s
+        self._aside = asyncio.Lock()
 
-    async def run(self, call: Callable[[], Result]) -> Result:
-        """Make the call, and let the others come to their turn."""
-        async with self._turn:
-            began_s = time.monotonic()
+    async def run(
+        self, call: Callable[[], Result], settle: Callable[[Result | None], None], _what: str
+    ) -> Result:
+        """Make the call at once."""
+        result: Result | None = None
+        try:
             result = call()
-            at_once = time.monotonic() - began_s < _AT_ONCE_S
-            await asyncio.sleep(0 if at_once else _PAUSE_S)
+            return result
+        finally:
+            settle(result)
+
+    async def run_aside(self, call: Callable[[], Result]) -> Result:
+        """Make the call, one at a time, and let the streams come to their turn."""
+        async with self._aside:
+            began_s = self._monotonic()
+            result = call()
+            at_once = self._monotonic() - began_s < _AT_ONCE_S
+            await asyncio.sleep(0 if at_once else self._pause_s)
             return result
 
 
@@ -47,33 +78,54 @@ class Threads:
     Calls begin in their order. One that never ends keeps its thread; not the process, though.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, slow_s: float = _SLOW_S) -> None:
+        self._slow_s = slow_s
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         for number in range(1, count + 1):
             name = f"black box {number}"
             threading.Thread(target=self._serve, name=name, daemon=True).start()
 
-    async def run(self, call: Callable[[], Result]) -> Result:
+    async def run(
+        self, call: Callable[[], Result], settle: Callable[[Result | None], None], what: str
+    ) -> Result:
         """Have a thread make the call. It is made even where the caller is cancelled."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Result] = loop.create_future()
+        watch = loop.call_later(self._slow_s, self._warn, what)
 
-        def settle(of: Callable[[Any], None], outcome: object) -> None:
-            if not done.done():  # whoever asked may have left
-                of(outcome)
+        def end(result: Result | None, error: Exception | None) -> None:
+            watch.cancel()
+            settle(result)
+            if done.done():  # whoever asked has left
+                return
+            if error:
+                done.set_exception(error)
+            else:
+                done.set_result(result)  # type: ignore[arg-type] # None is then the result
 
-        def serve() -> None:
-            of: Callable[[Any], None] = done.set_result
-            outcome: object
+        def work() -> None:
+            result: Result | None = None
+            raised: Exception | None = None
             try:
-                outcome = call()
+                result = call()
             except BaseException as error:  # whatever it is: somebody waits for it
-                of, outcome = done.set_exception, _passable(error)
+                raised = _passable(error)
             with suppress(RuntimeError):  # the loop is closed: the broker has stopped
-                loop.call_soon_threadsafe(settle, of, outcome)
+                loop.call_soon_threadsafe(end, result, raised)
 
-        self._calls.put(serve)
+        self._calls.put(work)
         return await done
+
+    async def run_aside(self, call: Callable[[], Result]) -> Result:
+        """As run(): a thread is aside in any case."""
+        return await self.run(call, lambda _: None, "a black box that is rebuilt")
+
+    def _warn(self, what: str) -> None:
+        log.warning(
+            "%s: the black box has not answered for %g s: while all threads are so busy, no line"
+            " is answered",
+            *(what, self._slow_s),
+        )
 
     def _serve(self) -> None:
         while True:

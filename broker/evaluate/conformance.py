@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from broker.line import MAX_SNAPSHOT_BYTES
 from broker.model import Sample
 from broker.predictors import BlackBox, Predictor, explains, keeps_state, measures
+from broker.records import MAX_SNAPSHOT_BYTES
 from quartet.channels import FLOAT32_MAX, Values
 
 # More than any warm-up of a few hundred rows, and a change behind it that may be noticed.

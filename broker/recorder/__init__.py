@@ -1,142 +1,77 @@
 """What was sampled and answered, kept so that a line can go on after the broker's death."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from broker.model import Answer, Sample
+from broker.records import Basis, Batch, Claim
 from wire.metadata import StreamHeader
 
-
-class Lease:
-    """What a line's records hang on: once one is lost, all that were made on top of it are void.
-
-    Set by the recorder, asked by everybody; says in words why it failed.
-    """
-
-    __slots__ = ("failure",)
-
-    def __init__(self) -> None:
-        self.failure = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a stream's samples belong; without a header, a plain peer's line of its own."""
-
-    line: int
-    session: int
-    header: StreamHeader | None
-    peer: str
-    digest: str
-    """Of the black box that answers."""
-    lease: Lease
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A black box's whole state; None: it cannot tell, and what was kept before is void."""
-
-    after: int
-    """How many samples of its batch it has seen."""
-    state: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """What a black box had to say about its answer to a sample."""
-
-    after: int
-    """How many samples of its batch it has seen."""
-    text: str
-
-
-@dataclass(slots=True)
-class Batch:
-    """What one stream adds to its line at once: filled by the line, then the recorder's."""
-
-    origin: Origin
-    samples: list[Sample] = field(default_factory=list)
-    """Those that the black box has answered, in its order."""
-    answers: list[Answer] = field(default_factory=list)
-    gaps: list[tuple[int, int]] = field(default_factory=list)
-    """First and last id of each range that was jumped over."""
-    received: int = 0
-    duplicates: int = 0
-    refused: int = 0
-    explanations: list[Explanation] = field(default_factory=list)
-    snapshot: Snapshot | None = None
-    rebase: int = 0
-    """The command by which the black box was a fresh one before the first sample; 0: none."""
-    arrived_at_ns: int = 0
-    """The recorder's own stamp."""
-
-    def __bool__(self) -> bool:
-        return bool(self.received or self.rebase)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The numbers of a line and a session, new ones where they are not known."""
-
-    line: int
-    session: int
-    last_id: int | None
-    """The last id that was given to the black box in this session."""
-
-
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """What a line's black box is rebuilt from: samples after a position, on top of a snapshot."""
-
-    position: int
-    snapshot: bytes | None = None
-    outdated: bool = False
-    """There was a snapshot, and it was another black box's."""
-
-
-class History(Protocol):
-    """What a line's black box has seen. Loop only; each raises RecordError."""
-
-    async def basis(self, line: int, *, with_snapshot: bool) -> Basis:
-        """The snapshot of this black box and its position, else where a fresh one begins."""
-        ...
-
-    async def samples(self, line: int, after: int) -> Sequence[tuple[int, Sample]]:
-        """The next samples behind a position, in line order with theirs; none at the end."""
-        ...
+ANSWERS_AT_ONCE = 4096
+"""What an agent resends at the most: its window is 512 by default, 4096 at the most."""
 
 
 class Recorder(Protocol):
-    """Keeps what streams add. Loop only.
+    """Keeps what streams add to their lines. Loop only. One suite of tests holds for all of them.
 
-    What it is asked comes after all that was recorded before: a question sees its own
-    stream's records.
+    1. A line has one writer. claim() gives a lease with which no earlier lease of the line can
+       commit any more, however late its holder wakes. It is asked at every opening of a stream,
+       also for a line that is in memory. Keys are agent id and session id.
+    2. A batch is recorded once it would survive the broker's death, as far as this recorder
+       promises that. Batches of many lines may be committed together; one whose lease is void
+       fails alone.
+    3. Where the outcome of a commit is unknown, the leases in it fail. Who claims next sees all
+       of it or nothing.
+    4. What is read after a claim is as durable as what is recorded.
+    5. A session's id has its recorded answer; a session its last id; a line its snapshot with a
+       position, and the samples behind a position; the counters balance.
+    6. Nothing else decides who owns a line: no heartbeat, no clock.
+
+    What is asked comes after all that was recorded before: a question sees its own stream's
+    records.
     """
 
-    history: History | None
-    """None where nothing is kept."""
+    async def claim(self, header: StreamHeader | None, peer: str) -> Claim:
+        """Take hold of a stream's line. Without a header it is a new one. Raises RecordError.
 
-    async def find(self, header: StreamHeader | None) -> Found:
-        """Look a stream's line and session up. Raises RecordError."""
-        ...
-
-    async def record(self, batch: Batch) -> None:
-        """Return once the batch would survive the broker's death.
-
-        The batch is taken over before the first suspension, so that the order of
-        calls is the order of records. RecordError: it is lost, and its lease failed.
+        The lease is the one that was given before, unless that failed or another owner had the
+        line meanwhile.
         """
         ...
 
-    async def answers(self, session: int, first_id: int, count: int) -> Sequence[Answer]:
-        """The recorded answers to `count` ids from `first_id` on. Raises RecordError."""
+    def record(self, batch: Batch) -> Awaitable[None]:
+        """Take a batch over at once, so that the order of calls is the order of records.
+
+        Awaited, it returns when the batch is recorded; it need not be awaited. RecordError: the
+        batch is lost, and its lease failed.
+        """
         ...
 
-    def rebase(self, agent_id: str) -> int:
-        """The newest command to go on with a fresh black box that is not applied yet, or 0."""
+    async def answers(self, claim: Claim, first_id: int, count: int) -> Sequence[Answer]:
+        """The recorded answers to `count` ids of the claim's session, from `first_id` on.
+
+        RecordError, also where its lease has failed.
+        """
         ...
 
-    def end(self, line: int) -> None:
-        """A plain peer's stream has ended, and its line with it."""
+    async def basis(self, agent_id: str, *, with_snapshot: bool) -> Basis:
+        """The snapshot of this black box and its position, else where a fresh one begins.
+
+        Raises RecordError.
+        """
+        ...
+
+    async def samples(self, agent_id: str, after: int) -> Sequence[tuple[int, Sample]]:
+        """The next samples of a line behind a position, in order, with theirs; none at the end.
+
+        Raises RecordError.
+        """
+        ...
+
+    def pending_rebase(self, claim: Claim) -> int:
+        """The newest command to begin anew that is not applied yet, or 0."""
+        ...
+
+    def release(self, claim: Claim) -> None:
+        """The stream has ended; a plain peer's line ends with it."""
         ...

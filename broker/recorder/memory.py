@@ -1,31 +1,157 @@
-"""The recorder that keeps nothing: what lines remember by themselves goes with the broker."""
+"""The recorder in memory: a session's last id and latest answers, gone with the process."""
 
-from collections.abc import Sequence
+from array import array
+from collections import OrderedDict
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any
 
-from broker.model import Answer
-from broker.recorder import Batch, Found, History
+from broker.errors import RecordError
+from broker.idle import forget_idle
+from broker.model import Answer, Sample
+from broker.recorder import ANSWERS_AT_ONCE
+from broker.records import Basis, Batch, Claim, Lease
 from wire.metadata import StreamHeader
 
 
+class _Session:
+    """The last id and the latest answers of one session."""
+
+    def __init__(self) -> None:
+        self.last_id: int | None = None
+        self.streams = 0
+        self._ids = array("i")
+        self._predictions = bytearray()
+
+    def remember(self, answer: Answer, most: int) -> None:
+        """Keep an answer in place of the one whose slot it takes."""
+        if not self._ids:  # not before: a peer that only opens sessions costs little
+            self._ids = array("i", [-1]) * most
+            self._predictions = bytearray(most)
+        slot = answer.id % most
+        self._ids[slot] = answer.id
+        self._predictions[slot] = answer.prediction
+        self.last_id = answer.id
+
+    def answers(self, first_id: int, count: int) -> Iterator[Answer]:
+        """The answers that are still known, to `count` ids from `first_id` on."""
+        most = len(self._ids)
+        for id_ in range(first_id, min(first_id + count, (self.last_id or 0) + 1)):
+            if most and self._ids[id_ % most] == id_:
+                yield Answer(id_, bool(self._predictions[id_ % most]))
+
+
+class _Line:
+    """One agent's sessions, and who may add to them."""
+
+    def __init__(self, owner: object) -> None:
+        self.owner = owner
+        self.lease = Lease(token=1)
+        self.sessions: OrderedDict[str, _Session] = OrderedDict()
+        self.streams = 0
+
+
+class _Recorded:
+    """What record() gives: nothing is waited for."""
+
+    def __init__(self, failure: str = "") -> None:
+        self._failure = failure
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        if self._failure:
+            raise RecordError(self._failure)
+        yield from ()
+
+
+_RECORDED = _Recorded()
+
+
+class Memory:
+    """What recorders keep that share it. Each bound holds for what has no stream."""
+
+    def __init__(
+        self, *, answers: int = ANSWERS_AT_ONCE, sessions: int = 4, lines: int = 4096
+    ) -> None:
+        self._most_sessions = sessions
+        self._most_lines = lines
+        self._lines: OrderedDict[str, _Line] = OrderedDict()
+        self.most_answers = answers
+        """Of one session."""
+
+    def line(self, header: StreamHeader, owner: object) -> _Line:
+        """The line of a stream, which from now on is this owner's alone."""
+        line = self._lines.get(header.agent_id)
+        if line is None:
+            forget_idle(self._lines, self._most_lines)
+            line = self._lines[header.agent_id] = _Line(owner)
+        elif line.owner is not owner:
+            line.lease.failure = "another broker has taken the line over"
+            line.lease, line.owner = Lease(line.lease.token + 1), owner
+        self._lines.move_to_end(header.agent_id)
+        if header.session_id not in line.sessions:
+            forget_idle(line.sessions, self._most_sessions)
+            line.sessions[header.session_id] = _Session()
+        line.sessions.move_to_end(header.session_id)
+        return line
+
+    def hold(self, header: StreamHeader, streams: int) -> None:
+        """Count streams that begin or end."""
+        line = self._lines[header.agent_id]
+        line.streams += streams
+        line.sessions[header.session_id].streams += streams
+
+    def session(self, header: StreamHeader) -> _Session:
+        """The session of a stream that is open."""
+        return self._lines[header.agent_id].sessions[header.session_id]
+
+
 class MemoryRecorder:
-    """Never waits, never fails."""
+    """A Recorder that never waits. It keeps no samples: black boxes begin afresh. Loop only."""
 
-    history: History | None = None
+    def __init__(self, memory: Memory | None = None) -> None:
+        """The memory may be shared with the recorders of other brokers in this process."""
+        self._memory = memory or Memory()
 
-    async def find(self, _: StreamHeader | None) -> Found:
-        """Nothing is known, and numbers mean nothing here."""
-        return Found(0, 0, None)
+    async def claim(self, header: StreamHeader | None, peer: str) -> Claim:
+        """Take hold of a stream's line; another recorder's lease of it fails."""
+        if header is None:
+            return Claim(None, peer, Lease(token=1), None, has_records=False)
+        line = self._memory.line(header, owner=self)
+        self._memory.hold(header, streams=1)
+        last_id = self._memory.session(header).last_id
+        return Claim(header, peer, line.lease, last_id, has_records=False)
 
-    async def record(self, batch: Batch) -> None:
-        """Forget it at once."""
+    def record(self, batch: Batch) -> _Recorded:
+        """Keep the batch's answers."""
+        claim = batch.claim
+        if claim.lease.failure:
+            return _Recorded(claim.lease.failure)
+        if claim.header:
+            session = self._memory.session(claim.header)
+            for answer in batch.answers:
+                session.remember(answer, self._memory.most_answers)
+        return _RECORDED
 
-    async def answers(self, _session: int, _first_id: int, _count: int) -> Sequence[Answer]:
-        """None is known."""
+    async def answers(self, claim: Claim, first_id: int, count: int) -> Sequence[Answer]:
+        """The answers that are still known."""
+        if claim.lease.failure:
+            raise RecordError(claim.lease.failure)
+        if claim.header is None:
+            return ()
+        return [*self._memory.session(claim.header).answers(first_id, count)]
+
+    async def basis(self, _agent_id: str, *, with_snapshot: bool) -> Basis:  # noqa: ARG002
+        """Nothing to build upon."""
+        return Basis(position=0)
+
+    async def samples(self, _agent_id: str, _after: int) -> Sequence[tuple[int, Sample]]:
+        """None is kept."""
         return ()
 
-    def rebase(self, _: str) -> int:
+    def pending_rebase(self, _: Claim) -> int:
         """There is nobody who could command."""
         return 0
 
-    def end(self, line: int) -> None:
-        """Nothing was kept of it."""
+    def release(self, claim: Claim) -> None:
+        """The stream has ended."""
+        if claim.header:
+            self._memory.hold(claim.header, streams=-1)

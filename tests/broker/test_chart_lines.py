@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 from support.rows import FAILED, moved, noise, told
-from support.store import header, killed_copy, lines_in, select
+from support.store import OpenLines, header, killed_copy, lines_in, select
 
-from broker.lines import Lines
 from broker.model import Sample
 from broker.predictors.chart.charts import Chart
 from broker.workers import Threads
@@ -25,7 +24,7 @@ def life() -> list[Values]:
     return rows
 
 
-async def streamed(lines: Lines, rows: Sequence[Values], first: int, last: int) -> list[bool]:
+async def streamed(lines: OpenLines, rows: Sequence[Values], first: int, last: int) -> list[bool]:
     with await lines.open(header(first)) as stream:
         answers: list[bool] = []
         while len(answers) < last - first:
@@ -41,7 +40,7 @@ async def streamed(lines: Lines, rows: Sequence[Values], first: int, last: int) 
 async def test_a_line_answers_and_explains_through_any_death_as_without_one(
     cuts: list[int], threads: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "broker.line")
+    caplog.set_level(logging.INFO, "broker.host")
     rows = life()
     wanted = told(Chart(), rows)
     workers = Threads(threads) if threads else None
@@ -52,7 +51,7 @@ async def test_a_line_answers_and_explains_through_any_death_as_without_one(
             zip([0, *cuts], [*cuts, len(rows)], strict=True), start=1
         ):
             broker = stack.enter_context(ExitStack())
-            lines = broker.enter_context(lines_in(path, Chart, threads=workers))
+            lines = broker.enter_context(lines_in(path, Chart, workers=workers))
             got += await streamed(lines, rows, first, last)
             path = killed_copy(path, tmp_path / f"{number}.db")
     assert got == [answer for answer, _ in wanted]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.chain import Chain, Forgetful
 from support.store import (
+    OpenLines,
     expected,
     header,
     killed_copy,
@@ -14,13 +15,13 @@ from support.store import (
     sample,
     select,
     send,
+    send_on,
 )
 
 from broker.errors import RecordError
-from broker.line import SNAPSHOT_EVERY
-from broker.lines import Lines
 from broker.model import Sample
-from broker.recorder.commands import rebase
+from broker.recorder.sqlite.reader import SqliteReader
+from broker.records import SNAPSHOT_EVERY
 
 
 @pytest.fixture
@@ -31,11 +32,15 @@ def path(tmp_path: Path) -> Path:
 # Commands
 
 
-async def is_heard(lines: Lines) -> None:
-    """Return when the broker has heard of a command to line a, which takes it a second."""
-    recorder = lines._recorder  # noqa: SLF001
+async def rebase(path: Path, agent_id: str) -> None:
+    await SqliteReader(path).command_rebase(agent_id)
+
+
+async def is_heard(lines: OpenLines) -> None:
+    """Return when the broker has heard of a command to line a, which takes it a tick."""
+    claim = await lines.recorder.claim(header(), "")
     async with asyncio.timeout(10):
-        while not recorder.rebase("a"):  # noqa: ASYNC110 - it tells nobody
+        while not lines.recorder.pending_rebase(claim):  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
 
 
@@ -47,7 +52,7 @@ async def test_a_rebased_line_begins_anew_and_stays_so_after_any_death(
         await send(lines, range(SNAPSHOT_EVERY + 5))
         with await lines.open(header(SNAPSHOT_EVERY + 5)) as stream:
             await stream.answer([sample(SNAPSHOT_EVERY + 5)])
-            rebase(path, "a")
+            await rebase(path, "a")
             await is_heard(lines)
             box, ids = make(), range(SNAPSHOT_EVERY + 6, SNAPSHOT_EVERY + 9)
             answers, _ = await stream.answer([sample(id_) for id_ in ids])
@@ -67,7 +72,7 @@ async def test_no_snapshot_from_before_a_command_is_restored_by_whatever_black_b
     with lines_in(path, Chain, digest="d1") as lines:
         await send(lines, range(SNAPSHOT_EVERY + 5))
     with lines_in(path, Forgetful, digest="d2") as lines:
-        rebase(path, "a")
+        await rebase(path, "a")
         await is_heard(lines)
         await send(lines, range(SNAPSHOT_EVERY + 5, SNAPSHOT_EVERY + 9))
     box = Chain()
@@ -81,8 +86,8 @@ async def test_a_command_for_a_line_waits_for_its_next_sample(path: Path) -> Non
     with lines_in(path, Chain) as lines:
         await send(lines, range(10))
         await send(lines, range(10), agent="b")
-    rebase(path, "a")
-    rebase(path, "a")
+    await rebase(path, "a")
+    await rebase(path, "a")
     box_b = Chain()
     expected(box_b, range(10))
     with lines_in(path, Chain) as lines:
@@ -93,10 +98,7 @@ async def test_a_command_for_a_line_waits_for_its_next_sample(path: Path) -> Non
     assert select(path, "SELECT command, position FROM commands") == [(2, 20)]
 
 
-async def test_a_command_during_a_restore_makes_what_is_replayed_void(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("broker.recorder.thread._TICK_S", 0.01)
+async def test_a_command_during_a_restore_makes_what_is_replayed_void(path: Path) -> None:
     slow = True
 
     class Slow(Forgetful):
@@ -112,7 +114,7 @@ async def test_a_command_during_a_restore_makes_what_is_replayed_void(
     with lines_in(path, Slow) as lines:
         restored = asyncio.create_task(send(lines, [500]))
         await asyncio.sleep(0.1)
-        rebase(path, "a")
+        await rebase(path, "a")
         await is_heard(lines)
         assert not restored.done()
         assert (await send(lines, [500]))[0] == (first := expected(box, [500]))
@@ -121,18 +123,15 @@ async def test_a_command_during_a_restore_makes_what_is_replayed_void(
         slow = False
 
 
-async def test_a_command_is_followed_once_whoever_streams(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("broker.lines._MOST_LINES", 1)
-    with lines_in(path, Chain) as lines:
+async def test_a_command_is_followed_once_whoever_streams(path: Path) -> None:
+    with lines_in(path, Chain, lines=1) as lines:
         await send(lines, range(10))
-        rebase(path, "a")
+        await rebase(path, "a")
         await is_heard(lines)
         box, ids = Chain(), range(10, 30)
         with await lines.open(header(10)) as older, await lines.open(header(10, 1)) as newer:
             both = await asyncio.gather(
-                *(stream.answer([sample(id_) for id_ in ids]) for stream in (older, newer))
+                *(send_on(stream, [sample(id_) for id_ in ids]) for stream in (older, newer))
             )
         assert [answers for answers, _ in both] == [expected(box, ids), expected(box, ids)]
         await send(lines, [0], agent="b")  # in place of line a, which is read again

@@ -9,8 +9,10 @@ from support.chain import Chain
 from support.store import header, lines_in, sample, select, send
 
 from broker.__main__ import main
-from broker.ledger import PlainAccount, SessionAccount, read
+from broker.ledger import Ledger
 from broker.model import Sample
+from broker.recorder.reader import Accounts, PlainAccount, SessionAccount
+from broker.recorder.sqlite.reader import SqliteReader
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -36,14 +38,14 @@ async def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_each_sample_has_its_place_in_the_books(path: Path) -> None:
-    books = read(path)
+async def test_each_sample_has_its_place_in_the_books(path: Path) -> None:
+    books = await SqliteReader(path).accounts()
     assert books.sessions == [
         SessionAccount("a", "0" * 32, 0, 9, 12, 6, 3, 3, 4, "d1", [(3, 3), (6, 8)]),
         SessionAccount("press-4", f"{1:032x}", 100, 1099, 1000, 1000, 0, 0, 0, "d1", []),
     ]
     assert books.plain == PlainAccount(2, 4, 4)
-    assert books.problems() == []
+    assert Ledger(books).problems() == []
 
 
 def test_a_program_reads_the_books_as_json(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +113,8 @@ def test_books_balance_exactly_when_each_sample_has_one_fate_and_each_id_one_pla
     account = SessionAccount("a", "", first_id, last_id, *numbers, "d", [])
     ids = 0 if first_id is None else span + 1
     balances = received == answered + duplicates + refused and ids == answered + gaps
-    assert bool(account.problem()) is not balances
+    ledger = Ledger(Accounts([account], PlainAccount(0, 0, 0)))
+    assert bool(ledger.problems()) is not balances
 
 
 @pytest.mark.parametrize("column", ["received", "answered", "gaps", "last_id"])
@@ -131,7 +134,7 @@ async def test_the_books_are_read_beside_a_running_broker(tmp_path: Path) -> Non
     with lines_in(path, Chain) as lines, await lines.open(header()) as stream:
         for id_ in range(3):
             await stream.answer([sample(id_)])
-            (account,) = read(path).sessions
+            (account,) = (await SqliteReader(path).accounts()).sessions
             assert (account.received, account.last_id) == (id_ + 1, id_)
 
 
@@ -152,7 +155,7 @@ def _newer(path: Path) -> None:
         (Path.mkdir, "there is no such file"),
         (lambda path: path.write_text("my diary"), "is damaged (file is not a database)"),
         (_foreign, "is a database, and not one of the broker"),
-        (_newer, "has schema 7, this version of quartet knows 2"),
+        (_newer, "has schema 7, this version of quartet knows 3"),
     ],
 )
 @pytest.mark.parametrize("command", [["ledger"], ["rebase", "a"]])

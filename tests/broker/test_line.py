@@ -3,18 +3,15 @@ import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.store import OpenLines, send_on
 
-from broker.errors import ExpiredError, OutOfOrderError, RaisedError, RefusalError
-from broker.line import REMEMBERED_ANSWERS
-from broker.lines import Lines
-from broker.model import Answer, Sample
-from broker.predictors import BlackBox, Predictor
-from broker.recorder.memory import MemoryRecorder
+from broker.model import Answer, Code, Refusal, Sample
+from broker.recorder import ANSWERS_AT_ONCE
+from broker.recorder.memory import Memory, MemoryRecorder
 from broker.stream import Stream
 from wire import MAX_ID
 from wire.metadata import StreamHeader
@@ -83,17 +80,17 @@ def samples(ids: Sequence[int]) -> list[Sample]:
     return [Sample(id_, (0.0, 0.0, 0.0, 0.0)) for id_ in ids]
 
 
-def lines_of(make: Callable[[], Predictor]) -> Lines:
-    """Lines that keep nothing beyond this process."""
-    return Lines(BlackBox(make, ""), MemoryRecorder())
-
-
 async def answer(
-    lines: Lines, ids: Sequence[int], session: int = 0, agent: str = "a"
-) -> tuple[list[Answer], RefusalError | None]:
+    lines: OpenLines, ids: Sequence[int], session: int = 0, agent: str = "a"
+) -> tuple[list[Answer], Refusal | None]:
     """Open a stream, send the ids at once, and close it."""
     with await lines.open(header(ids[0], session, agent)) as stream:
-        return await stream.answer(samples(ids))
+        return await send_on(stream, samples(ids))
+
+
+def remembering(workshop: Workshop, **bounds: int) -> OpenLines:
+    """Lines of which they and their recorder remember no more than this."""
+    return OpenLines(workshop, MemoryRecorder(Memory(**bounds)), **bounds)
 
 
 def ids_of(answers: Sequence[Answer]) -> list[int]:
@@ -120,7 +117,7 @@ async def test_new_ids_go_to_the_black_box_once_in_order_and_resent_ones_get_the
     script: list[tuple[int, list[int]]], data: st.DataObject
 ) -> None:
     workshop = Workshop()
-    lines = lines_of(workshop)
+    lines = OpenLines(workshop)
     line = (await lines.open(header())).line
     seen: list[int] = []
     duplicates = gaps = 0
@@ -145,7 +142,7 @@ async def test_new_ids_go_to_the_black_box_once_in_order_and_resent_ones_get_the
         if len(expected) == len(ids):
             assert refusal is None
         else:
-            assert isinstance(refusal, ExpiredError)
+            assert refusal.code is Code.OUT_OF_RANGE
             assert refusal.sample_id == ids[len(expected)]
     assert workshop.seen == ([seen] if seen else [])
     assert (line.duplicates, line.gaps) == (duplicates, gaps)
@@ -154,12 +151,12 @@ async def test_new_ids_go_to_the_black_box_once_in_order_and_resent_ones_get_the
 
 async def in_two(
     stream: Stream, ids: Sequence[int], data: st.DataObject
-) -> tuple[list[Answer], RefusalError | None]:
+) -> tuple[list[Answer], Refusal | None]:
     """Send the ids in two batches, the second unless the first is refused."""
     split = data.draw(st.integers(0, len(ids)))
-    answers, refusal = await stream.answer(samples(ids[:split]))
+    answers, refusal = await send_on(stream, samples(ids[:split]))
     if refusal is None:
-        more, refusal = await stream.answer(samples(ids[split:]))
+        more, refusal = await send_on(stream, samples(ids[split:]))
         answers += more
     return answers, refusal
 
@@ -173,7 +170,7 @@ async def test_any_cut_and_resend_gives_the_answers_of_an_unbroken_stream(
     script: list[tuple[int, int]],
 ) -> None:
     workshop = Workshop()
-    lines = lines_of(workshop)
+    lines = OpenLines(workshop)
     got: dict[int, Answer] = {}
     settled = 0
     for count, lost in script:
@@ -181,14 +178,14 @@ async def test_any_cut_and_resend_gives_the_answers_of_an_unbroken_stream(
         assert refusal is None
         assert all(got.setdefault(each.id, each) == each for each in answers)
         settled += max(0, count - lost)
-    unbroken, _ = await (await lines_of(Recording).open(header())).answer(samples(range(len(got))))
+    unbroken, _ = await (await OpenLines(Recording).open(header())).answer(samples(range(len(got))))
     assert list(got.values()) == unbroken
     assert workshop.all_seen == list(range(len(got)))
 
 
 async def test_each_agent_has_a_black_box_of_its_own() -> None:
     workshop = Workshop()
-    lines = lines_of(workshop)
+    lines = OpenLines(workshop)
     for agent, ids in [("a", [0, 1]), ("b", [0]), ("a", [1, 2]), ("c", [5]), ("b", [1, 2])]:
         answers, refusal = await answer(lines, ids, agent=agent)
         assert (ids_of(answers), refusal) == (ids, None)
@@ -196,7 +193,7 @@ async def test_each_agent_has_a_black_box_of_its_own() -> None:
 
 
 async def test_a_forward_jump_is_counted_as_a_gap_within_a_stream_and_between_streams() -> None:
-    lines = lines_of(Recording)
+    lines = OpenLines(Recording)
     stream = await lines.open(header())
     await stream.answer(samples([0, 1, 5, 6]))
     assert stream.line.gaps == 3
@@ -205,7 +202,7 @@ async def test_a_forward_jump_is_counted_as_a_gap_within_a_stream_and_between_st
 
 
 async def test_an_unknown_session_that_joins_late_is_no_gap() -> None:
-    lines = lines_of(Recording)
+    lines = OpenLines(Recording)
     line = (await lines.open(header())).line
     for session, first_id in enumerate([0, 1, 1_000, MAX_ID]):
         answers, refusal = await answer(lines, [first_id], session)
@@ -215,7 +212,7 @@ async def test_an_unknown_session_that_joins_late_is_no_gap() -> None:
 
 async def test_sessions_of_an_agent_share_one_black_box() -> None:
     workshop = Workshop()
-    lines = lines_of(workshop)
+    lines = OpenLines(workshop)
     await answer(lines, [0, 1], session=1)
     await answer(lines, [0, 1, 2], session=2)
     await answer(lines, [1, 2], session=1)
@@ -228,13 +225,13 @@ async def test_a_stream_that_does_not_begin_with_its_first_id_is_refused(
     ids: list[int], first_id: int
 ) -> None:
     workshop = Workshop()
-    lines = lines_of(workshop)
+    lines = OpenLines(workshop)
     answers, refusal = await (await lines.open(header(first_id))).answer(samples(ids))
     if ids[0] == first_id:
         assert refusal is None
         return
     assert answers == []
-    assert isinstance(refusal, OutOfOrderError)
+    assert refusal.code is Code.INVALID_ARGUMENT
     assert refusal.sample_id == ids[0]
     assert f"expected {first_id}" in str(refusal)
     assert workshop.all_seen == []
@@ -246,11 +243,11 @@ async def test_an_id_that_does_not_rise_is_refused_and_the_line_goes_on_elsewher
     ids: list[int], data: st.DataObject
 ) -> None:
     workshop = Workshop()
-    lines = lines_of(workshop)
+    lines = OpenLines(workshop)
     low = data.draw(st.integers(0, ids[-1]))
     answers, refusal = await answer(lines, [*ids, low, ids[-1] + 1])
     assert ids_of(answers) == ids
-    assert isinstance(refusal, OutOfOrderError)
+    assert refusal.code is Code.INVALID_ARGUMENT
     assert refusal.sample_id == low
     assert f"expected an id above {ids[-1]}" in str(refusal)
     more, refusal = await answer(lines, [ids[-1], ids[-1] + 1])
@@ -266,31 +263,29 @@ async def test_an_id_that_does_not_rise_is_refused_and_the_line_goes_on_elsewher
 async def test_an_answer_is_known_or_expired_and_never_another_ones(
     remembered: int, ids: list[int], data: st.DataObject
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("broker.line.REMEMBERED_ANSWERS", remembered)
-        lines = lines_of(Recording)
-        given_, _ = await answer(lines, ids)
-        resent = data.draw(st.integers(0, ids[-1]))
-        again, refusal = await answer(lines, [resent])
+    lines = OpenLines(Recording, MemoryRecorder(Memory(answers=remembered)))
+    given_, _ = await answer(lines, ids)
+    resent = data.draw(st.integers(0, ids[-1]))
+    again, refusal = await answer(lines, [resent])
     if again:
         assert again == [given_[ids.index(resent)]]
     else:
-        assert isinstance(refusal, ExpiredError)
+        assert refusal.code is Code.OUT_OF_RANGE
         assert refusal.sample_id == resent
     if resent in ids and resent > ids[-1] - remembered:
         assert again
 
 
 async def test_as_many_answers_are_remembered_as_an_agent_can_resend() -> None:
-    assert REMEMBERED_ANSWERS >= 4096  # the most that an agent's link.window can be
-    lines = lines_of(Recording)
-    count = REMEMBERED_ANSWERS + 100
+    assert ANSWERS_AT_ONCE >= 4096  # the most that an agent's link.window can be
+    lines = OpenLines(Recording)
+    count = ANSWERS_AT_ONCE + 100
     given_, _ = await answer(lines, range(count))
     answers, refusal = await answer(lines, range(100, count + 1))
     assert refusal is None
     assert answers[:-1] == given_[100:]
     answers, refusal = await answer(lines, [99])
-    assert isinstance(refusal, ExpiredError)
+    assert refusal.code is Code.OUT_OF_RANGE
     assert (answers, refusal.sample_id) == ([], 99)
 
 
@@ -300,15 +295,13 @@ async def test_the_sessions_used_last_are_remembered_and_no_more(
     bound: int, used: list[int]
 ) -> None:
     workshop = Workshop()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("broker.line._REMEMBERED_SESSIONS", bound)
-        lines = lines_of(workshop)
-        known: list[int] = []
-        for session in used:
-            before = len(workshop.all_seen)
-            await answer(lines, [7], session)
-            assert len(workshop.all_seen) == before + (session not in known)
-            known = [*(s for s in known if s != session), session][-bound:]
+    lines = remembering(workshop, sessions=bound)
+    known: list[int] = []
+    for session in used:
+        before = len(workshop.all_seen)
+        await answer(lines, [7], session)
+        assert len(workshop.all_seen) == before + (session not in known)
+        known = [*(s for s in known if s != session), session][-bound:]
 
 
 # A black box that raises
@@ -320,7 +313,7 @@ async def test_a_raise_refuses_its_sample_and_the_next_black_box_is_a_fresh_one(
     bad_ids: set[int], ids: list[int]
 ) -> None:
     workshop = Workshop(lambda: Raising(bad_ids))
-    lines = lines_of(workshop)
+    lines = OpenLines(workshop)
     expected: list[list[int]] = []
     rest = ids
     while rest:
@@ -331,7 +324,7 @@ async def test_a_raise_refuses_its_sample_and_the_next_black_box_is_a_fresh_one(
         if good == rest:
             assert refusal is None
             break
-        assert isinstance(refusal, RaisedError)
+        assert refusal.code is Code.INTERNAL
         assert refusal.sample_id == rest[len(good)]
         assert "ArithmeticError: no logarithm of" in str(refusal)
         rest = rest[len(good) + 1 :]
@@ -339,7 +332,7 @@ async def test_a_raise_refuses_its_sample_and_the_next_black_box_is_a_fresh_one(
 
 
 async def test_a_gap_before_a_sample_that_raises_is_counted_when_it_is_passed() -> None:
-    lines = lines_of(lambda: Raising({5}))
+    lines = OpenLines(lambda: Raising({5}))
     line = (await lines.open(header())).line
     for ids in ([0, 1], [5], [5], [5]):
         await answer(lines, ids)
@@ -356,12 +349,12 @@ async def test_a_black_box_that_cannot_be_made_again_refuses_until_it_can() -> N
             raise error
         return Raising({1})
 
-    lines = lines_of(make)
+    lines = OpenLines(make)
     answers, refusal = await answer(lines, [0, 1])
-    assert isinstance(refusal, RaisedError)
+    assert refusal.code is Code.INTERNAL
     for _ in range(2):
         _, refusal = await answer(lines, [2])
-        assert isinstance(refusal, RaisedError)
+        assert refusal.code is Code.INTERNAL
         assert refusal.sample_id == 2
         assert "OSError: model.bin is gone" in str(refusal)
     answers, refusal = await answer(lines, [2])
@@ -371,9 +364,9 @@ async def test_a_black_box_that_cannot_be_made_again_refuses_until_it_can() -> N
 async def test_a_refused_sample_is_computed_anew_when_it_is_resent() -> None:
     bad_ids = {2}
     workshop = Workshop(lambda: Raising(bad_ids))
-    lines = lines_of(workshop)
+    lines = OpenLines(workshop)
     _, refusal = await answer(lines, [0, 1, 2, 3])
-    assert isinstance(refusal, RaisedError)
+    assert refusal.code is Code.INTERNAL
     bad_ids.clear()
     answers, refusal = await answer(lines, [1, 2, 3])
     assert (ids_of(answers), refusal) == ([1, 2, 3], None)
@@ -382,14 +375,14 @@ async def test_a_refused_sample_is_computed_anew_when_it_is_resent() -> None:
 
 async def test_other_lines_do_not_notice_a_raise() -> None:
     workshop = Workshop(lambda: Raising({1}))
-    lines = lines_of(workshop)
+    lines = OpenLines(workshop)
     with (
         await lines.open(header(agent="good")) as good,
         await lines.open(header(agent="bad")) as bad,
     ):
         await good.answer(samples([0]))
         _, refusal = await bad.answer(samples([0, 1]))
-        assert isinstance(refusal, RaisedError)
+        assert refusal.code is Code.INTERNAL
         answers, refusal = await good.answer(samples([2, 3]))
     assert (ids_of(answers), refusal) == ([2, 3], None)
     assert workshop.made[0].seen == [0, 2, 3]
@@ -404,12 +397,12 @@ async def test_any_exception_of_a_black_box_is_a_refusal_with_its_kind(error: Ex
             raise error
 
     for first_header in (header(3), None):
-        answers, refusal = await (await lines_of(Box).open(first_header)).answer(samples([3]))
+        answers, refusal = await (await OpenLines(Box).open(first_header)).answer(samples([3]))
         assert answers == []
-        assert isinstance(refusal, RaisedError)
+        assert refusal.code is Code.INTERNAL
         assert refusal.sample_id == 3
         assert type(error).__name__ in str(refusal)
-        assert refusal.__cause__ is error
+        assert refusal.cause is error
 
 
 # Plain peers
@@ -421,7 +414,7 @@ async def test_a_plain_stream_answers_everything_in_order(
     ids: list[int], data: st.DataObject
 ) -> None:
     workshop = Workshop()
-    with await lines_of(workshop).open(None) as stream:
+    with await OpenLines(workshop).open(None) as stream:
         answers, refusal = await in_two(stream, ids, data)
     assert (ids_of(answers), refusal) == (ids, None)
     assert workshop.seen == ([ids] if ids else [])
@@ -429,7 +422,7 @@ async def test_a_plain_stream_answers_everything_in_order(
 
 async def test_each_plain_stream_is_a_line_of_its_own() -> None:
     workshop = Workshop()
-    lines = lines_of(workshop)
+    lines = OpenLines(workshop)
     with await lines.open(None) as one, await lines.open(None) as other:
         await one.answer(samples([0, 1]))
         await other.answer(samples([0]))
@@ -439,10 +432,10 @@ async def test_each_plain_stream_is_a_line_of_its_own() -> None:
 
 async def test_a_plain_stream_goes_on_with_a_fresh_black_box_after_a_raise() -> None:
     workshop = Workshop(lambda: Raising({1}))
-    stream = await lines_of(workshop).open(None)
+    stream = await OpenLines(workshop).open(None)
     answers, refusal = await stream.answer(samples([0, 1, 2]))
     assert ids_of(answers) == [0]
-    assert isinstance(refusal, RaisedError)
+    assert refusal.code is Code.INTERNAL
     assert ids_of((await stream.answer(samples([2])))[0]) == [2]
     assert workshop.seen == [[0], [2]]
 
@@ -450,10 +443,9 @@ async def test_a_plain_stream_goes_on_with_a_fresh_black_box_after_a_raise() -> 
 # The bounds on what is remembered
 
 
-async def test_a_session_with_a_stream_is_never_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("broker.line._REMEMBERED_SESSIONS", 2)
+async def test_a_session_with_a_stream_is_never_forgotten() -> None:
     workshop = Workshop()
-    lines = lines_of(workshop)
+    lines = remembering(workshop, sessions=2)
     with await lines.open(header(session=99)) as live:
         first, _ = await live.answer(samples([0, 1]))
         for session in range(10):
@@ -467,27 +459,21 @@ async def test_a_session_with_a_stream_is_never_forgotten(monkeypatch: pytest.Mo
     assert workshop.all_seen[-1] == 1
 
 
-async def is_known(lines: Lines, workshop: Workshop, agent: str) -> bool:
+async def is_known(lines: OpenLines, workshop: Workshop, agent: str) -> bool:
     """Whether the agent's line is still there; it is from now on."""
     before = len(workshop.made)
     await answer(lines, [0], agent=agent)
     return len(workshop.made) == before
 
 
-async def are_known(lines: Lines, workshop: Workshop, agents: Sequence[str]) -> bool:
+async def are_known(lines: OpenLines, workshop: Workshop, agents: Sequence[str]) -> bool:
     """Whether the agents' lines are all still there."""
     return all([await is_known(lines, workshop, agent) for agent in agents])
 
 
-@pytest.fixture
-def three_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("broker.lines._MOST_LINES", 3)
-
-
-@pytest.mark.usefixtures("three_lines")
 async def test_past_the_bound_the_line_that_is_idle_longest_is_forgotten() -> None:
     workshop = Workshop()
-    lines = lines_of(workshop)
+    lines = remembering(workshop, lines=3)
     for agent in "abcad":
         await answer(lines, [0], agent=agent)
     assert len(workshop.made) == 4
@@ -495,10 +481,9 @@ async def test_past_the_bound_the_line_that_is_idle_longest_is_forgotten() -> No
     assert not await is_known(lines, workshop, "b")
 
 
-@pytest.mark.usefixtures("three_lines")
 async def test_a_live_line_is_never_forgotten() -> None:
     workshop = Workshop()
-    lines = lines_of(workshop)
+    lines = remembering(workshop, lines=3)
     with (
         await lines.open(header(agent="live")) as live,
         await lines.open(header(agent="also")) as also,
@@ -513,10 +498,9 @@ async def test_a_live_line_is_never_forgotten() -> None:
     assert workshop.made[0].seen == [0, 1]
 
 
-@pytest.mark.usefixtures("three_lines")
 async def test_more_live_lines_than_the_bound_are_all_kept_until_they_are_idle() -> None:
     workshop = Workshop()
-    lines = lines_of(workshop)
+    lines = remembering(workshop, lines=3)
     names = [f"live{number}" for number in range(10)]
     with contextlib.ExitStack() as stack:
         for name in names:
@@ -528,10 +512,9 @@ async def test_more_live_lines_than_the_bound_are_all_kept_until_they_are_idle()
     assert not await is_known(lines, workshop, names[0])
 
 
-@pytest.mark.usefixtures("three_lines")
 async def test_a_line_with_one_of_two_streams_closed_is_still_live() -> None:
     workshop = Workshop()
-    lines = lines_of(workshop)
+    lines = remembering(workshop, lines=3)
     with await lines.open(header(agent="a")):
         await answer(lines, [0], agent="a")
         for number in range(5):
@@ -545,18 +528,13 @@ async def test_a_line_with_one_of_two_streams_closed_is_still_live() -> None:
 # Fairness
 
 
-async def test_a_slow_black_box_lets_other_streams_in_between(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ticks = itertools.count()
-    clock = SimpleNamespace(monotonic=lambda: 0.001 * next(ticks))
-    monkeypatch.setattr("broker.stream.time", clock)
-    lines = lines_of(Recording)
+async def test_a_slow_black_box_lets_other_streams_in_between() -> None:
+    lines = OpenLines(Recording, slice_s=-1.0)  # each answer takes longer than that
     drain, live = await lines.open(header()), await lines.open(header(agent="b"))
     ended: list[str] = []
 
     async def answer(name: str, stream: Stream, count: int) -> None:
-        answers, _ = await stream.answer(samples(range(count)))
+        answers, _ = await send_on(stream, samples(range(count)))
         assert [each.id for each in answers] == [*range(count)]
         ended.append(name)
 

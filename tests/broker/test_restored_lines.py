@@ -21,11 +21,10 @@ from support.store import (
     send,
 )
 
-from broker.errors import RaisedError
-from broker.line import SNAPSHOT_EVERY
-from broker.model import Answer, Sample
+from broker.model import Answer, Code, Sample
 from broker.predictors import Predictor
-from broker.recorder.store import Keeping
+from broker.recorder.sqlite.retention import Keeping
+from broker.records import SNAPSHOT_EVERY
 
 many = settings(derandomize=True, deadline=None, max_examples=25)
 
@@ -48,7 +47,7 @@ async def test_a_black_box_that_exits_while_it_is_restored_ends_one_stream(path:
     with lines_in(path, leave) as lines:
         answers, refusal = await send(lines, range(5, 9))
         assert answers == []
-        assert isinstance(refusal, RaisedError)
+        assert refusal.code is Code.INTERNAL
         assert refusal.sample_id == 5
 
 
@@ -58,19 +57,18 @@ async def test_the_records_are_read_for_one_line_at_a_time(path: Path) -> None:
         for agent in agents:
             await send(lines, range(5), agent=agent)
     with lines_in(path, Chain) as lines:
-        history = lines._restorer._history  # type: ignore[union-attr]  # noqa: SLF001
-        look, most, under_way = history.samples, 0, 0
+        look, most, under_way = lines.recorder.samples, 0, 0
 
-        async def watched(line: int, after: int) -> Sequence[tuple[int, Sample]]:
+        async def watched(agent_id: str, after: int) -> Sequence[tuple[int, Sample]]:
             nonlocal most, under_way
             under_way += 1
             most = max(most, under_way)
-            found = await look(line, after)
+            found = await look(agent_id, after)
             under_way -= 1
             return found
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(history, "samples", watched)
+            patch.setattr(lines.recorder, "samples", watched)
             await asyncio.gather(*(send(lines, range(5, 9), agent=agent) for agent in agents))
         assert most == 1
 
@@ -90,14 +88,12 @@ async def test_a_line_goes_on_after_any_death_as_if_there_had_been_none(
 ) -> None:
     """Two sessions of an agent take turns; each resends some of its last."""
     with (
-        pytest.MonkeyPatch.context() as patch,
         tempfile.TemporaryDirectory() as folder,
         contextlib.ExitStack() as stack,
     ):
-        patch.setattr("broker.line.SNAPSHOT_EVERY", 25)
         path = Path(folder, "0.db")
         broker = stack.enter_context(contextlib.ExitStack())
-        lines = broker.enter_context(lines_in(path, make))
+        lines = broker.enter_context(lines_in(path, make, snapshot_every=25))
         box = make()
         settled = {0: 0, 1: 0}
         answered: dict[int, list[Answer]] = {0: [], 1: []}
@@ -113,7 +109,7 @@ async def test_a_line_goes_on_after_any_death_as_if_there_had_been_none(
                 if not orderly:
                     path = killed_copy(path, Path(folder, f"{number}.db"))
                 broker.close()
-                lines = broker.enter_context(lines_in(path, make))
+                lines = broker.enter_context(lines_in(path, make, snapshot_every=25))
 
 
 async def test_without_snapshots_the_configured_number_of_samples_is_replayed(path: Path) -> None:
@@ -273,7 +269,7 @@ async def test_after_a_raise_the_black_box_is_rebuilt_from_its_records(path: Pat
     box = Chain()
     with lines_in(path, Touchy) as lines:
         answers, refusal = await send(lines, range(8))
-        assert isinstance(refusal, RaisedError)
+        assert refusal.code is Code.INTERNAL
         assert answers == expected(box, range(5))
         bad_ids.clear()
         assert (await send(lines, range(5, 8)))[0] == expected(box, range(5, 8))
@@ -297,7 +293,7 @@ async def test_a_black_box_that_cannot_be_made_for_its_replay_refuses_until_it_c
     with lines_in(path, make) as lines:
         answers, refusal = await send(lines, [2, 3])
         assert answers == expected(Chain(), range(3))[2:]
-        assert isinstance(refusal, RaisedError)
+        assert refusal.code is Code.INTERNAL
         assert refusal.sample_id == 3
         assert "OSError: model.bin is gone" in str(refusal)
         assert (await send(lines, range(3, 20)))[0] == expected(box, range(3, 20))
@@ -315,7 +311,7 @@ async def test_streams_that_meet_in_a_restore_share_it_and_the_newest_wins(path:
     made.clear()
     with lines_in(path, make) as lines:
         streams = await asyncio.gather(*(lines.open(header(500, n)) for n in range(5)))
-        assert [stream.superseded_by for stream in streams] == [
+        assert [lines.superseded_by(stream) for stream in streams] == [
             *(f"{n:032x}" for n in range(1, 5)),
             None,
         ]
@@ -339,7 +335,7 @@ async def test_a_stream_whose_session_is_looked_up_does_not_win_over_one_that_ca
         older, newer = await asyncio.gather(
             lines.open(header(0, session=2)), lines.open(header(1, session=1))
         )
-    assert (older.superseded_by, newer.superseded_by) == (f"{1:032x}", None)
+    assert (lines.superseded_by(older), lines.superseded_by(newer)) == (f"{1:032x}", None)
 
 
 async def test_a_long_replay_leaves_the_other_lines_their_turn(path: Path) -> None:
@@ -355,7 +351,7 @@ async def test_a_long_replay_leaves_the_other_lines_their_turn(path: Path) -> No
     with lines_in(path, Slow) as lines:
         for agent in "abc":
             await send(lines, range(400), agent=agent)
-    with lines_in(path, Slow) as lines:
+    with lines_in(path, Slow, slice_s=0.005) as lines:
         restores = [asyncio.create_task(send(lines, [400], agent=agent)) for agent in "abc"]
         others = 0
         while not all(restore.done() for restore in restores):

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.chain import Chain
-from support.store import ManualClock, lines_in, sample, select, send
+from support.clock import ManualClock
+from support.store import lines_in, sample, select, send
 
-from broker.recorder.clock import Trust
-from broker.recorder.plain import PlainLines
-from broker.recorder.retention import Limits, Retention
-from broker.recorder.schema import MIGRATIONS
-from broker.recorder.store import Keeping
-from broker.recorder.tables import Tables
+from broker.recorder.sqlite.plain import PlainLines
+from broker.recorder.sqlite.retention import Keeping, Retention
+from broker.recorder.sqlite.schema import MIGRATIONS
+from broker.recorder.sqlite.tables import Tables
+from broker.recorder.sqlite.trust import ClockTrust
 from quartet.database import connect
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
@@ -28,9 +28,9 @@ class Bench:
     def __init__(self, folder: Path, *, replay: int = 10, **limits: float) -> None:
         self.clock = ManualClock()
         self.connection = connect(folder / "broker.db", MIGRATIONS, "off")
-        tables = Tables(self.connection, "d", replay)
-        of = Limits(**{"max_age_days": 1e6, "max_bytes": 1 << 50, **limits})
-        self.retention = Retention(self.connection, of, self.clock, tables.replayed_from)
+        keeping = Keeping(replay=replay, **{"max_age_days": 1e6, "max_bytes": 1 << 50, **limits})
+        tables = Tables(self.connection, "d", keeping)
+        self.retention = Retention(self.connection, keeping, self.clock, tables.replayed_from)
 
     def __enter__(self) -> "Bench":
         return self
@@ -194,7 +194,7 @@ def test_a_clock_that_steps_ahead_while_samples_are_deleted_costs_none_of_the_yo
 @given(st.lists(st.tuples(st.floats(0.1, 4000), st.floats(-90, 90)), max_size=20))
 def test_a_clock_is_trusted_an_hour_after_its_last_step(script: list[tuple[float, float]]) -> None:
     clock = ManualClock()
-    trust = Trust(clock)
+    trust = ClockTrust(clock)
     since_s = clock.now_s
     for passed_s, step_s in script:
         clock.now_s += passed_s
@@ -242,13 +242,13 @@ def test_the_oldest_closed_lines_of_plain_peers_go_when_there_are_too_many(
             assert len(bench.kept(number)) == (0 if number in gone else count)
 
 
-async def test_the_churn_of_plain_peers_is_bounded_in_a_running_store(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("broker.recorder.thread._TICK_S", 0.0)
-    monkeypatch.setattr(PlainLines.__init__, "__defaults__", (3,))
+async def test_the_churn_of_plain_peers_is_bounded_in_a_running_store(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
-    with lines_in(path, Chain) as lines, await lines.open(None, "live") as live:
+    keeping = Keeping(plain_lines=3)
+    with (
+        lines_in(path, Chain, keeping=keeping, tick_s=0.0) as lines,
+        await lines.open(None, "live") as live,
+    ):
         await live.answer([sample(0)])
         for number in range(20):
             with await lines.open(None, str(number)) as stream:
@@ -265,7 +265,7 @@ async def test_the_churn_of_plain_peers_is_bounded_in_a_running_store(
 async def test_a_running_store_stays_within_its_size(tmp_path: Path) -> None:
     path, limit = tmp_path / "broker.db", 1 << 20
     clock = ManualClock()
-    keeping = Keeping(replay=100, limits=Limits(max_bytes=limit))
+    keeping = Keeping(replay=100, max_bytes=limit)
     with lines_in(path, Chain, keeping=keeping, clock=clock) as lines:
         for first in range(0, 40_000, 500):
             clock.now_s += 1.0

@@ -1,75 +1,333 @@
-"""The service in process: what takes too long to wait for from outside."""
+"""The life of a call, over the transport in memory; nothing here waits for a real one."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
-import grpc
 import pytest
-from support.peers import plain_stream
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.chain import Chain
 
-from broker import service
 from broker.access import Access
 from broker.config import LimitsSettings
 from broker.lines import Lines
-from broker.predictors import BlackBox
-from broker.predictors.parity import Parity
-from broker.recorder.memory import MemoryRecorder
-from wire.databroker_pb2 import BrokerRequest
+from broker.model import Code, Ending
+from broker.predictors import BlackBox, Predictor
+from broker.recorder.memory import Memory, MemoryRecorder
+from broker.records import Batch, Claim
+from broker.service import Service
+from broker.transport.inbox import PAUSE_AT
+from broker.transport.memory import MemoryCall, MemoryTransport
+from wire import METHOD_PATH
+from wire.databroker_pb2 import BrokerRequest, BrokerResponse
 from wire.metadata import StreamHeader
 
-HEADER = StreamHeader("press-1", "0" * 32, 0, 1, 1)
+many = settings(derandomize=True, deadline=None, max_examples=60)
+
+PATIENCE_S = 10.0
+
+
+def metadata(first_id: int = 0, session: int = 0, agent: str = "press-1") -> object:
+    return StreamHeader(agent, f"{session:032x}", first_id, 1, 1).to_metadata()
+
+
+class Broker:
+    """A service and its door, with calls to it."""
+
+    def __init__(
+        self,
+        recorder: MemoryRecorder,
+        *,
+        make: Callable[[], Predictor] = Chain,
+        limits: LimitsSettings | None = None,
+        first_sample_s: float = 60.0,
+    ) -> None:
+        self.access = Access(None, limits or LimitsSettings(), None)
+        self.lines = Lines(BlackBox(make, ""), recorder)
+        self.service = Service(self.lines, self.access, first_sample_s=first_sample_s)
+        self.transport = MemoryTransport()
+
+    def call(self, metadata: object = (), peer: str = "1.2.3.4:5") -> MemoryCall:
+        return self.transport.call(METHOD_PATH, metadata, peer=peer)
 
 
 @asynccontextmanager
-async def serving(limits: LimitsSettings | None = None) -> AsyncIterator[str]:
-    lines = Lines(BlackBox(Parity, ""), MemoryRecorder())
-    access = Access(None, limits or LimitsSettings(), None)
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((service.Service(lines, access).handler(),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        await server.stop(0)
+async def serving(
+    recorder: MemoryRecorder | None = None, **options: object
+) -> AsyncIterator[Broker]:
+    broker = Broker(recorder or MemoryRecorder(), **options)
+    await broker.transport.start({METHOD_PATH: broker.service.serve})
+    async with asyncio.timeout(PATIENCE_S):
+        yield broker
+        await broker.transport.stop(0.0)
 
 
-async def test_an_agent_that_sends_no_first_sample_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(service, "_FIRST_SAMPLE_S", 0.05)
-    async with serving() as address, plain_stream(address, HEADER.to_metadata()) as call:
-        assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert await call.details() == "no sample within 0.05 s"
+def request(id_: int) -> bytes:
+    return BrokerRequest(id=id_).SerializeToString()
 
 
-async def test_after_its_first_sample_an_agent_may_take_its_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(service, "_FIRST_SAMPLE_S", 1.0)
-    async with serving() as address, plain_stream(address, HEADER.to_metadata()) as call:
-        await call.write(BrokerRequest(id=0))
-        assert (await call.read()).prediction
-        monkeypatch.setattr(service, "_FIRST_SAMPLE_S", 0.0)
-        await call.write(BrokerRequest(id=1))
-        assert not (await call.read()).prediction
+async def answers(call: MemoryCall, count: int) -> list[int]:
+    """The ids of the next answers; fewer at the end."""
+    ids: list[int] = []
+    while len(ids) < count and (messages := await call.receive()):
+        ids += [BrokerResponse.FromString(message).id for message in messages]
+    return ids
 
 
-async def test_a_plain_peer_may_take_its_time_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "_FIRST_SAMPLE_S", 0.0)
-    async with serving() as address, plain_stream(address) as call:
-        await call.wait_for_connection()
-        await call.write(BrokerRequest(id=3))
-        assert (await call.read()).id == 3
+# The first sample
+
+
+async def test_an_agent_that_sends_no_first_sample_is_not_waited_for() -> None:
+    async with serving(first_sample_s=0.05) as broker:
+        ending = await broker.call(metadata()).ending()
+        assert ending == Ending(Code.DEADLINE_EXCEEDED, "no sample within 0.05 s")
+
+
+async def test_after_its_first_sample_an_agent_may_take_its_time() -> None:
+    async with serving(first_sample_s=0.2) as broker:
+        call = broker.call(metadata())
+        await call.send(request(0))
+        assert await answers(call, 1) == [0]
+        await asyncio.wait([asyncio.create_task(call.ending())], timeout=0.4)
+        await call.send(request(1))
+        assert await answers(call, 1) == [1]
+
+
+async def test_a_plain_peer_may_take_its_time_before() -> None:
+    async with serving(first_sample_s=0.0) as broker:
+        call = broker.call()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await call.send(request(3))
+        assert await answers(call, 1) == [3]
+
+
+# How a call ends
+
+
+async def test_metadata_that_is_no_header_is_an_invalid_argument() -> None:
+    async with serving() as broker:
+        ending = await broker.call((("agent-id", "press-1"),)).ending()
+        assert ending.code is Code.INVALID_ARGUMENT
+        assert "session-id" in ending.reason
+
+
+async def test_a_message_that_is_no_request_ends_the_call_behind_the_answers_before_it() -> None:
+    async with serving() as broker:
+        call = broker.call()
+        await call.send(request(0), request(1), b"\xff\xff", request(2))
+        assert await answers(call, 9) == [0, 1]
+        assert await call.ending() == Ending(
+            Code.INVALID_ARGUMENT, "2 bytes that are no BrokerRequest"
+        )
+
+
+async def test_a_refused_sample_is_named_behind_the_answers_before_it() -> None:
+    async with serving() as broker:
+        call = broker.call(metadata())
+        await call.send(request(0), request(1), request(1))
+        assert await answers(call, 9) == [0, 1]
+        assert await call.ending() == Ending(
+            Code.INVALID_ARGUMENT, "sample 1: expected an id above 1", (("refused-id", "1"),)
+        )
 
 
 async def test_beyond_the_limit_a_stream_is_told_so_and_the_others_go_on() -> None:
-    limits = LimitsSettings(streams=1)
-    async with serving(limits) as address, plain_stream(address) as first:
-        await first.write(BrokerRequest(id=2))
-        assert (await first.read()).prediction
-        async with plain_stream(address) as second:
-            assert await second.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert await second.details() == "limits.streams is reached: 1"
-        await first.write(BrokerRequest(id=4))
-        assert (await first.read()).prediction
+    async with serving(limits=LimitsSettings(streams=1)) as broker:
+        first, second = broker.call(), broker.call()
+        assert await second.ending() == Ending(
+            Code.RESOURCE_EXHAUSTED, "limits.streams is reached: 1"
+        )
+        await first.send(request(4))
+        assert await answers(first, 1) == [4]
+
+
+async def test_a_newer_stream_of_an_agent_supersedes_the_older_one() -> None:
+    async with serving() as broker:
+        older = broker.call(metadata())
+        await older.send(request(0))
+        assert await answers(older, 1) == [0]
+        newer = broker.call(metadata(session=7))
+        await newer.send(request(0))
+        assert await answers(newer, 1) == [0]
+        reason = "a newer stream of this agent id took over"
+        assert await older.ending() == Ending(
+            Code.ABORTED, reason, (("superseded-by", f"{7:032x}"),)
+        )
+
+
+# Every reason to end a call, in every phase of a call
+
+
+class Gate(MemoryRecorder):
+    """A recorder at which claims or commits wait until it is opened."""
+
+    def __init__(self, *, at: str) -> None:
+        super().__init__()
+        self._at = at
+        self.reached = asyncio.Event()
+        self.opened = asyncio.Event()
+
+    async def claim(self, header: StreamHeader | None, peer: str) -> Claim:
+        if self._at == "claim":
+            await self.passed()
+        return await super().claim(header, peer)
+
+    def record(self, batch: Batch) -> Awaitable[None]:
+        kept = super().record(batch)
+        return self._late(kept) if self._at == "commit" else kept
+
+    async def passed(self) -> None:
+        self.reached.set()
+        await self.opened.wait()
+
+    async def _late(self, kept: Awaitable[None]) -> None:
+        await self.passed()
+        await kept
+
+
+def delist(broker: Broker) -> Ending:
+    broker.access.admit_only({"press-9"})
+    return Ending(Code.PERMISSION_DENIED, "press-1 is not in access.agents")
+
+
+def stop(broker: Broker) -> Ending:
+    broker.service.stop()
+    return Ending(Code.UNAVAILABLE, "the broker is stopping")
+
+
+REASONS = [delist, stop]
+
+
+@pytest.mark.parametrize("reason", REASONS)
+async def test_a_call_that_must_end_while_its_line_opens_answers_nothing_more(
+    reason: Callable[[Broker], Ending],
+) -> None:
+    gate = Gate(at="claim")
+    async with serving(gate) as broker:
+        call = broker.call(metadata())
+        await gate.reached.wait()
+        wanted = reason(broker)
+        gate.opened.set()
+        await call.send(request(0))
+        assert await answers(call, 1) == []
+        assert await call.ending() == wanted
+
+
+@pytest.mark.parametrize("reason", REASONS)
+async def test_a_call_that_must_end_before_its_first_sample_ends(
+    reason: Callable[[Broker], Ending],
+) -> None:
+    async with serving() as broker:
+        call = broker.call(metadata())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        wanted = reason(broker)
+        assert await call.ending() == wanted
+
+
+@pytest.mark.parametrize("reason", REASONS)
+async def test_a_call_that_must_end_between_two_samples_ends(
+    reason: Callable[[Broker], Ending],
+) -> None:
+    async with serving() as broker:
+        call = broker.call(metadata())
+        await call.send(request(0))
+        assert await answers(call, 1) == [0]
+        wanted = reason(broker)
+        await call.send(request(1))
+        assert await answers(call, 1) == []
+        assert await call.ending() == wanted
+
+
+@pytest.mark.parametrize("reason", REASONS)
+async def test_a_call_that_must_end_during_a_commit_sends_its_answers_before(
+    reason: Callable[[Broker], Ending],
+) -> None:
+    gate = Gate(at="commit")
+    async with serving(gate) as broker:
+        call = broker.call(metadata())
+        await call.send(request(0))
+        await gate.reached.wait()
+        wanted = reason(broker)
+        gate.opened.set()
+        assert await answers(call, 9) == [0]
+        assert await call.ending() == wanted
+
+
+async def test_a_call_that_comes_during_a_stop_is_ended() -> None:
+    async with serving() as broker:
+        broker.service.stop()
+        call = broker.call(metadata())
+        assert await call.ending() == Ending(Code.UNAVAILABLE, "the broker is stopping")
+
+
+async def test_the_first_reason_wins() -> None:
+    async with serving() as broker:
+        call = broker.call(metadata())
+        await call.send(request(0))
+        assert await answers(call, 1) == [0]
+        wanted = delist(broker)
+        stop(broker)
+        assert await call.ending() == wanted
+
+
+async def test_a_call_whose_peer_does_not_read_is_cut_at_the_second_look() -> None:
+    async with serving() as broker:
+        call = broker.call(metadata())
+        sending = asyncio.create_task(call.send(*map(request, range(5000))))
+        while call.unread < PAUSE_AT:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0)
+        for _ in range(2):
+            wanted = delist(broker)
+            for _ in range(10):
+                await asyncio.sleep(0)
+        assert await call.ending() == wanted
+        sending.cancel()
+        with suppress(asyncio.CancelledError):
+            await sending
+
+
+# Two brokers that share their records
+
+
+@many
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(1, 5)), min_size=1, max_size=8))
+async def test_an_agent_that_goes_from_broker_to_broker_is_served_at_its_first_try(
+    visits: list[tuple[int, int]],
+) -> None:
+    memory = Memory()
+    async with (
+        serving(MemoryRecorder(memory)) as one,
+        serving(MemoryRecorder(memory)) as other,
+    ):
+        next_id = 0
+        for which, count in visits:
+            call = (one, other)[which].call(metadata(next_id))
+            await call.send(*map(request, range(next_id, next_id + count)))
+            assert await answers(call, count) == [*range(next_id, next_id + count)]
+            next_id += count
+            call.done_sending()
+            assert await call.ending() == Ending(Code.OK)
+
+
+async def test_a_stream_whose_line_another_broker_has_claimed_records_nothing_more() -> None:
+    memory = Memory()
+    async with (
+        serving(MemoryRecorder(memory)) as one,
+        serving(MemoryRecorder(memory)) as other,
+    ):
+        stale = one.call(metadata())
+        await stale.send(request(0))
+        assert await answers(stale, 1) == [0]
+        fresh = other.call(metadata(1))
+        await fresh.send(request(1))
+        assert await answers(fresh, 1) == [1]
+        await stale.send(request(1))
+        assert await answers(stale, 1) == []
+        assert await stale.ending() == Ending(
+            Code.UNAVAILABLE, "another broker has taken the line over"
+        )
+        await fresh.send(request(2))
+        assert await answers(fresh, 1) == [2]

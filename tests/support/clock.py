@@ -2,21 +2,20 @@
 
 
 class ManualClock:
-    """Stands still until advance()."""
+    """Stands still until it is moved. Wall time is `ahead_s` ahead of monotonic time."""
 
     def __init__(self, now_s: float = 1000.0, wall_s: float = 1_750_000_000.0) -> None:
-        self.now_ns = round(now_s * 1e9)
-        self.wall_ns = round(wall_s * 1e9)
+        self.now_s = now_s
+        self.ahead_s = wall_s - now_s
 
     def monotonic(self) -> float:
-        return self.now_ns / 1e9
+        return self.now_s
 
     def monotonic_ns(self) -> int:
-        return self.now_ns
+        return round(self.now_s * 1e9)
 
     def time_ns(self) -> int:
-        return self.wall_ns
+        return int((self.now_s + self.ahead_s) * 1e9)
 
     def advance(self, seconds: float) -> None:
-        self.now_ns += round(seconds * 1e9)
-        self.wall_ns += round(seconds * 1e9)
+        self.now_s += seconds

@@ -4,31 +4,62 @@ import contextlib
 import resource
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from broker.errors import RefusalError
+from broker.line import Bounds
 from broker.lines import Lines
-from broker.model import Answer, Sample
+from broker.model import Answer, Ending, Refusal, Sample
 from broker.predictors import BlackBox, Predictor
-from broker.recorder.clock import Clock
-from broker.recorder.store import Keeping, Store
-from broker.workers import Threads
+from broker.recorder import Recorder
+from broker.recorder.memory import MemoryRecorder
+from broker.recorder.sqlite.recorder import SqliteRecorder
+from broker.recorder.sqlite.retention import Keeping
+from broker.stream import Stream
+from broker.workers import Workers
+from quartet.clock import Clock
 from wire.metadata import StreamHeader
 
+# A slice that no machine is too slow for.
+LONG_S = 600.0
 
-class ManualClock:
-    """Time that a test moves. Wall time begins at `wall_s`."""
 
-    def __init__(self, wall_s: float = 1.8e9) -> None:
-        self.now_s = 1000.0
-        self.ahead_s = wall_s - self.now_s
+class OpenLines(Lines):
+    """Lines whose streams a test opens by itself; what each is told to end with is kept."""
 
-    def monotonic(self) -> float:
-        return self.now_s
+    def __init__(
+        self,
+        make: Callable[[], Predictor],
+        recorder: Recorder | None = None,
+        workers: Workers | None = None,
+        *,
+        digest: str = "d1",
+        slice_s: float = LONG_S,
+        **bounds: int,
+    ) -> None:
+        self.recorder = recorder or MemoryRecorder()
+        super().__init__(
+            BlackBox(make, digest),
+            self.recorder,
+            workers,
+            bounds=Bounds(slice_s=slice_s, **bounds),
+        )
+        self.endings: dict[Stream, list[Ending]] = {}
 
-    def time_ns(self) -> int:
-        return int((self.now_s + self.ahead_s) * 1e9)
+    async def open(  # type: ignore[override] # a test says no more than it is about
+        self, header: StreamHeader | None, peer: str = "1.2.3.4:5"
+    ) -> Stream:
+        endings: list[Ending] = []
+        stream = await super().open(header, peer, endings.append)
+        self.endings[stream] = endings
+        return stream
+
+    def superseded_by(self, stream: Stream) -> str | None:
+        """The session whose stream took the line over."""
+        for ending in self.endings[stream]:
+            return dict(ending.trailing).get("superseded-by")
+        return None
 
 
 @contextlib.contextmanager
@@ -39,12 +70,14 @@ def lines_in(
     keeping: Keeping | None = None,
     digest: str = "d1",
     clock: Clock | None = None,
-    threads: Threads | None = None,
-) -> Iterator[Lines]:
+    workers: Workers | None = None,
+    tick_s: float = 0.01,
+    **bounds: float,
+) -> Iterator[OpenLines]:
     """What a broker with a store has between its start and its stop."""
-    store = Store(path, digest, keeping or Keeping(), *([clock] if clock else []))
-    with store:
-        yield Lines(BlackBox(make, digest), store, threads)
+    recorder = SqliteRecorder(path, digest, keeping or Keeping(), clock or time, tick_s=tick_s)
+    with recorder:
+        yield OpenLines(make, recorder, workers, digest=digest, **bounds)
 
 
 def header(
@@ -58,16 +91,21 @@ def sample(id_: int) -> Sample:
 
 
 async def send(
-    lines: Lines, ids: Sequence[int], session: int = 0, agent: str = "a"
-) -> tuple[list[Answer], RefusalError | None]:
-    """Open a stream, send the ids at once, and close it."""
+    lines: OpenLines, ids: Sequence[int], session: int = 0, agent: str = "a"
+) -> tuple[list[Answer], Refusal | None]:
+    """Open a stream, send the ids, and close it."""
     with await lines.open(header(ids[0], session, agent)) as stream:
-        answers: list[Answer] = []
-        refusal: RefusalError | None = None
-        while refusal is None and len(answers) < len(ids):
-            more, refusal = await stream.answer([sample(id_) for id_ in ids[len(answers) :]])
-            answers += more
-        return answers, refusal
+        return await send_on(stream, [sample(id_) for id_ in ids])
+
+
+async def send_on(stream: Stream, samples: Sequence[Sample]) -> tuple[list[Answer], Refusal | None]:
+    """Send samples on an open stream, as many times as that takes."""
+    answers: list[Answer] = []
+    refusal: Refusal | None = None
+    while refusal is None and len(answers) < len(samples):
+        more, refusal = await stream.answer(samples[len(answers) :])
+        answers += more
+    return answers, refusal
 
 
 def expected(box: Predictor, ids: Sequence[int]) -> list[Answer]:

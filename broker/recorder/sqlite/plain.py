@@ -1,12 +1,9 @@
 """The streams of plain peers: each is a line of its own, so their number is bounded."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from quartet.database import transaction
-
-# Enough to look at what came in lately; somebody may open a million.
-MOST_LINES = 1000
 
 # Lines in one transaction, and samples in one: some milliseconds, so that a commit
 # behind it hardly waits.
@@ -20,7 +17,7 @@ class PlainLines:
     One thread at a time; step() raises sqlite3.Error.
     """
 
-    def __init__(self, connection: sqlite3.Connection, most: int = MOST_LINES) -> None:
+    def __init__(self, connection: sqlite3.Connection, most: int) -> None:
         self._connection = connection
         self._most = most
         self._live: set[int] = set()
@@ -29,7 +26,7 @@ class PlainLines:
         """A plain peer has streamed."""
         self._live.add(line)
 
-    def ended(self, lines: Sequence[int]) -> None:
+    def ended(self, lines: Iterable[int]) -> None:
         """Plain peers have left."""
         self._live.difference_update(lines)
 

@@ -87,6 +87,12 @@ MIGRATIONS = [
         text TEXT NOT NULL
     )
     """,
+    """
+    -- HOST:PORT, in place of gRPC's spelling of it.
+    UPDATE lines SET peer = replace(replace(
+        substr(peer, instr(peer, ':') + 1), '%5B', '['), '%5D', ']')
+    WHERE peer LIKE 'ipv4:%' OR peer LIKE 'ipv6:%'
+    """,
 ]
 
 

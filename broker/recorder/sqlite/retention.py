@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from broker.recorder.clock import Clock, Trust
-from quartet.database import transaction
+from broker.recorder.sqlite.trust import ClockTrust
+from quartet.clock import Clock
+from quartet.database import Synchronous, transaction
 
 # A transaction of some milliseconds, so that a commit behind it hardly waits.
 STEP_ROWS = 500
@@ -22,11 +23,23 @@ _DAY_NS = 86_400 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How much is kept."""
+class Keeping:
+    """How, and how much, a store keeps."""
 
+    synchronous: Synchronous = "normal"
+    """normal: a commit survives the broker's death; full: also that of the machine."""
+    replay: int = 10_000
+    """The latest samples of a line, from which a black box without a snapshot is rebuilt."""
     max_age_days: float = 30.0
     max_bytes: int = 1 << 30
+    plain_lines: int = 1000
+    """Streams of plain peers: enough to look at what came in lately."""
+    sessions: int = 1000
+    """Of one line: of an agent that restarts every hour, those of six weeks. The last ids of
+    more, to be told from new ones, nobody will send again."""
+    gaps: int = 1000
+    """Named in one session: an agent that leaves out every other id would have one for each
+    sample; from here on they are only counted."""
 
 
 @dataclass(slots=True)
@@ -51,15 +64,15 @@ class Retention:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        limits: Limits,
+        keeping: Keeping,
         clock: Clock,
         replayed_from: Callable[[int], int],
     ) -> None:
         self._connection = connection
-        self._limits = limits
+        self._keeping = keeping
         self._clock = clock
         self._replayed_from = replayed_from
-        self._trust = Trust(clock)
+        self._trust = ClockTrust(clock)
         self._sweep: _Sweep | None = None
         self._look_at_s = self._size_sweep_at_s = self._age_sweep_at_s = clock.monotonic()
 
@@ -119,7 +132,7 @@ class Retention:
         A stamp of the future tells nothing: a sample is as old as those behind it.
         """
         now_ns = self._clock.time_ns()
-        oldest_ns = now_ns - int(self._limits.max_age_days * _DAY_NS)
+        oldest_ns = now_ns - int(self._keeping.max_age_days * _DAY_NS)
         old = 0
         for number, stamp_ns in enumerate(stamps, 1):
             if stamp_ns < oldest_ns:
@@ -133,7 +146,7 @@ class Retention:
             self._connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("page_count", "freelist_count", "page_size")
         )
-        return bool((used - free) * page_bytes > self._limits.max_bytes)
+        return bool((used - free) * page_bytes > self._keeping.max_bytes)
 
     def _floor(self, sweep: _Sweep, line: int) -> int:
         if line not in sweep.floors:

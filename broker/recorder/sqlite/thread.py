@@ -4,21 +4,22 @@ import asyncio
 import logging
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from broker.recorder import Batch
-from broker.recorder.intake import Intake
-from broker.recorder.plain import PlainLines
-from broker.recorder.retention import STEP_ROWS, Retention
-from broker.recorder.tables import Tables
+from broker.recorder.sqlite.intake import Intake
+from broker.recorder.sqlite.plain import PlainLines
+from broker.recorder.sqlite.retention import STEP_ROWS, Retention
+from broker.recorder.sqlite.tables import Tables
+from broker.records import Batch
+from quartet.clock import Clock
+from quartet.outage import Outage
 
 log = logging.getLogger(__name__)
 
 # How long a person's command may wait, and what is too old, while nothing is recorded.
-_TICK_S = 1.0
+TICK_S = 1.0
 
 # A commit takes milliseconds. A disk that takes so long at a stop is not waited for.
 _JOIN_S = 5.0
@@ -34,6 +35,9 @@ class RecorderThread:
         tables: Tables,
         retention: Retention,
         plain_lines: PlainLines,
+        *,
+        clock: Clock,
+        tick_s: float = TICK_S,
     ) -> None:
         self._path = path
         self._intake = intake
@@ -41,10 +45,12 @@ class RecorderThread:
         self._retention = retention
         self._plain_lines = plain_lines
         self._plain_excess = False
-        self._recording = _Outage(f"{path}: samples cannot be recorded, their streams are ended")
-        self._reading = _Outage(f"{path}: records cannot be read, their streams are ended")
-        self._keeping = _Outage(f"{path}: old samples cannot be deleted")
-        self._next_tick_s = time.monotonic()
+        self._clock = clock
+        self._tick_s = tick_s
+        self._recording = Outage(log, clock)
+        self._reading = Outage(log, clock)
+        self._pruning = Outage(log, clock)
+        self._next_tick_s = clock.monotonic()
         # As a daemon: a disk that hangs does not keep the process.
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self.rebases: dict[str, int] = {}
@@ -64,70 +70,59 @@ class RecorderThread:
     def _run(self) -> None:
         more, last = True, False
         while not last:
-            work = self._intake.take(0 if more else _TICK_S)
+            work = self._intake.next_round(0 if more else self._tick_s)
             last = work.last
             if work.batches:
                 self._commit(work.batches)
                 _call(work.loop, work.committed.set)
             for question in work.questions:
-                self._reading.note(question.put(self._tables))
-                _call(work.loop, question.settle)
-            self._plain_lines.ended(work.ended)
+                if error := question.put(self._tables):
+                    self._reading.failed(
+                        "%s: records cannot be read, their streams are ended: %s", self._path, error
+                    )
+                else:
+                    self._reading.ended("%s: records can be read again", self._path)
+                _call(work.loop, question.deliver)
+            self._plain_lines.ended(map(self._tables.line, work.released))
             more = self._keep_house(sum(len(batch.samples) for batch in work.batches))
 
     def _commit(self, batches: list[Batch]) -> None:
         """Write all that does not rest on something lost."""
-        kept = [batch for batch in batches if not batch.origin.lease.failure]
+        kept = [batch for batch in batches if not batch.claim.lease.failure]
         if not kept:
             return
         try:
             self._tables.write(kept)
         except Exception as error:  # whatever it is: streams wait to hear of it
-            self._recording.note(error)
+            self._recording.failed(
+                "%s: samples cannot be recorded, their streams are ended: %s", self._path, error
+            )
             for batch in kept:
-                batch.origin.lease.failure = f"the broker cannot record samples: {error}"
+                batch.claim.lease.failure = f"the broker cannot record samples: {error}"
             return
-        self._recording.note(None)
+        self._recording.ended("%s: samples are recorded again", self._path)
         for batch in kept:
-            header = batch.origin.header
+            header = batch.claim.header
             if header is None:
-                self._plain_lines.streams(batch.origin.line)
-            elif batch.rebase >= self.rebases.get(header.agent_id, sys.maxsize):
+                self._plain_lines.streams(self._tables.line(batch.claim))
+            elif batch.rebased_by >= self.rebases.get(header.agent_id, sys.maxsize):
                 self.rebases = {k: v for k, v in self.rebases.items() if k != header.agent_id}
 
     def _keep_house(self, added: int) -> bool:
         """Look for commands and for what is too much; whether there is more to do at once."""
-        tick = time.monotonic() >= self._next_tick_s
+        tick = self._clock.monotonic() >= self._next_tick_s
         try:
             if tick:
-                self._next_tick_s = time.monotonic() + _TICK_S
+                self._next_tick_s = self._clock.monotonic() + self._tick_s
                 self.rebases = self._tables.rebases()
             if tick or self._plain_excess:
                 self._plain_excess = self._plain_lines.step(added)
             more = self._retention.step(STEP_ROWS + added)
         except Exception as error:  # whatever it is: recording goes on
-            self._keeping.note(error)
+            self._pruning.failed("%s: old samples cannot be deleted: %s", self._path, error)
             return False
-        self._keeping.note(None)
+        self._pruning.ended("%s: old samples are deleted again", self._path)
         return more or self._plain_excess
-
-
-class _Outage:
-    """Says once that something fails, and when that is over."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._since_s: float | None = None
-
-    def note(self, error: Exception | None) -> None:
-        """Take down how it went this time."""
-        if error:
-            log.log(logging.DEBUG if self._since_s else logging.ERROR, "%s: %s", self._what, error)
-            self._since_s = self._since_s or time.monotonic()
-        elif self._since_s:
-            outage_s = time.monotonic() - self._since_s
-            log.info("over after %.1f s: %s", outage_s, self._what)
-            self._since_s = None
 
 
 def _call(loop: asyncio.AbstractEventLoop | None, what: Callable[[], object]) -> None:

@@ -1,19 +1,6 @@
-"""Time, passed in."""
+"""Whether the wall clock may be trusted to call a record old."""
 
-from typing import Protocol
-
-
-class Clock(Protocol):
-    """Time as the module `time` has it; a test has one that it moves by hand."""
-
-    def time_ns(self) -> int:
-        """Unix nanoseconds, which may step."""
-        ...
-
-    def monotonic(self) -> float:
-        """Seconds that never step."""
-        ...
-
+from quartet.clock import Clock
 
 # Slewing moves a clock by less than this between two looks; more is a step.
 _STEP_S = 60.0
@@ -23,7 +10,7 @@ _STEP_S = 60.0
 _TRUST_S = 3600.0
 
 
-class Trust:
+class ClockTrust:
     """Whether the wall clock has run undisturbed for long enough to call a record old."""
 
     def __init__(self, clock: Clock) -> None:

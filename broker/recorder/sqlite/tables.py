@@ -3,29 +3,23 @@
 import itertools
 import sqlite3
 import struct
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from broker.model import Answer, Sample
-from broker.recorder import Basis, Batch
+from broker.recorder.sqlite.retention import Keeping
+from broker.records import Basis, Batch, Claim, Lease, Snapshot
 from quartet.database import transaction
 from wire.metadata import StreamHeader
 
-_SENSORS = struct.Struct("<4f")
+SENSORS = struct.Struct("<4f")
+"""How a sample's four values are kept."""
 
 # What SQLite's integers hold; a peer may announce times far beyond its own life.
 _MAX_NS = 2**63 - 1
 
 # As many samples are read at a time as are replayed in some milliseconds.
 _CHUNK = 500
-
-# Of an agent that restarts every hour, the sessions of six weeks. The last ids of
-# more, to be told from new ones, nobody will send again.
-MOST_SESSIONS = 1000
-
-# An agent that leaves out every other id would name one for each sample; from
-# here on its session only counts.
-_MOST_GAPS = 1000
 
 _ADD_TO_SESSION = """
     UPDATE sessions SET
@@ -37,40 +31,32 @@ _ADD_TO_SESSION = """
 """
 _BEGIN_SESSION = """
     INSERT INTO sessions VALUES (
-        :session, :line, :id, :first_id, :last_id, :received, :answered, :duplicates, :refused,
+        NULL, :line, :id, :first_id, :last_id, :received, :answered, :duplicates, :refused,
         :gaps, :digest, :arrived_at_ns
     )
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the store knows of a stream's line and session."""
-
-    line: int | None
-    session: int | None
-    last_id: int | None
-
-
 class Tables:
     """An open store. One thread at a time; each method raises sqlite3.Error."""
 
-    def __init__(self, connection: sqlite3.Connection, digest: str, replay: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, digest: str, keeping: Keeping) -> None:
         self._connection = connection
         self._digest = digest
-        self._replay = replay
+        self._keeping = keeping
         self._position: int = self._value(
             "SELECT max((SELECT ifnull(max(position), 0) FROM samples),"
             " (SELECT ifnull(max(position), 0) FROM snapshots),"
             " (SELECT ifnull(max(position), 0) FROM commands))"
         )
+        self._leases: WeakValueDictionary[str, Lease] = WeakValueDictionary()
+        # The numbers of lines and sessions, once they are known.
+        self._lines: WeakKeyDictionary[Lease, int] = WeakKeyDictionary()
+        self._sessions: WeakKeyDictionary[Claim, int] = WeakKeyDictionary()
 
-    def greatest(self) -> tuple[int, int]:
-        """The highest numbers of a line and a session that were ever used, or 0."""
-        return (
-            self._value("SELECT ifnull(max(line), 0) FROM lines"),
-            self._value("SELECT ifnull(max(session), 0) FROM sessions"),
-        )
+    def line(self, claim: Claim) -> int:
+        """The number of a claim's line; 0 before its first commit."""
+        return self._lines.get(claim.lease, 0)
 
     # Writing
 
@@ -80,23 +66,38 @@ class Tables:
         rows: list[tuple[object, ...]] = []
         with transaction(self._connection):
             for batch in batches:
-                self._write_session(batch)
-                if batch.rebase:
-                    self._write_rebase(batch, position)
+                line = self._line(batch.claim)
+                session = self._write_session(batch, line)
+                if batch.rebased_by:
+                    self._write_rebase(batch, line, position)
                 if batch.snapshot:
-                    self._write_snapshot(batch, position)
-                self._write_explanations(batch, position)
-                rows += _rows(batch, position)
+                    self._write_snapshot(batch.snapshot, line, position)
+                self._write_explanations(batch, line, session, position)
+                rows += _rows(batch, line, session, position)
                 position += len(batch.samples)
             self._connection.executemany("INSERT INTO samples VALUES (?,?,?,?,?,?,?,?)", rows)
         self._position = position
 
-    def _write_session(self, batch: Batch) -> None:
-        origin, samples = batch.origin, batch.samples
+    def _line(self, claim: Claim) -> int:
+        """The number of a claim's line, which begins here if it is new.
+
+        Where the transaction is undone, the lease fails, and its number with it.
+        """
+        line = self._lines.get(claim.lease)
+        if line is None:
+            agent_id = claim.header and claim.header.agent_id
+            line = self._lines[claim.lease] = self._insert(
+                "INSERT INTO lines VALUES (NULL, ?, ?)", (agent_id, claim.peer)
+            )
+        return line
+
+    def _write_session(self, batch: Batch, line: int) -> int:
+        """Count what the batch adds; the number of its session, which begins here if it is new."""
+        claim, samples = batch.claim, batch.samples
         values = {
-            "session": origin.session,
-            "line": origin.line,
-            "id": origin.header and origin.header.session_id,
+            "session": self._session(claim, line),
+            "line": line,
+            "id": claim.header and claim.header.session_id,
             "first_id": samples[0].id if samples else None,
             "last_id": samples[-1].id if samples else None,
             "received": batch.received,
@@ -104,25 +105,38 @@ class Tables:
             "duplicates": batch.duplicates,
             "refused": batch.refused,
             "gaps": sum(last - first + 1 for first, last in batch.gaps),
-            "digest": origin.digest,
+            "digest": self._digest,
             "arrived_at_ns": batch.arrived_at_ns,
         }
         if not self._connection.execute(_ADD_TO_SESSION, values).rowcount:
-            agent_id = origin.header and origin.header.agent_id
-            self._connection.execute(
-                "INSERT INTO lines VALUES (?, ?, ?) ON CONFLICT (line) DO NOTHING",
-                (origin.line, agent_id, origin.peer),
-            )
-            self._connection.execute(_BEGIN_SESSION, values)
-            self._forget_sessions(origin.line)
+            self._sessions[claim] = self._insert(_BEGIN_SESSION, values)
+            self._forget_sessions(line)
+        session = self._sessions[claim]
         if batch.gaps:
-            self._write_gaps(origin.session, batch.gaps)
+            self._write_gaps(session, batch.gaps)
+        return session
+
+    def _session(self, claim: Claim, line: int) -> int | None:
+        """The number of a claim's session; None where it is new."""
+        session = self._sessions.get(claim)
+        if session is None and claim.header:
+            row = self._connection.execute(
+                "SELECT session FROM sessions WHERE line = ? AND id = ?",
+                (line, claim.header.session_id),
+            ).fetchone()
+            if row:
+                session = self._sessions[claim] = row[0]
+        return session
+
+    def _insert(self, statement: str, values: Mapping[str, object] | Sequence[object]) -> int:
+        """Insert a row; the number that it got."""
+        return self._connection.execute(statement, values).lastrowid or 0
 
     def _forget_sessions(self, line: int) -> None:
         """Delete the sessions of a line that are too many. Their samples stay for the line."""
         forgotten = self._connection.execute(
             "SELECT session FROM sessions WHERE line = ? ORDER BY session DESC LIMIT -1 OFFSET ?",
-            (line, MOST_SESSIONS),
+            (line, self._keeping.sessions),
         ).fetchall()
         for table in ("gaps", "sessions"):
             self._connection.executemany(f"DELETE FROM {table} WHERE session = ?", forgotten)  # noqa: S608
@@ -131,46 +145,45 @@ class Tables:
         known = self._value("SELECT count(*) FROM gaps WHERE session = ?", session)
         self._connection.executemany(
             "INSERT INTO gaps VALUES (?, ?, ?)",
-            ((session, *gap) for gap in gaps[: max(0, _MOST_GAPS - known)]),
+            ((session, *gap) for gap in gaps[: max(0, self._keeping.gaps - known)]),
         )
 
-    def _write_snapshot(self, batch: Batch, position: int) -> None:
-        origin, snapshot = batch.origin, batch.snapshot
-        if snapshot and snapshot.state is not None:
+    def _write_snapshot(self, snapshot: Snapshot, line: int, position: int) -> None:
+        if snapshot.state is None:
+            self._forget_snapshot(line)
+        else:
             self._connection.execute(
                 "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)",
-                (origin.line, position + snapshot.after, origin.digest, snapshot.state),
+                (line, position + snapshot.after, self._digest, snapshot.state),
             )
-        else:
-            self._forget_snapshot(origin.line)
 
-    def _write_explanations(self, batch: Batch, position: int) -> None:
+    def _write_explanations(self, batch: Batch, line: int, session: int, position: int) -> None:
         self._connection.executemany(
             "INSERT INTO explanations VALUES (?, ?, ?, ?, ?)",
             (
                 (
-                    *(position + each.after, batch.origin.line, batch.origin.session),
+                    *(position + each.after, line, session),
                     *(batch.samples[each.after - 1].id, each.text),
                 )
                 for each in batch.explanations
             ),
         )
 
-    def _write_rebase(self, batch: Batch, position: int) -> None:
+    def _write_rebase(self, batch: Batch, line: int, position: int) -> None:
         """Note where it was applied. Of those that were, the last one of an agent tells all.
 
         No snapshot from before it is restored any more, whatever black box comes.
         """
-        header = batch.origin.header
+        header = batch.claim.header
         if header is None:
             return
-        self._forget_snapshot(batch.origin.line)
+        self._forget_snapshot(line)
         self._connection.execute(
-            "UPDATE commands SET position = ? WHERE command = ?", (position, batch.rebase)
+            "UPDATE commands SET position = ? WHERE command = ?", (position, batch.rebased_by)
         )
         self._connection.execute(
             "DELETE FROM commands WHERE agent_id = ? AND command < ?",
-            (header.agent_id, batch.rebase),
+            (header.agent_id, batch.rebased_by),
         )
 
     def _forget_snapshot(self, line: int) -> None:
@@ -178,26 +191,36 @@ class Tables:
 
     # Reading
 
-    def find(self, header: StreamHeader) -> Known:
-        """Look a stream's line and session up."""
+    def claim(self, header: StreamHeader, peer: str) -> Claim:
+        """Take hold of an agent's line. Writes nothing."""
         row = self._connection.execute(
             "SELECT lines.line, session, last_id FROM lines"
             " LEFT JOIN sessions ON sessions.line = lines.line AND id = ? WHERE agent_id = ?",
             (header.session_id, header.agent_id),
         ).fetchone()
-        return Known(*row) if row else Known(None, None, None)
+        line, session, last_id = row or (None, None, None)
+        lease = self._leases.get(header.agent_id)
+        if lease is None or lease.failure:
+            lease = self._leases[header.agent_id] = Lease(lease.token + 1 if lease else 1)
+        claim = Claim(header, peer, lease, last_id, has_records=line is not None)
+        if line is not None:
+            self._lines[lease] = line
+        if session is not None:
+            self._sessions[claim] = session
+        return claim
 
-    def answers(self, session: int, first_id: int, count: int) -> list[Answer]:
-        """The recorded answers to `count` ids from `first_id` on."""
+    def answers(self, claim: Claim, first_id: int, count: int) -> list[Answer]:
+        """The recorded answers to `count` ids of a session, from `first_id` on."""
         rows = self._connection.execute(
             "SELECT id, prediction FROM samples WHERE session = ? AND id >= ? AND id < ?"
             " ORDER BY id",
-            (session, first_id, first_id + count),
+            (self._session(claim, self.line(claim)), first_id, first_id + count),
         )
         return [Answer(id_, bool(prediction)) for id_, prediction in rows]
 
-    def basis(self, line: int, *, with_snapshot: bool) -> Basis:
+    def basis(self, agent_id: str, *, with_snapshot: bool) -> Basis:
         """What a line's black box is rebuilt from; a snapshot of another one is deleted."""
+        line = self._value("SELECT ifnull(max(line), 0) FROM lines WHERE agent_id = ?", agent_id)
         outdated = False
         if with_snapshot:
             row = self._connection.execute(
@@ -218,20 +241,19 @@ class Tables:
         )
         row = self._connection.execute(
             "SELECT position FROM samples WHERE line = ? ORDER BY position DESC LIMIT 1 OFFSET ?",
-            (line, self._replay),
+            (line, self._keeping.replay),
         ).fetchone()
         return max(rebased, row[0] if row else 0)
 
-    def samples(self, line: int, after: int) -> list[tuple[int, Sample]]:
+    def samples(self, agent_id: str, after: int) -> list[tuple[int, Sample]]:
         """The next samples of a line behind a position, with theirs."""
         rows = self._connection.execute(
-            "SELECT position, id, sensors FROM samples WHERE line = ? AND position > ?"
+            "SELECT position, id, sensors FROM samples"
+            " WHERE line = (SELECT line FROM lines WHERE agent_id = ?) AND position > ?"
             " ORDER BY position LIMIT ?",
-            (line, after, _CHUNK),
+            (agent_id, after, _CHUNK),
         )
-        return [
-            (position, Sample(id_, _SENSORS.unpack(sensors))) for position, id_, sensors in rows
-        ]
+        return [(position, Sample(id_, SENSORS.unpack(sensors))) for position, id_, sensors in rows]
 
     def rebases(self) -> dict[str, int]:
         """By agent id, the newest command to begin anew that is not applied yet."""
@@ -247,21 +269,21 @@ class Tables:
         return value
 
 
-def _rows(batch: Batch, position: int) -> Iterator[tuple[object, ...]]:
-    origin, arrived_at_ns = batch.origin, batch.arrived_at_ns
+def _rows(batch: Batch, line: int, session: int, position: int) -> Iterator[tuple[object, ...]]:
+    arrived_at_ns = batch.arrived_at_ns
     taken = zip(
         itertools.count(position + 1), batch.samples, batch.answers, _times(batch), strict=False
     )
     for at, sample, answer, sampled_at_ns in taken:
         yield (
-            *(at, origin.line, origin.session, sample.id, _SENSORS.pack(*sample.values)),
+            *(at, line, session, sample.id, SENSORS.pack(*sample.values)),
             *(sampled_at_ns, arrived_at_ns, answer.prediction),
         )
 
 
 def _times(batch: Batch) -> Iterator[int]:
     """When each sample was taken; when it arrived, where nobody says."""
-    header = batch.origin.header
+    header = batch.claim.header
     if header is None:
         return itertools.repeat(batch.arrived_at_ns)
     if header.sample_period_ns:

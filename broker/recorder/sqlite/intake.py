@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from broker.errors import RecordError
-from broker.recorder import Batch
-from broker.recorder.tables import Tables
+from broker.recorder.sqlite.tables import Tables
+from broker.records import Batch, Claim
 
 Result = TypeVar("Result")
 
@@ -18,7 +18,7 @@ class Question(Generic[Result]):
 
     def __init__(self, ask: Callable[[Tables], Result]) -> None:
         self._ask = ask
-        self._settle: Callable[[], None] = lambda: None
+        self._deliver: Callable[[], None] = lambda: None
         self.answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         """Raises RecordError."""
 
@@ -28,15 +28,15 @@ class Question(Generic[Result]):
             found = self._ask(tables)
         except Exception as error:  # whatever it is: somebody waits to hear of it
             reason = f"the broker cannot read its records: {error}"
-            self._settle = lambda: self.answer.set_exception(RecordError(reason))
+            self._deliver = lambda: self.answer.set_exception(RecordError(reason))
             return error
-        self._settle = lambda: self.answer.set_result(found)
+        self._deliver = lambda: self.answer.set_result(found)
         return None
 
-    def settle(self) -> None:
-        """Answer. Loop only."""
+    def deliver(self) -> None:
+        """Give the answer to whoever waits for it. Loop only."""
         if not self.answer.done():  # whoever asked may have left
-            self._settle()
+            self._deliver()
 
 
 @dataclass(slots=True)
@@ -47,8 +47,8 @@ class Round:
     committed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set on the loop when all batches are committed, or their leases failed."""
     questions: list[Question[Any]] = field(default_factory=list)
-    ended: list[int] = field(default_factory=list)
-    """Lines of plain peers whose streams have ended."""
+    released: list[Claim] = field(default_factory=list)
+    """Of plain peers whose streams have ended."""
     loop: asyncio.AbstractEventLoop | None = None
     """Where somebody waits for batches or questions."""
     last: bool = False
@@ -73,10 +73,10 @@ class Intake:
         with self._changed:
             self._open().questions.append(question)
 
-    def end(self, line: int) -> None:
+    def release(self, claim: Claim) -> None:
         """Tell that a plain peer's stream has ended. Any thread; in no hurry."""
         with self._changed:
-            self._round.ended.append(line)
+            self._round.released.append(claim)
 
     def close(self) -> None:
         """Make this round the last. Any thread."""
@@ -84,7 +84,7 @@ class Intake:
             self._round.last = True
             self._changed.notify()
 
-    def take(self, timeout_s: float) -> Round:
+    def next_round(self, timeout_s: float) -> Round:
         """All that gathered; waits for something as long as that. The recorder's thread only."""
         with self._changed:
             gathered = self._round

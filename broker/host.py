@@ -1,0 +1,104 @@
+"""The host of one black box: asks it, and takes whatever it raises for its own."""
+
+import logging
+
+from broker.model import Answer, Sample
+from broker.predictors import (
+    ExplainingPredictor,
+    Predictor,
+    StatefulPredictor,
+    explains,
+    keeps_state,
+    one_line,
+)
+from broker.records import MAX_SNAPSHOT_BYTES, SNAPSHOT_EVERY
+
+log = logging.getLogger(__name__)
+
+
+class Host:
+    """A black box at work for one line. One thread at a time."""
+
+    def __init__(
+        self,
+        name: str,
+        predictor: Predictor,
+        *,
+        unsaved: int = 0,
+        snapshot_every: int = SNAPSHOT_EVERY,
+    ) -> None:
+        self._name = name
+        self._predictor = predictor
+        self._stateful: StatefulPredictor | None = predictor if keeps_state(predictor) else None
+        self._explaining: ExplainingPredictor | None = predictor if explains(predictor) else None
+        self._snapshot_every = snapshot_every
+        self._unsaved = unsaved
+
+    def ask(self, sample: Sample) -> bool:
+        """The prediction. Raises whatever the black box raises; it is useless from then on."""
+        prediction = self._predictor.predict(sample)
+        if prediction is None:
+            raise TypeError("predict() returned None")
+        self._unsaved += 1
+        return bool(prediction)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there may be an explanation, or a snapshot is due."""
+        return self._explaining is not None or self.is_due
+
+    def explain(self, answer: Answer) -> str | None:
+        """What the black box has to say about its latest answer, logged; None: nothing.
+
+        One that cannot say is not asked again.
+        """
+        if self._explaining is None:
+            return None
+        try:
+            said = self._explaining.explain()
+            text = None if said is None else one_line(str(said))
+        except BaseException as error:  # whatever a black box raises
+            self._explaining = None
+            log.warning(
+                "%s: its black box cannot explain itself (%s: %s), and is not asked any more",
+                *(self._name, type(error).__name__, error),
+            )
+            return None
+        if text is not None:
+            level = logging.WARNING if answer.prediction else logging.INFO
+            log.log(level, "%s: sample %d: %s", self._name, answer.id, text)
+        return text
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it has seen enough samples since its latest snapshot for another one."""
+        return self._unsaved >= self._snapshot_every and self.keeps_state
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether snapshot() may give a state."""
+        return self._stateful is not None
+
+    def snapshot(self) -> bytes | None:
+        """The whole state; None where it gives none. The first that fails is the last tried."""
+        self._unsaved = 0
+        if self._stateful is None:
+            return None
+        try:
+            return _checked(self._stateful.snapshot())
+        except BaseException as error:  # whatever a black box raises
+            self._stateful = None
+            log.warning(
+                "%s: its black box gives no snapshot (%s: %s): from now on it is rebuilt from"
+                " its latest samples alone",
+                *(self._name, type(error).__name__, error),
+            )
+            return None
+
+
+def _checked(state: object) -> bytes:
+    if not isinstance(state, bytes):
+        raise TypeError(f"snapshot() returned {type(state).__name__}, not bytes")
+    if len(state) > MAX_SNAPSHOT_BYTES:
+        raise ValueError(f"{len(state)} bytes, and {MAX_SNAPSHOT_BYTES} are the most")
+    return state

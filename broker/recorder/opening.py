@@ -1,0 +1,30 @@
+"""Which recorder, and which reader: the one place that knows the backends."""
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from broker.config import RecorderSettings
+from broker.recorder import Recorder
+from broker.recorder.memory import MemoryRecorder
+from broker.recorder.reader import Reader
+from broker.recorder.sqlite.reader import SqliteReader
+from broker.recorder.sqlite.recorder import SqliteRecorder
+from broker.recorder.sqlite.retention import Keeping
+from broker.records import SNAPSHOT_EVERY
+
+
+def open_recorder(
+    store: Path | None, settings: RecorderSettings, digest: str
+) -> AbstractContextManager[Recorder]:
+    """The recorder of a store, or one in memory. StoreError, on entering, for a bad store."""
+    if store is None:
+        return nullcontext(MemoryRecorder())
+    # What comes before a line's first snapshot must be there as a whole.
+    replay = max(settings.replay, SNAPSHOT_EVERY)
+    keeping = Keeping(settings.sync, replay, settings.max_age_days, settings.max_bytes)
+    return SqliteRecorder(store, digest, keeping)
+
+
+def open_reader(store: Path) -> Reader:
+    """The reader of a store."""
+    return SqliteReader(store)

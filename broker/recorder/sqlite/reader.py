@@ -1,0 +1,247 @@
+"""The Reader of a store: each question on a connection of its own, beside the broker's."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from broker.errors import CommandError
+from broker.recorder.reader import (
+    Accounts,
+    Bucket,
+    Command,
+    LineState,
+    News,
+    PlainAccount,
+    RecordedExplanation,
+    RecordedSample,
+    SessionAccount,
+    Span,
+    outline,
+)
+from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
+from broker.recorder.sqlite.tables import SENSORS
+from quartet.clock import Clock
+from quartet.database import connect, connect_to_read, store_error
+from quartet.errors import StoreError
+
+Result = TypeVar("Result")
+
+# Fetched at once: some milliseconds. The file's log cannot be emptied meanwhile.
+_CHUNK = 500
+
+_SAMPLE = (
+    "SELECT lines.agent_id, sessions.id, samples.id, sensors, sampled_at_ns, arrived_at_ns,"
+    " prediction, position FROM samples JOIN sessions USING (session)"
+    " JOIN lines ON lines.line = samples.line"
+)
+_EXPLANATION = (
+    "SELECT sessions.id, explanations.id, sampled_at_ns, text FROM explanations"
+    " JOIN samples USING (position) JOIN sessions ON sessions.session = explanations.session"
+)
+
+
+class SqliteReader:
+    """A Reader of a file. Its questions are asked in threads; one may be asked beside another."""
+
+    def __init__(self, path: Path, clock: Clock = time) -> None:
+        self._path = path
+        self._clock = clock
+
+    async def accounts(self) -> Accounts:
+        """What became of each sample. Raises StoreError, as all do."""
+        return await self._ask(_accounts)
+
+    async def lines(self) -> Sequence[LineState]:
+        """The state of each agent's line, by agent id."""
+        return await self._ask(_lines)
+
+    async def samples(self, agent_id: str, span: Span) -> AsyncIterator[Sequence[RecordedSample]]:
+        """An agent's samples of this span, session by session.
+
+        A session is searched by its ids. Where its device's clock was set back meanwhile, some
+        samples at the edges of the span may be left out.
+        """
+        for session, first, last in await self._ask(lambda rows: _ranges(rows, agent_id, span)):
+            next_id = first
+            while rows := await self._select(
+                f"{_SAMPLE} WHERE samples.session = ? AND samples.id BETWEEN ? AND ?"
+                f" ORDER BY samples.id LIMIT {_CHUNK:d}",
+                *(session, next_id, last),
+            ):
+                samples = [_sample(row) for row in rows]
+                yield [sample for sample in samples if sample.sampled_at_ns in span]
+                next_id = samples[-1].id + 1
+
+    async def outline(self, agent_id: str, span: Span, buckets: int) -> Sequence[Bucket]:
+        """The samples of a span as a picture."""
+        return await outline(self.samples(agent_id, span), span, buckets)
+
+    async def explanations(self, agent_id: str, span: Span) -> Sequence[RecordedExplanation]:
+        """What was said about the samples of a span."""
+        rows = await self._select(
+            f"{_EXPLANATION} JOIN lines ON lines.line = explanations.line"
+            " WHERE agent_id = ? AND sampled_at_ns >= ? AND sampled_at_ns < ? ORDER BY position",
+            *(agent_id, span.since_ns, span.until_ns),
+        )
+        return [RecordedExplanation(*row) for row in rows]
+
+    async def commands(self, agent_id: str) -> Sequence[Command]:
+        """The latest command that was applied, and those that wait."""
+        rows = await self._select(
+            "SELECT name, at_ns, position FROM commands WHERE agent_id = ? ORDER BY command",
+            agent_id,
+        )
+        return [Command(name, at_ns, position is not None) for name, at_ns, position in rows]
+
+    async def command_rebase(self, agent_id: str) -> None:
+        """Have a line begin anew. CommandError for an agent that the store does not know."""
+        await asyncio.to_thread(self._command_rebase, agent_id)
+
+    async def tail(self) -> str:
+        """The cursor behind the newest sample."""
+        ((position,),) = await self._select("SELECT ifnull(max(position), 0) FROM samples")
+        return str(position)
+
+    async def news(self, cursor: str, most: int) -> News:
+        """Samples of all agents behind a cursor, which is a position."""
+        position = int(cursor or 0)
+        rows = await self._select(
+            f"{_SAMPLE} WHERE position > ? AND agent_id IS NOT NULL ORDER BY position LIMIT ?",
+            *(position, most),
+        )
+        position = rows[-1][-1] if rows else position
+        return News([_sample(row) for row in rows], str(position))
+
+    async def _select(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        return await self._ask(lambda rows: rows.execute(query, parameters).fetchall())
+
+    async def _ask(self, ask: Callable[[sqlite3.Connection], Result]) -> Result:
+        return await asyncio.to_thread(self._ask_now, ask)
+
+    def _ask_now(self, ask: Callable[[sqlite3.Connection], Result]) -> Result:
+        with self._checked(), closing(connect_to_read(self._path, len(MIGRATIONS))) as connection:
+            connection.execute("BEGIN")  # one state of it, while a broker goes on
+            return ask(connection)
+
+    def _command_rebase(self, agent_id: str) -> None:
+        with self._checked(), closing(connect(self._path, MIGRATIONS, "full")) as connection:
+            agents = [row[0] for row in connection.execute("SELECT agent_id FROM lines")]
+            if agent_id not in agents:
+                known = ", ".join(sorted(filter(None, agents))) or "none"
+                raise CommandError(f"{self._path}: knows no agent {agent_id}; it knows {known}")
+            connection.execute(
+                "INSERT INTO commands (agent_id, name, at_ns) VALUES (?, 'rebase', ?)",
+                (agent_id, self._clock.time_ns()),
+            )
+
+    @contextmanager
+    def _checked(self) -> Iterator[None]:
+        """Have the file be a store; what SQLite says of it is a StoreError."""
+        try:
+            there = self._path.is_file()
+        except PermissionError as error:
+            raise StoreError(f"{self._path}: cannot be read: {error.strerror}") from error
+        if not there:
+            raise StoreError(f"{self._path}: there is no such file")
+        check_kind(self._path)
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise store_error(self._path, error) from error
+
+
+def _sample(row: tuple[Any, ...]) -> RecordedSample:
+    agent_id, session_id, id_, sensors, sampled_at_ns, arrived_at_ns, prediction, _ = row
+    values = SENSORS.unpack(sensors)
+    return RecordedSample(
+        agent_id, session_id, id_, values, sampled_at_ns, arrived_at_ns, bool(prediction)
+    )
+
+
+def _accounts(rows: sqlite3.Connection) -> Accounts:
+    missing: dict[int, list[tuple[int, int]]] = {}
+    for session, first, last in rows.execute("SELECT * FROM gaps ORDER BY session, first"):
+        missing.setdefault(session, []).append((first, last))
+    sessions = rows.execute(
+        "SELECT session, agent_id, id, first_id, last_id, received, answered, duplicates, refused,"
+        " gaps, digest FROM sessions JOIN lines USING (line) WHERE agent_id IS NOT NULL"
+        " ORDER BY session"
+    )
+    plain = rows.execute(
+        "SELECT count(*), ifnull(sum(received), 0), ifnull(sum(answered), 0)"
+        " FROM sessions JOIN lines USING (line) WHERE agent_id IS NULL"
+    ).fetchone()
+    return Accounts(
+        [SessionAccount(*[*row[1:], missing.get(row[0], [])]) for row in sessions],
+        PlainAccount(*plain),
+    )
+
+
+def _lines(rows: sqlite3.Connection) -> list[LineState]:
+    lines = rows.execute(
+        "SELECT line, agent_id, peer FROM lines WHERE agent_id IS NOT NULL ORDER BY agent_id"
+    ).fetchall()
+    return [_line_state(rows, *line) for line in lines]
+
+
+def _line_state(rows: sqlite3.Connection, line: int, agent_id: str, peer: str) -> LineState:
+    oldest, latest, said = (
+        rows.execute(query, (line,)).fetchone()
+        for query in (
+            "SELECT sampled_at_ns FROM samples WHERE line = ? ORDER BY position LIMIT 1",
+            f"{_SAMPLE} WHERE samples.line = ? ORDER BY position DESC LIMIT 1",
+            f"{_EXPLANATION} WHERE explanations.line = ? ORDER BY position DESC LIMIT 1",
+        )
+    )
+    return LineState(
+        agent_id,
+        peer,
+        oldest and oldest[0],
+        latest and _sample(latest),
+        said and RecordedExplanation(*said),
+    )
+
+
+def _ranges(rows: sqlite3.Connection, agent_id: str, span: Span) -> list[tuple[int, int, int]]:
+    """By session, the first and last id that may have been sampled in the span."""
+    sessions = rows.execute(
+        "SELECT session FROM sessions JOIN lines USING (line) WHERE agent_id = ? ORDER BY session",
+        (agent_id,),
+    ).fetchall()
+    found = []
+    for (session,) in sessions:
+        first, last = (
+            rows.execute(query, (session,)).fetchone()[0]
+            for query in (
+                "SELECT min(id) FROM samples WHERE session = ?",
+                "SELECT max(id) FROM samples WHERE session = ?",
+            )
+        )
+        if first is None:
+            continue
+        begin = _first_since(rows, session, first, last, span.since_ns)
+        end = _first_since(rows, session, begin, last, span.until_ns) - 1
+        if begin <= end:
+            found.append((session, begin, end))
+    return found
+
+
+def _first_since(rows: sqlite3.Connection, session: int, first: int, last: int, at_ns: int) -> int:
+    """The first id from `first` to `last` that was sampled then or later, else the one behind."""
+    behind = last + 1
+    while first < behind:
+        middle = (first + behind) // 2
+        id_, sampled_at_ns = rows.execute(
+            "SELECT id, sampled_at_ns FROM samples WHERE session = ? AND id >= ? ORDER BY id"
+            " LIMIT 1",
+            (session, middle),
+        ).fetchone()
+        if sampled_at_ns < at_ns:
+            first = id_ + 1
+        else:
+            behind = middle
+    return first

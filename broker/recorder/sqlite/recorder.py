@@ -1,0 +1,171 @@
+"""The durable recorder: an SQLite file, and the one thread that it belongs to."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from broker.errors import RecordError
+from broker.model import Answer, Sample
+from broker.recorder.sqlite.intake import Intake, Question
+from broker.recorder.sqlite.plain import PlainLines
+from broker.recorder.sqlite.retention import Keeping, Retention
+from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
+from broker.recorder.sqlite.tables import Tables
+from broker.recorder.sqlite.thread import TICK_S, RecorderThread
+from broker.records import Basis, Batch, Claim, Lease
+from quartet.clock import Clock
+from quartet.database import Synchronous, connect, store_error
+from quartet.errors import DamagedError, StoreError
+from quartet.lock import FileLock
+from wire.metadata import StreamHeader
+
+Result = TypeVar("Result")
+
+
+class SqliteRecorder:
+    """A Recorder in a file. Entered by its owner; everything else is the loop's.
+
+    Each commit takes all that gathered during the one before: nothing is delayed when there
+    is little to do, and little is spent when there is much. Streams wait for their commit
+    before they read on, so that at most an inbox (1024 samples) of each gathers. The file has
+    one owner, so that a lease fails by a failed commit alone.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        digest: str,
+        keeping: Keeping,
+        clock: Clock = time,
+        *,
+        tick_s: float = TICK_S,
+    ) -> None:
+        self._path = path
+        self._digest = digest
+        self._keeping = keeping
+        self._clock = clock
+        self._tick_s = tick_s
+        self._intake = Intake()
+
+    def __enter__(self) -> Self:
+        """Take the file, and begin. StoreError where it cannot be used."""
+        with ExitStack() as undo:
+            self._lock = _lock(self._path)
+            undo.callback(self._lock.close)
+            self._connection = _open(self._path, self._keeping.synchronous)
+            undo.callback(self._connection.close)
+            try:
+                self._begin(self._connection)
+            except sqlite3.Error as error:
+                raise store_error(self._path, error) from error
+            undo.pop_all()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Commit what gathered, and let the file go."""
+        self._intake.close()
+        if self._thread.join():
+            self._connection.close()
+        self._lock.close()
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        keeping = self._keeping
+        tables = Tables(connection, self._digest, keeping)
+        self._thread = RecorderThread(
+            self._path,
+            self._intake,
+            tables,
+            Retention(connection, keeping, self._clock, tables.replayed_from),
+            PlainLines(connection, keeping.plain_lines),
+            clock=self._clock,
+            tick_s=self._tick_s,
+        )
+
+    async def claim(self, header: StreamHeader | None, peer: str) -> Claim:
+        """Take hold of a stream's line. Raises RecordError."""
+        if header is None:
+            return Claim(None, peer, Lease(token=1), None, has_records=False)
+        return await self._ask(lambda tables: tables.claim(header, peer))
+
+    def record(self, batch: Batch) -> "_Commit":
+        """Take a batch over; awaited, it returns when the batch is committed."""
+        batch.arrived_at_ns = self._clock.time_ns()
+        lease = batch.claim.lease
+        try:
+            return _Commit(self._intake.record(batch), lease)
+        except RecordError as error:
+            lease.failure = str(error)
+            return _Commit(None, lease)
+
+    async def answers(self, claim: Claim, first_id: int, count: int) -> Sequence[Answer]:
+        """The recorded answers to `count` ids from `first_id` on. Raises RecordError."""
+        answers = await self._ask(lambda tables: tables.answers(claim, first_id, count))
+        if claim.lease.failure:
+            raise RecordError(claim.lease.failure)
+        return answers
+
+    async def basis(self, agent_id: str, *, with_snapshot: bool) -> Basis:
+        """What a line's black box is rebuilt from. Raises RecordError."""
+        return await self._ask(lambda tables: tables.basis(agent_id, with_snapshot=with_snapshot))
+
+    async def samples(self, agent_id: str, after: int) -> Sequence[tuple[int, Sample]]:
+        """The next samples behind a position, with theirs. Raises RecordError."""
+        return await self._ask(lambda tables: tables.samples(agent_id, after))
+
+    def pending_rebase(self, claim: Claim) -> int:
+        """The newest command to begin anew that is not applied yet, or 0."""
+        return self._thread.rebases.get(claim.header.agent_id, 0) if claim.header else 0
+
+    def release(self, claim: Claim) -> None:
+        """A stream has ended; a plain peer's line may go then, when there are too many."""
+        if claim.header is None:
+            self._intake.release(claim)
+
+    async def _ask(self, ask: Callable[[Tables], Result]) -> Result:
+        question = Question(ask)
+        self._intake.ask(question)
+        return await question.answer
+
+
+class _Commit:
+    """The commit that a batch is part of, to be awaited. RecordError: the batch is lost."""
+
+    __slots__ = ("_committed", "_lease")
+
+    def __init__(self, committed: asyncio.Event | None, lease: Lease) -> None:
+        self._committed = committed
+        self._lease = lease
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if self._committed:
+            yield from self._committed.wait().__await__()
+        if self._lease.failure:
+            raise RecordError(self._lease.failure)
+
+
+def _lock(path: Path) -> FileLock:
+    if not path.parent.is_dir():
+        raise StoreError(f"{path}: there is no directory {path.parent}: make it, or name another")
+    try:
+        file = path.resolve()  # two names of one file are one store
+        return FileLock(file.with_name(f"{file.name}.lock"))
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written beside: {error.strerror}: give the broker's user"
+            f" {path.parent}, or name another place"
+        ) from error
+
+
+def _open(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
+    try:
+        check_kind(path)
+        return connect(path, MIGRATIONS, synchronous)
+    except DamagedError as error:
+        raise StoreError(f"{error}: move it aside, and the broker begins a new one") from error

@@ -1,0 +1,101 @@
+"""What a stream adds to its line, and by which right. Filled by the line, kept by a recorder."""
+
+from dataclasses import dataclass, field
+
+from broker.model import Answer, Sample
+from wire.metadata import StreamHeader
+
+# After a crash at most so many samples are replayed: about a second even where one
+# takes a millisecond. And so seldom a snapshot costs little, unless it is large.
+SNAPSHOT_EVERY = 1000
+
+# Each is one row of the store, and goes through the log of its commits.
+MAX_SNAPSHOT_BYTES = 1 << 20
+
+
+class Lease:
+    """The right to add to a line. A newer lease of the same line voids it for good.
+
+    Made by a recorder, which also sets `failure`; read by everybody. What was made on top of
+    records that are lost is void as well.
+    """
+
+    __slots__ = ("__weakref__", "failure", "token")
+
+    def __init__(self, token: int) -> None:
+        self.token = token
+        """Rises with each lease of a line: a recorder commits for the newest one alone."""
+        self.failure = ""
+        """Why nothing more can be recorded with it; empty while it is good."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Claim:
+    """One stream's hold on its line. Made by a recorder at each opening of a stream."""
+
+    header: StreamHeader | None
+    """None: a plain peer, whose line is the stream itself."""
+    peer: str
+    lease: Lease
+    """The same object as long as no other owner has claimed the line."""
+    last_id: int | None
+    """The last id on record that the black box was given in this session."""
+    has_records: bool
+    """Whether the line has any: if so, its black box is rebuilt from them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A black box's whole state; None: it cannot tell, and what was kept before is void."""
+
+    after: int
+    """How many samples of its batch it has seen."""
+    state: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a black box had to say about its answer to a sample."""
+
+    after: int
+    """How many samples of its batch it has seen."""
+    text: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one stream adds to its line at once."""
+
+    claim: Claim
+    samples: list[Sample] = field(default_factory=list)
+    """Those that the black box has answered, in its order."""
+    answers: list[Answer] = field(default_factory=list)
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    """First and last id of each range that was jumped over."""
+    duplicates: int = 0
+    refused: int = 0
+    explanations: list[Explanation] = field(default_factory=list)
+    snapshot: Snapshot | None = None
+    rebased_by: int = 0
+    """The command by which the black box was a fresh one before the first sample; 0: none."""
+    arrived_at_ns: int = 0
+    """The recorder's own stamp."""
+
+    @property
+    def received(self) -> int:
+        """How many samples arrived: each was answered, a duplicate, or refused."""
+        return len(self.answers) + self.duplicates + self.refused
+
+    def __bool__(self) -> bool:
+        return bool(self.received or self.rebased_by)
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a line's black box is rebuilt from: samples after a position, on top of a snapshot."""
+
+    position: int
+    """A number of the recorder's own, to be given back to it."""
+    snapshot: bytes | None = None
+    outdated: bool = False
+    """There was a snapshot, and it was another black box's."""

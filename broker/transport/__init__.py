@@ -1,0 +1,84 @@
+"""How calls come in. A transport moves bytes and decides nothing."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import Enum
+from typing import Protocol
+
+from broker.model import Ending
+
+
+class Call(Protocol):
+    """One call of a peer. Loop only.
+
+    A unary call is one message each way: read() once, write() once.
+    """
+
+    @property
+    def method(self) -> str:
+        """Its whole path: /package.Service/Method."""
+        ...
+
+    @property
+    def peer(self) -> str:
+        """The other end's HOST:PORT."""
+        ...
+
+    @property
+    def metadata(self) -> Sequence[tuple[str, str | bytes]]:
+        """What the peer has sent before its messages."""
+        ...
+
+    @property
+    def certificate(self) -> bytes | None:
+        """What the peer has shown, in PEM, and the handshake has verified."""
+        ...
+
+    async def read(self) -> Sequence[bytes]:
+        """All messages that arrived since the last time, at least one; none at the end.
+
+        The end is the peer's, or end(). Raises what the connection raised, after all that
+        arrived before. Who does not read holds the peer back.
+        """
+        ...
+
+    async def write(self, messages: Sequence[bytes]) -> None:
+        """Send messages at once, in their order; return when the peer can take more."""
+        ...
+
+    def end(self, ending: Ending) -> None:
+        """End the call with this status once its handler returns. At any time.
+
+        Nothing more is received: read() gives what has arrived, and then nothing. The first
+        ending wins; without one, the call ends with OK.
+        """
+        ...
+
+
+Handler = Callable[[Call], Awaitable[None]]
+"""Serves one call; the call ends when it returns."""
+
+
+class Health(Enum):
+    """What a transport tells those who ask whether the broker serves."""
+
+    SERVING = "SERVING"
+    NOT_SERVING = "NOT_SERVING"
+
+
+class Transport(Protocol):
+    """Accepts calls, and gives each to the handler of its method. Loop only."""
+
+    async def start(self, handlers: Mapping[str, Handler]) -> int:
+        """Accept calls of these methods, by their paths; the port. ListenError where it cannot.
+
+        Calls of other methods end with UNIMPLEMENTED.
+        """
+        ...
+
+    async def show(self, health: Health) -> None:
+        """Tell this state from now on; NOT_SERVING until the first time."""
+        ...
+
+    async def stop(self, grace_s: float) -> None:
+        """Accept no more; cut the calls that are left after the grace."""
+        ...

@@ -1,0 +1,364 @@
+"""What each transport does with a call. One suite for all of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Protocol, Self
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from broker.model import Code, Ending
+from broker.transport import Call, Handler, Health, Transport
+from broker.transport.grpc_aio import GrpcTransport
+from broker.transport.inbox import PAUSE_AT
+from broker.transport.memory import MemoryCall, MemoryTransport
+from quartet.address import Address
+from wire import METHOD_PATH
+
+PATIENCE_S = 10.0
+OTHER_PATH = "/a.Package/Unary"
+
+
+class Caller(Protocol):
+    """The peer's end of a call."""
+
+    async def send(self, *messages: bytes) -> None: ...
+
+    async def done_sending(self) -> None: ...
+
+    async def receive(self) -> bytes | None: ...
+
+    async def ending(self) -> Ending: ...
+
+    def cancel(self) -> None: ...
+
+
+class MemoryCaller:
+    def __init__(self, call: MemoryCall) -> None:
+        self._call = call
+        self._received: list[bytes] = []
+
+    async def send(self, *messages: bytes) -> None:
+        await self._call.send(*messages)
+
+    async def done_sending(self) -> None:
+        self._call.done_sending()
+
+    async def receive(self) -> bytes | None:
+        self._received = self._received or [*await self._call.receive()]
+        return self._received.pop(0) if self._received else None
+
+    async def ending(self) -> Ending:
+        return await self._call.ending()
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+
+class GrpcCaller:
+    def __init__(self, call: "grpc.aio.StreamStreamCall[bytes, bytes]") -> None:
+        self._call = call
+
+    async def send(self, *messages: bytes) -> None:
+        for message in messages:
+            await self._call.write(message)
+
+    async def done_sending(self) -> None:
+        await self._call.done_writing()
+
+    async def receive(self) -> bytes | None:
+        try:
+            message = await self._call.read()
+        except grpc.RpcError:
+            return None
+        return message if isinstance(message, bytes) else None
+
+    async def ending(self) -> Ending:
+        code = Code((await self._call.code()).value[0])
+        trailing = tuple(tuple(pair) for pair in await self._call.trailing_metadata())
+        return Ending(code, await self._call.details(), trailing)
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+
+class Memory:
+    """A broker in memory, and calls to it."""
+
+    def __init__(self) -> None:
+        self.transport = MemoryTransport()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    def call(self, method: str, metadata: Sequence[tuple[str, str]]) -> Caller:
+        return MemoryCaller(self.transport.call(method, metadata, peer="127.0.0.1:7"))
+
+    async def health(self) -> Health:
+        return self.transport.health
+
+
+class Grpc:
+    """A broker on a port, and calls to it."""
+
+    def __init__(self) -> None:
+        self.transport = GrpcTransport(Address("127.0.0.1", 0), None)
+
+    async def __aenter__(self) -> Self:
+        self._stack = AsyncExitStack()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def connect(self, port: int) -> None:
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options)
+        self._channel = await self._stack.enter_async_context(channel)
+
+    def call(self, method: str, metadata: Sequence[tuple[str, str]]) -> Caller:
+        return GrpcCaller(self._channel.stream_stream(method)(metadata=tuple(metadata)))
+
+    async def health(self) -> Health:
+        stub = health_pb2_grpc.HealthStub(self._channel)
+        states = {
+            (await stub.Check(health_pb2.HealthCheckRequest(service=name))).status
+            for name in ("", "bidirectional_databroker.BrokerService")
+        }
+        (state,) = states
+        return Health(health_pb2.HealthCheckResponse.ServingStatus.Name(state))
+
+
+class Broker(Protocol):
+    transport: Transport
+
+    def call(self, method: str, metadata: Sequence[tuple[str, str]]) -> Caller: ...
+
+    async def health(self) -> Health: ...
+
+
+Serving = Callable[..., Awaitable[Broker]]
+
+
+@pytest.fixture(params=[Memory, Grpc])
+async def serving(request: pytest.FixtureRequest) -> AsyncIterator[Serving]:
+    """Have a broker serve by these handlers; it is stopped at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def serve(handlers: dict[str, Handler]) -> Broker:
+            broker = await stack.enter_async_context(request.param())
+            port = await broker.transport.start(handlers)
+            stack.push_async_callback(broker.transport.stop, 0.0)
+            if isinstance(broker, Grpc):
+                await broker.connect(port)
+            return broker
+
+        async with asyncio.timeout(PATIENCE_S):
+            yield serve
+
+
+async def echo(call: Call) -> None:
+    while messages := await call.read():
+        await call.write(messages)
+
+
+async def one(call: Call) -> None:
+    (message,) = await call.read()
+    await call.write([b"<" + message + b">"])
+
+
+async def test_all_messages_come_once_in_order_both_ways(serving: Serving) -> None:
+    broker = await serving({METHOD_PATH: echo})
+    call = broker.call(METHOD_PATH, ())
+    sent = [b"%d" % number for number in range(5000)]
+
+    async def send() -> None:
+        await call.send(*sent)
+        await call.done_sending()
+
+    sending = asyncio.create_task(send())
+    assert [await call.receive() for _ in sent] == sent
+    await sending
+    assert await call.receive() is None
+    assert await call.ending() == Ending(Code.OK)
+
+
+async def test_a_handler_is_told_who_calls_what(serving: Serving) -> None:
+    seen: list[Call] = []
+
+    async def look(call: Call) -> None:
+        seen.append(call)
+
+    broker = await serving({METHOD_PATH: look, OTHER_PATH: look})
+    metadata = (("agent-id", "press-1"), ("x", "y"))
+    for method in (METHOD_PATH, OTHER_PATH):
+        await broker.call(method, metadata).ending()
+    assert [call.method for call in seen] == [METHOD_PATH, OTHER_PATH]
+    for call in seen:
+        host, _, port = call.peer.rpartition(":")
+        assert (host, port.isdigit()) == ("127.0.0.1", True)
+        assert set(metadata) <= set(call.metadata)
+        assert call.certificate is None
+
+
+async def test_a_unary_call_is_one_message_each_way(serving: Serving) -> None:
+    broker = await serving({OTHER_PATH: one})
+    call = broker.call(OTHER_PATH, ())
+    await call.send(b"ping")
+    assert await call.receive() == b"<ping>"
+    assert await call.ending() == Ending(Code.OK)
+
+
+async def test_a_method_that_is_not_served_is_unimplemented(serving: Serving) -> None:
+    broker = await serving({METHOD_PATH: echo})
+    ending = await broker.call(OTHER_PATH, ()).ending()
+    assert ending.code is Code.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize("code", [code for code in Code if code is not Code.OK])
+async def test_an_ending_reaches_the_peer_with_its_code_reason_and_trailing_metadata(
+    serving: Serving, code: Code
+) -> None:
+    ending = Ending(code, "as é is said", (("refused-id", "7"),))
+
+    async def refuse(call: Call) -> None:
+        call.end(ending)
+
+    broker = await serving({METHOD_PATH: refuse})
+    assert await broker.call(METHOD_PATH, ()).ending() == ending
+
+
+async def test_what_was_received_before_the_end_is_still_read_and_answered(
+    serving: Serving,
+) -> None:
+    received, ended = asyncio.Event(), asyncio.Event()
+    calls: list[Call] = []
+
+    async def serve(call: Call) -> None:
+        calls.append(call)
+        await call.write(await call.read())
+        received.set()
+        await ended.wait()
+        await echo(call)
+
+    broker = await serving({METHOD_PATH: serve})
+    call = broker.call(METHOD_PATH, ())
+    await call.send(b"0")
+    assert await call.receive() == b"0"
+    await received.wait()
+    for reason in ("first", "second"):
+        calls[0].end(Ending(Code.ABORTED, reason))
+    ended.set()
+    assert await call.receive() is None
+    assert await call.ending() == Ending(Code.ABORTED, "first")
+
+
+async def test_an_ending_wakes_a_handler_that_reads(serving: Serving) -> None:
+    calls: asyncio.Queue[Call] = asyncio.Queue()
+
+    async def serve(call: Call) -> None:
+        calls.put_nowait(call)
+        await echo(call)
+
+    broker = await serving({METHOD_PATH: serve})
+    call = broker.call(METHOD_PATH, ())
+    (await calls.get()).end(Ending(Code.UNAVAILABLE, "stopping"))
+    assert await call.ending() == Ending(Code.UNAVAILABLE, "stopping")
+
+
+async def test_the_peers_end_is_an_end_and_no_ending(serving: Serving) -> None:
+    async def serve(call: Call) -> None:
+        while messages := await call.read():
+            await call.write(messages)
+        await call.write([b"last"])
+
+    broker = await serving({METHOD_PATH: serve})
+    call = broker.call(METHOD_PATH, ())
+    await call.send(b"0")
+    await call.done_sending()
+    assert [await call.receive() for _ in range(3)] == [b"0", b"last", None]
+    assert await call.ending() == Ending(Code.OK)
+
+
+async def test_no_more_is_read_ahead_than_an_inbox_holds(serving: Serving) -> None:
+    flooded = asyncio.Event()
+    sizes: list[int] = []
+
+    async def late(call: Call) -> None:
+        await call.write([b"begun"])
+        await flooded.wait()
+        while messages := await call.read():
+            sizes.append(len(messages))
+
+    broker = await serving({METHOD_PATH: late})
+    call = broker.call(METHOD_PATH, ())
+    assert await call.receive() == b"begun"
+
+    async def flood() -> None:
+        for _ in range(PAUSE_AT):
+            await call.send(bytes(30))
+        flooded.set()
+        for _ in range(3 * PAUSE_AT):
+            await call.send(bytes(30))
+        await call.done_sending()
+
+    await asyncio.gather(flood(), call.ending())
+    assert sum(sizes) == 4 * PAUSE_AT
+    assert max(sizes) <= PAUSE_AT
+
+
+async def test_a_connection_that_breaks_ends_the_handler(serving: Serving) -> None:
+    ended = asyncio.Event()
+
+    async def serve(call: Call) -> None:
+        try:
+            await echo(call)
+        finally:
+            ended.set()
+
+    broker = await serving({METHOD_PATH: serve})
+    call = broker.call(METHOD_PATH, ())
+    await call.send(b"0")
+    await call.receive()
+    call.cancel()
+    await ended.wait()
+
+
+async def test_health_is_what_was_shown_last(serving: Serving) -> None:
+    broker = await serving({METHOD_PATH: echo})
+    for health in (Health.SERVING, Health.NOT_SERVING, Health.SERVING):
+        await broker.transport.show(health)
+        assert await broker.health() is health
+
+
+async def test_a_stop_waits_for_calls_that_end_in_time_and_cuts_the_others(
+    serving: Serving,
+) -> None:
+    begun: asyncio.Queue[Call] = asyncio.Queue()
+    cut = asyncio.Event()
+
+    async def stay(call: Call) -> None:
+        begun.put_nowait(call)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cut.set()
+
+    async def serve(call: Call) -> None:
+        begun.put_nowait(call)
+        await echo(call)
+
+    broker = await serving({METHOD_PATH: serve, OTHER_PATH: stay})
+    good, bad = broker.call(METHOD_PATH, ()), broker.call(OTHER_PATH, ())
+    for _ in range(2):
+        call = await begun.get()
+        if call.method == METHOD_PATH:
+            call.end(Ending(Code.UNAVAILABLE, "stopping"))
+    await broker.transport.stop(0.1)
+    await cut.wait()
+    assert (await good.ending()).reason == "stopping"
+    assert (await bad.ending()).code is not Code.OK
