@@ -269,7 +269,8 @@ def older(path: Path) -> Path:
     """A store of schema 1, with what it had."""
     with contextlib.closing(connect(path, MIGRATIONS[:1], "normal")) as connection:
         connection.executescript("""
-            INSERT INTO lines VALUES (1, 'a', 'ipv4:1.2.3.4:5');
+            INSERT INTO lines VALUES (1, 'a', 'ipv4:1.2.3.4:5'),
+                (2, 'b', 'ipv6:%5B::1%5D:5'), (3, NULL, 'unix:');
             INSERT INTO sessions VALUES (1, 1, hex(zeroblob(16)), 0, 3, 4, 4, 0, 0, 0, 'd1', 0);
             INSERT INTO samples VALUES (1, 1, 1, 0, zeroblob(16), 0, 0, 1),
                 (2, 1, 1, 1, zeroblob(16), 0, 0, 0), (3, 1, 1, 2, zeroblob(16), 0, 0, 0),
@@ -285,6 +286,8 @@ async def test_an_older_store_is_brought_up_to_date_and_goes_on(older: Path) -> 
         assert [each.prediction for each in answers] == [id_ % 3 == 0 for id_ in range(7)]
         assert [each.answered for each in (await SqliteReader(older).accounts()).sessions] == [7]
     assert select(older, "PRAGMA user_version") == [(len(MIGRATIONS),)]
+    peers = select(older, "SELECT peer FROM lines ORDER BY line")
+    assert peers == [("1.2.3.4:5",), ("[::1]:5",), ("unix:",)]
     assert kept(older) == [("a", 4, "as 4 is even"), ("a", 6, "as 6 is even")]
 
 

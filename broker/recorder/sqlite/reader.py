@@ -1,6 +1,7 @@
 """The Reader of a store: each question on a connection of its own, beside the broker's."""
 
 import asyncio
+import re
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -32,6 +33,8 @@ Result = TypeVar("Result")
 
 # Fetched at once: some milliseconds. The file's log cannot be emptied meanwhile.
 _CHUNK = 500
+
+_CURSOR = re.compile("[0-9]{0,19}")
 
 _SAMPLE = (
     "SELECT lines.agent_id, sessions.id, samples.id, sensors, sampled_at_ns, arrived_at_ns,"
@@ -108,6 +111,8 @@ class SqliteReader:
 
     async def news(self, cursor: str, most: int) -> News:
         """Samples of all agents behind a cursor, which is a position."""
+        if not _CURSOR.fullmatch(cursor):
+            raise ValueError(f"{cursor!r} is no cursor of this store")
         position = int(cursor or 0)
         rows = await self._select(
             f"{_SAMPLE} WHERE position > ? AND agent_id IS NOT NULL ORDER BY position LIMIT ?",

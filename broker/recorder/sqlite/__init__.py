@@ -1,0 +1,1 @@
+"""The embedded recorder: an SQLite file with one owner, and its readers."""

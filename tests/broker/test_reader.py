@@ -1,0 +1,250 @@
+"""What people ask of the records."""
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.chain import Chain
+from support.clock import ManualClock
+from support.store import OpenLines, header, lines_in, sample, select, send, send_on
+
+from broker.errors import CommandError
+from broker.model import Sample
+from broker.recorder.opening import open_reader
+from broker.recorder.reader import Reader, RecordedSample, Span
+from quartet.errors import StoreError
+
+many = settings(derandomize=True, deadline=None, max_examples=40)
+
+NAN = float("nan")
+
+
+class Even(Chain):
+    """True for an even id, and says so every tenth time."""
+
+    def predict(self, sample: Sample) -> bool:
+        super().predict(sample)
+        self._id = sample.id
+        return sample.id % 2 == 0
+
+    def explain(self) -> str | None:
+        return f"as {self._id} says" if self._id % 10 == 0 else None
+
+
+@dataclass
+class Site:
+    """A broker and its reader, with what was streamed."""
+
+    lines: OpenLines
+    reader: Reader
+    path: Path
+    clock: ManualClock
+    sent: list[tuple[str, int, int, int]] = field(default_factory=list)
+    """Agent, session, id, and when it was taken."""
+
+    async def stream(self, agent: str, session: int, first_id: int, count: int, at_ns: int) -> None:
+        """Samples of which one is taken each 10 ns."""
+        opened = header(first_id, session, agent, at_ns=at_ns, period_ns=10)
+        ids = range(first_id, first_id + count)
+        with await self.lines.open(opened, "1.2.3.4:5") as stream:
+            await send_on(stream, [sample(id_) for id_ in ids])
+        self.sent += [(agent, session, id_, at_ns + 10 * (id_ - first_id)) for id_ in ids]
+
+    async def found(self, agent: str, span: Span = Span()) -> list[RecordedSample]:  # noqa: B008
+        return [each async for some in self.reader.samples(agent, span) for each in some]
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Site]:
+    path = folder / "broker.db"
+    clock = ManualClock()
+    with lines_in(path, Even, clock=clock) as lines:
+        yield Site(lines, open_reader(path), path, clock)
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with running(tmp_path) as site:
+        yield site
+
+
+runs = st.tuples(st.sampled_from("ab"), st.integers(1, 30), st.integers(0, 5), st.integers(1, 500))
+spans = st.tuples(st.integers(0, 6000), st.integers(0, 6000)).map(sorted)
+
+
+@many
+@given(st.lists(runs, max_size=8), st.lists(spans, min_size=1, max_size=5))
+async def test_the_samples_of_a_span_are_all_that_were_taken_in_it(
+    script: list[tuple[str, int, int, int]], spans: list[list[int]]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as site:
+        now_ns = 100
+        next_ids = {"a": 0, "b": 0}
+        for number, (agent, count, jump, pause_ns) in enumerate(script):
+            session = number // 3
+            await site.stream(agent, session, next_ids[agent] + jump, count, now_ns)
+            next_ids[agent] += jump + count
+            now_ns += 10 * count + pause_ns
+        for since_ns, until_ns in spans:
+            for agent in "ab":
+                found = await site.found(agent, Span(since_ns, until_ns))
+                assert [
+                    (each.agent_id, int(each.session_id, 16), each.id, each.sampled_at_ns)
+                    for each in found
+                ] == [
+                    each
+                    for each in site.sent
+                    if each[0] == agent and since_ns <= each[3] < until_ns
+                ]
+                assert all(each.prediction is (each.id % 2 == 0) for each in found)
+                assert all(each.values == sample(each.id).values for each in found)
+
+
+async def test_many_samples_come_in_parts_and_hold_nobody_up(site: Site) -> None:
+    await site.stream("a", 0, 0, 3000, 0)
+    parts = []
+    async for part in site.reader.samples("a", Span()):
+        parts.append(len(part))
+        await site.stream("b", 0, len(parts), 1, 0)
+        # A reader that held the records still would leave the log to grow.
+        assert select(site.path, "PRAGMA wal_checkpoint(TRUNCATE)") == [(0, 0, 0)]
+    assert sum(parts) == 3000
+    assert max(parts) <= 500
+
+
+async def test_an_outline_keeps_peaks_and_counts_and_leaves_gaps_open(site: Site) -> None:
+    opened = header(0, at_ns=0, period_ns=10)
+    rows = [(0.0, 1.0, 2.0, 3.0)] * 100
+    rows[42] = (9.0, -5.0, NAN, 3.0)
+    with await site.lines.open(opened) as stream:
+        await send_on(stream, [Sample(id_, row) for id_, row in enumerate(rows)])
+    await site.stream("a", 0, 200, 1, 9_000)
+    buckets = await site.reader.outline("a", Span(0, 10_000), 10)
+    assert [(each.begin_ns, each.samples, each.trues) for each in buckets] == [
+        (0, 100, 50),
+        (9_000, 1, 1),
+    ]
+    assert buckets[0].least == [0.0, -5.0, 2.0, 3.0]
+    assert buckets[0].most == [9.0, 1.0, 2.0, 3.0]
+    assert buckets[0].failed == [0, 0, 1, 0]
+
+
+@many
+@given(st.integers(1, 300), st.integers(1, 50), spans)
+async def test_an_outline_has_each_sample_once_and_no_more_buckets_than_asked_for(
+    count: int, most: int, span: list[int]
+) -> None:
+    if span[0] == span[1]:
+        return
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as site:
+        await site.stream("a", 0, 0, count, 100)
+        buckets = await site.reader.outline("a", Span(*span), most)
+        assert len(buckets) <= most
+        assert sum(each.samples for each in buckets) == len(await site.found("a", Span(*span)))
+
+
+async def test_the_state_of_a_line_is_its_latest_sample_with_what_was_said_last(
+    site: Site,
+) -> None:
+    assert await site.reader.lines() == []
+    await site.stream("press-4", 0, 0, 15, 1000)
+    await site.stream("press-2", 0, 1, 3, 5000)
+    with await site.lines.open(None) as plain:
+        await plain.answer([sample(0)])
+    two, four = await site.reader.lines()
+    assert (two.agent_id, two.peer, two.oldest_ns, two.explanation) == (
+        *("press-2", "1.2.3.4:5", 5000, None),
+    )
+    assert two.latest
+    assert (two.latest.id, two.latest.sampled_at_ns, two.latest.prediction) == (3, 5020, False)
+    assert four.explanation
+    assert (four.explanation.id, four.explanation.text) == (10, "as 10 says")
+    assert four.explanation.sampled_at_ns == 1100
+
+
+async def test_the_explanations_of_a_span_are_those_of_its_samples(site: Site) -> None:
+    await site.stream("a", 0, 0, 50, 0)
+    await site.stream("b", 0, 0, 50, 0)
+    said = await site.reader.explanations("a", Span(100, 300))
+    assert [(each.id, each.sampled_at_ns, each.text) for each in said] == [
+        (10, 100, "as 10 says"),
+        (20, 200, "as 20 says"),
+    ]
+
+
+async def test_who_follows_sees_each_sample_of_each_agent_once(site: Site) -> None:
+    await site.stream("a", 0, 0, 5, 0)
+    tail = await site.reader.tail()
+    cursor, seen = "", []
+    for number in range(20):
+        await site.stream("ab"[number % 2], 1, number * 3, 3, number)
+        news = await site.reader.news(cursor, 4)
+        assert len(news.samples) <= 4
+        seen += news.samples
+        cursor = news.cursor
+    while (news := await site.reader.news(cursor, 4)).samples:
+        seen += news.samples
+        cursor = news.cursor
+    assert [(each.agent_id, int(each.session_id, 16), each.id) for each in seen] == [
+        each[:3] for each in site.sent
+    ]
+    assert (await site.reader.news(cursor, 4)).cursor == cursor == await site.reader.tail()
+    (first, *_) = (await site.reader.news(tail, 1)).samples
+    assert (first.agent_id, first.session_id) == ("a", f"{1:032x}")
+
+
+@pytest.mark.parametrize("cursor", ["x", "1.5", "1; DROP TABLE samples"])
+async def test_a_cursor_that_is_none_is_an_error(site: Site, cursor: str) -> None:
+    with pytest.raises(ValueError, match="cursor"):
+        await site.reader.news(cursor, 1)
+
+
+async def test_a_command_waits_until_it_is_applied(site: Site) -> None:
+    await site.stream("a", 0, 0, 5, 0)
+    await site.reader.command_rebase("a")
+    (command,) = await site.reader.commands("a")
+    assert (command.name, command.is_applied) == ("rebase", False)
+    claim = await site.lines.recorder.claim(header(), "")
+    site.clock.advance(1.0)
+    async with asyncio.timeout(10.0):
+        while not site.lines.recorder.pending_rebase(claim):  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.01)
+    await site.stream("a", 0, 5, 1, 100)
+    (command,) = await site.reader.commands("a")
+    assert command.is_applied
+    assert await site.reader.commands("b") == []
+    with pytest.raises(CommandError, match="knows no agent b; it knows a"):
+        await site.reader.command_rebase("b")
+
+
+async def test_a_store_that_is_not_there_is_named_by_each_question(tmp_path: Path) -> None:
+    reader = open_reader(tmp_path / "none.db")
+    for question in (
+        reader.accounts(),
+        reader.lines(),
+        reader.explanations("a", Span()),
+        reader.commands("a"),
+        reader.command_rebase("a"),
+        reader.tail(),
+        reader.news("", 1),
+        reader.outline("a", Span(0, 10), 1),
+    ):
+        with pytest.raises(StoreError, match=r"none\.db: there is no such file"):
+            await question
+    assert names(tmp_path) == []
+
+
+async def test_an_agent_that_is_not_known_has_nothing(site: Site) -> None:
+    await send(site.lines, range(3))
+    assert await site.found("b") == []
+    assert await site.reader.explanations("b", Span()) == []

@@ -1,0 +1,314 @@
+"""What every recorder must do. One suite for all of them; README of the contract: Recorder."""
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.store import full_disk, header
+
+from broker.errors import RecordError
+from broker.model import Answer, Sample
+from broker.recorder import Recorder
+from broker.recorder.memory import Memory, MemoryRecorder
+from broker.recorder.sqlite.recorder import SqliteRecorder
+from broker.recorder.sqlite.retention import Keeping
+from broker.records import Batch, Claim, Snapshot
+
+many = settings(derandomize=True, deadline=None, max_examples=60)
+
+PATIENCE_S = 10.0
+
+
+class InMemory:
+    """Recorders that share one memory."""
+
+    def __init__(self, _: Path) -> None:
+        self._memory = Memory()
+
+    def opened(self) -> AbstractContextManager[Recorder]:
+        """One owner's recorder; another call is another owner's."""
+        return nullcontext(MemoryRecorder(self._memory))
+
+
+class OnDisk:
+    """The recorder of a file, which has one owner."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "broker.db"
+
+    def opened(self) -> AbstractContextManager[Recorder]:
+        return SqliteRecorder(self.path, "d1", Keeping())
+
+    def bytes(self) -> list[bytes]:
+        """What is on the disk: the file, and the log of its commits."""
+        return [Path(f"{self.path}{log}").read_bytes() for log in ("", "-wal")]
+
+
+BACKENDS = [InMemory, OnDisk]
+SHARED = [InMemory]  # one that several brokers may use at the same time
+DURABLE = [OnDisk]  # one that outlives its broker, and can fail
+
+
+@contextmanager
+def opened(backend: type[InMemory | OnDisk]) -> Iterator[Recorder]:
+    with tempfile.TemporaryDirectory() as folder, backend(Path(folder)).opened() as recorder:
+        yield recorder
+
+
+@pytest.fixture(params=BACKENDS)
+def recorder(request: pytest.FixtureRequest) -> Iterator[Recorder]:
+    with opened(request.param) as recorder:
+        yield recorder
+
+
+def batch(claim: Claim, *ids: int, **more: object) -> Batch:
+    """Samples of these ids; an odd one is predicted True."""
+    return Batch(
+        claim,
+        [Sample(id_, (0.0, 1.0, 2.0, 3.0)) for id_ in ids],
+        [Answer(id_, id_ % 2 == 1) for id_ in ids],
+        **more,
+    )
+
+
+def answers(*ids: int) -> list[Answer]:
+    return [Answer(id_, id_ % 2 == 1) for id_ in ids]
+
+
+# Claims
+
+
+async def test_a_line_that_is_new_has_no_records(recorder: Recorder) -> None:
+    claim = await recorder.claim(header(5), "1.2.3.4:5")
+    assert (claim.last_id, claim.has_records, claim.lease.failure) == (None, False, "")
+    assert (claim.header, claim.peer) == (header(5), "1.2.3.4:5")
+    assert await recorder.answers(claim, 0, 100) == []
+    assert recorder.pending_rebase(claim) == 0
+
+
+async def test_a_claim_tells_the_last_id_of_its_session_alone(recorder: Recorder) -> None:
+    for session, ids in ((1, (0, 1, 2)), (2, (7,)), (1, (5,))):
+        claim = await recorder.claim(header(ids[0], session), "")
+        await recorder.record(batch(claim, *ids))
+    for session, last_id in ((1, 5), (2, 7), (3, None)):
+        assert (await recorder.claim(header(0, session), "")).last_id == last_id
+    assert (await recorder.claim(header(0, 1, agent="b"), "")).last_id is None
+
+
+async def test_an_owner_gets_the_same_lease_at_every_opening(recorder: Recorder) -> None:
+    first = await recorder.claim(header(), "")
+    await recorder.record(batch(first, 0))
+    for session in (0, 1):
+        assert (await recorder.claim(header(session=session), "")).lease is first.lease
+    assert (await recorder.claim(header(agent="b"), "")).lease is not first.lease
+
+
+async def test_a_claim_sees_what_was_handed_over_before_it(recorder: Recorder) -> None:
+    claim = await recorder.claim(header(), "")
+    pending = [recorder.record(batch(claim, id_)) for id_ in range(50)]
+    assert (await recorder.claim(header(), "")).last_id == 49
+    for each in pending:
+        await each
+
+
+# Records
+
+
+async def test_a_batch_is_recorded_whether_or_not_somebody_waits_for_it(
+    recorder: Recorder,
+) -> None:
+    claim = await recorder.claim(header(), "")
+    recorder.record(batch(claim, 0, 1))
+    await recorder.record(batch(claim, 2))
+    assert await recorder.answers(claim, 0, 100) == answers(0, 1, 2)
+
+
+async def test_answers_are_those_of_the_range_and_of_the_session(recorder: Recorder) -> None:
+    claim = await recorder.claim(header(), "")
+    other = await recorder.claim(header(session=1), "")
+    foreign = await recorder.claim(header(agent="b"), "")
+    await recorder.record(batch(claim, 0, 1, 4, 5))
+    await recorder.record(batch(other, 2, 3))
+    await recorder.record(batch(foreign, 1))
+    for first, count, ids in ((0, 100, (0, 1, 4, 5)), (1, 4, (1, 4)), (2, 2, ()), (6, 9, ())):
+        assert await recorder.answers(claim, first, count) == answers(*ids)
+
+
+async def test_a_claim_from_before_the_first_record_finds_it(recorder: Recorder) -> None:
+    older = await recorder.claim(header(), "")
+    newer = await recorder.claim(header(), "")
+    await recorder.record(batch(older, 0, 1))
+    assert await recorder.answers(newer, 0, 9) == answers(0, 1)
+    await recorder.record(batch(newer, 2))
+    assert await recorder.answers(older, 0, 9) == answers(0, 1, 2)
+
+
+async def test_a_batch_without_a_sample_changes_no_answer(recorder: Recorder) -> None:
+    claim = await recorder.claim(header(), "")
+    await recorder.record(batch(claim, 0))
+    await recorder.record(Batch(claim, duplicates=3))
+    await recorder.record(Batch(claim, refused=1))
+    assert (await recorder.claim(header(), "")).last_id == 0
+
+
+async def test_plain_peers_have_lines_of_their_own(recorder: Recorder) -> None:
+    one, other = [await recorder.claim(None, "1.2.3.4:5") for _ in range(2)]
+    assert one.lease is not other.lease
+    for claim in (one, other):
+        assert (claim.last_id, claim.has_records) == (None, False)
+        await recorder.record(batch(claim, 3, 3, -1))
+        assert recorder.pending_rebase(claim) == 0
+        recorder.release(claim)
+
+
+async def test_what_a_black_box_is_rebuilt_from_is_nothing_at_first(recorder: Recorder) -> None:
+    await recorder.claim(header(), "")
+    basis = await recorder.basis("a", with_snapshot=True)
+    assert (basis.snapshot, basis.outdated) == (None, False)
+    assert list(await recorder.samples("a", basis.position)) == []
+
+
+visits = st.tuples(
+    st.sampled_from("ab"), st.integers(0, 2), st.lists(st.integers(1, 3), max_size=5)
+)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@many
+@given(script=st.lists(visits, max_size=15))
+async def test_whatever_is_recorded_is_found_again(
+    backend: type[InMemory | OnDisk], script: list[tuple[str, int, list[int]]]
+) -> None:
+    wanted: dict[tuple[str, int], list[int]] = {}
+    with opened(backend) as recorder:
+        for agent, session, steps in script:
+            ids = wanted.setdefault((agent, session), [])
+            claim = await recorder.claim(header(0, session, agent), "")
+            assert claim.last_id == (ids[-1] if ids else None)
+            for step in steps:
+                ids.append(ids[-1] + step if ids else step)
+                recorder.record(batch(claim, ids[-1]))
+            assert await recorder.answers(claim, 0, 1000) == answers(*ids)
+            recorder.release(claim)
+        for (agent, session), ids in wanted.items():
+            claim = await recorder.claim(header(0, session, agent), "")
+            assert await recorder.answers(claim, 0, 1000) == answers(*ids)
+
+
+# One writer a line, where several brokers share their records
+
+
+@pytest.mark.parametrize("backend", SHARED)
+async def test_a_newer_claim_of_another_owner_voids_the_lease(
+    backend: type[InMemory], tmp_path: Path
+) -> None:
+    shared = backend(tmp_path)
+    with shared.opened() as one, shared.opened() as other:
+        stale = await one.claim(header(), "")
+        await one.record(batch(stale, 0))
+        fresh = await other.claim(header(), "")
+        assert (fresh.last_id, stale.lease is fresh.lease) == (0, False)
+        assert fresh.lease.token > stale.lease.token
+        for _ in range(2):
+            with pytest.raises(RecordError, match="taken"):
+                await one.record(batch(stale, 1))
+        with pytest.raises(RecordError, match="taken"):
+            await one.answers(stale, 0, 9)
+        await other.record(batch(fresh, 1))
+        back = await one.claim(header(), "")
+        assert (back.last_id, back.lease is stale.lease) == (1, False)
+        with pytest.raises(RecordError, match="taken"):
+            await other.record(batch(fresh, 2))
+
+
+@pytest.mark.parametrize("backend", SHARED)
+async def test_other_lines_are_not_touched_by_a_claim(
+    backend: type[InMemory], tmp_path: Path
+) -> None:
+    shared = backend(tmp_path)
+    with shared.opened() as one, shared.opened() as other:
+        mine = await one.claim(header(agent="b"), "")
+        await one.claim(header(), "")
+        await other.claim(header(), "")
+        await one.record(batch(mine, 0))
+        assert not mine.lease.failure
+
+
+# What outlives the broker
+
+
+@pytest.mark.parametrize("backend", DURABLE)
+async def test_what_was_awaited_is_there_after_a_restart(
+    backend: type[OnDisk], tmp_path: Path
+) -> None:
+    store = backend(tmp_path)
+    with store.opened() as recorder:
+        claim = await recorder.claim(header(), "")
+        await recorder.record(batch(claim, 0, 1, 2, snapshot=Snapshot(2, b"two")))
+    with store.opened() as recorder:
+        claim = await recorder.claim(header(), "")
+        assert (claim.last_id, claim.has_records) == (2, True)
+        assert await recorder.answers(claim, 0, 9) == answers(0, 1, 2)
+        basis = await recorder.basis("a", with_snapshot=True)
+        assert basis.snapshot == b"two"
+        assert [sample.id for _, sample in await recorder.samples("a", basis.position)] == [2]
+        afresh = await recorder.basis("a", with_snapshot=False)
+        found = await recorder.samples("a", afresh.position)
+        assert [sample.id for _, sample in found] == [0, 1, 2]
+        assert list(await recorder.samples("a", found[-1][0])) == []
+
+
+@pytest.mark.parametrize("backend", DURABLE)
+async def test_a_claim_writes_nothing(backend: type[OnDisk], tmp_path: Path) -> None:
+    store = backend(tmp_path)
+    with store.opened() as recorder:
+        await recorder.record(batch(await recorder.claim(header(), ""), 0))
+        before = store.bytes()
+        for asked in (header(), header(session=1), header(agent="new"), None):
+            await recorder.claim(asked, "")
+        assert store.bytes() == before
+
+
+@pytest.mark.parametrize("backend", DURABLE)
+async def test_a_failed_commit_voids_its_leases_and_no_other(
+    backend: type[OnDisk], tmp_path: Path
+) -> None:
+    store = backend(tmp_path)
+    with store.opened() as recorder:
+        other = await recorder.claim(header(agent="other"), "")
+        await recorder.record(batch(other, 0))
+        claim = await recorder.claim(header(), "")
+        with full_disk(store.path), pytest.raises(RecordError, match="cannot record"):
+            await recorder.record(batch(claim, 0))
+        assert claim.lease.failure
+        for _ in range(2):
+            with pytest.raises(RecordError, match="cannot record"):
+                await recorder.record(batch(claim, 1))
+        with pytest.raises(RecordError, match="cannot record"):
+            await recorder.answers(claim, 0, 9)
+        await recorder.record(batch(other, 1))
+        fresh = await recorder.claim(header(), "")
+        assert (fresh.last_id, fresh.lease.failure) == (None, "")
+        await recorder.record(batch(fresh, 0))
+
+
+@pytest.mark.parametrize("backend", DURABLE)
+async def test_a_recorder_that_is_closed_fails_whoever_still_asks(
+    backend: type[OnDisk], tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        recorder = stack.enter_context(backend(tmp_path).opened())
+        claim = await recorder.claim(header(), "")
+        stack.close()
+        async with asyncio.timeout(PATIENCE_S):
+            with pytest.raises(RecordError, match="closed"):
+                await recorder.record(batch(claim, 0))
+            with pytest.raises(RecordError, match="closed"):
+                await recorder.claim(header(), "")
+            with pytest.raises(RecordError, match="closed"):
+                await recorder.answers(claim, 0, 9)
