@@ -72,7 +72,7 @@ class Host:
     @property
     def is_due(self) -> bool:
         """Whether it has seen enough samples since its latest snapshot for another one."""
-        return self._unsaved >= self._snapshot_every and self.keeps_state
+        return self._unsaved >= self._snapshot_every and self._stateful is not None
 
     @property
     def keeps_state(self) -> bool:

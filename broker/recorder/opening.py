@@ -7,9 +7,9 @@ from broker.config import RecorderSettings
 from broker.recorder import Recorder
 from broker.recorder.memory import MemoryRecorder
 from broker.recorder.reader import Reader
+from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.reader import SqliteReader
 from broker.recorder.sqlite.recorder import SqliteRecorder
-from broker.recorder.sqlite.retention import Keeping
 from broker.records import SNAPSHOT_EVERY
 
 

@@ -14,9 +14,9 @@ from support.store import OpenLines, full_disk, lines_in, sample, select, send
 from broker.__main__ import main
 from broker.errors import RecordError
 from broker.model import Code, Sample
+from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.plain import PlainLines
 from broker.recorder.sqlite.reader import SqliteReader
-from broker.recorder.sqlite.retention import Keeping
 from broker.recorder.sqlite.schema import MIGRATIONS
 from broker.records import SNAPSHOT_EVERY
 from quartet.database import connect

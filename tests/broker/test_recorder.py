@@ -15,8 +15,8 @@ from broker.errors import RecordError
 from broker.model import Answer, Sample
 from broker.recorder import Recorder
 from broker.recorder.memory import Memory, MemoryRecorder
+from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.recorder import SqliteRecorder
-from broker.recorder.sqlite.retention import Keeping
 from broker.records import Batch, Claim, Snapshot
 
 many = settings(derandomize=True, deadline=None, max_examples=60)

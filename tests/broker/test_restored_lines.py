@@ -23,7 +23,7 @@ from support.store import (
 
 from broker.model import Answer, Code, Sample
 from broker.predictors import Predictor
-from broker.recorder.sqlite.retention import Keeping
+from broker.recorder.sqlite.keeping import Keeping
 from broker.records import SNAPSHOT_EVERY
 
 many = settings(derandomize=True, deadline=None, max_examples=25)

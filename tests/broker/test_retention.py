@@ -10,8 +10,9 @@ from support.chain import Chain
 from support.clock import ManualClock
 from support.store import lines_in, sample, select, send
 
+from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.plain import PlainLines
-from broker.recorder.sqlite.retention import Keeping, Retention
+from broker.recorder.sqlite.retention import Retention
 from broker.recorder.sqlite.schema import MIGRATIONS
 from broker.recorder.sqlite.tables import Tables
 from broker.recorder.sqlite.trust import ClockTrust

@@ -1,8 +1,10 @@
 """The life of a call, over the transport in memory; nothing here waits for a real one."""
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from support.chain import Chain
 from broker.access import Access
 from broker.config import LimitsSettings
 from broker.lines import Lines
-from broker.model import Code, Ending
+from broker.model import Code, Ending, Sample
 from broker.predictors import BlackBox, Predictor
 from broker.recorder.memory import Memory, MemoryRecorder
 from broker.records import Batch, Claim
@@ -155,6 +157,28 @@ async def test_a_newer_stream_of_an_agent_supersedes_the_older_one() -> None:
         assert await older.ending() == Ending(
             Code.ABORTED, reason, (("superseded-by", f"{7:032x}"),)
         )
+
+
+# The way of a sample
+
+
+class Looking(Chain):
+    """Looks at who called, down from the service."""
+
+    calls: ClassVar[list[str]] = []
+
+    def predict(self, sample: Sample) -> bool:
+        names = [frame.name for frame in traceback.extract_stack()]
+        Looking.calls = names[names.index("_stream") :]
+        return super().predict(sample)
+
+
+async def test_a_sample_is_at_its_black_box_within_five_calls() -> None:
+    async with serving(make=Looking) as broker:
+        call = broker.call(metadata())
+        await call.send(request(0))
+        assert await answers(call, 1) == [0]
+    assert Looking.calls == ["_stream", "answer", "run", "answer", "ask", "predict"]
 
 
 # Every reason to end a call, in every phase of a call

@@ -29,8 +29,8 @@ from support.store import (
 from broker.errors import RecordError
 from broker.model import Code, Sample
 from broker.recorder import ANSWERS_AT_ONCE
+from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.recorder import SqliteRecorder
-from broker.recorder.sqlite.retention import Keeping
 from broker.recorder.sqlite.schema import MIGRATIONS
 from quartet.errors import NewerSchemaError, StoreError
 

@@ -14,8 +14,8 @@ from broker.model import Answer, Ending, Refusal, Sample
 from broker.predictors import BlackBox, Predictor
 from broker.recorder import Recorder
 from broker.recorder.memory import MemoryRecorder
+from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.recorder import SqliteRecorder
-from broker.recorder.sqlite.retention import Keeping
 from broker.stream import Stream
 from broker.workers import Workers
 from quartet.clock import Clock

@@ -11,8 +11,9 @@ from typing import Any, Self, TypeVar
 from broker.errors import RecordError
 from broker.model import Answer, Sample
 from broker.recorder.sqlite.intake import Intake, Question
+from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.plain import PlainLines
-from broker.recorder.sqlite.retention import Keeping, Retention
+from broker.recorder.sqlite.retention import Retention
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
 from broker.recorder.sqlite.tables import Tables
 from broker.recorder.sqlite.thread import TICK_S, RecorderThread

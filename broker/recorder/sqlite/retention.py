@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.trust import ClockTrust
 from quartet.clock import Clock
-from quartet.database import Synchronous, transaction
+from quartet.database import transaction
 
 # A transaction of some milliseconds, so that a commit behind it hardly waits.
 STEP_ROWS = 500
@@ -20,26 +21,6 @@ _LOOK_S = 1.0
 _SWEEP_S = 600.0
 
 _DAY_NS = 86_400 * 10**9
-
-
-@dataclass(frozen=True, slots=True)
-class Keeping:
-    """How, and how much, a store keeps."""
-
-    synchronous: Synchronous = "normal"
-    """normal: a commit survives the broker's death; full: also that of the machine."""
-    replay: int = 10_000
-    """The latest samples of a line, from which a black box without a snapshot is rebuilt."""
-    max_age_days: float = 30.0
-    max_bytes: int = 1 << 30
-    plain_lines: int = 1000
-    """Streams of plain peers: enough to look at what came in lately."""
-    sessions: int = 1000
-    """Of one line: of an agent that restarts every hour, those of six weeks. The last ids of
-    more, to be told from new ones, nobody will send again."""
-    gaps: int = 1000
-    """Named in one session: an agent that leaves out every other id would have one for each
-    sample; from here on they are only counted."""
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from broker.model import Answer, Sample
-from broker.recorder.sqlite.retention import Keeping
+from broker.recorder.sqlite.keeping import Keeping
 from broker.records import Basis, Batch, Claim, Lease, Snapshot
 from quartet.database import transaction
 from wire.metadata import StreamHeader

@@ -1,0 +1,25 @@
+"""How, and how much, a store keeps."""
+
+from dataclasses import dataclass
+
+from quartet.database import Synchronous
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Bounds of a store. What is beyond them is deleted, or only counted."""
+
+    synchronous: Synchronous = "normal"
+    """normal: a commit survives the broker's death; full: also that of the machine."""
+    replay: int = 10_000
+    """The latest samples of a line, from which a black box without a snapshot is rebuilt."""
+    max_age_days: float = 30.0
+    max_bytes: int = 1 << 30
+    plain_lines: int = 1000
+    """Streams of plain peers: enough to look at what came in lately."""
+    sessions: int = 1000
+    """Of one line: of an agent that restarts every hour, those of six weeks. The last ids of
+    more, to be told from new ones, nobody will send again."""
+    gaps: int = 1000
+    """Named in one session: an agent that leaves out every other id would have one for each
+    sample; from here on they are only counted."""
