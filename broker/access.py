@@ -84,7 +84,7 @@ class Access:
         """Let a stream in while entered. AccessError, which is logged, where it may not.
 
         From now on `end` is called when the peer is trusted no more. A stream that has not
-        ended at the next look is ended by force: its task is cancelled.
+        ended at the next sweep() is ended by force: its task is cancelled.
         """
         try:
             self._check_name(peer)
@@ -107,18 +107,15 @@ class Access:
     def admit_only(self, agents: Collection[str] | None) -> None:
         """Have another list of those who may stream, and end the streams of those not in it."""
         self._agents = agents
+        self.sweep()
+
+    def sweep(self) -> None:
+        """End the streams of peers that would not be admitted any more. To be called regularly."""
         for visit in list(self._visits):
             try:
                 self._check_name(visit.peer)
             except DeniedError as error:
                 _cut_off(visit, str(error))
-
-    def sweep(self) -> None:
-        """End the streams whose certificate is good no more."""
-        for visit in list(self._visits):
-            certificate = visit.peer.certificate
-            if certificate and self._trust and (reason := self._trust.objection(certificate)):
-                _cut_off(visit, reason)
 
     def _check_name(self, peer: Peer) -> None:
         certificate, agent_id = peer.certificate, peer.agent_id

@@ -77,10 +77,8 @@ async def _serve(settings: Settings, lines: Lines, reread: Callable[[], Settings
     service = Service(lines, access)
     address = Address.parse(settings.listen.address, "listen.address")
     transport = GrpcTransport(address, credentials)
-    port = await transport.start({METHOD_PATH: service.serve})
     notifier = Notifier()
     stop = asyncio.Event()
-    background = _background(credentials, access, notifier)
 
     def reload() -> None:
         nonlocal settings
@@ -93,6 +91,8 @@ async def _serve(settings: Settings, lines: Lines, reread: Callable[[], Settings
                 credentials.refresh()
 
     with on_signals(stop.set, reload if reread else None):
+        port = await transport.start({METHOD_PATH: service.serve})
+        background = _background(credentials, access, notifier)
         await transport.show(Health.SERVING)
         log.info(
             "listening on %s%s, predictor %s",
@@ -149,13 +149,12 @@ def _background(
         notifier.status(f"{access.streams} streams")
         notifier.watchdog()
 
-    calls = [(pulse, min(_PULSE_S, notifier.watchdog_s / 3 or _PULSE_S))]
+    calls = [
+        (pulse, min(_PULSE_S, notifier.watchdog_s / 3 or _PULSE_S)),
+        (access.sweep, _REFRESH_S),
+    ]
     if credentials:
-        calls += [
-            (credentials.remind, _REMIND_S),
-            (credentials.refresh, _REFRESH_S),
-            (access.sweep, _REFRESH_S),
-        ]
+        calls += [(credentials.remind, _REMIND_S), (credentials.refresh, _REFRESH_S)]
     return [asyncio.create_task(repeat(call, every_s)) for call, every_s in calls]
 
 

@@ -1,4 +1,4 @@
-"""What every recorder must do. One suite for all of them; README of the contract: Recorder."""
+"""What every recorder must do, by the docstring of `Recorder`. One suite for all of them."""
 
 import asyncio
 import tempfile
