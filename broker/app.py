@@ -149,12 +149,17 @@ def _background(
         notifier.status(f"{access.streams} streams")
         notifier.watchdog()
 
+    def refresh() -> None:
+        if credentials:
+            credentials.refresh()
+        access.sweep()
+
     calls = [
         (pulse, min(_PULSE_S, notifier.watchdog_s / 3 or _PULSE_S)),
-        (access.sweep, _REFRESH_S),
+        (refresh, _REFRESH_S),
     ]
     if credentials:
-        calls += [(credentials.remind, _REMIND_S), (credentials.refresh, _REFRESH_S)]
+        calls.append((credentials.remind, _REMIND_S))
     return [asyncio.create_task(repeat(call, every_s)) for call, every_s in calls]
 
 
