@@ -146,8 +146,10 @@ class Cold:
     def _reconcile(self, tier: Tier) -> None:
         """Count what a damaged file has lost. All rows are in this tier now.
 
-        One that went back to an older state also holds rows that were answered since.
+        One that went back to an older state also holds rows that were answered since. In one
+        whose keys are out of order, rows can be neither found nor deleted: DamagedError.
         """
+        tier.check()
         tier.forget_before(Key(s.sequence, account.done_below) for s, account in self._books)
         if lost := self._books.reconcile(tier.counts()):
             log.error("%s: %d samples are not in it, and booked as unknown", self._path, lost)

@@ -10,7 +10,7 @@ from agent.model import Sample, Session
 from agent.spool.account import Fate
 from agent.spool.queue import Queue, Work
 from agent.spool.tier import BEFORE_ALL, SAMPLE_BYTES, Key
-from agent.spool.tiers import Tiers
+from agent.spool.tiers import Page, Tiers
 from quartet.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ class Keeper:
             position = page.last
             if after <= self._cursor:
                 self._cursor = position
-            self._lose(page.damaged)
+            self._lose_damaged(page)
             dropped += self._drop_kept(
                 [sample for sample in page.samples if Key.of(sample) not in gone]
             )
@@ -182,8 +182,12 @@ class Keeper:
             log.warning("the spool has room again; %d samples were dropped", self._episode)
             self._episode = 0
 
-    def _lose(self, keys: list[Key]) -> None:
-        """Give up samples whose rows are damaged."""
+    def _lose_damaged(self, page: Page) -> None:
+        """Give up the samples of damaged rows, unless they are in memory or in another row."""
+        if not page.damaged:
+            return
+        safe = self._delivered.union(map(Key.of, page.samples), map(Key.of, self._queue.held()))
+        keys = [key for key in dict.fromkeys(page.damaged) if key not in safe]
         if keys:
             log.error("%d samples in the spool are damaged, from %s on", len(keys), keys[0])
         for key in keys:
@@ -274,7 +278,7 @@ class Keeper:
     def _read_on(self) -> None:
         page = self._tiers.read(self._cursor, self._queue.room)
         self._cursor, self._behind = page.last, page.more
-        self._lose([key for key in page.damaged if key not in self._delivered])
+        self._lose_damaged(page)
         self._hand_over([s for s in page.samples if Key.of(s) not in self._delivered])
         # Now all that is kept is in memory; or a file has lost some without a word.
         missing = not page.more and self._books.kept != len(self._queue.held())
