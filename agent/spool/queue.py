@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from agent.model import Sample
 from agent.spool.row import Key
@@ -30,6 +31,21 @@ class Work:
     closing: bool
 
 
+class Supply(Enum):
+    """Whether the tiers hold samples that are not ready yet, and whether these are wanted.
+
+    deliver() decides which one it is. read() makes WANTED of ENOUGH as it empties the queue;
+    start_over() makes WANTED of all.
+    """
+
+    COMPLETE = auto()
+    """Every kept sample was delivered."""
+    ENOUGH = auto()
+    """The tiers hold more. Many samples are ready, or no more can be read now."""
+    WANTED = auto()
+    """The tiers hold more, and the reader will need it soon."""
+
+
 class Queue:
     """Samples on their way from the bus to the disk, from there to the loop, and back.
 
@@ -48,8 +64,7 @@ class Queue:
         self._in_flight: dict[Key, Sample] = {}
         self._settled: list[tuple[Sample, bool]] = []
         self._coming = 0  # appended, and not delivered yet
-        self._behind = True  # until the disk thread has looked
-        self._wants_more = True
+        self._supply = Supply.WANTED  # until the disk thread has looked
         self._older_came = False  # than what is in flight
         self._reader_waits = False
         self._failure: BaseException | None = None
@@ -84,10 +99,10 @@ class Queue:
                     raise RuntimeError("the disk thread has ended") from self._failure
                 given = [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
                 self._in_flight.update((Key.of(sample), sample) for sample in given)
-                if self._behind and not self._wants_more and len(self._ready) < self._few_ready:
-                    self._wants_more = True
+                if self._supply is Supply.ENOUGH and len(self._ready) < self._few_ready:
+                    self._supply = Supply.WANTED
                     self._changed.notify()
-                if given or (self._finished and not self._coming and not self._behind):
+                if given or self._has_ended():
                     return given
                 self._arrived.clear()
                 self._reader_waits = True
@@ -134,8 +149,12 @@ class Queue:
         with self._changed:
             self._ready.extend(samples)
             self._coming -= done
-            self._behind = behind
-            self._wants_more = behind and not blocked and len(self._ready) < self._few_ready
+            if not behind:
+                self._supply = Supply.COMPLETE
+            elif blocked or len(self._ready) >= self._few_ready:
+                self._supply = Supply.ENOUGH
+            else:
+                self._supply = Supply.WANTED
             self._wake_reader()
 
     def fail(self, error: BaseException) -> None:
@@ -154,7 +173,7 @@ class Queue:
     def wants_more(self) -> bool:
         """Whether the reader will soon have read all samples that are ready."""
         with self._changed:
-            return self._wants_more
+            return self._supply is Supply.WANTED
 
     def withdraw(self, limit: int, after: Key) -> list[Sample]:
         """Remove the oldest samples after this key that were not read yet; those samples."""
@@ -171,7 +190,8 @@ class Queue:
         """Forget the ready samples, because older ones come; the keys not to deliver again."""
         with self._changed:
             self._ready.clear()
-            self._older_came = self._wants_more = True
+            self._older_came = True
+            self._supply = Supply.WANTED
             return frozenset(
                 itertools.chain(self._in_flight, (Key.of(sample) for sample, _ in self._settled))
             )
@@ -190,10 +210,13 @@ class Queue:
             settled = (sample for sample, _ in self._settled)
             return [*self._in_flight.values(), *self._ready, *settled]
 
+    def _has_ended(self) -> bool:
+        return self._finished and not self._coming and self._supply is Supply.COMPLETE
+
     def _has_work(self) -> bool:
         return bool(
             self._appended
-            or self._wants_more
+            or self._supply is Supply.WANTED
             or self._closing
             or len(self._settled) >= _MANY_SETTLED
         )

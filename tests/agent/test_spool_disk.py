@@ -16,7 +16,7 @@ from support.spools import Blocked, Device, content, count, name, rooms, waiting
 from agent.model import Sample
 from agent.spool import ledger
 from agent.spool.directories import FILE
-from agent.spool.queue import MOST_READY
+from agent.spool.queue import MOST_READY, Queue
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
 
@@ -320,6 +320,18 @@ async def test_the_end_is_not_told_while_the_tiers_hold_more(
     assert len(given) == 20
     assert await device.queue.read(5) == []
     device.tiers.close()
+
+
+async def test_the_end_is_not_told_while_older_samples_are_to_be_read() -> None:
+    queue = Queue()
+    queue.deliver([], done=0, behind=False, blocked=False)
+    queue.finish()
+    queue.start_over()
+    reading = asyncio.create_task(queue.read(5))
+    await asyncio.sleep(0)
+    assert not reading.done()
+    queue.deliver([], done=0, behind=False, blocked=False)
+    assert await reading == []
 
 
 @needs_root
