@@ -257,9 +257,13 @@ def _is_sound(row: Row, sessions: dict[int, tuple[Session, Account]]) -> bool:
 
 
 def _readable(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
-    """The rows, read from both ends towards the damage; some of them perhaps twice."""
-    key = columns.split(", ")[:2]
-    for order in ("", " DESC"):
-        by = ", ".join(column + order for column in key)
+    """The rows, read from both ends towards the damage, and without the names of the columns.
+
+    Some come more than once.
+    """
+    names = columns.split(", ")
+    rising, falling = (", ".join(name + order for name in names[:2]) for order in ("", " DESC"))
+    for what, order in ((columns, rising), (columns, falling), ("*", "1")):
+        query = f"SELECT {what} FROM {table} ORDER BY {order}"  # noqa: S608
         with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
-            yield from damaged.execute(f"SELECT {columns} FROM {table} ORDER BY {by}")  # noqa: S608
+            yield from (row for row in damaged.execute(query) if len(row) == len(names))

@@ -188,7 +188,8 @@ class _Found(NamedTuple):
 
 
 def _look(hot: Tier) -> _Found:
-    """Check the whole of a hot tier, which is small, and write to it: damage shows at once."""
+    """Check the whole of a hot tier, which is small, and use it: damage shows at once."""
     hot.check()
+    hot.read(BEFORE_ALL, 1)
     hot.write(move=hot.moves())
     return _Found(hot.sessions(), hot.counts(), sum(1 for _ in hot.settled()))

@@ -277,6 +277,8 @@ class Model:
         assert refusing or self.sorted(dropped) == candidates[: len(dropped)]
 
     def _note_what_is_on_disk(self) -> None:
+        if self.device.tiers.cold_state.is_open:
+            self.hidden = set()
         if self.device.disk_fails:
             return
         if not self.cold_block:
@@ -395,6 +397,9 @@ SETTLED_AND_KILLED = [
     *[("keep", 9), ("close", 0), ("step", 0), ("read", 5), ("answer all", 0), ("step", 0)],
     *[("kill", 0), ("fail cold", 0), ("keep", 2), ("read", 9), ("wait", 6.0)],
 ]
+BLIND_AND_THEN_READ_ONLY = [
+    *[("keep", 9), ("kill blind", 0), ("recover", 0), ("fail cold", 0), ("wait", 6.0), ("keep", 1)],
+]
 
 
 @few
@@ -402,6 +407,7 @@ SETTLED_AND_KILLED = [
 @example(FAILED_AND_FULL, rooms(disk=10, ram=8))
 @example(BLIND_AFTER_A_POWER_CUT, rooms())
 @example(SETTLED_AND_KILLED, rooms())
+@example(BLIND_AND_THEN_READ_ONLY, rooms())
 async def test_any_operations_agree_with_the_model(
     script: list[Step], configuration: SpoolSettings
 ) -> None:
