@@ -257,13 +257,17 @@ def _is_sound(row: Row, sessions: dict[int, tuple[Session, Account]]) -> bool:
 
 
 def _readable(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
-    """The rows, read from both ends towards the damage, and without the names of the columns.
+    """The rows, read from both ends towards the damage, and by the columns' places alone.
 
     Some come more than once.
     """
     names = columns.split(", ")
     rising, falling = (", ".join(name + order for name in names[:2]) for order in ("", " DESC"))
-    for what, order in ((columns, rising), (columns, falling), ("*", "1")):
-        query = f"SELECT {what} FROM {table} ORDER BY {order}"  # noqa: S608
+    by_place = f"WITH found({columns}) AS (SELECT * FROM {table}) SELECT * FROM found"  # noqa: S608
+    for query in (
+        f"SELECT {columns} FROM {table} ORDER BY {rising}",  # noqa: S608
+        f"SELECT {columns} FROM {table} ORDER BY {falling}",  # noqa: S608
+        by_place,
+    ):
         with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
-            yield from (row for row in damaged.execute(query) if len(row) == len(names))
+            yield from damaged.execute(query)

@@ -189,6 +189,7 @@ damages = st.one_of(
 @example(damage=truncated(0.9553))
 @example(damage=overwritten(0.566596045207254, b"\0"))  # keys out of order hide rows
 @example(damage=overwritten(0.05060984358495225, b"$"))  # the name of a column
+@example(damage=byte(3716, 128))  # the same, and it is no text
 @example(damage=overwritten(0.5666, b"\0"))  # a key is there twice, once with a damaged row
 async def test_whatever_became_of_a_file_what_is_given_is_true_and_the_books_balance(
     which: Which, damage: Damage
