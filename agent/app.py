@@ -26,7 +26,7 @@ from agent.sinks.status import Light
 from agent.sinks.table import PredictionTable
 from agent.sources import Source
 from agent.sources.opening import open_source
-from agent.spool.places import places
+from agent.spool.directories import open_directories
 from agent.spool.spool import Spool
 from agent.summary import Summary
 from quartet.address import Address
@@ -81,8 +81,8 @@ def run(settings: Settings, outputs: Outputs, reread: Callable[[], Settings] | N
 async def _run(settings: Settings, outputs: Outputs, reread: Callable[[], Settings] | None) -> int:
     clock = SystemClock()
     credentials = open_credentials(settings.tls)
-    with places(settings.spool, simulated=settings.is_simulated) as kept_in:
-        spool = Spool(kept_in, settings.spool, settings.sampling.period_ns)
+    with open_directories(settings.spool, simulated=settings.is_simulated) as directories:
+        spool = Spool(directories, settings.spool, settings.sampling.period_ns)
         with contextlib.closing(spool), open_source(settings, clock) as source:
             agent = Agent(
                 settings,

@@ -8,8 +8,8 @@ import msgspec
 
 from agent.config import Settings
 from agent.spool import compare, ledger, runs
+from agent.spool.directories import DEFAULT, configured_directories
 from agent.spool.ledger import Entry, Ledger
-from agent.spool.places import DEFAULT, configured
 
 _COLUMNS = (
     *("session", "started (UTC)", "sampled", "answered", "waiting"),
@@ -23,7 +23,7 @@ def run(settings: Settings, *, as_json: bool, broker_ledger: Path | None) -> int
     StoreError or LedgerError where one of them cannot be read.
     """
     theirs = compare.load(broker_ledger) if broker_ledger else None
-    ours = ledger.read(configured(settings.spool) or DEFAULT)
+    ours = ledger.read(configured_directories(settings.spool) or DEFAULT)
     differences = compare.compare(settings.agent.id, ours, theirs) if theirs else []
     if as_json:
         document = {**msgspec.to_builtins(ours), "differences": differences}

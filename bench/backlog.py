@@ -5,7 +5,9 @@ from pathlib import Path
 
 from agent.model import Sample, Session
 from agent.spool.account import Account
-from agent.spool.tier import FILE, Tier, pack
+from agent.spool.directories import FILE
+from agent.spool.row import pack
+from agent.spool.tier import Tier
 
 VALUES = (0.05, 0.06, 0.07, 0.08)
 """Of each sample; healthy, so that a log of changes stays silent."""

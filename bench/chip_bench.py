@@ -25,7 +25,7 @@ from agent.sources.chip import Chip
 from agent.sources.opening import channels
 from agent.sources.virtual.bus import VirtualI2C
 from agent.sources.virtual.chip import Signal, VirtualAds1115
-from agent.sources.virtual.faults import Fate
+from agent.sources.virtual.faults import FaultSchedule
 from quartet.channels import Values
 
 _ADDRESS = 0x48
@@ -42,7 +42,7 @@ _CADENCE_HZ = 50.0
 _LOOP_STALL_S = 0.1
 
 
-class Stalls(Fate):
+class Stalls(FaultSchedule):
     """The thread gets no processor for 5 ms, before or after one of a hundred transfers."""
 
     def __init__(self, clock: Clock, chip: VirtualAds1115) -> None:
@@ -85,7 +85,7 @@ class Bench:
         self.bus = VirtualI2C(
             clock,
             {_ADDRESS: chip},
-            Stalls(clock, chip) if stalls else Fate(clock, chip),
+            Stalls(clock, chip) if stalls else FaultSchedule(clock, chip),
             frequency_hz=bus_hz,
             overhead_ns=round(overhead_us * 1e3),
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agent.config import SpoolSettings
 from agent.model import Reading, Sample
-from agent.spool.places import Places
+from agent.spool.directories import Directories
 from agent.spool.spool import Spool
 from bench import backlog, usage
 
@@ -57,7 +57,10 @@ def measure_plain(count: int) -> Figures:
 async def measure_spool(count: int, waiting: int) -> Figures:
     """The spool with its thread: through RAM; then a start with a backlog, and its drain."""
     figures = {}
-    with _places() as places, contextlib.closing(Spool(places, _SETTINGS, 0)) as spool:
+    with (
+        _directories() as directories,
+        contextlib.closing(Spool(directories, _SETTINGS, 0)) as spool,
+    ):
         began_s = time.perf_counter()
         samples: list[Sample] = []
         for number in range(count):
@@ -67,11 +70,11 @@ async def measure_spool(count: int, waiting: int) -> Figures:
         figures["append, samples/s"] = count / (time.perf_counter() - began_s)
         for sample in samples:
             spool.settle(sample, answered=True)
-    with _places() as places:
-        figures["bytes a sample"] = backlog.fill(places.cold, waiting) / waiting
+    with _directories() as directories:
+        figures["bytes a sample"] = backlog.fill(directories.cold, waiting) / waiting
         before_mb = usage.restart_own_peak()
         began_s = time.perf_counter()
-        with contextlib.closing(Spool(places, _SETTINGS, 0)) as spool:
+        with contextlib.closing(Spool(directories, _SETTINGS, 0)) as spool:
             taken = await spool.read(_WINDOW)
             started_s = time.perf_counter()
             spool.finish()
@@ -86,10 +89,10 @@ async def measure_spool(count: int, waiting: int) -> Figures:
 
 
 @contextlib.contextmanager
-def _places() -> Iterator[Places]:
+def _directories() -> Iterator[Directories]:
     """A hot tier in RAM, as on a device, and a cold one on disk."""
     with tempfile.TemporaryDirectory(dir=_RAM) as hot, tempfile.TemporaryDirectory() as cold:
-        yield Places(Path(hot), Path(cold))
+        yield Directories(Path(hot), Path(cold))
 
 
 def main() -> int:

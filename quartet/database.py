@@ -13,7 +13,7 @@ Synchronous = Literal["off", "normal", "full"]
 """When a commit is on the medium: left to the system, at checkpoints, at once."""
 
 # A reader beside us holds no lock for longer than it reads a page of a checkpoint.
-_BUSY_S = 5.0
+BUSY_S = 5.0
 
 # What the place of a file causes, and not the file. All else that SQLite says of one
 # that it is to open is damage: also what looks like a mistake in a query, where the
@@ -35,16 +35,21 @@ _PLACE = {
 _MOST_VERSIONS = 10_000
 
 
-def connect(path: Path, migrations: Sequence[str], synchronous: Synchronous) -> sqlite3.Connection:
+def connect(
+    path: Path,
+    migrations: Sequence[str],
+    synchronous: Synchronous,
+    busy_s: float = BUSY_S,
+) -> sqlite3.Connection:
     """Open a file, or make it, with all migrations applied; its version is their number.
 
-    Write-ahead logged; no transaction is open. Any one thread at a time may use
-    it. NewerSchemaError, DamagedError or StoreError; a newer file is not touched.
+    Write-ahead logged; no transaction is open. Any one thread at a time may use it. Waits up to
+    `busy_s` for a lock. NewerSchemaError, DamagedError or StoreError; a newer file is not touched.
     """
     try:
         if path.exists():
-            _check_version(path, len(migrations))
-        connection = sqlite3.connect(path, _BUSY_S, isolation_level=None, check_same_thread=False)
+            _check_version(path, len(migrations), busy_s)
+        connection = sqlite3.connect(path, busy_s, isolation_level=None, check_same_thread=False)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise store_error(path, error) from error
     try:
@@ -57,10 +62,10 @@ def connect(path: Path, migrations: Sequence[str], synchronous: Synchronous) -> 
     return connection
 
 
-def connect_to_read(path: Path, versions: int) -> sqlite3.Connection:
+def connect_to_read(path: Path, versions: int, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """Open an existing file beside its owner, for reading only; errors as with connect()."""
     try:
-        connection = _connect_to_read(path)
+        connection = _connect_to_read(path, busy_s)
         if (version := schema_version(connection)) != versions:
             connection.close()
             raise _other_version(path, version, versions)
@@ -99,8 +104,8 @@ def store_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreE
     return DamagedError(f"{path}: is damaged ({error})", path)
 
 
-def _check_version(path: Path, versions: int) -> None:
-    reader = _connect_to_read(path)
+def _check_version(path: Path, versions: int, busy_s: float) -> None:
+    reader = _connect_to_read(path, busy_s)
     try:
         version = schema_version(reader)
     finally:
@@ -109,13 +114,13 @@ def _check_version(path: Path, versions: int) -> None:
         raise _other_version(path, version, versions)
 
 
-def _connect_to_read(path: Path) -> sqlite3.Connection:
+def _connect_to_read(path: Path, busy_s: float) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode=ro"
     # Reading takes a file beside it, for which a full disk has no room; without a log
     # of commits, it can be read without.
     for how in ("", "&immutable=1"):
         connection = sqlite3.connect(
-            uri + how, _BUSY_S, isolation_level=None, check_same_thread=False, uri=True
+            uri + how, busy_s, isolation_level=None, check_same_thread=False, uri=True
         )
         try:
             schema_version(connection)

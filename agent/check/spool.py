@@ -6,18 +6,18 @@ from pathlib import Path
 
 from agent.check.findings import Finding, Findings, failed, passed, skipped
 from agent.config import Settings
-from agent.spool.places import DEFAULT, configured
+from agent.spool.directories import DEFAULT, configured_directories
 
 
 def check_spool(settings: Settings) -> Findings:
     """Both directories, as 'agent run' would take them from here."""
-    places = configured(settings.spool)
-    if places is None and settings.is_simulated:
+    directories = configured_directories(settings.spool)
+    if directories is None and settings.is_simulated:
         yield skipped("spool", "a simulation has a private one")
         return
-    places = places or DEFAULT
-    yield _check("spool in RAM", places.hot, settings.spool.hot_max_bytes)
-    yield _check("spool on disk", places.cold, settings.spool.max_bytes)
+    directories = directories or DEFAULT
+    yield _check("spool in RAM", directories.hot, settings.spool.hot_max_bytes)
+    yield _check("spool on disk", directories.cold, settings.spool.max_bytes)
 
 
 def _check(name: str, directory: Path, max_bytes: int) -> Finding:

@@ -4,6 +4,11 @@ from enum import StrEnum
 
 import msgspec
 
+from agent.model import Session
+
+EARLIER = "earlier"
+"""In place of a session id: the sum of the sessions that are too old to be listed one by one."""
+
 # A spool that drops and keeps by turns would name every other id for ever; from
 # here on it only counts.
 _MOST_RANGES = 1000
@@ -44,11 +49,11 @@ class Account(msgspec.Struct):
     fates: dict[Fate, Ids] = msgspec.field(default_factory=dict)
     ended: bool = False
     power_lost: bool = False
-    """It ended with the power: whether there were ids from `sampled` on, nobody here knows."""
+    """The power failed: more samples may have been taken than `sampled` counts."""
 
     @property
     def waiting(self) -> int:
-        """How many samples must be in the spool, by the books."""
+        """Number of samples that the spool must still hold."""
         return self.sampled - self.answered - sum(ids.count for ids in self.fates.values())
 
     def add(self, fate: Fate, id_: int) -> None:
@@ -74,3 +79,6 @@ class Account(msgspec.Struct):
         self.answered += other.answered
         for fate, ids in other.fates.items():
             self.fates.setdefault(fate, Ids()).count += ids.count
+
+
+Sessions = list[tuple[Session, Account]]

@@ -1,26 +1,21 @@
-"""All sessions with their accounts, as the ledger will show them."""
+"""The accounts of all sessions, and which of them each tier has not been told yet."""
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.model import Session
-from agent.spool.account import Account, Fate
-from agent.spool.tier import BEFORE_ALL, Key
+from agent.spool.account import EARLIER, Account, Fate, Sessions
+from agent.spool.row import BEFORE_ALL, Key
 
-Sessions = list[tuple[Session, Account]]
-
-# Of a device that restarts every hour, six weeks can be told by session; what is
-# older is told as one sum.
+# Of a device that restarts every hour, six weeks are listed by session; what is
+# older is one sum.
 _MOST_SESSIONS = 1000
-
-EARLIER = "earlier"
-"""Stands in place of a session id for the sum of what is not told by session any more."""
 
 
 @dataclass(slots=True)
-class Entry:
-    """A session with its account, and with what of it the cold tier knows."""
+class _Book:
+    """A session with its account, and with the part of it that the cold tier knows."""
 
     session: Session
     account: Account
@@ -29,130 +24,118 @@ class Entry:
 
 
 class Books:
-    """Keeps the accounts, and which of them each tier has not heard of. Disk thread."""
+    """Keeps the accounts. Changed by its methods alone, on the disk thread.
 
-    def __init__(self) -> None:
-        self._entries: dict[int, Entry] = {}
-        self._unwritten: set[int] = set()  # in the hot tier
-        self._unmoved: set[int] = set()  # to the cold tier
+    The counters may be read on any thread.
+    """
+
+    def __init__(self, most_sessions: int = _MOST_SESSIONS) -> None:
+        self._most_sessions = most_sessions
+        self._books: dict[int, _Book] = {}
         self._last_stray = 0
-        self._settled: set[int] = set()  # of which the cold tier has rows that are done with
-        self.moved = BEFORE_ALL
-        """The last key that may be in the cold tier; later ones are in the hot one alone."""
-        self.first_place: int | None = None
-        """Where the sessions of this start begin, once that is decided."""
-        self.kept = 0
-        """How many samples wait in all."""
-        self.lost = 0
-        """How many samples a damaged file took along."""
-        self.met_late = 0
-        """How many samples waited on a disk that could not be read at the start."""
+        # Sequences of sessions whose account is news: to the hot tier, to the cold tier
+        # with all rows, and to the cold tier about rows that it has already.
+        self._unwritten: set[int] = set()
+        self._unmoved: set[int] = set()
+        self._undeleted: set[int] = set()
+        self._moved = BEFORE_ALL
+        self._first_sequence: int | None = None
+        self._kept = self._lost = self._met_late = 0
 
     def __iter__(self) -> Iterator[tuple[Session, Account]]:
-        return ((entry.session, entry.account) for entry in self._entries.values())
+        return ((book.session, book.account) for book in self._books.values())
 
     def __contains__(self, sequence: object) -> bool:
-        return sequence in self._entries
+        return sequence in self._books
+
+    @property
+    def kept(self) -> int:
+        """Number of samples that the spool holds."""
+        return self._kept
+
+    @property
+    def lost(self) -> int:
+        """Number of samples that were in a damaged file and could not be read."""
+        return self._lost
+
+    @property
+    def met_late(self) -> int:
+        """Number of samples on a disk that could not be read at the start, and was read later."""
+        return self._met_late
+
+    @property
+    def moved(self) -> Key:
+        """The last key that may be in the cold tier; later ones are in the hot tier alone."""
+        return self._moved
 
     def find(self, sequence: int) -> Session | None:
-        """The session at this place in the order, if there is one."""
-        entry = self._entries.get(sequence)
-        return entry.session if entry else None
+        """The session with this sequence, if there is one."""
+        book = self._books.get(sequence)
+        return book.session if book else None
 
     def next_sequence(self) -> int:
-        """A place after all sessions, and after rows that have none."""
-        return max(*self._entries, self._last_stray, 0) + 1
+        """A sequence after those of all sessions, and of rows that have no session."""
+        return max(*self._books, self._last_stray, 0) + 1
 
-    def has_strays(self, sequences: Iterable[int]) -> None:
-        """There are rows at these places, perhaps of sessions that are not known."""
-        self._last_stray = max(sequences, default=0)
+    # What is found in the files
 
     def enter(self, session: Session, account: Account) -> None:
-        """Take a session up that a tier knows."""
-        self._entries[session.sequence] = Entry(session, account, copy.deepcopy(account))
-        self.kept += account.waiting
+        """Add a session that a tier knows."""
+        self._books[session.sequence] = _Book(session, account, copy.deepcopy(account))
+        self._kept += account.waiting
 
-    def begin(self, session: Session) -> None:
-        """Open the account of a new session."""
-        self.enter(session, Account())
-        self._touch(session.sequence)
+    def note_strays(self, sequences: Iterable[int]) -> None:
+        """Leave out the sequences of rows whose session may be unknown."""
+        self._last_stray = max(sequences, default=0)
 
-    def end(self, sequence: int, *, power_lost: bool = False) -> None:
-        """Close a session: it samples no more."""
-        account = self._entries[sequence].account
-        account.ended = True
-        account.power_lost |= power_lost
-        self._touch(sequence)
+    def start(self) -> int:
+        """Both tiers are open: the sequence of the first session of this start.
 
-    def sampled(self, key: Key) -> None:
-        """Book a sample that is kept from now on, or gets a fate next."""
-        self._entries[key.session].account.sampled += 1
-        self.kept += 1
-        self._touch(key.session)
+        What earlier sessions left may be in either tier.
+        """
+        self._first_sequence = self.next_sequence()
+        self._moved = Key(self._first_sequence, -1)
+        return self._first_sequence
 
-    def answered(self, key: Key) -> None:
-        """Book an answer."""
-        for account in self._accounts(key):
-            account.answered += 1
-        self.kept -= 1
+    def shift_for(self, found: Sessions) -> int:
+        """By how much the sequences of a file must be shifted, before it is met().
 
-    def book(self, fate: Fate, key: Key) -> None:
-        """Book a sample that stays without prediction."""
-        for account in self._accounts(key):
-            account.add(fate, key.id)
-        self.kept -= 1
-        self.lost += fate is Fate.DAMAGED
+        Sessions of the file that are unknown here come before those that the file does not know.
+        """
+        known, in_file = self._ids(), {session.id for session, _ in found}
+        own = [session.sequence for session, _ in self if session.id not in in_file]
+        if self._first_sequence is not None:
+            own.append(self._first_sequence)
+        unknown = [session.sequence for session, _ in found if session.id not in known]
+        if unknown and own and unknown[-1] >= min(own):
+            return min(own) - 1 - max(session.sequence for session, _ in found)
+        return 0
 
-    def nothing_waits_before(self, key: Key) -> None:
-        """Note in the accounts that change what is done with as a whole."""
-        for entry in self._at(self._unwritten):
-            sequence, account = entry.session.sequence, entry.account
-            if sequence < key.session:
-                account.done_below = account.sampled
-            elif sequence == key.session:
-                account.done_below = max(account.done_below, key.id)
+    def meet(self, found: Sessions) -> None:
+        """Add those sessions of the cold tier's file that are unknown here."""
+        known = self._ids()
+        for session, account in found:
+            if session.id in known:
+                continue
+            self.enter(session, account)
+            if self._first_sequence is not None:
+                self._met_late += account.waiting
+            if not account.ended:  # and nothing of it is in RAM
+                self.end(session.sequence, power_lost=True)
 
-    # What the tiers are told. An account goes where its rows go, in the same commit.
-
-    def for_hot(self) -> Sessions:
-        """The accounts that the hot tier has not heard of."""
-        news = self._at(self._unwritten)
-        # The sum of the earlier ones has no rows, and would be older here after a crash.
-        return [(e.session, e.account) for e in news if e.session.id != EARLIER]
-
-    def for_cold(self) -> Sessions:
-        """The accounts for the cold tier when it is given all rows."""
-        return [(e.session, e.account) for e in self._at(self._unmoved)]
-
-    def for_cold_alone(self) -> Sessions:
-        """The accounts for the cold tier when it only learns what became of its own rows."""
-        return [(e.session, e.cold) for e in self._at(self._settled)]
-
-    def hot_has_heard(self) -> None:
-        """What for_hot() gave is written."""
-        self._unwritten.clear()
-
-    def cold_has_all(self, newest: Key) -> None:
-        """What for_cold() gave is written, with all rows up to this key."""
-        for entry in self._at(self._unmoved):
-            entry.cold = copy.deepcopy(entry.account)
-        self._unmoved.clear()
-        self._settled.clear()
-        self.moved = newest
-
-    def cold_has_heard(self) -> None:
-        """What for_cold_alone() gave is written."""
-        self._settled.clear()
-
-    def cold_begins_anew(self) -> None:
-        """The file of the cold tier is another one, which has heard of nothing."""
-        self._unmoved = set(self._entries)
+    def rejoin(self, ids: Iterable[str]) -> None:
+        """Forget up to where these sessions are done with: older rows of them came back."""
+        wanted = set(ids)
+        for session, account in self:
+            if session.id in wanted:
+                account.done_below = 0
+                self._touch(session.sequence)
 
     def reconcile(self, counts: dict[int, tuple[int, int]]) -> int:
-        """Book as lost what damaged files should hold and do not; how many.
+        """Book as lost what damaged files should hold and do not; the number of samples.
 
-        `counts` tells how many rows each session has, and its last id. What there
-        is once more although it was answered will be answered again.
+        `counts` gives for each session the number of its rows and its last id. A sample that is
+        there although it was answered is booked as kept, and will be answered again.
         """
         lost = 0
         for session, account in self:
@@ -165,47 +148,130 @@ class Books:
                 lost += missing
             else:
                 account.find_again(-missing)
-            self.kept += account.waiting - waiting
+            self._kept += account.waiting - waiting
             self._touch(session.sequence)
-        self.lost += lost
+        self._lost += lost
         return lost
 
-    def surplus(self) -> list[int]:
-        """The places of the oldest settled sessions, when there are too many in all."""
-        settled = [s.sequence for s, a in self if a.ended and not a.waiting and s.id != EARLIER]
-        return sorted(settled)[: max(0, len(self._entries) - _MOST_SESSIONS)]
+    # What happens to sessions and samples
 
-    def sum_up(self, sequences: list[int]) -> tuple[Session, Account]:
-        """The sum of these sessions and of those that were summed up before."""
+    def begin(self, session: Session) -> None:
+        """Open the account of a new session."""
+        self.enter(session, Account())
+        self._touch(session.sequence)
+
+    def end(self, sequence: int, *, power_lost: bool = False) -> None:
+        """Close a session: it samples no more."""
+        account = self._books[sequence].account
+        account.ended = True
+        account.power_lost |= power_lost
+        self._touch(sequence)
+
+    def book_sample(self, key: Key) -> None:
+        """Book a sample that is kept from now on, or gets a fate next."""
+        self._books[key.session].account.sampled += 1
+        self._kept += 1
+        self._touch(key.session)
+
+    def book_answer(self, key: Key) -> None:
+        """Book the answer of a sample."""
+        for account in self._accounts(key):
+            account.answered += 1
+        self._kept -= 1
+
+    def book_fate(self, fate: Fate, key: Key) -> None:
+        """Book a sample that stays without prediction."""
+        for account in self._accounts(key):
+            account.add(fate, key.id)
+        self._kept -= 1
+        self._lost += fate is Fate.DAMAGED
+
+    def raise_done_below(self, key: Key) -> None:
+        """Note, in the accounts that change anyway, that all samples before a key are settled."""
+        for book in self._at(self._unwritten):
+            sequence, account = book.session.sequence, book.account
+            if sequence < key.session:
+                account.done_below = account.sampled
+            elif sequence == key.session:
+                account.done_below = max(account.done_below, key.id)
+
+    # What the tiers are told. An account goes where its rows go, in the same commit.
+
+    def for_hot(self) -> Sessions:
+        """The accounts that are news to the hot tier."""
+        news = self._at(self._unwritten)
+        # The sum of the earlier ones has no rows, and would be older here after a crash.
+        return [(b.session, b.account) for b in news if b.session.id != EARLIER]
+
+    def for_cold(self) -> Sessions:
+        """The accounts for the cold tier when it is given all rows."""
+        return [(b.session, b.account) for b in self._at(self._unmoved)]
+
+    def for_cold_alone(self) -> Sessions:
+        """The accounts for the cold tier when it only deletes rows of its own."""
+        return [(b.session, b.cold) for b in self._at(self._undeleted)]
+
+    def note_written(self) -> None:
+        """The hot tier has what for_hot() gave."""
+        self._unwritten.clear()
+
+    def note_moved(self, newest: Key) -> None:
+        """The cold tier has what for_cold() gave, with all rows up to this key."""
+        for book in self._at(self._unmoved):
+            book.cold = copy.deepcopy(book.account)
+        self._unmoved.clear()
+        self._undeleted.clear()
+        self._moved = newest
+
+    def note_deleted(self) -> None:
+        """The cold tier has what for_cold_alone() gave."""
+        self._undeleted.clear()
+
+    def note_cold_replaced(self) -> None:
+        """The cold tier's file is another one: every account is news to it."""
+        self._unmoved = set(self._books)
+
+    # The sum of the oldest
+
+    def surplus(self) -> list[int]:
+        """The sequences of the oldest finished sessions, when there are too many in all."""
+        done = [s.sequence for s, a in self if a.ended and not a.waiting and s.id != EARLIER]
+        return sorted(done)[: max(0, len(self._books) - self._most_sessions)]
+
+    def sum_of(self, sequences: Iterable[int]) -> tuple[Session, Account]:
+        """The sum of these sessions and of those in the former sum."""
         former = next((entry for entry in self if entry[0].id == EARLIER), None)
         session, total = former or (
-            Session(min(self._entries) - 1, EARLIER, 0, 0),
+            Session(min(self._books) - 1, EARLIER, 0, 0),
             Account(ended=True),
         )
         total = copy.deepcopy(total)
         for sequence in sequences:
-            total.add_up(self._entries[sequence].account)
+            total.add_up(self._books[sequence].account)
         return session, total
 
-    def fold(self, sequences: list[int], total: tuple[Session, Account]) -> None:
-        """Put the sum in place of the sessions, as the cold tier has it already."""
+    def fold(self, sequences: Sequence[int], total: tuple[Session, Account]) -> None:
+        """Replace the sessions by their sum, as the cold tier has it already."""
         for sequence in sequences:
-            del self._entries[sequence]
-        for places in (self._unwritten, self._unmoved, self._settled):
-            places.difference_update(sequences)
+            del self._books[sequence]
+        for news in (self._unwritten, self._unmoved, self._undeleted):
+            news.difference_update(sequences)
         self.enter(*total)
+
+    def _ids(self) -> set[str]:
+        return {session.id for session, _ in self}
 
     def _accounts(self, key: Key) -> Iterator[Account]:
         """The accounts that a sample is in."""
-        entry = self._entries[key.session]
+        book = self._books[key.session]
         self._touch(key.session)
-        yield entry.account
-        if key <= self.moved:
-            self._settled.add(key.session)
-            yield entry.cold
+        yield book.account
+        if key <= self._moved:
+            self._undeleted.add(key.session)
+            yield book.cold
 
-    def _at(self, sequences: Iterable[int]) -> list[Entry]:
-        return [self._entries[sequence] for sequence in sequences]
+    def _at(self, sequences: Iterable[int]) -> list[_Book]:
+        return [self._books[sequence] for sequence in sequences]
 
     def _touch(self, sequence: int) -> None:
         self._unwritten.add(sequence)

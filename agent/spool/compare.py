@@ -7,7 +7,7 @@ import msgspec
 
 from agent.errors import LedgerError
 from agent.spool import runs
-from agent.spool.books import EARLIER
+from agent.spool.account import EARLIER
 from agent.spool.ledger import Entry, Ledger
 from agent.spool.runs import Runs
 

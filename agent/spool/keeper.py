@@ -2,61 +2,67 @@
 
 import logging
 import time
-from collections import deque
 from collections.abc import Iterable
 
 from agent.config import SpoolSettings
 from agent.model import Sample, Session
 from agent.spool.account import Fate
+from agent.spool.books import Books
+from agent.spool.condition import ColdState
 from agent.spool.queue import Queue, Work
-from agent.spool.tier import BEFORE_ALL, SAMPLE_BYTES, Key
-from agent.spool.tiers import Tiers
+from agent.spool.row import AFTER_ALL, BEFORE_ALL, SAMPLE_BYTES, Key
+from agent.spool.schedule import WriteSchedule
+from agent.spool.tiers import Page, Tiers
+from quartet.clock import Clock
 from quartet.errors import StoreError
+from quartet.outage import Outage
 
 log = logging.getLogger(__name__)
 
-# A hot tier that takes no commit has samples pile up in memory, 30 MB at the most.
+# While the hot tier takes no commit, samples gather in memory, 30 MB at the most.
 _MOST_UNCOMMITTED = 65536
 
-# What is done with is deleted from the disk this often, in one commit.
-_SETTLE_EVERY_S = 1.0
-_MOST_UNSETTLED = 8192
-
-# So often the accounts go to the disk in any case: a power cut then leaves less unknown.
-_ACCOUNTS_EVERY_S = 3600.0
-
-# How old the oldest sample in RAM is, is known to within this part of spill_after_s.
-_AGE_STEP = 0.25
-
-# A spool is full no more once this much of it is free, lest each sample be an episode.
+# The spool is full until it holds no more than this part, or each sample would be an episode.
 _ROOM_AGAIN = 0.9
 
 
 class Keeper:
-    """Keeps what gathers in the queue, and brings what comes next to its reader. Disk thread."""
+    """Keeps the samples of the queue, and brings the next ones to its reader. Disk thread."""
 
-    def __init__(self, tiers: Tiers, queue: Queue, settings: SpoolSettings) -> None:
+    def __init__(
+        self,
+        tiers: Tiers,
+        books: Books,
+        queue: Queue,
+        schedule: WriteSchedule,
+        settings: SpoolSettings,
+        *,
+        clock: Clock = time,
+    ) -> None:
         self._tiers = tiers
-        self._books = tiers.books
+        self._books = books
         self._queue = queue
         self._settings = settings
+        self._schedule = schedule
         self._room = settings.max_bytes // SAMPLE_BYTES
         self._hot_room = settings.hot_max_bytes // SAMPLE_BYTES
         self._session: Session | None = None
         self._uncommitted: list[Sample] = []
         self._undelivered: list[Sample] = []
         self._done: list[Key] = []
-        self._taken = 0  # from the queue, and not delivered yet
+        self._gathered = 0  # from the queue, and not delivered yet
         self._cursor = BEFORE_ALL  # where delivery goes on, when behind
         self._behind = True
-        self._delivered: frozenset[Key] = frozenset()  # before, of what comes after the cursor
-        self._marks: deque[tuple[float, Key]] = deque()  # since when samples from a key on wait
-        self._written_at_s = self._flushed_at_s = time.monotonic()
-        self._flush_now = False
-        self._episode = 0  # how many samples were dropped since it began
-        self.failing = False
-        """Whether the hot tier takes no commit: samples gather in memory."""
+        self._openings = 0  # of the cold tier, when delivery started over
+        self._delivered: frozenset[Key] = frozenset()  # those after the cursor, not to repeat
+        self._episode = 0  # number of samples that were dropped since it began
+        self._outage = Outage(log, clock)
         self.dropped = 0
+
+    @property
+    def failing(self) -> bool:
+        """Whether the hot tier takes no commit: samples gather in memory."""
+        return self._outage.is_on
 
     def step(self, work: Work) -> None:
         """Book, commit and deliver what gathered; write the disk where that is due."""
@@ -65,11 +71,11 @@ class Keeper:
             self._make_room()
             self._commit()
             self._write_disk(closing=work.closing)
-            if self._tiers.cold.reopened:
+            if self._openings != self._tiers.cold_openings:
                 self._start_over()
             self._deliver()
         except StoreError as error:
-            self._failed(error)
+            self._outage.failed("%s; samples gather in memory until it can be written", error)
 
     def close(self) -> None:
         """Let go of the tiers, after the last step."""
@@ -84,15 +90,15 @@ class Keeper:
             key = Key.of(sample)
             self._done.append(key)
             if answered:
-                self._books.answered(key)
+                self._books.book_answer(key)
             else:
-                self._books.book(Fate.UNANSWERABLE, key)
+                self._books.book_fate(Fate.UNANSWERABLE, key)
         for sample in work.appended:
             if sample.session is not self._session:
                 self._begin(sample.session)
-            self._books.sampled(Key.of(sample))
+            self._books.book_sample(Key.of(sample))
         self._uncommitted += work.appended
-        self._taken += len(work.appended)
+        self._gathered += len(work.appended)
         if work.closing and self._session:
             self._books.end(self._session.sequence)
 
@@ -101,15 +107,15 @@ class Keeper:
             self._books.end(self._session.sequence)
         self._session = session
         self._books.begin(session)
-        self._flush_now = True
+        self._schedule.flush_soon()
 
-    # What does not fit
+    # Room
 
     def _make_room(self) -> None:
         self._refuse(Fate.STALLED, len(self._uncommitted) - _MOST_UNCOMMITTED)
         excess = self._books.kept - self._room
         excess_in_ram = 0
-        if self._tiers.cold.failing:
+        if self._disk_fails:
             freed = sum(key > self._books.moved for key in self._done)
             in_ram = self._tiers.hot_rows + len(self._uncommitted) - freed
             excess_in_ram = in_ram - self._hot_room
@@ -129,13 +135,10 @@ class Keeper:
             self._drop(fate, map(Key.of, refused))
 
     def _drop_oldest(self, count: int, after: Key) -> int:
-        """Drop the oldest samples after this key that are not on their way to the broker.
-
-        Gives how many of them were in RAM alone.
-        """
+        """Drop the oldest samples after this key that were not sent; the number in RAM alone."""
         if count <= 0:
             return 0
-        dropped = self._drop_kept(self._queue.take_back(count, after))
+        dropped = self._drop_kept(self._queue.withdraw(count, after))
         position = max(self._cursor, after)
         gone = self._delivered.union(self._done)
         while len(dropped) < count and self._behind:
@@ -145,7 +148,7 @@ class Keeper:
             position = page.last
             if after <= self._cursor:
                 self._cursor = position
-            self._lose(page.damaged)
+            self._lose_damaged(page)
             dropped += self._drop_kept(
                 [sample for sample in page.samples if Key.of(sample) not in gone]
             )
@@ -164,51 +167,54 @@ class Keeper:
     def _drop(self, fate: Fate, keys: Iterable[Key]) -> None:
         count = 0
         for count, key in enumerate(keys, 1):  # noqa: B007 - counts
-            self._books.book(fate, key)
+            self._books.book_fate(fate, key)
         if count and not self._episode:
-            log.error("the spool is full%s: %s", self._bound(), _SAID[fate])
+            log.error("the spool is full%s: %s", self._bound(), _CONSEQUENCES[fate])
         self._episode += count
         self.dropped += count
 
     def _bound(self) -> str:
-        """Which bound is reached, as far as that is a setting."""
+        """The setting whose bound is reached, in brackets, where it is one."""
         if self._books.kept >= self._room:
             return " (spool.max_bytes)"
-        return " (spool.hot_max_bytes, and no disk)" if self._tiers.cold.failing else ""
+        return " (spool.hot_max_bytes, and no disk)" if self._disk_fails else ""
 
     def _end_episode(self) -> None:
-        """Say how much was dropped since the spool was full, if it was."""
+        """Log how many samples were dropped since the spool was full, if it was."""
         if self._episode:
             log.warning("the spool has room again; %d samples were dropped", self._episode)
             self._episode = 0
 
-    def _lose(self, keys: list[Key]) -> None:
-        """Give up samples whose rows are damaged."""
+    def _lose_damaged(self, page: Page) -> None:
+        """Give up the samples of damaged rows, unless they are in memory or in another row."""
+        if not page.damaged:
+            return
+        safe = self._delivered.union(map(Key.of, page.samples), map(Key.of, self._queue.held()))
+        keys = [key for key in dict.fromkeys(page.damaged) if key not in safe]
         if keys:
             log.error("%d samples in the spool are damaged, from %s on", len(keys), keys[0])
         for key in keys:
-            self._books.book(Fate.DAMAGED, key)
+            self._books.book_fate(Fate.DAMAGED, key)
         self._done += keys
 
-    # What is kept
+    # Commits
+
+    @property
+    def _disk_fails(self) -> bool:
+        return self._tiers.cold_state is not ColdState.WELL
 
     def _commit(self) -> None:
-        if self._tiers.cold.is_open and not self._tiers.cold.reopened:
-            self._books.nothing_waits_before(self._oldest())
+        if self._tiers.cold_state.is_open and self._openings == self._tiers.cold_openings:
+            self._books.raise_done_below(self._oldest())
         self._tiers.commit(self._uncommitted, self._done)
         if self._uncommitted:
-            now_s, first = time.monotonic(), Key.of(self._uncommitted[0])
-            step_s = _AGE_STEP * self._settings.spill_after_s
-            if not self._marks or now_s - self._marks[-1][0] >= step_s:
-                self._marks.append((now_s, first))
+            self._schedule.committed(Key.of(self._uncommitted[0]))
         self._undelivered += self._uncommitted
         self._uncommitted, self._done = [], []
-        if self.failing:
-            self.failing = False
-            log.info("samples are kept safely again")
+        self._outage.ended("samples are kept safely again")
 
     def _oldest(self) -> Key:
-        """A key before which nothing waits."""
+        """A key before which every sample is settled."""
         keys = [Key.of(sample) for sample in (*self._undelivered[:1], *self._uncommitted[:1])]
         if oldest := self._queue.oldest():
             keys.append(oldest)
@@ -217,45 +223,32 @@ class Keeper:
         return min(keys, default=BEFORE_ALL)
 
     def _write_disk(self, *, closing: bool) -> None:
-        """Carry all over to the disk where that is due, or else delete there what is done with."""
-        oldest_waits_s = self._oldest_waits_s()
-        if not (closing or self._tiers.cold.may_try):
+        """Carry all over to the disk where that is due; otherwise delete settled samples there."""
+        self._note_settled()
+        if not (closing or self._tiers.cold_is_due):
             return
-        tiers, since_s = self._tiers, time.monotonic() - self._written_at_s
+        must_be_durable = self._settings.durability == "disk" and bool(self._undelivered)
         if (
             closing
-            or self._flush_now
-            or tiers.cold.failing
-            or (self._settings.durability == "disk" and self._undelivered)
-            or oldest_waits_s >= self._settings.spill_after_s
-            or tiers.hot_rows >= self._hot_room // 2
-            or time.monotonic() - self._flushed_at_s >= _ACCOUNTS_EVERY_S
+            or self._disk_fails
+            or must_be_durable
+            or self._schedule.flush_is_due(self._tiers.hot_rows)
         ):
-            self._flush()
-        elif tiers.unsettled and (since_s >= _SETTLE_EVERY_S or tiers.unsettled >= _MOST_UNSETTLED):
-            self._written_at_s = time.monotonic()
-            tiers.settle()
+            self._schedule.tried()
+            if self._tiers.flush():
+                self._schedule.flushed()
+        elif self._schedule.delete_is_due(self._tiers.undeleted):
+            self._schedule.tried()
+            self._tiers.delete_settled()
 
-    def _oldest_waits_s(self) -> float:
-        """For how long the oldest sample that is only in RAM has been waiting."""
+    def _note_settled(self) -> None:
         oldest = self._queue.oldest()
         if oldest is None and not self._behind:
-            if not self._undelivered:
-                self._marks.clear()
-                return 0.0
-            oldest = Key.of(self._undelivered[0])
-        while oldest and len(self._marks) > 1 and self._marks[1][1] <= oldest:
-            self._marks.popleft()
-        return time.monotonic() - self._marks[0][0] if self._marks else 0.0
+            oldest = Key.of(self._undelivered[0]) if self._undelivered else AFTER_ALL
+        if oldest:
+            self._schedule.settled_before(oldest)
 
-    def _flush(self) -> None:
-        self._written_at_s = time.monotonic()
-        if self._tiers.flush():
-            self._flushed_at_s = self._written_at_s
-            self._flush_now = False
-            self._marks.clear()
-
-    # What is delivered
+    # Delivery
 
     def _deliver(self) -> None:
         samples, self._undelivered = self._undelivered, []
@@ -267,39 +260,40 @@ class Keeper:
             self._hand_over(ready)
         else:
             self._hand_over([])
-        # What comes next may lie on a disk that cannot be read: nothing passes it.
-        if self._behind and self._queue.wants_more() and not self._tiers.cold.away:
+        # While the next samples lie on a disk that cannot be read, no newer one is delivered.
+        if self._behind and self._queue.wants_more and not self._is_blocked:
             self._read_on()
+
+    @property
+    def _is_blocked(self) -> bool:
+        return self._behind and self._tiers.cold_state is ColdState.AWAY
 
     def _read_on(self) -> None:
         page = self._tiers.read(self._cursor, self._queue.room)
         self._cursor, self._behind = page.last, page.more
-        self._lose([key for key in page.damaged if key not in self._delivered])
+        self._lose_damaged(page)
         self._hand_over([s for s in page.samples if Key.of(s) not in self._delivered])
-        # Now all that is kept is in memory; or a file has lost some without a word.
+        # Now all kept samples are in memory; otherwise a file has lost some without an error.
         missing = not page.more and self._books.kept != len(self._queue.held())
-        if page.damaged or (missing and self._tiers.cold.is_open):
-            self._tiers.cold.suspect = self._flush_now = True
+        if page.damaged or (missing and self._tiers.cold_state.is_open):
+            self._tiers.found_damage()
+            self._schedule.flush_soon()
 
     def _hand_over(self, samples: list[Sample]) -> None:
-        blocked = self._behind and self._tiers.cold.away
-        self._queue.deliver(samples, done=self._taken, behind=self._behind, blocked=blocked)
-        self._taken = 0
+        self._queue.deliver(
+            samples, done=self._gathered, behind=self._behind, blocked=self._is_blocked
+        )
+        self._gathered = 0
 
     def _start_over(self) -> None:
-        """The cold tier is there again, perhaps with samples that are older than all others."""
-        self._tiers.cold.reopened = False
+        """Read from the start: the cold tier was opened, perhaps with older samples than all."""
+        self._openings = self._tiers.cold_openings
         self._undelivered.clear()
         self._delivered = self._queue.start_over()
         self._cursor, self._behind = BEFORE_ALL, True
 
-    def _failed(self, error: StoreError) -> None:
-        level = logging.DEBUG if self.failing else logging.ERROR
-        log.log(level, "%s; samples gather in memory until it can be written", error)
-        self.failing = True
 
-
-_SAID = {
+_CONSEQUENCES = {
     Fate.FULL: "the oldest samples are dropped until the broker answers",
     Fate.REFUSED: "new samples are refused until the broker answers",
     Fate.STALLED: "new samples are dropped until a commit succeeds",

@@ -1,4 +1,4 @@
-"""Every sample's fate, read from the files of the spool; also beside a running agent."""
+"""Every sample's fate, read from the files of the spool, also while the agent runs."""
 
 import contextlib
 from collections.abc import Iterable
@@ -10,11 +10,11 @@ import msgspec
 
 from agent.model import Session
 from agent.spool import runs
-from agent.spool.account import Account, Fate, Ids
-from agent.spool.books import Sessions
-from agent.spool.places import Places
+from agent.spool.account import Account, Fate, Ids, Sessions
+from agent.spool.directories import FILE, Directories
+from agent.spool.row import Key
 from agent.spool.runs import Runs
-from agent.spool.tier import FILE, Key, Tier
+from agent.spool.tier import OpenTier, Tier
 from quartet.errors import DamagedError, OlderSchemaError, StoreError
 
 # The tiers are read one after the other. Where the agent moved samples in
@@ -35,11 +35,11 @@ class Entry(msgspec.Struct):
     fates: dict[Fate, Ids]
     ended: bool
     power_lost: bool
-    """It ended with the power: ids from `sampled` on, if there were any, are unknown."""
+    """The power failed: ids from `sampled` on, if there were any, are unknown."""
 
     @property
     def difference(self) -> int:
-        """How many samples have no fate, or one too many; 0 when the books balance."""
+        """Number of samples without a fate, or with one too many; 0 when all is balanced."""
         without = sum(ids.count for ids in self.fates.values())
         return self.sampled - self.answered - self.waiting - without
 
@@ -50,11 +50,11 @@ class Ledger(msgspec.Struct):
     balanced: bool
     sessions: list[Entry]
     damaged: list[str] = []
-    """What is wrong with a file that cannot be read; what it holds is not told here."""
+    """Why a file cannot be read. Its samples are not in this ledger."""
     schema: int = 1
 
 
-def read(places: Places) -> Ledger:
+def read(directories: Directories, open_tier: OpenTier = Tier) -> Ledger:
     """Read the ledger, of one tier alone where the other is damaged.
 
     StoreError where there is no spool, or neither can be read.
@@ -62,44 +62,48 @@ def read(places: Places) -> Ledger:
     damaged: dict[Path, DamagedError] = {}
     while True:
         try:
-            return _read(places, damaged)
+            return _read(directories, damaged, open_tier)
         except DamagedError as error:
             if error.path is None or damaged:
                 raise
             damaged[error.path] = error
 
 
-def _read(places: Places, damaged: dict[Path, DamagedError]) -> Ledger:
+def _read(
+    directories: Directories, damaged: dict[Path, DamagedError], open_tier: OpenTier
+) -> Ledger:
     for _ in range(_MOST_TRIES):
         with contextlib.ExitStack() as stack:
-            files = [path / FILE for path in (places.cold, places.hot, places.cold)]
-            cold, hot, watch = (None if file in damaged else _open(file, stack) for file in files)
+            paths = [path / FILE for path in (directories.cold, directories.hot, directories.cold)]
+            cold, hot, watch = (
+                None if path in damaged else _open(path, stack, open_tier) for path in paths
+            )
             if not (cold or hot):
-                raise next(iter(damaged.values()), _no_spool(places))
+                raise next(iter(damaged.values()), _no_spool(directories))
             before = watch.version() if watch else 0
             in_cold, in_hot = (_hold(tier) if tier else [] for tier in (cold, hot))
             if not watch or watch.version() == before:
                 entries = _entries(cold, in_cold, hot, in_hot)
                 balanced = not damaged and all(not entry.difference for entry in entries)
                 return Ledger(balanced, entries, [*map(str, damaged.values())])
-    raise StoreError(f"{places.cold}: changes all the time; try again")
+    raise StoreError(f"{directories.cold}: changes all the time; try again")
 
 
-def _no_spool(places: Places) -> StoreError:
+def _no_spool(directories: Directories) -> StoreError:
     return StoreError(
-        f"no spool in {places.cold} and {places.hot}: name its directories in the"
+        f"no spool in {directories.cold} and {directories.hot}: name its directories in the"
         " configuration, or start an agent there first"
     )
 
 
-def _open(path: Path, stack: contextlib.ExitStack) -> Tier | None:
+def _open(path: Path, stack: contextlib.ExitStack, open_tier: OpenTier) -> Tier | None:
     try:
         if not path.exists():
             return None
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        return stack.enter_context(contextlib.closing(Tier(path, synchronous=None)))
+        return stack.enter_context(contextlib.closing(open_tier(path, None)))
     except OlderSchemaError as error:
         if error.version:
             raise
@@ -107,18 +111,18 @@ def _open(path: Path, stack: contextlib.ExitStack) -> Tier | None:
 
 
 def _hold(tier: Tier) -> Sessions:
-    """The sessions; the tier stays as it is seen now."""
+    """Freeze the view of a tier; its sessions."""
     tier.hold()
     return tier.sessions()
 
 
 def _by_session(keys: Iterable[Key], sessions: Sessions) -> dict[str, Runs]:
-    """The ids of rising keys, by session id: the place of a session may be another's elsewhere."""
+    """The ids of rising keys, by session id: the tiers may use one sequence for two sessions."""
     names = {session.sequence: session.id for session, _ in sessions}
     return {
-        names[place]: runs.gather(key.id for key in of_session)
-        for place, of_session in groupby(keys, attrgetter("session"))
-        if place in names
+        names[sequence]: runs.gather(key.id for key in of_session)
+        for sequence, of_session in groupby(keys, attrgetter("session"))
+        if sequence in names
     }
 
 

@@ -7,36 +7,54 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from agent.model import Sample
-from agent.spool.tier import Key
+from agent.spool.row import Key
 
 # Samples ready to be read, and the mark at which more are fetched. Each is at
 # least the largest window, so that a drain does not wait for the disk.
 MOST_READY = 8192
 FEW_READY = 4096
 
-# Answers are booked with the next sample's commit, or when so many have gathered.
+# Answers are booked with the next sample's commit, or when this many have gathered.
 _MANY_SETTLED = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What gathered for the disk thread since the last time."""
+    """What gathered for the disk thread since its last turn."""
 
     appended: list[Sample]
     settled: list[tuple[Sample, bool]]
-    """Samples that are done with, and whether they were answered."""
+    """Samples that settle() gave, and whether they were answered."""
     closing: bool
+
+
+class Supply(Enum):
+    """Whether the tiers hold samples that are not ready yet, and whether these are wanted.
+
+    deliver() decides which one it is. read() makes WANTED of ENOUGH as it empties the queue;
+    start_over() makes WANTED of all.
+    """
+
+    COMPLETE = auto()
+    """Every kept sample was delivered."""
+    ENOUGH = auto()
+    """The tiers hold more. Many samples are ready, or no more can be read now."""
+    WANTED = auto()
+    """The tiers hold more, and the reader will need it soon."""
 
 
 class Queue:
     """Samples on their way from the bus to the disk, from there to the loop, and back.
 
-    Each method says whose it is. Made on the loop.
+    The methods are grouped by the thread that calls them. Made on the loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_ready: int = MOST_READY, few_ready: int = FEW_READY) -> None:
+        self._most_ready = most_ready
+        self._few_ready = few_ready
         self._loop = asyncio.get_running_loop()
         self._arrived = asyncio.Event()
         self._changed = threading.Condition()
@@ -46,8 +64,7 @@ class Queue:
         self._in_flight: dict[Key, Sample] = {}
         self._settled: list[tuple[Sample, bool]] = []
         self._coming = 0  # appended, and not delivered yet
-        self._behind = True  # until the disk thread has looked
-        self._wants_more = True
+        self._supply = Supply.WANTED  # until the disk thread has looked
         self._older_came = False  # than what is in flight
         self._reader_waits = False
         self._failure: BaseException | None = None
@@ -64,7 +81,7 @@ class Queue:
             self._changed.notify()
 
     def finish(self) -> None:
-        """Nothing is appended any more. Any thread."""
+        """Nothing will be appended any more. Any thread."""
         with self._changed:
             self._finished = True
             self._wake_reader()
@@ -72,7 +89,7 @@ class Queue:
     # The loop's
 
     async def read(self, limit: int) -> list[Sample]:
-        """Take the next 1 to `limit` samples; none when none will come any more.
+        """Give the next 1 to `limit` samples; an empty list when none will come any more.
 
         RuntimeError where the disk thread has failed.
         """
@@ -80,19 +97,19 @@ class Queue:
             with self._changed:
                 if self._failure:
                     raise RuntimeError("the disk thread has ended") from self._failure
-                taken = [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
-                self._in_flight.update((Key.of(sample), sample) for sample in taken)
-                if self._behind and not self._wants_more and len(self._ready) < FEW_READY:
-                    self._wants_more = True
+                given = [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
+                self._in_flight.update((Key.of(sample), sample) for sample in given)
+                if self._supply is Supply.ENOUGH and len(self._ready) < self._few_ready:
+                    self._supply = Supply.WANTED
                     self._changed.notify()
-                if taken or (self._finished and not self._coming and not self._behind):
-                    return taken
+                if given or self._has_ended():
+                    return given
                 self._arrived.clear()
                 self._reader_waits = True
             await self._arrived.wait()
 
     def rewind(self) -> None:
-        """Let read() give every sample again that was taken and not settled."""
+        """Let read() give every sample again that it gave and that is not settled."""
         with self._changed:
             self._ready.extendleft(reversed(self._in_flight.values()))
             if self._older_came:
@@ -100,7 +117,7 @@ class Queue:
             self._in_flight.clear()
 
     def settle(self, sample: Sample, *, answered: bool) -> None:
-        """Hand a sample that was taken back as done with."""
+        """Forget a sample that read() gave: it was answered, or is unanswerable."""
         with self._changed:
             del self._in_flight[Key.of(sample)]
             self._settled.append((sample, answered))
@@ -108,7 +125,7 @@ class Queue:
                 self._changed.notify()
 
     def close(self) -> None:
-        """Let gather() say that the end has come."""
+        """Let gather() tell the disk thread to end."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -116,7 +133,7 @@ class Queue:
     # The disk thread's
 
     def gather(self, timeout_s: float) -> Work:
-        """Wait until there is work, or so long; take it."""
+        """Give the work that gathered; wait for some up to `timeout_s`."""
         with self._changed:
             self._changed.wait_for(self._has_work, timeout_s)
             work = Work(self._appended, self._settled, self._closing)
@@ -124,16 +141,20 @@ class Queue:
             return work
 
     def deliver(self, samples: Sequence[Sample], *, done: int, behind: bool, blocked: bool) -> None:
-        """Let read() give these; `done` of those appended are taken care of.
+        """Let read() give these samples; `done` of the appended ones are kept or dropped.
 
-        `behind` tells whether the tiers hold samples that were not delivered yet, and
-        `blocked` whether these cannot be had now: then they come after start_over().
+        `behind`: the tiers hold samples that were not delivered yet. `blocked`: these cannot
+        be read now, and come after start_over().
         """
         with self._changed:
             self._ready.extend(samples)
             self._coming -= done
-            self._behind = behind
-            self._wants_more = behind and not blocked and len(self._ready) < FEW_READY
+            if not behind:
+                self._supply = Supply.COMPLETE
+            elif blocked or len(self._ready) >= self._few_ready:
+                self._supply = Supply.ENOUGH
+            else:
+                self._supply = Supply.WANTED
             self._wake_reader()
 
     def fail(self, error: BaseException) -> None:
@@ -144,31 +165,33 @@ class Queue:
 
     @property
     def room(self) -> int:
-        """How many samples deliver() may bring."""
+        """Number of samples that deliver() may bring."""
         with self._changed:
-            return max(0, MOST_READY - len(self._ready))
+            return max(0, self._most_ready - len(self._ready))
 
+    @property
     def wants_more(self) -> bool:
-        """Whether the reader will soon have read all that is ready."""
+        """Whether the reader will soon have read all samples that are ready."""
         with self._changed:
-            return self._wants_more
+            return self._supply is Supply.WANTED
 
-    def take_back(self, limit: int, after: Key) -> list[Sample]:
-        """Take the oldest samples after this key away again, before they are read."""
+    def withdraw(self, limit: int, after: Key) -> list[Sample]:
+        """Remove the oldest samples after this key that were not read yet; those samples."""
         with self._changed:
             kept: list[Sample] = []
-            taken: list[Sample] = []
-            while self._ready and len(taken) < limit:
+            withdrawn: list[Sample] = []
+            while self._ready and len(withdrawn) < limit:
                 sample = self._ready.popleft()
-                (taken if Key.of(sample) > after else kept).append(sample)
+                (withdrawn if Key.of(sample) > after else kept).append(sample)
             self._ready.extendleft(reversed(kept))
-            return taken
+            return withdrawn
 
     def start_over(self) -> frozenset[Key]:
-        """Forget what is ready, for older samples come; the keys not to be delivered again."""
+        """Forget the ready samples, because older ones come; the keys not to deliver again."""
         with self._changed:
             self._ready.clear()
-            self._older_came = self._wants_more = True
+            self._older_came = True
+            self._supply = Supply.WANTED
             return frozenset(
                 itertools.chain(self._in_flight, (Key.of(sample) for sample, _ in self._settled))
             )
@@ -187,10 +210,13 @@ class Queue:
             settled = (sample for sample, _ in self._settled)
             return [*self._in_flight.values(), *self._ready, *settled]
 
+    def _has_ended(self) -> bool:
+        return self._finished and not self._coming and self._supply is Supply.COMPLETE
+
     def _has_work(self) -> bool:
         return bool(
             self._appended
-            or self._wants_more
+            or self._supply is Supply.WANTED
             or self._closing
             or len(self._settled) >= _MANY_SETTLED
         )

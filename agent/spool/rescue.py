@@ -1,19 +1,25 @@
-"""A file that cannot be opened as it is: moved aside, never deleted; what it holds is saved."""
+"""A file that cannot be used as it is: moved aside, never deleted; its samples are saved.
+
+A damaged file is replaced by a fresh one with all that could be read of it. A file of a newer
+version is set aside as it is, and imported once that version runs again.
+"""
 
 import contextlib
+import dataclasses
 import itertools
 import logging
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from agent.model import Session
-from agent.spool.account import Account
-from agent.spool.books import EARLIER
-from agent.spool.tier import COMPANIONS, Key, Row, Tier, accounts, delete, unpack
+from agent.spool.account import EARLIER, Account
+from agent.spool.row import Key, Row, unpack
+from agent.spool.tier import COMPANIONS, OpenTier, Tier, accounts, delete
 from quartet.database import Synchronous
 from quartet.errors import DamagedError, NewerSchemaError, StoreError
 from wire.metadata import SESSION_ID
@@ -22,76 +28,179 @@ log = logging.getLogger(__name__)
 
 Looked = TypeVar("Looked")
 
+Known = dict[str, tuple[Session, Account]]
+"""Sessions by their ids."""
 
-def open_tier(
-    path: Path, synchronous: Synchronous, look: Callable[[Tier], Looked]
-) -> tuple[Tier, Looked, bool]:
-    """Open a tier whatever became of its file; what `look` sees there, and if it is another one.
 
-    Raises StoreError where the place cannot be used at all.
+class TierFile:
+    """The file of a tier, which gives a tier whatever became of it. Any one thread at a time."""
+
+    def __init__(self, path: Path, synchronous: Synchronous, open_tier: OpenTier) -> None:
+        self.path = path
+        self._synchronous: Synchronous = synchronous
+        self._open_tier = open_tier
+
+    def open(self, look: Callable[[Tier], Looked]) -> tuple[Tier, Looked, bool]:
+        """Open the tier; what `look` returns for it, and whether the file was replaced.
+
+        StoreError where the directory cannot be used at all.
+        """
+        self._finish_replacement()
+        try:
+            tier = self._open_tier(self.path, self._synchronous)
+            return tier, _looked(tier, look), False
+        except NewerSchemaError as error:
+            aside = _move(self.path, f"schema-{error.version}")
+            log.warning("%s; it is now %s, and a fresh one is used", error, aside)
+            tier = self._open_tier(self.path, self._synchronous)
+        except DamagedError as error:
+            tier = self.replace(str(error))
+        return tier, _looked(tier, look), True
+
+    def replace(self, reason: str) -> Tier:
+        """Move the damaged file aside; a fresh one with all that could be read of it.
+
+        Where this is cut short, the next open() starts it again, or finishes it once all
+        is saved. StoreError where there is no room to save.
+        """
+        saving = self._beside("saving")
+        delete(saving)
+        with contextlib.closing(self._open_tier(saving, self._synchronous)) as tier:
+            count = _salvage(self.path, tier)
+        saving.rename(self._beside("saved"))
+        aside = self._finish_replacement()
+        log.error("%s; it is now %s, and %d samples were saved from it", reason, aside, count)
+        return self._open_tier(self.path, self._synchronous)
+
+    def _finish_replacement(self) -> Path | None:
+        """Use the file that was saved from a damaged one; the new path of the damaged one."""
+        saved = self._beside("saved")
+        if not saved.exists():
+            return None
+        aside = _move(self.path, "damaged")
+        saved.rename(self.path)
+        return aside
+
+    def _beside(self, state: str) -> Path:
+        return self.path.with_name(f"{self.path.stem}.{state}{self.path.suffix}")
+
+
+class Adopted(NamedTuple):
+    """Whether any file had been set aside, and the ids of known sessions that got rows of it."""
+
+    any: bool
+    rejoined: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Aside:
+    """A file that was set aside."""
+
+    tier: Tier
+    sessions: Known
+
+
+def adopt(tier: Tier, hot_path: Path, known: Known, open_tier: OpenTier) -> Adopted:
+    """Import the files that an older version set aside from both tiers, and delete them.
+
+    Their sessions come before all that are known. A file that cannot be read
+    stays where it is.
     """
-    _finish_replacement(path)
-    try:
-        return *open_checked(path, synchronous, look), False
-    except NewerSchemaError as error:
-        aside = _move(path, f"schema-{error.version}")
-        log.warning("%s; it is now %s, and a fresh one is used", error, aside)
-        tier = Tier(path, synchronous)
-        return tier, look(tier), True
-    except DamagedError as error:
-        tier = replace_damaged(path, synchronous, str(error))
-        return tier, look(tier), True
+    before = min((session.sequence for session, _ in known.values()), default=1)
+    found = [_asides(path, tier.newest_schema) for path in (hot_path, tier.path)]
+    rejoined: set[str] = set()
+    with contextlib.ExitStack() as stack:
+        hots, colds = ([*_open(paths, stack, open_tier)] for paths in found)
+        left = list(hots)
+        for cold in colds:
+            # The hot tier holds the newest session, which its cold tier knows.
+            its_hots = [hot for hot in left if hot.sessions.keys() & cold.sessions.keys()]
+            before = _import(tier, [cold], its_hots, before, known)
+            left = [hot for hot in left if hot not in its_hots]
+        for hot in left:
+            before = _import(tier, [], [hot], before, known)
+    for aside in (*hots, *colds):
+        rejoined |= aside.sessions.keys() & known.keys()
+        aside.tier.delete()
+        log.warning("%s: imported again", aside.tier.path)
+    return Adopted(any(found), frozenset(rejoined))
 
 
-def replace_damaged(path: Path, synchronous: Synchronous, reason: str) -> Tier:
-    """Move a damaged file aside; a fresh one with all that could be read of it.
+def _asides(path: Path, newest_schema: int) -> list[Path]:
+    """The files of this name that were set aside and that this version reads, newest first."""
+    name = re.compile(rf"{re.escape(path.stem)}\.schema-(\d+)(?:-(\d+))?{re.escape(path.suffix)}")
+    found = [
+        (int(match[2] or 1), each)
+        for each in path.parent.iterdir()
+        if (match := name.fullmatch(each.name)) and int(match[1]) <= newest_schema
+    ]
+    return [each for _, each in sorted(found, reverse=True)]
 
-    Done again from the start where it is cut short before all is saved, and to
-    the end where it is after that. StoreError where there is no room to save.
+
+def _open(paths: list[Path], stack: contextlib.ExitStack, open_tier: OpenTier) -> Iterator[_Aside]:
+    for path in paths:
+        try:
+            tier = open_tier(path, "normal")
+            sessions = _looked(tier, Tier.sessions)
+        except StoreError as error:
+            log.error("%s; it stays where it is", error)  # noqa: TRY400 - a person's error
+        else:
+            stack.enter_context(contextlib.closing(tier))
+            yield _Aside(tier, {entry[0].id: entry for entry in sessions})
+
+
+def _import(tier: Tier, colds: list[_Aside], hots: list[_Aside], before: int, known: Known) -> int:
+    """Copy a spool; the sequence of its first session. An account is newer in the hot tier.
+
+    Samples of a session that is known join those that are there, perhaps once more.
     """
-    saving, saved = _beside(path, "saving"), _beside(path, "saved")
-    delete(saving)
-    with contextlib.closing(Tier(saving, synchronous)) as tier:
-        count = _salvage(path, tier)
-    saving.rename(saved)
-    aside = _finish_replacement(path)
-    log.error("%s; it is now %s, and %d samples were saved from it", reason, aside, count)
-    return Tier(path, synchronous)
+    newest: Known = {}
+    for aside in (*colds, *hots):
+        newest |= aside.sessions
+    in_hot = {session_id for hot in hots for session_id in hot.sessions}
+    for session_id, (_, account) in newest.items():
+        account.power_lost |= not (account.ended or session_id in in_hot)
+        account.ended = True
+    shift = before - 1 - max((s.sequence for s, _ in newest.values()), default=0)
+    unknown = [
+        (dataclasses.replace(session, sequence=session.sequence + shift), account)
+        for session, account in newest.values()
+        if session.id not in known
+    ]
+    sequences = {
+        session.sequence: known[session.id][0].sequence
+        for session, _ in newest.values()
+        if session.id in known
+    }
+    settled = {key for hot in hots for key in hot.tier.settled()}
+    rows = itertools.chain.from_iterable(aside.tier.rows() for aside in (*colds, *hots))
+    tier.write(
+        sessions=unknown,
+        rows=(
+            row._replace(session=sequences.get(row.session, row.session + shift))
+            for row in rows
+            if row.key not in settled
+        ),
+    )
+    return min((session.sequence for session, _ in unknown), default=before)
 
 
-def _finish_replacement(path: Path) -> Path | None:
-    """Put what was saved from a damaged file in its place; where that one is now."""
-    saved = _beside(path, "saved")
-    if not saved.exists():
-        return None
-    aside = _move(path, "damaged")
-    saved.rename(path)
-    return aside
-
-
-def _beside(path: Path, state: str) -> Path:
-    return path.with_name(f"{path.stem}.{state}{path.suffix}")
-
-
-def open_checked(
-    path: Path, synchronous: Synchronous, look: Callable[[Tier], Looked]
-) -> tuple[Tier, Looked]:
-    """Open a tier, and what `look` sees in it. StoreError, DamagedError or NewerSchemaError."""
-    tier = Tier(path, synchronous)
+def _looked(tier: Tier, look: Callable[[Tier], Looked]) -> Looked:
+    """What `look` returns for a tier, which is closed where it raises: StoreError or its kinds."""
     try:
-        return tier, look(tier)
+        return look(tier)
     except (StoreError, msgspec.MsgspecError, TypeError, ValueError) as error:
         tier.close()
         if isinstance(error, StoreError):
             raise
-        raise DamagedError(f"{path}: is damaged ({error})", path) from error
+        raise DamagedError(f"{tier.path}: is damaged ({error})", tier.path) from error
 
 
 def _move(path: Path, why: str) -> Path:
     """Rename a file with its companions to a name that is free.
 
-    The file comes last: where that is cut short, its log waits under the name that is
-    still free, and is joined by it when it is moved again.
+    The file comes last. Where this is cut short, the companions have a name that counts as
+    free, and the file gets the same name when it is moved again.
     """
     names = (f"{path.stem}.{why}{number}{path.suffix}" for number in _numbers())
     free = next(name for name in map(path.with_name, names) if not name.exists())
@@ -106,7 +215,7 @@ def _numbers() -> Iterator[str]:
 
 
 def _salvage(path: Path, tier: Tier) -> int:
-    """Copy what can be read of a damaged file, as far as it is sound; how many samples."""
+    """Copy what is readable and sound in a damaged file; the number of samples."""
     try:
         damaged = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     except sqlite3.Error:
@@ -120,7 +229,7 @@ def _salvage(path: Path, tier: Tier) -> int:
         )
         keys = map(Key._make, _readable(damaged, "settled", "session, id"))
         settled = (key for key in keys if all(isinstance(part, int) for part in key))
-        tier.write(sessions=sessions.values(), rows=rows, settle=settled)
+        tier.write(sessions=sessions.values(), rows=rows, settled=settled)
     return tier.size()
 
 
@@ -138,7 +247,7 @@ def _sound_sessions(damaged: sqlite3.Connection) -> Iterator[tuple[Session, Acco
 
 
 def _is_sound(row: Row, sessions: dict[int, tuple[Session, Account]]) -> bool:
-    """Whether a row is what was once written, as far as its session is known."""
+    """Whether a row has the right types, and the right checksum where its session is known."""
     if not (
         isinstance(row.session, int) and isinstance(row.id, int) and isinstance(row.reading, bytes)
     ):
@@ -148,9 +257,17 @@ def _is_sound(row: Row, sessions: dict[int, tuple[Session, Account]]) -> bool:
 
 
 def _readable(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
-    """The rows from both ends towards the damage; some perhaps twice."""
-    key = columns.split(", ")[:2]
-    for order in ("", " DESC"):
-        by = ", ".join(column + order for column in key)
+    """The rows, read from both ends towards the damage, and by the columns' places alone.
+
+    Some come more than once.
+    """
+    names = columns.split(", ")
+    rising, falling = (", ".join(name + order for name in names[:2]) for order in ("", " DESC"))
+    by_place = f"WITH found({columns}) AS (SELECT * FROM {table}) SELECT * FROM found"  # noqa: S608
+    for query in (
+        f"SELECT {columns} FROM {table} ORDER BY {rising}",  # noqa: S608
+        f"SELECT {columns} FROM {table} ORDER BY {falling}",  # noqa: S608
+        by_place,
+    ):
         with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
-            yield from damaged.execute(f"SELECT {columns} FROM {table} ORDER BY {by}")  # noqa: S608
+            yield from damaged.execute(query)

@@ -7,21 +7,25 @@ import time
 
 from agent.config import SpoolSettings
 from agent.model import Reading, Sample, Session
+from agent.spool.books import Books
+from agent.spool.directories import Directories
 from agent.spool.keeper import Keeper
-from agent.spool.places import Places
 from agent.spool.queue import Queue
+from agent.spool.schedule import WriteSchedule
+from agent.spool.tier import OpenTier, Tier
 from agent.spool.tiers import Tiers
+from quartet.clock import Clock
 from wire import MAX_ID
 
 log = logging.getLogger(__name__)
 
-# The disk thread looks up at least this often.
+# The disk thread beats at least this often.
 _TICK_S = 1.0
 
 # A hot tier that takes no commit is tried again this often.
 _RETRY_S = 0.5
 
-# What a stop waits for a disk that hangs. What is committed is safe in RAM.
+# A stop waits this long for a disk that hangs. Committed samples are safe in RAM.
 _JOIN_S = 5.0
 
 
@@ -34,53 +38,68 @@ class Spool:
     where the directories cannot be used.
     """
 
-    def __init__(self, places: Places, settings: SpoolSettings, period_ns: int) -> None:
+    def __init__(
+        self,
+        directories: Directories,
+        settings: SpoolSettings,
+        period_ns: int,
+        *,
+        clock: Clock = time,
+        open_tier: OpenTier = Tier,
+        max_id: int = MAX_ID,
+        join_s: float = _JOIN_S,
+    ) -> None:
         self._period_ns = period_ns
+        self._clock = clock
+        self._max_id = max_id
+        self._join_s = join_s
         self._queue = Queue()
-        self._tiers = Tiers(places.hot, places.cold, self._queue.held)
-        self._keeper = Keeper(self._tiers, self._queue, settings)
-        self.first_sequence = self._tiers.books.next_sequence()
-        """The place of the first session of this start; what is before is of earlier ones."""
+        self._books = Books()
+        tiers = Tiers(directories, self._books, self._queue.held, clock=clock, open_tier=open_tier)
+        schedule = WriteSchedule(settings, clock=clock)
+        self._keeper = Keeper(tiers, self._books, self._queue, schedule, settings, clock=clock)
+        self.first_sequence = tiers.first_sequence
+        """The sequence of the first session of this start; those before are of earlier ones."""
         self._next_sequence = self.first_sequence
         self._session: Session | None = None  # guarded by: bus thread
         self._next_id = 0  # guarded by: bus thread
-        self.private = places.private
-        """Whether what waits goes with the process."""
-        self._waited = self._tiers.books.kept
-        self._lost_before = self._tiers.books.lost
+        self.private = directories.private
+        """Whether unanswered samples are deleted at the end of the process."""
+        self._found = self._books.kept
+        self._lost_before = self._books.lost
         self.latest: Sample | None = None
         self.sampled = 0
         self.answered = 0
         self.unanswerable = 0
-        self.beat_ns = time.monotonic_ns()  # written by: disk thread
+        self.beat_ns = clock.monotonic_ns()  # written by: disk thread
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="disk", daemon=True)
         self._thread.start()
 
     @property
     def earlier(self) -> int:
-        """How many samples of earlier sessions waited at the start, as far as that is known."""
-        return self._waited + self._tiers.books.met_late
+        """Number of samples of earlier sessions that were kept at the start, as far as known."""
+        return self._found + self._books.met_late
 
     @property
     def dropped(self) -> int:
-        """How many samples were dropped for want of room."""
+        """Number of samples that were dropped because the spool was full."""
         return self._keeper.dropped
 
     @property
     def lost(self) -> int:
-        """How many samples a damaged file took along since the start."""
-        return self._tiers.books.lost - self._lost_before
+        """Number of samples since the start that a damaged file did not give back."""
+        return self._books.lost - self._lost_before
 
     @property
     def unanswered(self) -> int:
-        """How many samples are kept."""
-        settled = self.answered + self.unanswerable + self.dropped + self.lost
-        return self.earlier + self.sampled - settled
+        """Number of samples that are kept."""
+        done = self.answered + self.unanswerable + self.dropped + self.lost
+        return self.earlier + self.sampled - done
 
     def append(self, reading: Reading) -> None:
         """Give a reading its id and keep it until it is answered."""
-        if self._session is None or self._next_id > MAX_ID:
+        if self._session is None or self._next_id > self._max_id:
             self._session, self._next_id = self._begin(reading.sampled_at_ns), 0
         sample = Sample(self._session, self._next_id, reading.values, reading.sampled_at_ns)
         self._next_id += 1
@@ -89,22 +108,22 @@ class Spool:
         self._queue.append(sample)
 
     def finish(self) -> None:
-        """No reading comes any more: once all is answered, read() gives nothing."""
+        """No reading comes any more: after the last sample, read() gives an empty list."""
         self._queue.finish()
 
     async def read(self, limit: int) -> list[Sample]:
-        """Take the next 1 to `limit` samples to send, oldest first; wait until there are some.
+        """Give the next 1 to `limit` samples to send, oldest first; wait until there are some.
 
-        An empty list says that none will come any more.
+        An empty list when none will come any more.
         """
         return await self._queue.read(limit)
 
     def rewind(self) -> None:
-        """Let read() give every sample again that was taken and not settled."""
+        """Let read() give every sample again that it gave and that is not settled."""
         self._queue.rewind()
 
     def settle(self, sample: Sample, *, answered: bool) -> None:
-        """Forget a sample that was taken: answered, or given up as unanswerable."""
+        """Forget a sample that read() gave: it was answered, or is unanswerable."""
         self._queue.settle(sample, answered=answered)
         if answered:
             self.answered += 1
@@ -112,12 +131,12 @@ class Spool:
             self.unanswerable += 1
 
     def close(self) -> None:
-        """Put all that waits on the disk, and let go of it. Bounded; what is in RAM stays there."""
+        """Write all unanswered samples to the disk, and end the disk thread. Bounded."""
         self._queue.close()
         self._closed.set()
-        self._thread.join(_JOIN_S)
+        self._thread.join(self._join_s)
         if self._thread.is_alive():
-            log.error("the disk does not answer: what waits is in RAM alone")
+            log.error("the disk does not answer: unanswered samples may be in RAM alone")
 
     def _begin(self, started_at_ns: int) -> Session:
         sequence, self._next_sequence = self._next_sequence, self._next_sequence + 1
@@ -126,7 +145,7 @@ class Spool:
     def _keep(self) -> None:
         try:
             while True:
-                self.beat_ns = time.monotonic_ns()
+                self.beat_ns = self._clock.monotonic_ns()
                 work = self._queue.gather(_TICK_S)
                 self._keeper.step(work)
                 if work.closing:

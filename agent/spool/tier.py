@@ -1,21 +1,25 @@
 """One file of the spool: sessions with their accounts, and samples that have no answer yet."""
 
 import sqlite3
-import struct
-import zlib
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from agent.model import Sample, Session
-from agent.spool.account import Account
-from quartet.database import Synchronous, connect, connect_to_read, store_error, transaction
+from agent.model import Session
+from agent.spool.account import Account, Sessions
+from agent.spool.row import AFTER_ALL, BEFORE_ALL, FAR_OFF, Key, Row
+from quartet.database import (
+    BUSY_S,
+    Synchronous,
+    connect,
+    connect_to_read,
+    store_error,
+    transaction,
+)
 from quartet.errors import DamagedError
-
-FILE = "spool.db"
 
 COMPANIONS = ("-wal", "-shm")
 """SQLite's own: the log of what is not yet in the file, and the index of that log."""
@@ -45,11 +49,6 @@ MIGRATIONS = (
     """,
 )
 
-SAMPLE_BYTES = 64
-"""What a kept sample costs in its file, measured (44 in a row, more in small files), rounded up."""
-
-_READING = struct.Struct("<q4f")
-
 _AFTER = (
     "SELECT session, id, reading FROM samples WHERE (session, id) > (?, ?) ORDER BY session, id"
 )
@@ -57,62 +56,10 @@ _AFTER = (
 accounts = msgspec.json.Decoder(Account)
 
 
-class Key(NamedTuple):
-    """A sample's place in the order of all: its session's sequence, and its id."""
-
-    session: int
-    id: int
-
-    @classmethod
-    def of(cls, sample: Sample) -> "Key":
-        """The key of a sample."""
-        return cls(sample.session.sequence, sample.id)
-
-
-_FAR_OFF = 2**61
-BEFORE_ALL = Key(-_FAR_OFF, -1)
-AFTER_ALL = Key(_FAR_OFF, -1)
-
-
-class Row(NamedTuple):
-    """A sample as it is kept: a key, and a time and four values with their checksum."""
-
-    session: int
-    id: int
-    reading: bytes
-
-    @property
-    def key(self) -> Key:
-        """The place in the order of all samples."""
-        return Key(self.session, self.id)
-
-
 def delete(path: Path) -> None:
     """Delete a file and its companions, as far as they are there."""
     for companion in ("", *COMPANIONS):
         Path(f"{path}{companion}").unlink(missing_ok=True)
-
-
-def pack(sample: Sample) -> Row:
-    """Give the row of a sample."""
-    session = sample.session
-    reading = _READING.pack(sample.sampled_at_ns, *sample.values)
-    return Row(session.sequence, sample.id, _with_checksum(reading, session.id, sample.id))
-
-
-def unpack(row: Row, session: Session) -> Sample | None:
-    """Give the sample of a row; None where the row is not what was once written."""
-    reading = row.reading[: _READING.size]
-    if row.reading != _with_checksum(reading, session.id, row.id):
-        return None
-    sampled_at_ns, first, second, third, fourth = _READING.unpack(reading)
-    return Sample(session, row.id, (first, second, third, fourth), sampled_at_ns)
-
-
-def _with_checksum(reading: bytes, session_id: str, id_: int) -> bytes:
-    """A value under another id, or in another session, is an invented one."""
-    checksum = zlib.crc32(reading, zlib.crc32(session_id.encode(), id_))
-    return reading + checksum.to_bytes(4, "little")
 
 
 class Tier:
@@ -123,13 +70,21 @@ class Tier:
     other: a file that knows of fewer than the other one has lost some.
     """
 
-    def __init__(self, path: Path, synchronous: Synchronous | None) -> None:
-        """None for `synchronous` opens it to read."""
+    def __init__(
+        self,
+        path: Path,
+        synchronous: Synchronous | None,
+        *,
+        migrations: Sequence[str] = MIGRATIONS,
+        busy_s: float = BUSY_S,
+    ) -> None:
+        """Open a file, for reading only where `synchronous` is None."""
         self.path = path
+        self.newest_schema = len(migrations)
         if synchronous:
-            self._connection = connect(path, MIGRATIONS, synchronous)
+            self._connection = connect(path, migrations, synchronous, busy_s)
         else:
-            self._connection = connect_to_read(path, len(MIGRATIONS))
+            self._connection = connect_to_read(path, self.newest_schema, busy_s)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -140,7 +95,7 @@ class Tier:
         self.close()
         delete(self.path)
 
-    def sessions(self) -> list[tuple[Session, Account]]:
+    def sessions(self) -> Sessions:
         """All sessions in their order."""
         rows = self._select(
             "SELECT sequence, id, period_ns, started_at_ns, account FROM sessions ORDER BY sequence"
@@ -156,18 +111,21 @@ class Tier:
         sessions: Iterable[tuple[Session, Account]] = (),
         rows: Iterable[Row] = (),
         delete: Iterable[Key] = (),
-        settle: Iterable[Key] = (),
+        settled: Iterable[Key] = (),
         forget: Iterable[int] = (),
         move: int | None = None,
     ) -> int:
-        """Do all of this or nothing; how many rows were deleted. `forget` names sessions."""
+        """Do all of this or nothing; the number of rows that were deleted.
+
+        `settled` are keys to note as such; `forget` are the sequences of sessions.
+        """
         with self._transaction() as connection:
             _put(connection, sessions)
             connection.executemany("INSERT OR REPLACE INTO samples VALUES (?, ?, ?)", rows)
             deleted = connection.executemany(
                 "DELETE FROM samples WHERE session = ? AND id = ?", delete
             ).rowcount
-            connection.executemany("INSERT OR IGNORE INTO settled VALUES (?, ?)", settle)
+            connection.executemany("INSERT OR IGNORE INTO settled VALUES (?, ?)", settled)
             connection.executemany(
                 "DELETE FROM sessions WHERE sequence = ?", ((each,) for each in forget)
             )
@@ -202,7 +160,7 @@ class Tier:
         return {session: (count, last_id) for session, last_id, count in self._keyed(query)}
 
     def size(self) -> int:
-        """How many rows there are. Reads the whole file."""
+        """Number of rows. Reads the whole file."""
         return sum(count for count, _ in self.counts().values())
 
     def check(self) -> None:
@@ -212,7 +170,7 @@ class Tier:
             raise DamagedError(f"{self.path}: is damaged ({said})", self.path)
 
     def hold(self) -> None:
-        """See the file as it is from the next look on, whatever another connection writes."""
+        """Freeze the view of the file at the next read, whatever another connection writes."""
         self._connection.execute("BEGIN")
 
     def version(self) -> int:
@@ -225,8 +183,8 @@ class Tier:
         (number,) = [number for (number,) in self._select("SELECT number FROM moves")]
         return int(number)
 
-    def empty(self, move: int, sessions: Iterable[tuple[Session, Account]]) -> None:
-        """Forget all rows and keys, and all sessions but these and the newest, for its place."""
+    def clear(self, move: int, sessions: Iterable[tuple[Session, Account]]) -> None:
+        """Forget all rows and keys, and all sessions except these and the one that comes last."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM samples")
             connection.execute("DELETE FROM settled")
@@ -243,10 +201,10 @@ class Tier:
             connection.execute("UPDATE moves SET number = ?", (move,))
 
     def shift_sessions(self, by: int) -> None:
-        """Give all sessions, and their samples, earlier or later places in the order."""
+        """Move all sessions with their samples to earlier or later sequences."""
         with self._transaction() as connection:
-            # By way of places far off, so that no session meets another on its way.
-            for step in (_FAR_OFF, by - _FAR_OFF):
+            # By way of sequences far off, so that no session meets another on its way.
+            for step in (FAR_OFF, by - FAR_OFF):
                 connection.execute("UPDATE sessions SET sequence = sequence + ?", (step,))
                 connection.execute("UPDATE samples SET session = session + ?", (step,))
 
@@ -283,6 +241,10 @@ class Tier:
                 yield row
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise store_error(self.path, error) from error
+
+
+OpenTier = Callable[[Path, Synchronous | None], Tier]
+"""The seam to the files: `Tier` itself, or what a test passes in to see or to spoil them."""
 
 
 def _put(connection: sqlite3.Connection, sessions: Iterable[tuple[Session, Account]]) -> None:

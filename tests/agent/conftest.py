@@ -3,17 +3,16 @@
 from collections.abc import Iterator
 
 import pytest
-from support.spools import Clock, Device, home_in_ram
+from support.clock import ManualClock
+from support.spools import Device, home_in_ram
 
 
 @pytest.fixture
-def clock() -> Iterator[Clock]:
-    with Clock().set_up() as clock:
-        yield clock
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def device(clock: Clock) -> Iterator[Device]:
-    assert clock.now_s
+def device(clock: ManualClock) -> Iterator[Device]:
     with home_in_ram() as home:
-        yield Device(home)
+        yield Device(home, clock=clock)

@@ -138,7 +138,7 @@ def test_a_rate_that_cannot_be_kept_is_refused_with_the_best_that_can() -> None:
 
 def test_a_wrong_address_is_refused_with_what_to_check() -> None:
     rig = Rig()
-    rig.bus = type(rig.bus)(rig.clock, {0x4A: rig.chip}, rig.bus._fate)  # noqa: SLF001
+    rig.bus = type(rig.bus)(rig.clock, {0x4A: rig.chip}, rig.bus._faults)  # noqa: SLF001
     with pytest.raises(SourceError, match="no ADS1115 at 0x48 on bus 1: check the wiring"):
         rig.open()
 
@@ -443,7 +443,7 @@ def test_closing_twice_is_harmless() -> None:
 
 def test_a_scan_finds_what_answers_and_what_a_driver_has() -> None:
     rig = Rig()
-    rig.bus = type(rig.bus)(rig.clock, {ADDRESS: rig.chip, 0x68: rig.chip}, rig.bus._fate)  # noqa: SLF001
+    rig.bus = type(rig.bus)(rig.clock, {ADDRESS: rig.chip, 0x68: rig.chip}, rig.bus._faults)  # noqa: SLF001
     source = rig.open()
     assert rig.driver.scan() == [0x48, 0x68]
     source.close()

@@ -14,7 +14,7 @@ from agent.config import LinkSettings, SpoolSettings
 from agent.credentials import Plaintext
 from agent.link import RETRYABLE, Link
 from agent.model import Prediction, Reading
-from agent.spool.places import Places
+from agent.spool.directories import Directories
 from agent.spool.spool import Spool
 from agent.stream import Ending
 from quartet.address import Address
@@ -34,10 +34,10 @@ class Bench:
     def __init__(self, port: int, settings: LinkSettings = QUICK, period_ns: int = 0) -> None:
         self.predictions: list[Prediction] = []
         home = self.leaving.enter_context(home_in_ram())
-        places = Places(home / "hot", home / "cold")
-        places.hot.mkdir()
-        places.cold.mkdir()
-        spool = Spool(places, SpoolSettings(), period_ns)
+        directories = Directories(home / "hot", home / "cold")
+        directories.hot.mkdir()
+        directories.cold.mkdir()
+        spool = Spool(directories, SpoolSettings(), period_ns)
         self.spool = self.leaving.enter_context(closing(spool))
         self.on_prediction: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()

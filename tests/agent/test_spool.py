@@ -12,16 +12,17 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+from support.files import Files
 from support.spools import PERIOD_NS, home_in_ram, rooms
 
 from agent.config import SpoolSettings
 from agent.model import Reading, Sample
 from agent.spool import ledger
-from agent.spool.keeper import Keeper
+from agent.spool.directories import Directories
 from agent.spool.ledger import Entry
-from agent.spool.places import Places
 from agent.spool.queue import MOST_READY
 from agent.spool.spool import Spool
+from agent.spool.tier import OpenTier, Tier
 from wire import MAX_ID
 
 PATIENCE_S = 30
@@ -40,17 +41,31 @@ class Starts:
     """Spools in the same two directories, one after the other."""
 
     def __init__(self, home: Path, leaving: ExitStack) -> None:
-        self.places = Places(home / "hot", home / "cold")
-        self.places.hot.mkdir()
-        self.places.cold.mkdir()
+        self.directories = Directories(home / "hot", home / "cold")
+        self.directories.hot.mkdir()
+        self.directories.cold.mkdir()
         self._leaving = leaving
 
-    def spool(self, settings: SpoolSettings | None = None) -> Spool:
-        spool = Spool(self.places, settings or SpoolSettings(), PERIOD_NS)
+    def spool(
+        self,
+        settings: SpoolSettings | None = None,
+        *,
+        files: OpenTier = Tier,
+        max_id: int = MAX_ID,
+        join_s: float = 5.0,
+    ) -> Spool:
+        spool = Spool(
+            self.directories,
+            settings or SpoolSettings(),
+            PERIOD_NS,
+            open_tier=files,
+            max_id=max_id,
+            join_s=join_s,
+        )
         return self._leaving.enter_context(closing(spool))
 
     def sessions(self) -> list[Entry]:
-        read = ledger.read(self.places)
+        read = ledger.read(self.directories)
         assert read.balanced
         return read.sessions
 
@@ -99,7 +114,7 @@ async def test_a_session_is_32_random_hex_digits_with_cadence_and_start(starts: 
     sessions = []
     for number in range(5):
         spool = starts.spool()
-        assert starts.places.cold.is_dir()
+        assert starts.directories.cold.is_dir()
         spool.append(reading(100 + number))
         sessions.append((await read_all(spool, number + 1))[-1].session)
         spool.close()
@@ -116,12 +131,9 @@ async def test_a_start_without_a_sample_is_no_session(starts: Starts) -> None:
     assert starts.sessions() == []
 
 
-async def test_the_id_after_the_highest_starts_a_new_session_at_0(
-    starts: Starts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_id_after_the_highest_starts_a_new_session_at_0(starts: Starts) -> None:
     assert MAX_ID == 2**31 - 1
-    monkeypatch.setattr("agent.spool.spool.MAX_ID", 2)
-    spool = starts.spool()
+    spool = starts.spool(max_id=2)
     for number in range(8):
         spool.append(reading(number))
     samples = await read_all(spool, 8)
@@ -161,7 +173,7 @@ async def test_a_sample_is_given_only_when_it_would_survive_the_process(starts: 
     for number in range(50):
         spool.append(reading(number))
         (sample,) = await read(spool, 5)
-        assert ledger.read(starts.places).sessions[0].waiting_ids[-1][-1] == sample.id
+        assert ledger.read(starts.directories).sessions[0].waiting_ids[-1][-1] == sample.id
 
 
 async def test_a_waiting_reader_is_told_that_no_sample_will_come(
@@ -321,17 +333,16 @@ async def test_a_refused_sample_takes_an_id(starts: Starts) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-async def test_a_disk_thread_that_fails_ends_the_reader(
-    starts: Starts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spool = starts.spool()
+async def test_a_disk_thread_that_fails_ends_the_reader(starts: Starts) -> None:
+    files = Files()
+    spool = starts.spool(files=files)
     waiting = asyncio.create_task(spool.read(1))
     await asyncio.sleep(0)
 
-    def fail(*_: object) -> None:
+    def fail(_: Path) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(Keeper, "step", fail)
+    files.before_write = fail
     spool.append(reading(0))
     with pytest.raises(RuntimeError, match="the disk thread has ended") as raised:
         await asyncio.wait_for(waiting, PATIENCE_S)
@@ -341,19 +352,18 @@ async def test_a_disk_thread_that_fails_ends_the_reader(
 
 
 async def test_a_stop_waits_for_a_disk_that_hangs_only_so_long(
-    starts: Starts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    starts: Starts, caplog: pytest.LogCaptureFixture
 ) -> None:
-    spool = starts.spool()
+    files = Files()
+    spool = starts.spool(files=files, join_s=0.05)
+    (disk,) = [thread for thread in threading.enumerate() if thread.name == "disk"]
     hanging, go_on = threading.Event(), threading.Event()
-    step = Keeper.step
 
-    def hang(self: Keeper, work: object) -> None:
+    def hang(_: Path) -> None:
         hanging.set()
         go_on.wait(PATIENCE_S)
-        step(self, work)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Keeper, "step", hang)
-    monkeypatch.setattr("agent.spool.spool._JOIN_S", 0.05)
+    files.before_write = hang
     spool.append(reading(0))
     assert hanging.wait(PATIENCE_S)
     before_s = time.monotonic()
@@ -361,8 +371,7 @@ async def test_a_stop_waits_for_a_disk_that_hangs_only_so_long(
     assert time.monotonic() - before_s < 5
     assert "the disk does not answer" in caplog.text
     go_on.set()
-    monkeypatch.setattr("agent.spool.spool._JOIN_S", PATIENCE_S)
-    spool.close()
+    disk.join(PATIENCE_S)
     assert [session.waiting for session in starts.sessions()] == [1]
 
 
@@ -383,26 +392,26 @@ BACKLOG = 100_000
 
 
 @pytest.fixture(scope="module")
-def backlog() -> Iterator[Places]:
+def backlog() -> Iterator[Directories]:
     """A spool in which 100,000 samples wait; each reading is its number."""
     with home_in_ram() as home:
-        places = Places(home / "hot", home / "cold")
-        places.hot.mkdir()
-        places.cold.mkdir()
+        directories = Directories(home / "hot", home / "cold")
+        directories.hot.mkdir()
+        directories.cold.mkdir()
 
         async def fill() -> None:
-            with closing(Spool(places, SpoolSettings(), PERIOD_NS)) as spool:
+            with closing(Spool(directories, SpoolSettings(), PERIOD_NS)) as spool:
                 for number in range(BACKLOG):
                     spool.append(reading(number))
                     if number % 10_000 == 9_999:  # what is appended faster than it is kept is lost
                         await read_all(spool, 10_000)
 
         asyncio.run(fill())
-        yield places
+        yield directories
 
 
 def test_a_long_backlog_is_drained_in_order_while_sampling_goes_on_and_memory_is_flat(
-    backlog: Places, bus: list[threading.Thread], caplog: pytest.LogCaptureFixture
+    backlog: Directories, bus: list[threading.Thread], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its start loads little of it as well."""
 

@@ -4,14 +4,15 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.spools import Blocked, Clock, Device, after_each_commit, home_in_ram, name
+from support.clock import ManualClock
+from support.spools import Blocked, Device, home_in_ram, name
 
 from agent.model import Session
 from agent.spool import ledger
-from agent.spool.account import Fate, Ids
-from agent.spool.books import EARLIER, Books
-from agent.spool.places import Places
-from agent.spool.tier import Key
+from agent.spool.account import EARLIER, Fate, Ids
+from agent.spool.books import Books
+from agent.spool.directories import Directories
+from agent.spool.row import Key
 
 many = settings(derandomize=True, deadline=None, max_examples=100)
 
@@ -65,14 +66,14 @@ def test_each_sample_has_one_place_in_the_books(script: list[tuple[str, int]]) -
     for event, number in script:
         if event == "sampled":
             id_ = counts.get((number, event), 0)
-            books.sampled(Key(number, id_))
+            books.book_sample(Key(number, id_))
             waiting[number].append(id_)
         elif not waiting[number]:
             continue
         elif event == "answered":
-            books.answered(Key(number, waiting[number].pop(0)))
+            books.book_answer(Key(number, waiting[number].pop(0)))
         else:
-            books.book(Fate(event), Key(number, waiting[number].pop(0)))
+            books.book_fate(Fate(event), Key(number, waiting[number].pop(0)))
         counts[number, event] = counts.get((number, event), 0) + 1
     assert books.kept == sum(map(len, waiting.values()))
     for each, account in books:
@@ -93,9 +94,9 @@ def test_reconciled_books_agree_with_the_rows(sessions: list[tuple[int, int, int
     for sequence, (sampled, answered, _) in enumerate(sessions, 1):
         books.begin(session(sequence))
         for id_ in range(sampled):
-            books.sampled(Key(sequence, id_))
+            books.book_sample(Key(sequence, id_))
         for id_ in range(min(sampled, answered)):
-            books.answered(Key(sequence, id_))
+            books.book_answer(Key(sequence, id_))
     rows = {n: min(rows, sampled) for n, (sampled, _, rows) in enumerate(sessions, 1)}
     expected = sum(max(0, s - min(s, a) - rows[n]) for n, (s, a, _) in enumerate(sessions, 1))
     counts = {n: (rows[n], sampled - 1) for n, (sampled, _, _) in enumerate(sessions, 1) if rows[n]}
@@ -109,15 +110,15 @@ def test_reconciled_books_agree_with_the_rows(sessions: list[tuple[int, int, int
 # Many sessions
 
 
-def live_and_die(device: Device, clock: Clock, times: int) -> None:
+def live_and_die(device: Device, clock: ManualClock, times: int) -> None:
     for _ in range(times):
         device.start()
         device.keep(3)
         device.close()
-        clock.now_s += 10
+        clock.advance(10)
 
 
-def totals(places: Places) -> tuple[int, ...]:
+def totals(places: Directories) -> tuple[int, ...]:
     """Sampled, answered, waiting and dropped in all; the ledger balances."""
     read = ledger.read(places)
     assert read.balanced
@@ -127,32 +128,27 @@ def totals(places: Places) -> tuple[int, ...]:
     return (*map(sum, zip(*columns, strict=True)), without)
 
 
-@pytest.fixture
-def few_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.spool.books._MOST_SESSIONS", 4)
-
-
-@pytest.mark.usefixtures("few_sessions")
 async def test_the_oldest_sessions_become_one_sum_and_no_sample_is_forgotten() -> None:
-    with home_in_ram() as home, Clock().set_up() as clock:
-        device = Device(home)
+    with home_in_ram() as home:
+        clock = ManualClock()
+        device = Device(home, clock=clock, most_sessions=4)
         for number in range(1, 13):
             device.start()
             device.keep(3)
             await device.drain()
             device.close()
-            assert totals(device.places) == (3 * number, 3 * number, 0, 0)
+            assert totals(device.directories) == (3 * number, 3 * number, 0, 0)
             assert len(device.ledger().sessions) <= 6
-            clock.now_s += 10
+            clock.advance(10)
         first, *_ = device.ledger().sessions
         assert first.session_id == EARLIER
         assert first.ended
 
 
-@pytest.mark.usefixtures("few_sessions")
 async def test_a_session_with_samples_that_wait_is_not_folded() -> None:
-    with home_in_ram() as home, Clock().set_up() as clock:
-        device = Device(home)
+    with home_in_ram() as home:
+        clock = ManualClock()
+        device = Device(home, clock=clock, most_sessions=4)
         live_and_die(device, clock, 9)
         assert len(device.ledger().sessions) == 9
         device.start()
@@ -160,22 +156,22 @@ async def test_a_session_with_samples_that_wait_is_not_folded() -> None:
         device.close()
         device.start()
         device.close()
-        assert totals(device.places) == (27, 27, 0, 0)
+        assert totals(device.directories) == (27, 27, 0, 0)
         assert len(device.ledger().sessions) <= 6
 
 
-@pytest.mark.usefixtures("few_sessions")
 @pytest.mark.parametrize("end", ["kill", "power cut"])
 async def test_wherever_a_folding_is_cut_short_no_sample_is_counted_twice_or_not(
     end: str,
 ) -> None:
-    with home_in_ram() as home, Clock().set_up() as clock:
-        device = Device(home)
+    with home_in_ram() as home:
+        clock = ManualClock()
+        device = Device(home, clock=clock, most_sessions=4)
         live_and_die(device, clock, 9)
         device.start()
         await device.drain()
-        seen: list[Places] = []
-        with after_each_commit(lambda: seen.append(device.snapshot())):
+        seen: list[Directories] = []
+        with device.files.meanwhile(after_commit=lambda: seen.append(device.snapshot())):
             device.close()
             device.start()
             device.close()
@@ -187,17 +183,17 @@ async def test_wherever_a_folding_is_cut_short_no_sample_is_counted_twice_or_not
             sampled, answered, waits, without = totals(places)
             assert (sampled, without) == (27, 0)
             assert answered + waits == 27
-            device.places = places
+            device.directories = places
             device.start()
             await device.drain()
             device.close()
-            assert totals(device.places) == (27, 27, 0, 0)
+            assert totals(device.directories) == (27, 27, 0, 0)
 
 
-@pytest.mark.usefixtures("few_sessions")
 async def test_a_new_session_has_a_place_after_all_that_were_folded() -> None:
-    with home_in_ram() as home, Clock().set_up() as clock:
-        device = Device(home)
+    with home_in_ram() as home:
+        clock = ManualClock()
+        device = Device(home, clock=clock, most_sessions=4)
         places = []
         for _ in range(9):
             device.start()
@@ -205,34 +201,34 @@ async def test_a_new_session_has_a_place_after_all_that_were_folded() -> None:
             places.append(sample.session.sequence)
             await device.drain()
             device.close()
-            clock.now_s += 10
+            clock.advance(10)
         assert places == sorted(set(places))
 
 
-@pytest.mark.usefixtures("few_sessions")
 async def test_sessions_of_a_disk_that_comes_late_keep_their_order_also_when_folded() -> None:
-    with home_in_ram() as home, Clock().set_up() as clock:
-        device = Device(home)
+    with home_in_ram() as home:
+        clock = ManualClock()
+        device = Device(home, clock=clock, most_sessions=4)
         for _ in range(9):
             device.start()
             device.keep(1)
             await device.drain()
             device.close()
-            clock.now_s += 10
+            clock.advance(10)
         device.start()
         old = device.keep(3)
-        clock.now_s += 10
+        clock.advance(10)
         device.step()
         device.cut_power()
-        late = Blocked(device.places.cold, unreadable=True)
+        late = Blocked(device.directories.cold, unreadable=True)
         device.start()
         new = device.keep(3)
         late.close()
-        clock.now_s += 10
+        clock.advance(10)
         device.step()
         device.kill()
         device.start()
         given = await device.drain()
         assert [*map(name, given)] == [*map(name, old + new)]
         device.close()
-        assert totals(device.places)[2:] == (0, 0)
+        assert totals(device.directories)[2:] == (0, 0)

@@ -6,10 +6,12 @@ from collections import deque
 from pathlib import Path
 
 import pytest
-from support.spools import Clock, Device, count, home_in_ram, rooms
+from support.clock import ManualClock
+from support.spools import Device, count, home_in_ram, rooms
 
 from agent.model import Sample
-from agent.spool.places import Places
+from agent.spool.books import Books
+from agent.spool.directories import Directories
 from agent.spool.tiers import Tiers
 from quartet.errors import StoreError
 
@@ -19,52 +21,54 @@ from quartet.errors import StoreError
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
+from agent.spool.books import Books
+from agent.spool.directories import Directories
 from agent.spool.tiers import Tiers
 from quartet.errors import StoreError
 if os.geteuid() == 0:
     os.setuid(65534)
 try:
-    Tiers(Path(sys.argv[1]), Path(sys.argv[2]), list)
+    Tiers(Directories(Path(sys.argv[1]), Path(sys.argv[2])), Books(), list)
 except StoreError as error:
     print(error)
 """
 
 
-def no_samples() -> list[Sample]:
-    return []
+def open_tiers(directories: Directories) -> Tiers:
+    return Tiers(directories, Books(), list)
 
 
 @pytest.mark.parametrize(
     ("which", "setting"), [("hot", "spool.hot_directory"), ("cold", "spool.directory")]
 )
 class TestDirectories:
-    def places(self, home: Path) -> Places:
-        places = Places(home / "hot", home / "cold")
-        places.hot.mkdir()
-        places.cold.mkdir()
-        return places
+    def directories(self, home: Path) -> Directories:
+        directories = Directories(home / "hot", home / "cold")
+        directories.hot.mkdir()
+        directories.cold.mkdir()
+        return directories
 
     def test_one_that_is_missing_is_refused(self, which: str, setting: str, tmp_path: Path) -> None:
-        places = self.places(tmp_path)
+        directories = self.directories(tmp_path)
         (tmp_path / which).rmdir()
         with pytest.raises(StoreError) as raised:
-            Tiers(places.hot, places.cold, no_samples)
+            open_tiers(directories)
         assert str(raised.value).startswith(
             f"{setting}: {tmp_path / which} is no directory: 'sudo install -d -o $USER"
         )
 
     def test_one_that_is_a_file_is_refused(self, which: str, setting: str, tmp_path: Path) -> None:
-        places = self.places(tmp_path)
+        directories = self.directories(tmp_path)
         (tmp_path / which).rmdir()
         (tmp_path / which).touch()
         with pytest.raises(StoreError, match=f"{setting}: .* is no directory"):
-            Tiers(places.hot, places.cold, no_samples)
+            open_tiers(directories)
 
     def test_one_of_a_running_agent_is_refused_with_its_process(
         self, which: str, setting: str, tmp_path: Path
     ) -> None:
         assert setting.startswith("spool.")
-        places = self.places(tmp_path)
+        directories = self.directories(tmp_path)
         hold = (
             "import sys; from pathlib import Path; from quartet.lock import FileLock;"
             "lock = FileLock(Path(sys.argv[1])); print(1, flush=True); sys.stdin.read()"
@@ -77,18 +81,18 @@ class TestDirectories:
             assert owner.stdout
             owner.stdout.readline()
             with pytest.raises(StoreError, match=f"{which}: is in use by process {owner.pid} "):
-                Tiers(places.hot, places.cold, no_samples)
+                open_tiers(directories)
             owner.kill()
-        Tiers(places.hot, places.cold, no_samples).close()
+        open_tiers(directories).close()
 
     def test_one_that_may_not_be_written_is_refused(self, which: str, setting: str) -> None:
         with home_in_ram() as home:
             home.chmod(0o755)
-            places = self.places(home)
-            for directory in (places.hot, places.cold):
+            directories = self.directories(home)
+            for directory in (directories.hot, directories.cold):
                 directory.chmod(0o555 if directory.name == which else 0o777)
             tried = subprocess.run(
-                [sys.executable, "-c", AS_NOBODY, places.hot, places.cold],
+                [sys.executable, "-c", AS_NOBODY, directories.hot, directories.cold],
                 capture_output=True,
                 text=True,
                 check=False,
@@ -114,7 +118,7 @@ async def test_after_a_stop_no_file_is_open_and_no_log_left(device: Device) -> N
         assert open_files(device.home)
         device.close()
         assert open_files(device.home) == []
-        for directory in (device.places.hot, device.places.cold):
+        for directory in (device.directories.hot, device.directories.cold):
             assert sorted(path.name for path in directory.iterdir()) == ["spool.db", "spool.lock"]
 
 
@@ -128,46 +132,46 @@ def written(directory: Path) -> dict[str, tuple[int, int]]:
 @pytest.mark.parametrize("rate_hz", [0.2, 1, 10, 1000])
 @pytest.mark.parametrize("answered_after_s", [0.0, 1.2])
 async def test_while_the_link_is_healthy_nothing_is_written_per_sample(
-    rate_hz: float, answered_after_s: float, device: Device, clock: Clock
+    rate_hz: float, answered_after_s: float, device: Device, clock: ManualClock
 ) -> None:
     device.start()
     device.keep(1)
     await device.drain()
-    clock.now_s += 10
+    clock.advance(10)
     device.step()
-    clock.now_s += 10
+    clock.advance(10)
     device.step()
-    under_way: deque[tuple[float, Sample]] = deque()
-    end_s = clock.now_s + min(300, 1_500 / rate_hz)
-    next_s = tick_s = clock.now_s
-    before, writes = written(device.places.cold), 0
-    while clock.now_s < end_s:
-        due_s = [next_s, tick_s, *(at_s for at_s, _ in list(under_way)[:1])]
-        clock.now_s = min(due_s)
-        while under_way and under_way[0][0] <= clock.now_s:
+    under_way: deque[tuple[int, Sample]] = deque()
+    end_ns = clock.now_ns + round(min(300, 1_500 / rate_hz) * 1e9)
+    next_ns = tick_ns = clock.now_ns
+    before, writes = written(device.directories.cold), 0
+    while clock.now_ns < end_ns:
+        clock.now_ns = min(next_ns, tick_ns, *(at_ns for at_ns, _ in list(under_way)[:1]))
+        while under_way and under_way[0][0] <= clock.now_ns:
             device.queue.settle(under_way.popleft()[1], answered=True)
-        if next_s <= clock.now_s:
+        if next_ns <= clock.now_ns:
             device.append(1)
-            next_s += 1 / rate_hz
-        elif tick_s > clock.now_s:
+            next_ns += round(1e9 / rate_hz)
+        elif tick_ns > clock.now_ns:
             continue
         device.step()
-        tick_s = clock.now_s + 1
-        under_way += [(clock.now_s + answered_after_s, s) for s in await device.take(512)]
-        if (now := written(device.places.cold)) != before:
+        tick_ns = clock.now_ns + 10**9
+        answered_at_ns = clock.now_ns + round(answered_after_s * 1e9)
+        under_way += [(answered_at_ns, sample) for sample in await device.take(512)]
+        if (now := written(device.directories.cold)) != before:
             before, writes = now, writes + 1
     assert writes == 0
     device.close()
 
 
 async def test_what_waits_long_is_on_the_disk_when_the_power_goes(
-    device: Device, clock: Clock
+    device: Device, clock: ManualClock
 ) -> None:
     device.start()
     samples = device.keep(5)
-    clock.now_s += 2.1
+    clock.advance(2.1)
     device.step()
-    assert count(device.places.hot) == 0
+    assert count(device.directories.hot) == 0
     device.keep(5)
     device.cut_power()
     device.start()
@@ -180,7 +184,7 @@ async def test_what_waits_long_is_on_the_disk_when_the_power_goes(
 
 @pytest.mark.parametrize("spill_after_s", [0.1, 2.0, 60.0])
 async def test_a_sample_is_carried_to_the_disk_at_its_age_and_not_before(
-    spill_after_s: float, device: Device, clock: Clock
+    spill_after_s: float, device: Device, clock: ManualClock
 ) -> None:
     device.settings = rooms(spill_after_s=spill_after_s)
     device.start()
@@ -188,16 +192,16 @@ async def test_a_sample_is_carried_to_the_disk_at_its_age_and_not_before(
     for sample in await device.take(1):
         device.queue.settle(sample, answered=True)
     device.step()
-    clock.now_s += 100
+    clock.advance(100)
     device.step()
     device.keep(1)
-    clock.now_s += 0.7 * spill_after_s
+    clock.advance(0.7 * spill_after_s)
     device.step()
-    assert count(device.places.hot) == 1
-    clock.now_s += 0.31 * spill_after_s
+    assert count(device.directories.hot) == 1
+    clock.advance(0.31 * spill_after_s)
     device.step()
-    assert count(device.places.hot) == 0
-    assert count(device.places.cold) == 1
+    assert count(device.directories.hot) == 0
+    assert count(device.directories.cold) == 1
     device.close()
 
 
@@ -208,7 +212,7 @@ async def test_in_a_durable_spool_each_sample_is_on_the_disk_before_it_is_given(
     device.start()
     for _ in range(5):
         (sample,) = device.keep(1)
-        assert count(device.places.cold) >= 1
+        assert count(device.directories.cold) >= 1
         assert await device.take(9) == [sample]
     device.cut_power()
     device.start()
@@ -217,23 +221,23 @@ async def test_in_a_durable_spool_each_sample_is_on_the_disk_before_it_is_given(
 
 
 async def test_a_backlog_is_deleted_from_the_disk_in_few_commits(
-    device: Device, clock: Clock
+    device: Device, clock: ManualClock
 ) -> None:
     device.start()
     device.keep(20_000)
     device.close()
     device.start()
     device.step()
-    before, writes, given = written(device.places.cold), 0, 0
+    before, writes, given = written(device.directories.cold), 0, 0
     while given < 20_000:
         taken = await device.take(100)
         given += len(taken)
         for sample in taken:
             device.queue.settle(sample, answered=True)
-        clock.now_s += 0.01
+        clock.advance(0.01)
         device.step()
-        if (now := written(device.places.cold)) != before:
+        if (now := written(device.directories.cold)) != before:
             before, writes = now, writes + 1
     assert writes <= 8
     device.close()
-    assert count(device.places.cold) == 0
+    assert count(device.directories.cold) == 0

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.spools import Blocked, Clock, Device, content, count, name, rooms, waiting
+from support.clock import ManualClock
+from support.spools import Blocked, Device, content, count, name, rooms, waiting
 
 from agent.model import Sample
 from agent.spool import ledger
-from agent.spool.queue import MOST_READY
-from agent.spool.tier import FILE
+from agent.spool.directories import FILE
+from agent.spool.queue import MOST_READY, Queue
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
 
@@ -55,7 +56,7 @@ class SmallDisk:
 @pytest.fixture
 def disk(device: Device) -> Iterator[SmallDisk]:
     """Under the cold directory."""
-    disk = SmallDisk(device.places.cold)
+    disk = SmallDisk(device.directories.cold)
     yield disk
     disk.unmount()
 
@@ -63,7 +64,7 @@ def disk(device: Device) -> Iterator[SmallDisk]:
 @pytest.fixture
 def ram(device: Device) -> Iterator[SmallDisk]:
     """Under the hot directory."""
-    ram = SmallDisk(device.places.hot)
+    ram = SmallDisk(device.directories.hot)
     yield ram
     ram.unmount()
 
@@ -77,7 +78,7 @@ def said(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
 
 @needs_root
 async def test_a_full_disk_is_said_once_and_nothing_is_lost(
-    device: Device, disk: SmallDisk, clock: Clock, caplog: pytest.LogCaptureFixture
+    device: Device, disk: SmallDisk, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "agent.spool")
     device.start()
@@ -85,18 +86,18 @@ async def test_a_full_disk_is_said_once_and_nothing_is_lost(
     disk.fill()
     for _ in range(60):
         samples += device.keep(100)
-        clock.now_s += 1
+        clock.advance(1)
     assert device.disk_fails
     (message,) = said(caplog, logging.WARNING)
     assert "full" in message
     assert "samples are kept in RAM until it can be written again" in message
-    assert count(device.places.hot) == 6000
+    assert count(device.directories.hot) == 6000
     disk.remount(f"size={20 * DISK_BYTES}")
-    clock.now_s += 6
+    clock.advance(6)
     device.step()
     assert not device.disk_fails
     assert "is written again, after " in said(caplog, logging.INFO)[-1]
-    assert count(device.places.hot) == 0
+    assert count(device.directories.hot) == 0
     assert await device.drain() == samples
     device.close()
     assert device.ledger().balanced
@@ -104,7 +105,7 @@ async def test_a_full_disk_is_said_once_and_nothing_is_lost(
 
 @needs_root
 async def test_a_disk_that_is_full_at_the_start_delays_only_what_lies_on_it(
-    device: Device, disk: SmallDisk, clock: Clock
+    device: Device, disk: SmallDisk, clock: ManualClock
 ) -> None:
     device.start()
     earlier = device.keep(300)
@@ -115,20 +116,20 @@ async def test_a_disk_that_is_full_at_the_start_delays_only_what_lies_on_it(
     given = await device.drain()
     assert {name(sample) for sample in new} <= {name(sample) for sample in given}
     disk.free()
-    clock.now_s += 6
+    clock.advance(6)
     given += await device.drain()
     assert sorted(map(name, given)) == sorted(map(name, earlier + new))
     device.close()
     assert device.ledger().balanced
-    assert waiting(device.places) == set()
+    assert waiting(device.directories) == set()
 
 
 @needs_root
 @pytest.mark.parametrize("pages_free", range(4))
 async def test_the_ledger_is_told_where_a_full_disk_took_no_new_file_for_a_torn_one(
-    device: Device, disk: SmallDisk, clock: Clock, pages_free: int
+    device: Device, disk: SmallDisk, clock: ManualClock, pages_free: int
 ) -> None:
-    (device.places.cold / FILE).write_bytes(b"torn" * 2048)
+    (device.directories.cold / FILE).write_bytes(b"torn" * 2048)
     disk.fill(pages_free)
     device.start()
     device.keep(3)
@@ -136,7 +137,7 @@ async def test_the_ledger_is_told_where_a_full_disk_took_no_new_file_for_a_torn_
     (entry,) = ledger.read(device.snapshot()).sessions
     assert (entry.sampled, entry.waiting) == (3, 3)
     disk.free()
-    clock.now_s += 6
+    clock.advance(6)
     assert len(await device.drain()) == 3
     device.close()
     assert device.ledger().balanced
@@ -144,7 +145,7 @@ async def test_the_ledger_is_told_where_a_full_disk_took_no_new_file_for_a_torn_
 
 @needs_root
 async def test_a_disk_that_is_read_only_at_the_start_is_used_once_it_is_not(
-    device: Device, disk: SmallDisk, clock: Clock, caplog: pytest.LogCaptureFixture
+    device: Device, disk: SmallDisk, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     device.start()
     earlier = device.keep(10)
@@ -152,13 +153,13 @@ async def test_a_disk_that_is_read_only_at_the_start_is_used_once_it_is_not(
     disk.remount("ro")
     device.start()
     new = device.keep(10)
-    clock.now_s += 6
+    clock.advance(6)
     new += device.keep(10)
     assert len([each for each in said(caplog, logging.WARNING) if "kept in RAM" in each]) == 1
     taken = await device.take(30)
     assert {name(sample) for sample in new} <= {name(sample) for sample in taken}
     disk.remount("rw")
-    clock.now_s += 6
+    clock.advance(6)
     device.step()
     taken += await device.take(30)
     assert sorted(map(name, taken)) == sorted(map(name, earlier + new))
@@ -171,32 +172,32 @@ async def test_a_disk_that_is_read_only_at_the_start_is_used_once_it_is_not(
 
 
 async def test_a_disk_that_comes_back_is_read_soon_also_when_nothing_is_sampled(
-    device: Device, clock: Clock
+    device: Device, clock: ManualClock
 ) -> None:
     device.start()
     samples = device.keep(5)
     device.close()
-    block = Blocked(device.places.cold, unreadable=True)
+    block = Blocked(device.directories.cold, unreadable=True)
     device.start()
     device.step()
     assert await device.take(9) == []
     block.close()
-    clock.now_s += 6
+    clock.advance(6)
     assert await device.drain() == samples
     device.close()
 
 
 async def test_a_session_that_begins_after_the_disk_came_back_has_a_place_of_its_own(
-    device: Device, clock: Clock
+    device: Device, clock: ManualClock
 ) -> None:
     device.start()
     old = device.keep(5)
     device.cut_power()
-    block = Blocked(device.places.cold, unreadable=True)
+    block = Blocked(device.directories.cold, unreadable=True)
     device.start()
     device.step()
     block.close()
-    clock.now_s += 4000
+    clock.advance(4000)
     device.step()
     new = device.keep(3)
     assert [*map(content, await device.drain())] == [*map(content, old + new)]
@@ -205,18 +206,18 @@ async def test_a_session_that_begins_after_the_disk_came_back_has_a_place_of_its
 
 
 async def test_earlier_sessions_that_come_late_go_first_also_after_a_broken_link(
-    device: Device, clock: Clock
+    device: Device, clock: ManualClock
 ) -> None:
     device.start()
     old = device.keep(4)
     device.kill()
-    block = Blocked(device.places.cold, unreadable=True)
+    block = Blocked(device.directories.cold, unreadable=True)
     device.start()
     new = device.keep(2)
     taken = await device.take(9)
     assert [*map(content, taken)] == [*map(content, new)]
     block.close()
-    clock.now_s += 6
+    clock.advance(6)
     device.step()
     device.queue.rewind()
     assert [*map(content, await device.drain())] == [*map(content, old + new)]
@@ -229,7 +230,7 @@ async def test_the_ledger_balances_while_two_sessions_have_the_same_place(
     device.start()
     device.keep(2)
     device.cut_power()
-    block = Blocked(device.places.cold, unreadable=True)
+    block = Blocked(device.directories.cold, unreadable=True)
     device.start()
     device.keep(3)
     block.close()
@@ -240,7 +241,7 @@ async def test_the_ledger_balances_while_two_sessions_have_the_same_place(
 
 
 async def test_what_a_disk_that_cannot_delete_still_holds_is_not_given_again(
-    device: Device, clock: Clock
+    device: Device, clock: ManualClock
 ) -> None:
     device.start()
     samples = device.keep(9)
@@ -251,11 +252,11 @@ async def test_what_a_disk_that_cannot_delete_still_holds_is_not_given_again(
         device.queue.settle(sample, answered=True)
     device.step()
     device.kill()
-    block = Blocked(device.places.cold)
+    block = Blocked(device.directories.cold)
     device.start()
     assert await device.drain() == samples[:2] + samples[5:]
     block.close()
-    clock.now_s += 6
+    clock.advance(6)
     device.step()
     device.close()
     assert [(entry.answered, entry.waiting) for entry in device.ledger().sessions] == [(9, 0)]
@@ -295,9 +296,9 @@ async def test_what_is_ready_in_memory_is_bounded_and_the_rest_is_read_as_it_is_
 
 
 async def test_the_end_is_not_told_while_the_tiers_hold_more(
-    device: Device, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clock: ManualClock
 ) -> None:
-    monkeypatch.setattr("agent.spool.queue.MOST_READY", 8)
+    device = Device(tmp_path, clock=clock, most_ready=8)
     device.start()
     device.keep(20)
     device.queue.finish()
@@ -321,6 +322,18 @@ async def test_the_end_is_not_told_while_the_tiers_hold_more(
     device.tiers.close()
 
 
+async def test_the_end_is_not_told_while_older_samples_are_to_be_read() -> None:
+    queue = Queue()
+    queue.deliver([], done=0, behind=False, blocked=False)
+    queue.finish()
+    queue.start_over()
+    reading = asyncio.create_task(queue.read(5))
+    await asyncio.sleep(0)
+    assert not reading.done()
+    queue.deliver([], done=0, behind=False, blocked=False)
+    assert await reading == []
+
+
 @needs_root
 async def test_after_a_power_cut_and_a_read_only_start_sessions_keep_their_order(
     device: Device, disk: SmallDisk
@@ -330,7 +343,7 @@ async def test_after_a_power_cut_and_a_read_only_start_sessions_keep_their_order
         device.start()
         samples += device.keep(4)
         device.close()
-    for path in device.places.hot.iterdir():
+    for path in device.directories.hot.iterdir():
         path.unlink()
     disk.remount("ro")
     device.start()
@@ -345,7 +358,7 @@ async def test_after_a_power_cut_and_a_read_only_start_sessions_keep_their_order
 
 @needs_root
 async def test_while_the_disk_fails_ram_is_bounded(
-    device: Device, disk: SmallDisk, clock: Clock, caplog: pytest.LogCaptureFixture
+    device: Device, disk: SmallDisk, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     device.settings = rooms(ram=500)
     device.start()
@@ -355,12 +368,12 @@ async def test_while_the_disk_fails_ram_is_bounded(
     appended = []
     for _ in range(40):
         appended += device.keep(100)
-        clock.now_s += 1
-        assert count(device.places.hot) <= 500 + 100
+        clock.advance(1)
+        assert count(device.directories.hot) <= 500 + 100
     assert len([each for each in said(caplog, logging.ERROR) if "the spool is full" in each]) == 1
     disk.free()
     disk.remount(f"size={20 * DISK_BYTES}")
-    clock.now_s += 6
+    clock.advance(6)
     device.step()
     device.queue.rewind()
     given = await device.drain()
@@ -377,7 +390,7 @@ async def test_while_the_disk_fails_ram_is_bounded(
 
 @needs_root
 async def test_while_ram_is_full_samples_gather_in_memory_and_a_stop_saves_them(
-    device: Device, ram: SmallDisk, clock: Clock, caplog: pytest.LogCaptureFixture
+    device: Device, ram: SmallDisk, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "agent.spool")
     device.start()
@@ -385,7 +398,7 @@ async def test_while_ram_is_full_samples_gather_in_memory_and_a_stop_saves_them(
     ram.fill()
     for _ in range(20):
         samples += device.keep(200)
-        clock.now_s += 0.1
+        clock.advance(0.1)
     assert len(said(caplog, logging.ERROR)) == 1
     device.queue.close()
     device.step()
@@ -398,14 +411,14 @@ async def test_while_ram_is_full_samples_gather_in_memory_and_a_stop_saves_them(
 
 @needs_root
 async def test_ram_that_has_room_again_is_used_again(
-    device: Device, ram: SmallDisk, clock: Clock
+    device: Device, ram: SmallDisk, clock: ManualClock
 ) -> None:
     device.start()
     samples = device.keep(10)
     ram.fill()
     for _ in range(20):
         samples += device.keep(200)
-        clock.now_s += 0.1
+        clock.advance(0.1)
     ram.remount(f"size={20 * DISK_BYTES}")
     device.step()
     assert await device.drain() == samples

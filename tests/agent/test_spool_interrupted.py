@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.spools import Blocked, Clock, Device, empty, home_in_ram, name, rooms
+from support.clock import ManualClock
+from support.files import Files
+from support.spools import Blocked, Device, empty, home_in_ram, name, rooms
 
 from agent.config import SpoolSettings
 from agent.model import Reading, Sample
-from agent.spool.places import Places, occupy
+from agent.spool.directories import FILE, Directories, occupy
 from agent.spool.spool import Spool
-from agent.spool.tier import FILE, Key, Row, Tier
 from quartet.errors import StoreError
 
 PAGE_BYTES = 4096
@@ -32,8 +33,9 @@ def instead(where: str, what: Callable[..., Any]) -> Iterator[None]:
         yield
 
 
-def kill(*_: object) -> None:
-    raise Killed
+def kill_at_salvage(path: Path) -> None:
+    if ".saving." in path.name:
+        raise Killed
 
 
 def tear_a_page(directory: Path) -> None:
@@ -46,11 +48,11 @@ def tear_a_page(directory: Path) -> None:
         content.write(b"x" * PAGE_BYTES)
 
 
-async def drain(device: Device, clock: Clock) -> list[Sample]:
+async def drain(device: Device, clock: ManualClock) -> list[Sample]:
     """All that comes, also from a disk that is tried again."""
     given: list[Sample] = []
     for _ in range(4):
-        clock.now_s += 6
+        clock.advance(6)
         given += await device.drain()
     return given
 
@@ -58,13 +60,15 @@ async def drain(device: Device, clock: Clock) -> list[Sample]:
 # Repairs
 
 
-async def test_a_salvage_that_is_cut_short_is_done_again(device: Device, clock: Clock) -> None:
+async def test_a_salvage_that_is_cut_short_is_done_again(
+    device: Device, clock: ManualClock
+) -> None:
     device.start()
     device.keep(3000)
     device.close()
-    tear_a_page(device.places.cold)
+    tear_a_page(device.directories.cold)
     device.start()
-    with instead("agent.spool.rescue._salvage", kill), pytest.raises(Killed):
+    with device.files.meanwhile(before_write=kill_at_salvage), pytest.raises(Killed):
         await drain(device, clock)
     device.kill()
     device.start()
@@ -73,16 +77,17 @@ async def test_a_salvage_that_is_cut_short_is_done_again(device: Device, clock: 
     assert device.ledger().balanced
 
 
-async def test_a_salvage_without_room_waits_for_room(device: Device, clock: Clock) -> None:
-    def full(_: Path, tier: Tier) -> int:
-        raise StoreError(f"{tier.path}: cannot be used: database or disk is full", tier.path)
+async def test_a_salvage_without_room_waits_for_room(device: Device, clock: ManualClock) -> None:
+    def full(path: Path) -> None:
+        if ".saving." in path.name:
+            raise StoreError(f"{path}: cannot be used: database or disk is full", path)
 
     device.start()
     device.keep(3000)
     device.close()
-    tear_a_page(device.places.cold)
+    tear_a_page(device.directories.cold)
     device.start()
-    with instead("agent.spool.rescue._salvage", full):
+    with device.files.meanwhile(before_write=full):
         await drain(device, clock)
         assert device.disk_fails
     assert 2900 < len(await drain(device, clock)) < 3000
@@ -92,12 +97,12 @@ async def test_a_salvage_without_room_waits_for_room(device: Device, clock: Cloc
 
 @pytest.mark.parametrize("rename", range(5))
 async def test_wherever_the_renames_of_a_repair_are_cut_short_all_that_is_sound_is_saved(
-    device: Device, clock: Clock, rename: int
+    device: Device, clock: ManualClock, rename: int
 ) -> None:
     device.start()
     device.keep(3000)
     device.close()
-    tear_a_page(device.places.cold)
+    tear_a_page(device.directories.cold)
     device.start()
     real, calls = Path.rename, iter(range(100))
 
@@ -120,14 +125,14 @@ async def test_wherever_the_renames_of_a_repair_are_cut_short_all_that_is_sound_
 
 
 async def test_a_torn_page_met_while_sessions_are_shifted_costs_that_page_alone(
-    device: Device, clock: Clock
+    device: Device, clock: ManualClock
 ) -> None:
     device.start()
     device.keep(3000)
     device.close()
-    tear_a_page(device.places.cold)
-    empty(device.places.hot)
-    late = Blocked(device.places.cold, unreadable=True)
+    tear_a_page(device.directories.cold)
+    empty(device.directories.hot)
+    late = Blocked(device.directories.cold, unreadable=True)
     device.start()
     new = device.keep(3)
     late.close()
@@ -159,21 +164,21 @@ def test_a_lock_that_could_not_be_signed_or_used_is_free_again(tmp_path: Path) -
 
 
 @contextmanager
-def one_read_error() -> Iterator[None]:
+def one_read_error(device: Device) -> Iterator[None]:
     """The next read of the cold tier fails, once."""
-    real, left = Tier.read, [1]
+    left = [1]
 
-    def read(tier: Tier, after: Key, limit: int) -> list[Row]:
-        if left and tier.path.parent.name == "cold":
+    def fail(path: Path) -> None:
+        if left and path.parent.name == "cold":
             left.clear()
-            raise StoreError(f"{tier.path}: disk I/O error", tier.path)
-        return real(tier, after, limit)
+            raise StoreError(f"{path}: disk I/O error", path)
 
-    with instead("agent.spool.tier.Tier.read", read):
+    with device.files.meanwhile(before_read=fail):
         yield
+    assert not left
 
 
-async def answer(device: Device, clock: Clock, turns: int) -> list[Sample]:
+async def answer(device: Device, clock: ManualClock, turns: int) -> list[Sample]:
     """Answer what comes, while one sample more is taken each turn."""
     answered: list[Sample] = []
     for _ in range(turns):
@@ -181,20 +186,20 @@ async def answer(device: Device, clock: Clock, turns: int) -> list[Sample]:
         for sample in taken:
             device.queue.settle(sample, answered=True)
         answered += taken
-        clock.now_s += 0.2
+        clock.advance(0.2)
         device.keep(1)
     return answered
 
 
 async def test_no_sample_passes_a_backlog_that_cannot_be_read_for_a_while(
-    device: Device, clock: Clock
+    device: Device, clock: ManualClock
 ) -> None:
     device.start()
     device.step()
     device.keep(20_000)
-    clock.now_s += 3
+    clock.advance(3)
     device.step()
-    with one_read_error():
+    with one_read_error(device):
         answered = await answer(device, clock, 80)
     answered += await drain(device, clock)
     assert [sample.id for sample in answered] == [*range(20_080)]
@@ -203,17 +208,17 @@ async def test_no_sample_passes_a_backlog_that_cannot_be_read_for_a_while(
 
 
 async def test_a_backlog_on_a_disk_that_went_away_and_came_back_damaged_is_saved(
-    device: Device, clock: Clock
+    device: Device, clock: ManualClock
 ) -> None:
     device.start()
     device.step()
     device.keep(20_000)
-    clock.now_s += 3
+    clock.advance(3)
     device.step()
-    with one_read_error():
+    with one_read_error(device):
         answered = await answer(device, clock, 20)
-        assert not device.tiers.cold.is_open
-    file = device.places.cold / FILE
+        assert not device.tiers.cold_state.is_open
+    file = device.directories.cold / FILE
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA wal_checkpoint(truncate)")
     with file.open("r+b") as content:
@@ -226,19 +231,19 @@ async def test_a_backlog_on_a_disk_that_went_away_and_came_back_damaged_is_saved
     assert (entry.sampled, entry.answered, entry.fates) == (20_020, 20_020, {})
 
 
-async def test_while_both_tiers_fail_a_sample_is_dropped_once(clock: Clock) -> None:
+async def test_while_both_tiers_fail_a_sample_is_dropped_once(clock: ManualClock) -> None:
     with home_in_ram() as home:
-        device = Device(home, rooms(ram=1024))
+        device = Device(home, rooms(ram=1024), clock=clock)
         device.start()
         device.keep(10_000)
-        clock.now_s += 3
+        clock.advance(3)
         device.step()
-        cold = Blocked(device.places.cold)
+        cold = Blocked(device.directories.cold)
         for _ in range(12):
             device.keep(100)
-            clock.now_s += 1
+            clock.advance(1)
         dropped = device.keeper.dropped
-        hot = Blocked(device.places.hot)
+        hot = Blocked(device.directories.hot)
         for _ in range(10):
             device.keep(5)
         for _ in range(20):
@@ -252,15 +257,15 @@ async def test_while_both_tiers_fail_a_sample_is_dropped_once(clock: Clock) -> N
         assert device.ledger().balanced
 
 
-async def test_answers_make_room_in_ram_before_anything_is_dropped(clock: Clock) -> None:
+async def test_answers_make_room_in_ram_before_anything_is_dropped(clock: ManualClock) -> None:
     with home_in_ram() as home:
-        device = Device(home, rooms(ram=1000))
+        device = Device(home, rooms(ram=1000), clock=clock)
         device.start()
         device.keep(1)
-        clock.now_s += 3
+        clock.advance(3)
         device.step()
-        cold = Blocked(device.places.cold)
-        clock.now_s += 6
+        cold = Blocked(device.directories.cold)
+        clock.advance(6)
         device.keep(900)
         assert device.disk_fails
         for sample in await device.take(500):
@@ -272,40 +277,41 @@ async def test_answers_make_room_in_ram_before_anything_is_dropped(clock: Clock)
 
 
 async def test_nothing_grows_while_the_disk_fails_and_all_is_answered(
-    device: Device, clock: Clock
+    device: Device, clock: ManualClock
 ) -> None:
     device.start()
     device.step()
-    cold = Blocked(device.places.cold)
+    cold = Blocked(device.directories.cold)
     device.keep(1)
-    clock.now_s += 3
+    clock.advance(3)
     for _ in range(500):
         device.keep(1)
         await device.drain()
-        clock.now_s += 0.6
+        clock.advance(0.6)
     assert device.disk_fails
-    assert len(device.keeper._marks) <= 2  # noqa: SLF001 - what grew
+    assert len(device.schedule._marks) <= 2  # noqa: SLF001 - what grew
     cold.close()
     device.close()
 
 
 async def test_what_comes_late_with_its_disk_is_counted_as_earlier(
-    tmp_path: Path, clock: Clock
+    tmp_path: Path, clock: ManualClock
 ) -> None:
     for tier in ("hot", "cold"):
         (tmp_path / tier).mkdir()
-    places = Places(tmp_path / "hot", tmp_path / "cold")
-    with closing(Spool(places, SpoolSettings(), 0)) as former:
+    directories = Directories(tmp_path / "hot", tmp_path / "cold")
+    with closing(Spool(directories, SpoolSettings(), 0)) as former:
         for number in range(10):
             former.append(Reading((1.0, 2.0, 3.0, 4.0), number))
-    empty(places.hot)
-    late = Blocked(places.cold, unreadable=True)
-    with closing(Spool(places, SpoolSettings(), 0)) as spool:
+    empty(directories.hot)
+    late = Blocked(directories.cold, unreadable=True)
+    files = Files()
+    with closing(Spool(directories, SpoolSettings(), 0, clock=clock, open_tier=files)) as spool:
         spool.append(Reading((1.0, 2.0, 3.0, 4.0), 10))
         given = await spool.read(512)
         assert (spool.earlier, spool.unanswered) == (0, 1)
         late.close()
-        clock.now_s += 6
+        clock.advance(6)
         while len(given) < 11:
             given += await spool.read(512)
         assert (spool.earlier, spool.unanswered) == (10, 11)
@@ -315,19 +321,19 @@ async def test_what_comes_late_with_its_disk_is_counted_as_earlier(
 
 
 async def test_while_a_backlog_cannot_be_read_the_disk_thread_rests(
-    device: Device, clock: Clock
+    device: Device, clock: ManualClock
 ) -> None:
     device.start()
     device.step()
     device.keep(20_000)
-    clock.now_s += 3
+    clock.advance(3)
     device.step()
-    with one_read_error():
+    with one_read_error(device):
         await answer(device, clock, 20)
-    assert not device.tiers.cold.is_open
+    assert not device.tiers.cold_state.is_open
     device.step()
-    assert not device.queue.wants_more()
-    clock.now_s += 6
+    assert not device.queue.wants_more
+    clock.advance(6)
     device.step()
     assert [sample.id for sample in await device.take(3)] == [8192, 8193, 8194]
     device.close()

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.clock import ManualClock
 from support.spools import (
     Blocked,
-    Clock,
     Device,
     Name,
-    after_each_commit,
     content,
     count,
     home_in_ram,
@@ -25,8 +23,8 @@ from agent.config import SpoolSettings
 from agent.model import Sample
 from agent.spool import ledger
 from agent.spool.account import Account, Fate
+from agent.spool.directories import Directories
 from agent.spool.ledger import Ledger
-from agent.spool.places import Places
 
 PLENTY = 2**20
 
@@ -58,7 +56,7 @@ configurations = st.builds(
 class Model:
     """A device, and what must be true of it."""
 
-    def __init__(self, device: Device, clock: Clock) -> None:
+    def __init__(self, device: Device, clock: ManualClock) -> None:
         self.device = device
         self.clock = clock
         self.order: list[str] = []  # of sessions
@@ -89,19 +87,19 @@ class Model:
 
     def step(self) -> None:
         before, was_failing = self.waiting, self.device.disk_fails
-        seen: list[Places] = []
+        seen: list[Directories] = []
         appended, self.appended = self.appended, []
         settled, self.settled = self.settled, []
-        with after_each_commit(lambda: seen.append(self.device.snapshot())):
+        with self.device.files.meanwhile(after_commit=lambda: seen.append(self.device.snapshot())):
             self.device.step()
-        self.kept_since_s.update(dict.fromkeys(appended, self.clock.now_s))
+        self.kept_since_s.update(dict.fromkeys(appended, self.clock.monotonic()))
         self.answered |= {each for each, answered in settled if answered}
         self.fates.update({each: Fate.UNANSWERABLE for each, answered in settled if not answered})
         self._learn_drops(before, appended, was_failing=was_failing)
         if not self.device.keeper.failing:
             self.committed = set(self.kept_since_s), self.waiting
-            for places in seen:
-                self.assert_would_start(places)
+            for directories in seen:
+                self.assert_would_start(directories)
             self._note_what_is_on_disk()
         self.check()
 
@@ -146,7 +144,7 @@ class Model:
         self.recover()
         self.device.cut_power()
         self._forget_memory()
-        left = Left(self.device.places)
+        left = Left(self.device.directories)
         assert left.ledger.balanced
         assert self.waiting & self.on_disk <= left.waiting
         assert left.answered <= self.ever_answered
@@ -159,12 +157,12 @@ class Model:
 
     def close(self) -> None:
         self.recover()
-        self.clock.now_s += 6
+        self.clock.advance(6)
         self.step()
         self.device.queue.close()
         self.step()
-        assert rows(self.device.places.cold) == self.waiting
-        assert count(self.device.places.hot) == 0
+        assert rows(self.device.directories.cold) == self.waiting
+        assert count(self.device.directories.hot) == 0
         self.device.tiers.close()
         self._forget_memory()
         self.start(blind=False)
@@ -172,15 +170,15 @@ class Model:
     def start(self, *, blind: bool) -> None:
         self.hidden, self.blind = set(), blind
         if blind:
-            self.hidden = waiting(self.device.places) - rows(self.device.places.hot)
-            self.cold_block = Blocked(self.device.places.cold, unreadable=True)
+            self.hidden = waiting(self.device.directories) - rows(self.device.directories.hot)
+            self.cold_block = Blocked(self.device.directories.cold, unreadable=True)
         self.device.start()
 
     def fail(self, which: str) -> None:
         if which == "cold" and not self.cold_block:
-            self.cold_block = Blocked(self.device.places.cold)
+            self.cold_block = Blocked(self.device.directories.cold)
         if which == "hot" and not self.hot_block:
-            self.hot_block = Blocked(self.device.places.hot)
+            self.hot_block = Blocked(self.device.directories.hot)
 
     def recover(self) -> None:
         for block in (self.cold_block, self.hot_block):
@@ -204,7 +202,7 @@ class Model:
         return sorted(some, key=lambda each: (self.order.index(each[0]), each[1]))
 
     def check(self) -> None:
-        books = self.device.tiers.books
+        books = self.device.books
         known = {session.id for session, _ in books}
         assert books.kept == sum(session in known for session, _ in self.waiting)
         for session, account in books:
@@ -212,9 +210,9 @@ class Model:
         if self.device.keeper.failing:
             return
         if not self.cold_block:
-            assert waiting(self.device.places) == self.waiting
+            assert waiting(self.device.directories) == self.waiting
         if not (self.cold_block or self.blind):
-            left = Left(self.device.places)
+            left = Left(self.device.directories)
             assert left.ledger.balanced
             assert left.answered == self.answered
             assert left.fates == self.fates
@@ -227,11 +225,11 @@ class Model:
             await self.read(1)
             assert bool(expected) == (len(self.in_flight) > before)
 
-    def assert_would_start(self, places: Places) -> None:
+    def assert_would_start(self, directories: Directories) -> None:
         """Killed or without power here, the device has all that it should."""
-        assert waiting(places) == self.waiting
+        assert waiting(directories) == self.waiting
         if not self.blind:
-            left = Left(places)
+            left = Left(directories)
             assert left.ledger.balanced
             assert left.answered == self.answered
 
@@ -249,7 +247,7 @@ class Model:
         kept_before = len(self.waiting)
         dropped = {
             (session.id, id_): fate
-            for session, account in self.device.tiers.books
+            for session, account in self.device.books
             for fate, ids in account.fates.items()
             for first, last in ids.runs
             for id_ in range(first, last + 1)
@@ -270,15 +268,17 @@ class Model:
             return
         refusing = device.when_full == "refuse_new"
         if was_failing and self.device.disk_fails and not refusing:
-            assert count(self.device.places.hot) <= max(ram, len(self.in_flight))
+            assert count(self.device.directories.hot) <= max(ram, len(self.in_flight))
         if was_failing or self.device.disk_fails or self.cold_block or self.blind:
             return
-        kept = self.device.tiers.books.kept
+        kept = self.device.books.kept
         assert refusing or kept <= max(room, len(self.in_flight))
         assert not dropped or kept >= min(room, kept_before)
         assert refusing or self.sorted(dropped) == candidates[: len(dropped)]
 
     def _note_what_is_on_disk(self) -> None:
+        if self.device.tiers.cold_state.is_open:
+            self.hidden = set()
         if self.device.disk_fails:
             return
         if not self.cold_block:
@@ -288,7 +288,7 @@ class Model:
         self.on_disk |= {
             each
             for each, since_s in self.kept_since_s.items()
-            if since_s <= self.clock.now_s - age_s
+            if since_s <= self.clock.monotonic() - age_s
         }
 
     def _forget_memory(self) -> None:
@@ -298,8 +298,8 @@ class Model:
 class Left:
     """What files say of every sample, when a process or the power is gone."""
 
-    def __init__(self, places: Places) -> None:
-        self.ledger: Ledger = ledger.read(places)
+    def __init__(self, directories: Directories) -> None:
+        self.ledger: Ledger = ledger.read(directories)
         self.waiting = {
             (entry.session_id, id_)
             for entry in self.ledger.sessions
@@ -340,7 +340,7 @@ async def play(script: list[Step], model: Model) -> None:
             case "append":
                 model.append(argument)
             case "wait":
-                model.clock.now_s += argument
+                model.clock.advance(argument)
                 model.step()
             case "read":
                 await model.read(argument)
@@ -373,7 +373,7 @@ async def play_to_the_end(model: Model) -> None:
     model.rewind()
     for _ in range(2):
         model.append(1)
-        model.clock.now_s += 6
+        model.clock.advance(6)
         model.step()
     while left := len(model.waiting):
         await model.check_liveness()
@@ -397,6 +397,9 @@ SETTLED_AND_KILLED = [
     *[("keep", 9), ("close", 0), ("step", 0), ("read", 5), ("answer all", 0), ("step", 0)],
     *[("kill", 0), ("fail cold", 0), ("keep", 2), ("read", 9), ("wait", 6.0)],
 ]
+BLIND_AND_THEN_READ_ONLY = [
+    *[("keep", 9), ("kill blind", 0), ("recover", 0), ("fail cold", 0), ("wait", 6.0), ("keep", 1)],
+]
 
 
 @few
@@ -404,17 +407,15 @@ SETTLED_AND_KILLED = [
 @example(FAILED_AND_FULL, rooms(disk=10, ram=8))
 @example(BLIND_AFTER_A_POWER_CUT, rooms())
 @example(SETTLED_AND_KILLED, rooms())
+@example(BLIND_AND_THEN_READ_ONLY, rooms())
 async def test_any_operations_agree_with_the_model(
     script: list[Step], configuration: SpoolSettings
 ) -> None:
-    with (
-        home_in_ram() as home,
-        Clock().set_up() as clock,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setattr("agent.spool.queue.MOST_READY", 8)
-        patch.setattr("agent.spool.queue.FEW_READY", 4)
-        patch.setattr("agent.spool.keeper._MOST_UNSETTLED", 6)
-        model = Model(Device(home, configuration), clock)
+    with home_in_ram() as home:
+        clock = ManualClock()
+        device = Device(
+            home, configuration, clock=clock, most_ready=8, few_ready=4, most_undeleted=6
+        )
+        model = Model(device, clock)
         await play(script, model)
         await play_to_the_end(model)

@@ -2,7 +2,7 @@
 
 import random
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
@@ -11,9 +11,9 @@ from typing import Literal
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.clock import ManualClock
 from support.spools import (
     Blocked,
-    Clock,
     Device,
     content,
     home_in_ram,
@@ -23,7 +23,7 @@ from support.spools import (
 from agent.config import Settings, SpoolSettings
 from agent.ledger import run as show
 from agent.model import Sample
-from agent.spool.tier import FILE
+from agent.spool.directories import FILE
 from quartet.errors import StoreError
 
 Which = Literal["hot", "cold"]
@@ -35,12 +35,6 @@ PAGE_BYTES = 4096
 SESSIONS, SAMPLES = 3, 400
 
 
-@pytest.fixture
-def clock() -> Iterator[Clock]:
-    with Clock().set_up() as clock:
-        yield clock
-
-
 # Three sessions of which all waits, in one of the tiers
 
 
@@ -50,32 +44,32 @@ class Original:
     def __init__(self, which: Which) -> None:
         self.samples: list[Sample] = []
         self.files: dict[str, dict[str, bytes]] = {}
-        with home_in_ram() as home, Clock().set_up():
-            device = Device(home)
+        with home_in_ram() as home:
+            device = Device(home, clock=ManualClock())
             device.start()
             block = None
             for _ in range(SESSIONS):
                 device.begin_session()
                 self.samples += device.keep(1)
                 if which == "hot" and not block:
-                    block = Blocked(device.places.cold)
+                    block = Blocked(device.directories.cold)
                 self.samples += device.keep(SAMPLES - 1)
             if block:
                 block.close()
                 device.kill()
             else:
                 device.close()
-            for directory in (device.places.hot, device.places.cold):
+            for directory in (device.directories.hot, device.directories.cold):
                 with closing(sqlite3.connect(directory / FILE)) as file:
                     file.execute("PRAGMA wal_checkpoint(truncate)")
             self.files = {
                 directory.name: {path.name: path.read_bytes() for path in directory.iterdir()}
-                for directory in (device.places.hot, device.places.cold)
+                for directory in (device.directories.hot, device.directories.cold)
             }
 
-    def put_into(self, home: Path) -> Device:
-        device = Device(home, sessions_before=SESSIONS)
-        for directory in (device.places.hot, device.places.cold):
+    def put_into(self, home: Path, clock: ManualClock) -> Device:
+        device = Device(home, clock=clock, sessions_before=SESSIONS)
+        for directory in (device.directories.hot, device.directories.cold):
             for file, data in self.files[directory.name].items():
                 (directory / file).write_bytes(data)
         return device
@@ -87,7 +81,7 @@ original = cache(Original)
 class Rescue:
     """The next two starts of a device, of which a file was damaged."""
 
-    async def run(self, device: Device, clock: Clock) -> None:
+    async def run(self, device: Device, clock: ManualClock) -> None:
         with suppress(StoreError):
             before = device.ledger()
             assert not (before.balanced and before.damaged)
@@ -95,9 +89,9 @@ class Rescue:
         session = device.begin_session()
         new = device.keep(5)
         self.given = await device.drain()
-        clock.now_s += 6
+        clock.advance(6)
         self.given += await device.drain()
-        clock.now_s += 6
+        clock.advance(6)
         device.close()
         self.ledger = device.ledger()
         assert [s for s in self.given if s.session.id == session.id] == new
@@ -193,12 +187,17 @@ damages = st.one_of(
 @example(damage=page(5, 2))
 @example(damage=page(19, 3))
 @example(damage=truncated(0.9553))
+@example(damage=overwritten(0.566596045207254, b"\0"))  # keys out of order hide rows
+@example(damage=overwritten(0.05060984358495225, b"$"))  # the name of a column
+@example(damage=byte(3716, 128))  # the same, and it is no text
+@example(damage=overwritten(0.5666, b"\0"))  # a key is there twice, once with a damaged row
 async def test_whatever_became_of_a_file_what_is_given_is_true_and_the_books_balance(
     which: Which, damage: Damage
 ) -> None:
-    with home_in_ram() as home, Clock().set_up() as clock:
-        device = original(which).put_into(home)
-        damage({"hot": device.places.hot, "cold": device.places.cold}[which] / FILE)
+    with home_in_ram() as home:
+        clock = ManualClock()
+        device = original(which).put_into(home, clock)
+        damage({"hot": device.directories.hot, "cold": device.directories.cold}[which] / FILE)
         rescue = Rescue()
         await rescue.run(device, clock)
     rescue.assert_consistent_with(original(which).samples)
@@ -207,19 +206,19 @@ async def test_whatever_became_of_a_file_what_is_given_is_true_and_the_books_bal
 class Torn:
     """A device that was killed while both of its files had a log that was not folded in."""
 
-    def __init__(self, home: Path) -> None:
-        self.device = Device(home)
+    def __init__(self, home: Path, clock: ManualClock) -> None:
+        self.device = Device(home, clock=clock)
         self.device.start()
         self.samples: list[Sample] = []
 
-    async def live(self, clock: Clock) -> None:
+    async def live(self, clock: ManualClock) -> None:
         for number in range(12):
             if number % 4 == 0:
                 self.device.begin_session()
             self.samples += self.device.keep(20)
             for sample in (await self.device.take(30))[:5]:
                 self.device.queue.settle(sample, answered=True)
-            clock.now_s += 0.9
+            clock.advance(0.9)
             self.device.step()
         self.device.kill()
 
@@ -234,13 +233,13 @@ class Torn:
     )
 )
 async def test_what_a_torn_log_took_along_is_counted(which: Which, damage: Damage) -> None:
-    with home_in_ram() as home, Clock().set_up() as clock:
-        torn = Torn(home)
+    with home_in_ram() as home:
+        clock = ManualClock()
+        torn = Torn(home, clock)
         await torn.live(clock)
         device = torn.device
-        damage(
-            Path(f"{ {'hot': device.places.hot, 'cold': device.places.cold}[which] / FILE }-wal")
-        )
+        directory = {"hot": device.directories.hot, "cold": device.directories.cold}[which]
+        damage(directory / f"{FILE}-wal")
         rescue = Rescue()
         await rescue.run(device, clock)
     rescue.assert_true_and_in_order(torn.samples)
@@ -250,11 +249,11 @@ async def test_what_a_torn_log_took_along_is_counted(which: Which, damage: Damag
 
 @pytest.mark.parametrize("which", ["hot", "cold"])
 async def test_a_sample_whose_row_says_another_session_or_id_is_not_given(
-    which: Which, clock: Clock
+    which: Which, clock: ManualClock
 ) -> None:
     with home_in_ram() as home:
-        device = original(which).put_into(home)
-        directory = {"hot": device.places.hot, "cold": device.places.cold}[which]
+        device = original(which).put_into(home, clock)
+        directory = {"hot": device.directories.hot, "cold": device.directories.cold}[which]
         with closing(sqlite3.connect(directory / FILE)) as file, file:
             file.execute("UPDATE samples SET session = 2, id = 900 WHERE session = 1 AND id = 7")
             file.execute("UPDATE samples SET id = 901 WHERE session = 1 AND id = 8")
@@ -267,22 +266,22 @@ async def test_a_sample_whose_row_says_another_session_or_id_is_not_given(
     assert rescue.ledger.balanced
 
 
-async def test_a_directory_in_place_of_a_file_is_refused_with_its_name(clock: Clock) -> None:
+async def test_a_directory_in_place_of_a_file_is_refused_with_its_name(clock: ManualClock) -> None:
     with home_in_ram() as home:
-        device = Device(home)
-        (device.places.cold / FILE).mkdir()
+        device = Device(home, clock=clock)
+        (device.directories.cold / FILE).mkdir()
         with pytest.raises(StoreError, match=r"spool\.directory: .* cannot be written: Is a dir"):
             device.start()
-    assert clock.now_s
+    assert clock.monotonic()
 
 
 @pytest.mark.parametrize("which", ["hot", "cold"])
 async def test_a_damaged_file_is_kept_beside_and_named(
-    which: Which, clock: Clock, caplog: pytest.LogCaptureFixture
+    which: Which, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     with home_in_ram() as home:
-        device = original(which).put_into(home)
-        directory = {"hot": device.places.hot, "cold": device.places.cold}[which]
+        device = original(which).put_into(home, clock)
+        directory = {"hot": device.directories.hot, "cold": device.directories.cold}[which]
         for name_ in ("spool.damaged.db", "spool.damaged-2.db"):
             garbage = name_.encode() * 99
             (directory / FILE).write_bytes(garbage)
@@ -296,19 +295,19 @@ async def test_a_damaged_file_is_kept_beside_and_named(
     ("which", "known"), [("cold", {"hot": 5, "cold": 0}), ("hot", {"hot": 0, "cold": 3})]
 )
 async def test_while_a_file_is_damaged_the_ledger_tells_what_the_other_knows(
-    which: str, known: dict[str, int], clock: Clock, capsys: pytest.CaptureFixture[str]
+    which: str, known: dict[str, int], clock: ManualClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with home_in_ram() as home:
-        device = Device(home)
+        device = Device(home, clock=clock)
         device.start()
         device.keep(3)
         device.close()
         device.start()
         device.begin_session()
-        with closing(Blocked(device.places.cold)):
+        with closing(Blocked(device.directories.cold)):
             device.keep(5)
         device.kill()
-        file = {"hot": device.places.hot, "cold": device.places.cold}[which] / FILE
+        file = {"hot": device.directories.hot, "cold": device.directories.cold}[which] / FILE
         file.write_bytes(b"torn" * 3000)
         for companion in file.parent.glob(f"{FILE}-*"):
             companion.unlink()
@@ -317,31 +316,31 @@ async def test_while_a_file_is_damaged_the_ledger_tells_what_the_other_knows(
         assert sum(entry.waiting for entry in damaged.sessions) == sum(known.values())
         (said,) = damaged.damaged
         assert said.startswith(f"{file}: is damaged")
-        spool = SpoolSettings(str(device.places.cold), str(device.places.hot))
+        spool = SpoolSettings(str(device.directories.cold), str(device.directories.hot))
         assert show(Settings(spool=spool), as_json=False, broker_ledger=None) == 1
         told = capsys.readouterr().out
         assert f"{said}: the agent saves what it can of it when it starts\nNOT BALANCED\n" in told
         device.start()
         await device.drain()
-        clock.now_s += 6
+        clock.advance(6)
         device.close()
         assert device.ledger().balanced
         assert device.ledger().damaged == []
 
 
 async def test_what_is_in_memory_of_a_file_that_is_damaged_meanwhile_is_not_lost(
-    clock: Clock,
+    clock: ManualClock,
 ) -> None:
     """In flight, ready, and settled but not yet booked."""
     with home_in_ram() as home:
-        device = Device(home)
+        device = Device(home, clock=clock)
         device.start()
         samples = device.keep(300)
         device.close()
         device.start()
         device.step()
         taken = await device.take(60)
-        path = device.places.cold / FILE
+        path = device.directories.cold / FILE
         with path.open("r+b") as file:
             file.seek(PAGE_BYTES)
             file.write(b"x" * (path.stat().st_size - PAGE_BYTES))
@@ -352,11 +351,11 @@ async def test_what_is_in_memory_of_a_file_that_is_damaged_meanwhile_is_not_lost
         device.step()
         for sample in taken[10:20]:
             device.queue.settle(sample, answered=True)
-        while not [*device.places.cold.glob("spool.damaged*.db")]:
-            clock.now_s += 6
+        while not [*device.directories.cold.glob("spool.damaged*.db")]:
+            clock.advance(6)
             device.tiers.flush()
-            assert clock.now_s < 2000
-        clock.now_s += 6
+            assert clock.monotonic() < 2000
+        clock.advance(6)
         rest = await device.drain()
         for sample in taken[20:]:
             device.queue.settle(sample, answered=True)

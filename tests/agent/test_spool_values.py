@@ -6,7 +6,8 @@ from typing import Literal
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.spools import EPOCH_NS, Clock, Device, home_in_ram
+from support.clock import ManualClock
+from support.spools import EPOCH_NS, Device, home_in_ram
 
 from agent.model import Sample
 
@@ -44,8 +45,8 @@ async def test_values_and_times_survive_bit_for_bit(
     tier: Literal["memory", "hot", "cold"],
     given_readings: list[tuple[tuple[int, int, int, int], int]],
 ) -> None:
-    with home_in_ram() as home, Clock().set_up():
-        device = Device(home)
+    with home_in_ram() as home:
+        device = Device(home, clock=ManualClock())
         device.start()
         session = device.begin_session()
         device.step()
@@ -69,8 +70,8 @@ async def test_values_and_times_survive_bit_for_bit(
 
 
 async def test_a_session_keeps_its_place_its_id_its_cadence_and_its_start() -> None:
-    with home_in_ram() as home, Clock().set_up():
-        device = Device(home)
+    with home_in_ram() as home:
+        device = Device(home, clock=ManualClock())
         sessions = []
         for _ in range(3):
             device.start()

@@ -2,38 +2,30 @@
 
 import logging
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from support.spools import Clock, Device, home_in_ram, name, waiting
+from support.spools import Device, name, waiting
 
 from agent.model import Sample
-from agent.spool.tier import FILE, MIGRATIONS
-
-
-@pytest.fixture
-def device() -> Iterator[Device]:
-    with home_in_ram() as home, Clock().set_up():
-        yield Device(home)
+from agent.spool.directories import FILE
+from agent.spool.tier import MIGRATIONS
 
 
 @contextmanager
-def version(number: int) -> Iterator[None]:
-    """While entered, this is the version of the agent that knows so many migrations."""
+def version(device: Device, number: int) -> Iterator[None]:
+    """While entered, the device's agent is of the version that knows this number of migrations."""
     more = [f"CREATE TABLE of_version_{n} (x)" for n in range(2, number + 1)]
-    with pytest.MonkeyPatch.context() as patch:
-        for place, module in [*sys.modules.items()]:
-            if place.startswith("agent.spool.") and hasattr(module, "MIGRATIONS"):
-                patch.setattr(module, "MIGRATIONS", (*MIGRATIONS, *more))
-        yield
+    device.files.migrations = (*MIGRATIONS, *more)
+    yield
+    device.files.migrations = MIGRATIONS
 
 
 def life(device: Device, number: int, *, killed: bool = False) -> list[Sample]:
     """A start of that version in which two samples stay behind; those samples."""
-    with version(number):
+    with version(device, number):
         device.start()
         device.begin_session()
         samples = device.keep(2)
@@ -45,7 +37,7 @@ def life(device: Device, number: int, *, killed: bool = False) -> list[Sample]:
 
 
 async def drained(device: Device, number: int) -> list[Sample]:
-    with version(number):
+    with version(device, number):
         device.start()
         samples = await device.drain()
         device.close()
@@ -71,15 +63,15 @@ async def test_a_newer_spool_is_set_aside_untouched_and_a_fresh_one_used(
     killed: bool, device: Device, caplog: pytest.LogCaptureFixture
 ) -> None:
     life(device, 2, killed=killed)
-    before = contents(device.places.cold)
+    before = contents(device.directories.cold)
     life(device, 1)
-    after = contents(device.places.cold)
+    after = contents(device.directories.cold)
     for suffix in ("", "-wal"):
         content = before.get(f"spool.db{suffix}", b"")
         assert after.get(f"spool.schema-2.db{suffix}", b"") == content
     assert "has schema 2, this version of quartet knows 1" in caplog.text
-    assert f"it is now {device.places.cold / 'spool.schema-2.db'}" in caplog.text
-    assert len(waiting(device.places)) == 2
+    assert f"it is now {device.directories.cold / 'spool.schema-2.db'}" in caplog.text
+    assert len(waiting(device.directories)) == 2
 
 
 @pytest.mark.parametrize("killed", [False, True])
@@ -89,7 +81,7 @@ async def test_the_newer_version_takes_it_in_again_before_what_came_since(
     samples = life(device, 2) + life(device, 2, killed=killed)
     samples += life(device, 1) + life(device, 1, killed=killed)
     assert names(await drained(device, 2)) == names(samples)
-    for directory in (device.places.hot, device.places.cold):
+    for directory in (device.directories.hot, device.directories.cold):
         assert [*directory.glob("*schema*")] == []
 
 
@@ -101,13 +93,16 @@ async def test_a_yet_newer_version_takes_it_in_as_well(device: Device) -> None:
 async def test_several_that_were_set_aside_are_taken_in_in_their_order(device: Device) -> None:
     samples = life(device, 2)
     samples += life(device, 1)
-    for each in (device.places.hot, device.places.cold):  # the version after the next is tried
+    for each in (
+        device.directories.hot,
+        device.directories.cold,
+    ):  # the version after the next is tried
         each.joinpath("spool.schema-2.db").rename(each / "spool.schema-2.db.kept")
     samples += life(device, 2)
-    for each in (device.places.hot, device.places.cold):
+    for each in (device.directories.hot, device.directories.cold):
         each.joinpath("spool.schema-2.db.kept").rename(each / "spool.schema-2.db")
     samples += life(device, 1)
-    assert len([*device.places.cold.glob("spool.schema-2*.db")]) == 2
+    assert len([*device.directories.cold.glob("spool.schema-2*.db")]) == 2
     assert names(await drained(device, 2)) == names(samples)
 
 
@@ -115,14 +110,16 @@ async def test_a_version_that_is_too_old_leaves_it_where_it_is(device: Device) -
     oldest = life(device, 11)
     samples = life(device, 1) + life(device, 1)
     assert names(await drained(device, 1)) == names(samples)
-    assert [path.name for path in device.places.cold.glob("*schema*.db")] == ["spool.schema-11.db"]
+    assert [path.name for path in device.directories.cold.glob("*schema*.db")] == [
+        "spool.schema-11.db"
+    ]
     assert names(await drained(device, 11)) == names(oldest)
 
 
 async def test_what_was_settled_before_it_was_set_aside_is_not_given_again(
     device: Device,
 ) -> None:
-    with version(2):
+    with version(device, 2):
         device.start()
         samples = device.keep(6)
         for sample in await device.take(3):
@@ -131,7 +128,7 @@ async def test_what_was_settled_before_it_was_set_aside_is_not_given_again(
         device.kill()
     samples = samples[3:] + life(device, 1)
     assert names(await drained(device, 2)) == names(samples)
-    with version(2):
+    with version(device, 2):
         assert sum(entry.answered for entry in device.ledger().sessions) == 8
 
 
@@ -140,7 +137,7 @@ async def test_a_damaged_one_stays_where_it_is(
 ) -> None:
     life(device, 2)
     life(device, 1)
-    aside = device.places.cold / "spool.schema-2.db"
+    aside = device.directories.cold / "spool.schema-2.db"
     aside.write_bytes(aside.read_bytes()[:5000])
     caplog.set_level(logging.ERROR)
     caplog.clear()
@@ -148,23 +145,25 @@ async def test_a_damaged_one_stays_where_it_is(
     assert aside.exists()
     assert "it stays where it is" in caplog.text
     assert names(await drained(device, 2))[-2:] == names(samples)
-    assert (device.places.cold / FILE).exists()
+    assert (device.directories.cold / FILE).exists()
 
 
 async def test_an_adoption_that_is_cut_short_takes_nothing_in_twice(device: Device) -> None:
     class KilledError(BaseException):
         pass
 
-    def kill(_: object) -> None:
+    def kill(_: Path) -> None:
         raise KilledError
 
     samples = [*life(device, 2), *life(device, 1)]
-    with version(2), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("agent.spool.tier.Tier.delete", kill)
-        with pytest.raises(KilledError):
-            device.start()
+    with (
+        version(device, 2),
+        device.files.meanwhile(before_delete=kill),
+        pytest.raises(KilledError),
+    ):
+        device.start()
     assert {*names(await drained(device, 2))} == {*names(samples)}
-    assert [*device.places.cold.glob("*damaged*")] == []
+    assert [*device.directories.cold.glob("*damaged*")] == []
 
 
 async def test_a_session_of_which_one_tier_alone_was_set_aside_is_joined_again(
@@ -180,12 +179,37 @@ async def test_a_session_of_which_one_tier_alone_was_set_aside_is_joined_again(
     device.tiers.flush()
     samples += device.keep(2)
     device.kill()
-    with closing(sqlite3.connect(device.places.cold / FILE)) as file:
+    with closing(sqlite3.connect(device.directories.cold / FILE)) as file:
         file.execute("PRAGMA user_version = 2")  # an upgrade that ended after one of the two
     samples += life(device, 1)
     assert "lost" not in caplog.text
     assert {*names(await drained(device, 2))} == {*names(samples)}
-    assert [*device.places.cold.glob("*damaged*")] == []
-    with version(2):
+    assert [*device.directories.cold.glob("*damaged*")] == []
+    with version(device, 2):
         entries = device.ledger().sessions
     assert sum(entry.answered for entry in entries) == len(samples)
+
+
+async def test_rows_that_come_back_are_sent_also_where_newer_ones_of_their_session_were_answered(
+    device: Device,
+) -> None:
+    device.start()
+    device.begin_session()
+    old = device.keep(4)
+    device.step()
+    device.tiers.flush()
+    new = device.keep(2)
+    device.kill()
+    with closing(sqlite3.connect(device.directories.cold / FILE)) as file:
+        file.execute("PRAGMA user_version = 2")  # an upgrade that ended after one of the two
+    with version(device, 1):
+        device.start()
+        device.step()
+        taken = await device.take(9)
+        assert names(taken) == names(new)
+        for sample in taken:
+            device.queue.settle(sample, answered=True)
+        device.append(1)
+        device.step()
+        device.cut_power()
+    assert {*names(old)} <= {*names(await drained(device, 2))}

@@ -186,13 +186,10 @@ def test_a_transaction_commits_all_or_nothing(path: Path) -> None:
     assert steps(path) == [1, 2, 3, 4, 6]
 
 
-def test_who_writes_while_another_does_is_told_and_can_try_again(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("quartet.database._BUSY_S", 0.0)
+def test_who_writes_while_another_does_is_told_and_can_try_again(path: Path) -> None:
     with (
-        closing(connect(path, MIGRATIONS, "off")) as first,
-        closing(connect(path, MIGRATIONS, "off")) as second,
+        closing(connect(path, MIGRATIONS, "off", busy_s=0.0)) as first,
+        closing(connect(path, MIGRATIONS, "off", busy_s=0.0)) as second,
     ):
         with transaction(first), pytest.raises(sqlite3.OperationalError, match="locked"):
             insert(second, 4)

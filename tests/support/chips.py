@@ -13,7 +13,7 @@ from agent.sources.chip import Chip
 from agent.sources.opening import channels
 from agent.sources.virtual.bus import VirtualI2C
 from agent.sources.virtual.chip import Signal, VirtualAds1115
-from agent.sources.virtual.faults import Fate
+from agent.sources.virtual.faults import FaultSchedule
 
 S = 1_000_000_000
 ADDRESS = 0x48
@@ -56,7 +56,7 @@ class Rig:
         self.bus = VirtualI2C(
             self.clock,
             {ADDRESS: self.chip},
-            Fate(self.clock, self.chip, self.faults),
+            FaultSchedule(self.clock, self.chip, self.faults),
             frequency_hz=bus_hz,
             overhead_ns=round(overhead_us * 1e3),
         )

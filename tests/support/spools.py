@@ -5,26 +5,26 @@ import shutil
 import sqlite3
 import tempfile
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import pytest
+from support.clock import ManualClock
+from support.files import Files
 
-import agent.spool.cold
-import agent.spool.keeper
-import agent.spool.tier
 from agent.config import SpoolSettings
 from agent.model import Sample, Session
 from agent.spool import ledger
+from agent.spool.books import Books
+from agent.spool.condition import ColdState
+from agent.spool.directories import FILE, Directories
 from agent.spool.keeper import Keeper
 from agent.spool.ledger import Ledger
-from agent.spool.places import Places
-from agent.spool.queue import Queue
-from agent.spool.tier import FILE, SAMPLE_BYTES
+from agent.spool.queue import FEW_READY, MOST_READY, Queue
+from agent.spool.row import SAMPLE_BYTES
+from agent.spool.schedule import WriteSchedule
 from agent.spool.tiers import Tiers
 
 PERIOD_NS = 100_000_000
@@ -58,41 +58,48 @@ def home_in_ram() -> Iterator[Path]:
         yield Path(home)
 
 
-@dataclass
-class Clock:
-    """The monotonic clock of keeper and tiers, set by hand."""
-
-    now_s: float = 1000.0
-
-    @contextmanager
-    def set_up(self) -> Iterator["Clock"]:
-        with pytest.MonkeyPatch.context() as patch:
-            clock = SimpleNamespace(monotonic=lambda: self.now_s)
-            for module in (agent.spool.keeper, agent.spool.cold):
-                patch.setattr(module, "time", clock)
-            patch.setattr("quartet.database._BUSY_S", 0.0)  # nobody lets go of a lock meanwhile
-            yield self
-
-
 class Device:
     """The two directories of a spool, and what a disk thread and a loop would do with them."""
 
     def __init__(
-        self, home: Path, settings: SpoolSettings | None = None, *, sessions_before: int = 0
+        self,
+        home: Path,
+        settings: SpoolSettings | None = None,
+        *,
+        clock: ManualClock,
+        sessions_before: int = 0,
+        most_ready: int = MOST_READY,
+        few_ready: int = FEW_READY,
+        most_undeleted: int = 8192,
+        most_sessions: int = 1000,
     ) -> None:
         self.home = home
         self.settings = settings or rooms()
+        self.files = Files()
+        self._clock = clock
+        self._most_ready, self._few_ready = most_ready, few_ready
+        self._most_undeleted = most_undeleted
+        self._most_sessions = most_sessions
         self._lives = 0
         self._sessions = sessions_before
-        self.places = self._life()
-        self.places.hot.mkdir(parents=True)
-        self.places.cold.mkdir()
+        self.directories = self._life()
+        self.directories.hot.mkdir(parents=True)
+        self.directories.cold.mkdir()
 
     def start(self) -> None:
-        self.queue = Queue()
-        self.tiers = Tiers(self.places.hot, self.places.cold, self.queue.held)
-        self.keeper = Keeper(self.tiers, self.queue, self.settings)
-        self._next_sequence = self.tiers.books.next_sequence()
+        clock = self._clock
+        self.queue = Queue(self._most_ready, self._few_ready)
+        self.books = Books(self._most_sessions)
+        self.tiers = Tiers(
+            self.directories, self.books, self.queue.held, clock=clock, open_tier=self.files
+        )
+        self.schedule = WriteSchedule(
+            self.settings, clock=clock, most_undeleted=self._most_undeleted
+        )
+        self.keeper = Keeper(
+            self.tiers, self.books, self.queue, self.schedule, self.settings, clock=clock
+        )
+        self._next_sequence = self.tiers.first_sequence
         self._session: Session | None = None
 
     def begin_session(self) -> Session:
@@ -121,7 +128,7 @@ class Device:
 
     @property
     def disk_fails(self) -> bool:
-        return self.tiers.cold.failing
+        return self.tiers.cold_state is not ColdState.WELL
 
     def keep(self, count: int) -> list[Sample]:
         samples = self.append(count)
@@ -160,29 +167,32 @@ class Device:
         """The end of the process at once: what the files hold now is what there is."""
         self.move_to(self.snapshot())
 
-    def move_to(self, places: Places) -> None:
+    def move_to(self, directories: Directories) -> None:
         """Go on with other directories."""
         self.tiers.close()
-        self.places = places
+        self.directories = directories
 
     def cut_power(self) -> None:
         self.kill()
-        empty(self.places.hot)
+        empty(self.directories.hot)
 
-    def snapshot(self) -> Places:
+    def snapshot(self) -> Directories:
         """A copy of the files as a killed process would leave them."""
         copy = self._life()
-        for source, target in ((self.places.hot, copy.hot), (self.places.cold, copy.cold)):
+        for source, target in (
+            (self.directories.hot, copy.hot),
+            (self.directories.cold, copy.cold),
+        ):
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("*-shm"))
         return copy
 
     def ledger(self) -> Ledger:
-        return ledger.read(self.places)
+        return ledger.read(self.directories, self.files)
 
-    def _life(self) -> Places:
+    def _life(self) -> Directories:
         self._lives += 1
         home = self.home / str(self._lives)
-        return Places(home / "hot", home / "cold")
+        return Directories(home / "hot", home / "cold")
 
 
 def empty(directory: Path) -> None:
@@ -196,10 +206,10 @@ def as_float32(*values: float) -> tuple[float, float, float, float]:
     return first, second, third, fourth
 
 
-def waiting(places: Places) -> set[Name]:
+def waiting(directories: Directories) -> set[Name]:
     """What waits by the files themselves: rows of either tier that are not settled."""
     found: list[dict[str, list[tuple[Any, ...]]]] = []
-    for directory in (places.hot, places.cold):
+    for directory in (directories.hot, directories.cold):
         if not (directory / FILE).exists():
             found.append({"ids": [], "rows": [], "settled": []})
             continue
@@ -251,19 +261,3 @@ class Blocked:
     def close(self) -> None:
         self._connection.execute("ROLLBACK")
         self._connection.close()
-
-
-@contextmanager
-def after_each_commit(look: Callable[[], None]) -> Iterator[None]:
-    """Call this whenever a tier has committed."""
-    commit = agent.spool.tier.transaction
-
-    @contextmanager
-    def observed(connection: sqlite3.Connection) -> Iterator[None]:
-        with commit(connection):
-            yield
-        look()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("agent.spool.tier.transaction", observed)
-        yield

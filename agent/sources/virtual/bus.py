@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from agent.clock import Clock
 from agent.sources.virtual.chip import VirtualAds1115
-from agent.sources.virtual.faults import Fate
+from agent.sources.virtual.faults import FaultSchedule
 
 
 class VirtualI2C:
@@ -20,14 +20,14 @@ class VirtualI2C:
         self,
         clock: Clock,
         chips: Mapping[int, VirtualAds1115],
-        fate: Fate,
+        faults: FaultSchedule,
         *,
         frequency_hz: float = 400_000.0,
         overhead_ns: int = 100_000,
     ) -> None:
         self._clock = clock
         self._chips = chips
-        self._fate = fate
+        self._faults = faults
         self._bit_ns = 1e9 / frequency_hz
         self._overhead_ns = overhead_ns
         self._locked = False
@@ -88,8 +88,8 @@ class VirtualI2C:
     def _begin(self, address: int) -> int:
         """When the first bit goes out; OSError where nobody answers."""
         self.transfers += 1
-        now_ns = self._fate.before_transfer()
-        if (code := self._fate.errno) is None and address not in self._chips:
+        now_ns = self._faults.before_transfer()
+        if (code := self._faults.errno) is None and address not in self._chips:
             code = errno.EREMOTEIO
         begins_ns = now_ns + self._overhead_ns // 2
         if code is not None:
@@ -99,7 +99,7 @@ class VirtualI2C:
 
     def _end(self, last_bit_ns: int) -> None:
         self._clock.sleep_until(last_bit_ns + self._overhead_ns // 2)
-        self._fate.after_transfer()
+        self._faults.after_transfer()
 
     def _bits_ns(self, count: int) -> int:
         return round(count * self._bit_ns)

@@ -18,7 +18,7 @@ _ERRNO = {
 _SLOW_OSCILLATOR = 0.7
 
 
-class Fate:
+class FaultSchedule:
     """Applies faults as they fall due: each before, during or after a transfer. One thread.
 
     `nack`, `timeout` and `busy` fail the transfers; in `brown_out` the chip has no

@@ -7,7 +7,7 @@ from agent.config.virtual import SignalSettings, VirtualSettings
 from agent.errors import SourceError
 from agent.sources.virtual.bus import VirtualI2C
 from agent.sources.virtual.chip import Signal, VirtualAds1115
-from agent.sources.virtual.faults import Fate
+from agent.sources.virtual.faults import FaultSchedule
 from agent.sources.virtual.signals import signal
 
 
@@ -27,7 +27,7 @@ def install(settings: VirtualSettings, address: int, clock: Clock) -> VirtualI2C
     return VirtualI2C(
         clock,
         {address: chip},
-        Fate(clock, chip, settings.faults),
+        FaultSchedule(clock, chip, settings.faults),
         frequency_hz=settings.bus_hz,
         overhead_ns=round(settings.transaction_us * 1e3),
     )

@@ -1,4 +1,4 @@
-"""Where the spool lives, and that one agent alone lives there."""
+"""The spool's two directories: which ones are used, and that no other agent uses them."""
 
 import contextlib
 import errno
@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.config import SpoolSettings
-from agent.spool.tier import FILE
 from quartet.errors import StoreError
 from quartet.lock import FileLock
+
+FILE = "spool.db"
+"""The name of the file in either directory."""
 
 # What a disk says that may pass while we run; anything else about a directory
 # is a mistake of the installation.
@@ -20,28 +22,28 @@ _PASSING = {errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT}
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """The directories of the two tiers."""
+class Directories:
+    """Where the two tiers keep their files."""
 
     hot: Path
     cold: Path
     private: bool = False
-    """They go with the process, and so does what waits in them."""
+    """They are deleted at the end of the process, with the samples in them."""
 
 
-def configured(settings: SpoolSettings) -> Places | None:
-    """What is configured, or else what systemd made for the service; None for neither."""
+def configured_directories(settings: SpoolSettings) -> Directories | None:
+    """Those of the configuration, or those that systemd made for the service; None for neither."""
     hot = settings.hot_directory or _first("RUNTIME_DIRECTORY")
     cold = settings.directory or _first("STATE_DIRECTORY")
     if not (hot or cold):
         return None
-    return Places(Path(hot or DEFAULT.hot), Path(cold or DEFAULT.cold))
+    return Directories(Path(hot or DEFAULT.hot), Path(cold or DEFAULT.cold))
 
 
 @contextmanager
-def places(settings: SpoolSettings, *, simulated: bool) -> Iterator[Places]:
-    """The places to use while entered. A simulation that has none gets private ones."""
-    if found := configured(settings):
+def open_directories(settings: SpoolSettings, *, simulated: bool) -> Iterator[Directories]:
+    """Give the directories to use while entered. A simulation without any gets private ones."""
+    if found := configured_directories(settings):
         yield found
     elif not simulated:
         yield DEFAULT
@@ -50,18 +52,18 @@ def places(settings: SpoolSettings, *, simulated: bool) -> Iterator[Places]:
             hot, cold = Path(directory, "hot"), Path(directory, "cold")
             hot.mkdir()
             cold.mkdir()
-            yield Places(hot, cold, private=True)
+            yield Directories(hot, cold, private=True)
 
 
-DEFAULT = Places(Path("/run/agent"), Path("/var/lib/agent"))
-"""What the unit of the service names."""
+DEFAULT = Directories(Path("/run/agent"), Path("/var/lib/agent"))
+"""Those that the unit of the service names."""
 
 
 def occupy(directory: Path, setting: str) -> FileLock | None:
-    """Own a directory. None where its disk is full, read-only or broken: that may pass.
+    """Lock a directory. None where its disk is full, read-only or broken: that may pass.
 
-    StoreError, with the setting, where it cannot be used; where it belongs to a
-    running agent, with that one's process id.
+    StoreError that names the setting where the directory cannot be used; InUseError
+    where a running agent uses it.
     """
     if not directory.is_dir():
         raise StoreError(
@@ -81,5 +83,5 @@ def occupy(directory: Path, setting: str) -> FileLock | None:
 
 
 def _first(variable: str) -> str | None:
-    """systemd gives several directories with colons between."""
+    """The first of the directories that systemd lists, with colons between them."""
     return os.environ.get(variable, "").split(":")[0] or None
