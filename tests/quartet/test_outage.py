@@ -1,9 +1,9 @@
 import logging
 
 import pytest
+from support.clock import ManualClock
 
 from quartet.outage import Outage
-from support.clock import ManualClock
 
 LOG = logging.getLogger("test.outage")
 
