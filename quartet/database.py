@@ -35,16 +35,24 @@ _PLACE = {
 _MOST_VERSIONS = 10_000
 
 
-def connect(path: Path, migrations: Sequence[str], synchronous: Synchronous) -> sqlite3.Connection:
+def connect(
+    path: Path, migrations: Sequence[str], synchronous: Synchronous, busy_s: float | None = None
+) -> sqlite3.Connection:
     """Open a file, or make it, with all migrations applied; its version is their number.
 
     Write-ahead logged; no transaction is open. Any one thread at a time may use
-    it. NewerSchemaError, DamagedError or StoreError; a newer file is not touched.
+    it, and waits `busy_s` (5 s) for the lock of another connection. NewerSchemaError,
+    DamagedError or StoreError; a newer file is not touched.
     """
     try:
         if path.exists():
             _check_version(path, len(migrations))
-        connection = sqlite3.connect(path, _BUSY_S, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            path,
+            _BUSY_S if busy_s is None else busy_s,
+            isolation_level=None,
+            check_same_thread=False,
+        )
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise store_error(path, error) from error
     try:

@@ -187,12 +187,11 @@ def test_a_transaction_commits_all_or_nothing(path: Path) -> None:
 
 
 def test_who_writes_while_another_does_is_told_and_can_try_again(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path,
 ) -> None:
-    monkeypatch.setattr("quartet.database._BUSY_S", 0.0)
     with (
-        closing(connect(path, MIGRATIONS, "off")) as first,
-        closing(connect(path, MIGRATIONS, "off")) as second,
+        closing(connect(path, MIGRATIONS, "off", busy_s=0.0)) as first,
+        closing(connect(path, MIGRATIONS, "off", busy_s=0.0)) as second,
     ):
         with transaction(first), pytest.raises(sqlite3.OperationalError, match="locked"):
             insert(second, 4)
