@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.clock import SystemClock
 from agent.config import Rate, Settings, check
 from agent.config.source import ReplaySettings, SensorSettings
 from quartet import command
@@ -53,7 +54,7 @@ def _check(options: argparse.Namespace) -> int:
             settings = settings.with_virtual_chip()
     except SettingsError as error:
         settings = error
-    return doctor.run(settings, options.config, as_json=options.json)
+    return doctor.run(settings, options.config, SystemClock(), as_json=options.json)
 
 
 def _calibrate(options: argparse.Namespace) -> int:
@@ -67,7 +68,7 @@ def _calibrate(options: argparse.Namespace) -> int:
                 " software: leave --config out to try it"
             )
         settings = settings.with_virtual_chip()
-    return calibrate.run(settings, options.channel, options.unit, options.config)
+    return calibrate.run(settings, options.channel, options.unit, options.config, SystemClock())
 
 
 def _parser() -> argparse.ArgumentParser:

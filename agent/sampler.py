@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable
 from typing import Protocol
 
-from agent.clock import Clock
+from agent.clock import WaitableClock
 from agent.model import Reading
 from agent.sources import Source
 from quartet.channels import Values
@@ -55,7 +55,7 @@ class Sampler:
         source: Source,
         intake: Intake,
         period_ns: int,
-        clock: Clock,
+        clock: WaitableClock,
         on_start: Callable[[], object],
     ) -> None:
         self._source = source
@@ -91,7 +91,7 @@ class Sampler:
         """Take one sample at its deadline; False at the end."""
         if not self._await(deadline_ns):
             return False
-        began_ns, stamp_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
+        began_ns, stamp_ns = self._clock.monotonic_ns(), self._clock.time_ns()
         values = self._source.read()
         if values is None:
             return False

@@ -13,7 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from broker.access import Access
-from broker.config import Settings, store_path, take
+from broker.config import Settings, reloaded, store_path
 from broker.errors import ListenError
 from broker.line import SNAPSHOT_EVERY
 from broker.lines import Lines
@@ -132,7 +132,7 @@ async def _serve(settings: Settings, lines: Lines, reread: Callable[[], Settings
         nonlocal settings
         with notifier.reloading():
             if reread:
-                settings = reconfigured(settings, reread, take)
+                settings = reconfigured(settings, reread, reloaded)
             logging.getLogger().setLevel(settings.log.level.upper())
             access.admit_only(settings.access.agents)
             if credentials:

@@ -35,7 +35,7 @@ class ManualClock:
     def monotonic_ns(self) -> int:
         return self.now_ns
 
-    def wall_ns(self) -> int:
+    def time_ns(self) -> int:
         return WALL_OFFSET_NS + self.now_ns
 
     def wait_until(self, monotonic_ns: int, stop: threading.Event) -> None:

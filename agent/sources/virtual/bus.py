@@ -4,7 +4,7 @@ import errno
 import os
 from collections.abc import Mapping
 
-from agent.clock import Clock
+from agent.clock import WaitableClock
 from agent.sources.virtual.chip import VirtualAds1115
 from agent.sources.virtual.faults import Fate
 
@@ -18,7 +18,7 @@ class VirtualI2C:
 
     def __init__(
         self,
-        clock: Clock,
+        clock: WaitableClock,
         chips: Mapping[int, VirtualAds1115],
         fate: Fate,
         *,

@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Sequence
 
-from agent.clock import Clock
+from agent.clock import WaitableClock
 from agent.config.virtual import FaultSettings
 from agent.sources.virtual.chip import VirtualAds1115
 
@@ -28,7 +28,7 @@ class Fate:
     """
 
     def __init__(
-        self, clock: Clock, chip: VirtualAds1115, faults: Sequence[FaultSettings] = ()
+        self, clock: WaitableClock, chip: VirtualAds1115, faults: Sequence[FaultSettings] = ()
     ) -> None:
         self._clock = clock
         self._chip = chip
