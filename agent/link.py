@@ -165,7 +165,7 @@ class Link:
         """Say what ended the stream; give the seconds to wait before the next."""
         self.state = LinkState.WAITING
         never_connected = ending.details.startswith(_NEVER_CONNECTED)
-        meaning = self._credentials.explain(ending.details) if never_connected else ""
+        meaning = self._credentials.meaning_of(ending.details) if never_connected else ""
         self.trouble = f"{ending.code.name}: {meaning or ending.details}"
         if ending.refused is not None:
             return self._judge_refusal(ending, ending.refused)

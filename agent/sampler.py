@@ -57,6 +57,8 @@ class Sampler:
         period_ns: int,
         clock: WaitableClock,
         on_start: Callable[[], object],
+        *,
+        unpaced_ahead: int = _UNPACED_AHEAD,
     ) -> None:
         self._source = source
         self._intake = intake
@@ -64,6 +66,7 @@ class Sampler:
         self._clock = clock
         self._stop = threading.Event()
         self._on_start = on_start
+        self._unpaced_ahead = unpaced_ahead
         self._overran_at_ns: int | None = None
         self.overruns = 0  # written by: bus thread
         self.beat_ns = clock.monotonic_ns()  # written by: bus thread
@@ -106,7 +109,7 @@ class Sampler:
             now_ns = self.beat_ns = self._clock.monotonic_ns()
             if self._period_ns:
                 wake_ns = min(deadline_ns, now_ns + _BEAT_NS)
-            elif self._intake.unanswered < _UNPACED_AHEAD:
+            elif self._intake.unanswered < self._unpaced_ahead:
                 wake_ns = now_ns
             else:
                 wake_ns = now_ns + _UNPACED_POLL_NS

@@ -69,7 +69,7 @@ class Tls:
             self._stale = True
             self.remind()
 
-    def explain(self, details: str) -> str:
+    def meaning_of(self, details: str) -> str:
         """By what this device knows of itself, and by what OpenSSL and gRPC say."""
         if problem := self._own_problem():
             return problem

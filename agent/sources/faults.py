@@ -44,8 +44,11 @@ _ADVICE = {
     Fault.UNCHANGED: "the same code for 10 minutes: check that a sensor is connected",
 }
 
+# What the Pi's driver says of a NACK. macOS has no such name, and runs a virtual chip.
+NACK_ERRNO: int = getattr(errno, "EREMOTEIO", 121)
+
 _BY_ERRNO = {
-    errno.EREMOTEIO: Fault.NO_ANSWER,  # what the Pi's driver says of a NACK
+    NACK_ERRNO: Fault.NO_ANSWER,
     errno.ENXIO: Fault.NO_ANSWER,  # what other drivers do
     errno.ETIMEDOUT: Fault.TIMEOUT,
     errno.EBUSY: Fault.BUSY,

@@ -1,10 +1,10 @@
 """An I2C bus in software: takes its time for each transfer, and fails when it is told to."""
 
-import errno
 import os
 from collections.abc import Mapping
 
 from agent.clock import WaitableClock
+from agent.sources.faults import NACK_ERRNO
 from agent.sources.virtual.chip import VirtualAds1115
 from agent.sources.virtual.faults import Fate
 
@@ -90,7 +90,7 @@ class VirtualI2C:
         self.transfers += 1
         now_ns = self._fate.before_transfer()
         if (code := self._fate.errno) is None and address not in self._chips:
-            code = errno.EREMOTEIO
+            code = NACK_ERRNO
         begins_ns = now_ns + self._overhead_ns // 2
         if code is not None:
             self._end(begins_ns + self._bits_ns(_write_bits(0)))

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 from agent.clock import WaitableClock
 from agent.config.virtual import FaultSettings
+from agent.sources.faults import NACK_ERRNO
 from agent.sources.virtual.chip import VirtualAds1115
 
 _ERRNO = {
-    "nack": errno.EREMOTEIO,
+    "nack": NACK_ERRNO,
     "timeout": errno.ETIMEDOUT,
     "busy": errno.EBUSY,
-    "brown_out": errno.EREMOTEIO,
+    "brown_out": NACK_ERRNO,
 }
 
 # A conversion that takes a third longer than the data sheet allows.
