@@ -2,14 +2,13 @@
 
 import logging
 import threading
-from array import array
 from collections.abc import Callable
 from typing import Protocol
 
 from agent.clock import WaitableClock
 from agent.model import Reading
 from agent.sources import Source
-from quartet.channels import Values
+from quartet.channels import as_float32
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +99,7 @@ class Sampler:
             return False
         # In the middle of the read, which is when the values were true.
         stamp_ns += (self._clock.monotonic_ns() - began_ns) // 2
-        self._intake.append(Reading(_as_float32(values), stamp_ns))
+        self._intake.append(Reading(as_float32(values), stamp_ns))
         return True
 
     def _await(self, deadline_ns: int) -> bool:
@@ -140,8 +139,3 @@ class Sampler:
             deadlines,
             self.overruns,
         )
-
-
-def _as_float32(values: Values) -> Values:
-    first, second, third, fourth = array("f", values)
-    return first, second, third, fourth

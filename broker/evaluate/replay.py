@@ -19,7 +19,7 @@ from broker.predictors import (
     measures,
     one_line,
 )
-from quartet.channels import CHANNELS
+from quartet.channels import CHANNELS, as_float32
 from quartet.clock import Clock
 from quartet.table import TableReader
 
@@ -89,8 +89,7 @@ def replay(
     explain = predictor.explain if explains(predictor) else None
     with TableReader(evaluation.path) as table:
         for row, values in enumerate(table):
-            first, second, third, fourth = array("f", values)  # as the wire rounds them
-            sample = Sample(row, (first, second, third, fourth))
+            sample = Sample(row, as_float32(values))
             with _named(evaluation, f"row {row}"):
                 begin_ns = clock.monotonic_ns()
                 answer = predictor.predict(sample)
