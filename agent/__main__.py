@@ -3,34 +3,24 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
+from agent.clock import SystemClock
 from agent.config import Rate, Settings, check
 from agent.config.source import ReplaySettings, SensorSettings
-from quartet.errors import QuartetError, SettingsError
+from quartet import command
+from quartet.errors import SettingsError
 from quartet.settings import load
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, platform: str = sys.platform) -> int:
     """Run a command; 0 done, 1 failed, 2 wrong use or configuration (nothing started)."""
     options = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = options.call
-    try:
-        code = command(options)
-        print(end="", flush=True)
-    except QuartetError as error:
-        print(f"agent: {error}", file=sys.stderr)
-        return 2 if isinstance(error, SettingsError) else 1
-    except KeyboardInterrupt:
-        return 1
-    except BrokenPipeError:  # whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return code
+    return command.run("agent", lambda: options.call(options), platform=platform)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -64,7 +54,7 @@ def _check(options: argparse.Namespace) -> int:
             settings = settings.with_virtual_chip()
     except SettingsError as error:
         settings = error
-    return doctor.run(settings, options.config, as_json=options.json)
+    return doctor.run(settings, options.config, SystemClock(), as_json=options.json)
 
 
 def _calibrate(options: argparse.Namespace) -> int:
@@ -78,7 +68,7 @@ def _calibrate(options: argparse.Namespace) -> int:
                 " software: leave --config out to try it"
             )
         settings = settings.with_virtual_chip()
-    return calibrate.run(settings, options.channel, options.unit, options.config)
+    return calibrate.run(settings, options.channel, options.unit, options.config, SystemClock())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,15 +5,14 @@ import contextlib
 import logging
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import logs
-from agent.clock import Clock, SystemClock
-from agent.config import Settings, take
+from agent.clock import SystemClock, WaitableClock
+from agent.config import Settings, reloaded
 from agent.credentials import Credentials
 from agent.credentials.opening import open_credentials
 from agent.link import Link, LinkState
@@ -30,6 +29,7 @@ from agent.spool.directories import open_directories
 from agent.spool.spool import Spool
 from agent.summary import Summary
 from quartet.address import Address
+from quartet.clock import Clock
 from quartet.errors import QuartetError
 from quartet.notify import Notifier
 from quartet.reload import reconfigured
@@ -80,9 +80,9 @@ def run(settings: Settings, outputs: Outputs, reread: Callable[[], Settings] | N
 
 async def _run(settings: Settings, outputs: Outputs, reread: Callable[[], Settings] | None) -> int:
     clock = SystemClock()
-    credentials = open_credentials(settings.tls)
+    credentials = open_credentials(settings.tls, clock)
     with open_directories(settings.spool, simulated=settings.is_simulated) as directories:
-        spool = Spool(directories, settings.spool, settings.sampling.period_ns)
+        spool = Spool(directories, settings.spool, settings.sampling.period_ns, clock=clock)
         with contextlib.closing(spool), open_source(settings, clock) as source:
             agent = Agent(
                 settings,
@@ -109,15 +109,16 @@ class Agent:
         credentials: Credentials,
         source: Source,
         spool: Spool,
-        clock: Clock,
+        clock: WaitableClock,
         reread: Callable[[], Settings] | None,
     ) -> None:
         loop = asyncio.get_running_loop()
         broker = Address.parse(settings.broker.address, "broker.address")
 
         self._settings = settings
+        self._clock = clock
         self._reread = reread
-        self._notifier = Notifier()
+        self._notifier = Notifier(clock)
         self._credentials = credentials
         self._source = source
         self._spool = spool
@@ -129,10 +130,10 @@ class Agent:
             on_start=lambda: loop.call_soon_threadsafe(self._notifier.ready),
         )
         metrics = Metrics()
-        self._sinks = FanOut([metrics])
+        self._sinks = FanOut([metrics], clock)
         if outputs.predictions:
             self._sinks.add(PredictionTable(outputs.predictions, spool.first_sequence))
-        self._view = _open_view(f"{settings.agent.id} → {broker}")
+        self._view = _open_view(f"{settings.agent.id} → {broker}", clock)
         if self._view:
             self._sinks.add(self._view)
         if outputs.journal or not self._view:
@@ -146,6 +147,7 @@ class Agent:
             spool,
             self._sinks.emit,
             credentials=credentials,
+            clock=clock,
         )
         self.summary = Summary(
             source=source,
@@ -222,7 +224,7 @@ class Agent:
         """Take what a running agent can of changed settings, and changed certificates."""
         with self._notifier.reloading():
             if self._reread:
-                self._settings = reconfigured(self._settings, self._reread, take)
+                self._settings = reconfigured(self._settings, self._reread, reloaded)
             logs.set_level(self._settings.log.level)
             if self._alarm and (times := self._settings.outputs.alarm):
                 self._alarm.reconfigure(times)
@@ -234,7 +236,7 @@ class Agent:
         beats_ns = [self._spool.beat_ns]
         if self._bus.is_alive():
             beats_ns.append(self._sampler.beat_ns)
-        silence_s = (time.monotonic_ns() - min(beats_ns)) / 1e9
+        silence_s = (self._clock.monotonic_ns() - min(beats_ns)) / 1e9
         if silence_s < self._notifier.watchdog_s:
             self._notifier.watchdog()
 
@@ -252,7 +254,7 @@ class Agent:
             self._view.refresh(self.summary.line(), self._spool.latest)
 
 
-def _open_view(title: str) -> "LiveView | None":
+def _open_view(title: str, clock: Clock) -> "LiveView | None":
     """The live view, on a terminal and where its library is installed."""
     if sys.stderr is None or not sys.stderr.isatty():
         return None
@@ -261,4 +263,4 @@ def _open_view(title: str) -> "LiveView | None":
     except ImportError:
         log.info("install quartet[live] to see a live view here")
         return None
-    return LiveView(title)
+    return LiveView(title, clock)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.clock import SystemClock
+from agent.clock import WaitableClock
 from agent.config import Settings
 from agent.config.source import Ads1115Settings, ReplaySettings
 from agent.errors import AgentError, SourceError
@@ -45,7 +45,9 @@ class Point:
     """Standard error of the code."""
 
 
-def run(settings: Settings, number: int, unit: str | None, path: Path | None) -> int:
+def run(
+    settings: Settings, number: int, unit: str | None, path: Path | None, clock: WaitableClock
+) -> int:
     """Ask for two values, and write the calibration of sensor `number` to the file at `path`.
 
     Without a file it is printed alone. AgentError where it cannot be made.
@@ -58,12 +60,12 @@ def run(settings: Settings, number: int, unit: str | None, path: Path | None) ->
     if path:
         path = path.resolve()
         _see_that_it_can_be_written(path, channel.name, unit)
-    with own_chip(source, settings.virtual, SystemClock()) as chip, closing(chip):
+    with own_chip(source, settings.virtual, clock) as chip, closing(chip):
         chip.open()
         chip.data_rate = _DATA_RATE
         try:
-            first = _take(chip, channel, "first", unit)
-            second = _take(chip, channel, "second", unit)
+            first = _ask_for_point(chip, channel, "first", unit)
+            second = _ask_for_point(chip, channel, "second", unit)
         except KeyboardInterrupt:
             raise AgentError("stopped: nothing was written") from None
     scale, offset = line_through(first, second, channel.lsb_v)
@@ -93,7 +95,7 @@ def line_through(first: Point, second: Point, lsb_v: float) -> tuple[float, floa
     return float(f"{scale:.9g}"), float(f"{offset:.9g}")
 
 
-def _take(chip: "Chip", channel: Channel, which: str, unit: str) -> Point:
+def _ask_for_point(chip: "Chip", channel: Channel, which: str, unit: str) -> Point:
     """Ask for a value, and read the sensor meanwhile it has it."""
     value = _ask(f"Bring {channel.name} to the {which} known value, and say what it is in {unit}: ")
     try:

@@ -1,20 +1,14 @@
-"""Time, passed in: monotonic for durations and cadence, wall time for stamps only."""
+"""A clock that can be waited for: the system's, and one in which a wait takes no time."""
 
 import threading
 import time
 from typing import Protocol
 
+from quartet.clock import Clock
 
-class Clock(Protocol):
-    """What the sampler asks of time. A test has one that it moves by hand."""
 
-    def monotonic_ns(self) -> int:
-        """Nanoseconds that never step."""
-        ...
-
-    def wall_ns(self) -> int:
-        """Unix nanoseconds, which may step."""
-        ...
+class WaitableClock(Clock, Protocol):
+    """A clock whose moments can be waited for. Any thread."""
 
     def wait_until(self, monotonic_ns: int, stop: threading.Event) -> None:
         """Block until then, or until the event is set."""
@@ -28,13 +22,10 @@ class Clock(Protocol):
 class SystemClock:
     """The clocks of the operating system."""
 
-    def monotonic_ns(self) -> int:
-        """Nanoseconds that never step."""
-        return time.monotonic_ns()
-
-    def wall_ns(self) -> int:
-        """Unix nanoseconds, which may step."""
-        return time.time_ns()
+    # The functions themselves: a method around each would cost every sample several calls.
+    monotonic = staticmethod(time.monotonic)
+    monotonic_ns = staticmethod(time.monotonic_ns)
+    time_ns = staticmethod(time.time_ns)
 
     def wait_until(self, monotonic_ns: int, stop: threading.Event) -> None:
         """Block until then, or until the event is set."""
@@ -51,11 +42,15 @@ class VirtualClock:
     def __init__(self) -> None:
         self.now_ns = 0
 
+    def monotonic(self) -> float:
+        """Seconds since the clock was made."""
+        return self.now_ns / 1e9
+
     def monotonic_ns(self) -> int:
         """Nanoseconds since the clock was made."""
         return self.now_ns
 
-    def wall_ns(self) -> int:
+    def time_ns(self) -> int:
         """The same, as Unix time."""
         return self.now_ns
 

@@ -10,6 +10,7 @@ from agent.config import Settings
 from agent.spool import compare, ledger, runs
 from agent.spool.directories import DEFAULT, configured_directories
 from agent.spool.ledger import Entry, Ledger
+from quartet.columns import aligned
 
 _COLUMNS = (
     *("session", "started (UTC)", "sampled", "answered", "waiting"),
@@ -38,9 +39,7 @@ def run(settings: Settings, *, as_json: bool, broker_ledger: Path | None) -> int
 
 
 def _text(ours: Ledger) -> list[str]:
-    rows = [_COLUMNS, *map(_row, ours.sessions), _total(ours)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
+    lines = aligned([_COLUMNS, *map(_row, ours.sessions), _total(ours)])
     for entry in ours.sessions:
         lines += [f"{entry.session_id[:8]}  {detail}" for detail in _details(entry)]
     lines += [f"{each}: the agent saves what it can of it when it starts" for each in ours.damaged]

@@ -17,6 +17,8 @@ from agent.credentials import Credentials, Options
 from agent.model import Prediction, Sample
 from agent.stream import Call, Ending, Metadata, Outbox, Stream
 from quartet.address import Address
+from quartet.clock import Clock
+from quartet.outage import Outage
 from wire import METHOD_PATH
 
 log = logging.getLogger(__name__)
@@ -68,6 +70,7 @@ class Link:
         deliver: Callable[[Prediction], None],
         *,
         credentials: Credentials,
+        clock: Clock = time,
     ) -> None:
         self._agent_id = agent_id
         self._broker = broker
@@ -78,8 +81,8 @@ class Link:
         self._backoff = Backoff(settings.backoff_min_s, settings.backoff_max_s, random.Random())  # noqa: S311
         self._hurry = asyncio.Event()
         self._channel: grpc.aio.Channel | None = None
-        self._outage_since_s: float | None = None
-        self._outage_said = False
+        self._clock = clock
+        self._outage = Outage(log, clock, level=logging.WARNING)
         self._refusals: Counter[tuple[str, int]] = Counter()
         self._streamed = False
         self.state = LinkState.CONNECTING
@@ -117,6 +120,7 @@ class Link:
             self._credentials.is_stale,
             self._settings.window,
             self._settings.reply_deadline_s,
+            clock=self._clock,
         )
         try:
             return await stream.run(self._agent_id, first, self._open_call)
@@ -147,15 +151,13 @@ class Link:
         self._deliver(prediction)
 
     def _recovered(self) -> None:
-        if self._outage_since_s is None:
-            log.info("streaming to %s", self._broker)
+        if self._outage.is_on:
+            self._outage.ended("streaming to %s", self._broker)
         else:
-            outage_s = time.monotonic() - self._outage_since_s
-            log.info("streaming to %s after %.1f s without", self._broker, outage_s)
+            log.info("streaming to %s", self._broker)
         self.reconnects += self._streamed
         self._streamed = True
         self.state, self.trouble = LinkState.STREAMING, ""
-        self._outage_since_s, self._outage_said = None, False
         self._refusals.clear()
         self._backoff.reset()
 
@@ -163,10 +165,8 @@ class Link:
         """Say what ended the stream; give the seconds to wait before the next."""
         self.state = LinkState.WAITING
         never_connected = ending.details.startswith(_NEVER_CONNECTED)
-        meaning = self._credentials.explain(ending.details) if never_connected else ""
+        meaning = self._credentials.meaning_of(ending.details) if never_connected else ""
         self.trouble = f"{ending.code.name}: {meaning or ending.details}"
-        if self._outage_since_s is None:
-            self._outage_since_s = time.monotonic()
         if ending.refused is not None:
             return self._judge_refusal(ending, ending.refused)
         if ending.superseded_by is not None:
@@ -175,17 +175,16 @@ class Link:
             )
         if ending.code not in RETRYABLE:
             return self._refused_loudly(_ADVICE.get(ending.code, "mend what it names"))
-        log.log(
-            logging.DEBUG if self._outage_said else logging.WARNING,
+        self._outage.failed(
             "no link to %s (%s): samples wait, trying again until it answers",
             self._broker,
             self.trouble,
         )
-        self._outage_said = True
         return self._backoff.next_s()
 
     def _refused_loudly(self, advice: str) -> float:
         self.state = LinkState.REFUSED
+        self._outage.begin()
         log.error(
             "%s refuses the stream (%s): %s; samples wait, next try in %g s",
             self._broker,
@@ -197,6 +196,7 @@ class Link:
 
     def _judge_refusal(self, ending: Ending, sample: Sample) -> float:
         """Give a sample up when its answer is gone, or when it alone was refused too often."""
+        self._outage.begin()
         key = sample.session.id, sample.id
         self._refusals[key] += ending.alone
         expired = ending.code is grpc.StatusCode.OUT_OF_RANGE

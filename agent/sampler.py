@@ -2,14 +2,13 @@
 
 import logging
 import threading
-from array import array
 from collections.abc import Callable
 from typing import Protocol
 
-from agent.clock import Clock
+from agent.clock import WaitableClock
 from agent.model import Reading
 from agent.sources import Source
-from quartet.channels import Values
+from quartet.channels import as_float32
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +54,10 @@ class Sampler:
         source: Source,
         intake: Intake,
         period_ns: int,
-        clock: Clock,
+        clock: WaitableClock,
         on_start: Callable[[], object],
+        *,
+        unpaced_ahead: int = _UNPACED_AHEAD,
     ) -> None:
         self._source = source
         self._intake = intake
@@ -64,6 +65,7 @@ class Sampler:
         self._clock = clock
         self._stop = threading.Event()
         self._on_start = on_start
+        self._unpaced_ahead = unpaced_ahead
         self._overran_at_ns: int | None = None
         self.overruns = 0  # written by: bus thread
         self.beat_ns = clock.monotonic_ns()  # written by: bus thread
@@ -91,13 +93,13 @@ class Sampler:
         """Take one sample at its deadline; False at the end."""
         if not self._await(deadline_ns):
             return False
-        began_ns, stamp_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
+        began_ns, stamp_ns = self._clock.monotonic_ns(), self._clock.time_ns()
         values = self._source.read()
         if values is None:
             return False
         # In the middle of the read, which is when the values were true.
         stamp_ns += (self._clock.monotonic_ns() - began_ns) // 2
-        self._intake.append(Reading(_as_float32(values), stamp_ns))
+        self._intake.append(Reading(as_float32(values), stamp_ns))
         return True
 
     def _await(self, deadline_ns: int) -> bool:
@@ -106,7 +108,7 @@ class Sampler:
             now_ns = self.beat_ns = self._clock.monotonic_ns()
             if self._period_ns:
                 wake_ns = min(deadline_ns, now_ns + _BEAT_NS)
-            elif self._intake.unanswered < _UNPACED_AHEAD:
+            elif self._intake.unanswered < self._unpaced_ahead:
                 wake_ns = now_ns
             else:
                 wake_ns = now_ns + _UNPACED_POLL_NS
@@ -137,8 +139,3 @@ class Sampler:
             deadlines,
             self.overruns,
         )
-
-
-def _as_float32(values: Values) -> Values:
-    first, second, third, fourth = array("f", values)
-    return first, second, third, fourth

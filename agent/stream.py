@@ -10,6 +10,7 @@ import grpc
 
 from agent import codec
 from agent.model import Prediction, Sample
+from quartet.clock import Clock
 from wire.metadata import REFUSED_ID, SUPERSEDED_BY, StreamHeader
 
 # A sample's time is told by its id alone. One that is further off than half a
@@ -67,17 +68,20 @@ class Stream:
         is_stale: Callable[[], bool],
         window: int,
         reply_deadline_s: float,
+        *,
+        clock: Clock = time,
     ) -> None:
         self._outbox = outbox
         self._deliver = deliver
         self._is_stale = is_stale
         self._window = window
         self._reply_deadline_s = reply_deadline_s
+        self._clock = clock
         self._in_flight: dict[int, tuple[Sample, int]] = {}  # by id; with the time of its send
         self._answered = asyncio.Event()
         self._alone = True
         self._closed = False
-        self._progress_at_s = time.monotonic()
+        self._progress_at_s = self._clock.monotonic()
         self.unknown_answers = 0
 
     async def run(
@@ -129,7 +133,7 @@ class Stream:
                 raise
 
     async def _write(self, call: Call, sample: Sample) -> None:
-        now_ns = time.monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
         if not self._in_flight:
             self._progress_at_s = now_ns / 1e9
         self._in_flight[sample.id] = sample, now_ns
@@ -149,7 +153,7 @@ class Stream:
     async def _close(self, call: Call) -> None:
         await self._until_in_flight(0)
         self._closed = True
-        self._progress_at_s = time.monotonic()
+        self._progress_at_s = self._clock.monotonic()
         await call.done_writing()
 
     async def _receive(self, call: Call) -> Ending:
@@ -162,7 +166,7 @@ class Stream:
             if sample is None:
                 self.unknown_answers += 1
                 continue
-            now_ns = time.monotonic_ns()
+            now_ns = self._clock.monotonic_ns()
             self._progress_at_s = now_ns / 1e9
             self._deliver(Prediction(sample, answer.prediction, now_ns - sent_at_ns))
             self._outbox.settle(sample, answered=True)
@@ -186,7 +190,7 @@ class Stream:
     async def _watch(self) -> Ending:
         """End the stream when nothing is answered for too long: the connection may be half open."""
         while True:
-            left_s = self._progress_at_s + self._reply_deadline_s - time.monotonic()
+            left_s = self._progress_at_s + self._reply_deadline_s - self._clock.monotonic()
             if not (self._in_flight or self._closed):
                 await asyncio.sleep(self._reply_deadline_s)
             elif left_s > 0:

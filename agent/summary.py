@@ -7,6 +7,7 @@ from agent.sinks import FanOut
 from agent.sinks.alarm import Alarm
 from agent.sources import Source
 from agent.spool.spool import Spool
+from quartet.columns import named
 
 
 class Summary:
@@ -62,8 +63,7 @@ class Summary:
             ("reconnects", str(self._link.reconnects)),
         ]
         rows += [(name, str(count)) for name, count in self._counters().items() if count]
-        width = max(18, *(len(name) + 2 for name, _ in rows))
-        return "\n".join(f"{name:<{width}}{figure}" for name, figure in rows)
+        return "\n".join(named(rows))
 
     def _counters(self) -> dict[str, int]:
         return {

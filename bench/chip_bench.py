@@ -15,7 +15,7 @@ from collections.abc import Callable
 from adafruit_ads1x15.ads1115 import ADS1115
 
 from agent.app import SWITCH_INTERVAL_S
-from agent.clock import Clock, SystemClock, VirtualClock
+from agent.clock import SystemClock, VirtualClock, WaitableClock
 from agent.config.source import Ads1115Settings
 from agent.model import Reading
 from agent.sampler import Sampler
@@ -45,7 +45,7 @@ _LOOP_STALL_S = 0.1
 class Stalls(FaultSchedule):
     """The thread gets no processor for 5 ms, before or after one of a hundred transfers."""
 
-    def __init__(self, clock: Clock, chip: VirtualAds1115) -> None:
+    def __init__(self, clock: WaitableClock, chip: VirtualAds1115) -> None:
         super().__init__(clock, chip)
         self._chance = random.Random(1)  # noqa: S311
 
@@ -70,7 +70,7 @@ class Bench:
 
     def __init__(
         self,
-        clock: Clock,
+        clock: WaitableClock,
         *,
         bus_hz: float = 400e3,
         overhead_us: float = 100,

@@ -11,28 +11,16 @@ from pathlib import Path
 import msgspec
 
 from broker.config import PredictorSettings, Settings, check, store_path
-from broker.ledger import Ledger
 from broker.predictors.load import load as load_predictor
-from broker.recorder.opening import open_reader
-from quartet.errors import QuartetError, SettingsError
+from quartet import command
+from quartet.errors import SettingsError
 from quartet.settings import load
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, platform: str = sys.platform) -> int:
     """Run a command; 0 done, 1 failed, 2 wrong use or configuration (nothing started)."""
     options = _parser().parse_args(arguments)
-    try:
-        code: int = options.run(options)
-        print(end="", flush=True)
-    except QuartetError as error:
-        print(f"broker: {error}", file=sys.stderr)
-        return 2 if isinstance(error, SettingsError) else 1
-    except KeyboardInterrupt:
-        return 1
-    except BrokenPipeError:  # whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return code
+    return command.run("broker", lambda: options.run(options), platform=platform)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -52,6 +40,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _ledger(options: argparse.Namespace) -> int:
+    from broker.ledger import Ledger  # noqa: PLC0415 - no other command reads a store
+    from broker.recorder.opening import open_reader  # noqa: PLC0415
+
     ledger = Ledger(asyncio.run(open_reader(_store(options)).accounts()))
     print(ledger.to_json() if options.json else ledger.to_text())
     problems = ledger.problems()
@@ -61,6 +52,8 @@ def _ledger(options: argparse.Namespace) -> int:
 
 
 def _rebase(options: argparse.Namespace) -> int:
+    from broker.recorder.opening import open_reader  # noqa: PLC0415 - as above
+
     asyncio.run(open_reader(_store(options)).command_rebase(options.agent))
     print(f"{options.agent}: a fresh black box from its next sample on")
     return 0
@@ -174,14 +167,14 @@ def _add_pki(parser: argparse.ArgumentParser) -> None:
     issue = verb("issue", "make a key for an agent, or anew for the broker, and sign it")
     whose = issue.add_mutually_exclusive_group(required=True)
     whose.add_argument("agent", nargs="?", metavar="AGENT", help="its id")
-    for command, of in ((init, init), (issue, whose)):
-        of.add_argument(
+    for verb_parser, hosts in ((init, init), (issue, whose)):
+        hosts.add_argument(
             "--host",
             dest="hosts",
             action="append",
             metavar="HOST",
             help="a name or address by which agents reach the broker; may be given again"
-            + (" (default: this machine's name)" if command is init else ""),
+            + (" (default: this machine's name)" if verb_parser is init else ""),
         )
     renew = verb("renew", "sign the key of a certificate once more, before it expires")
     whose = renew.add_mutually_exclusive_group(required=True)

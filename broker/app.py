@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from broker.access import Access
-from broker.config import Settings, store_path, take
+from broker.config import Settings, reloaded, store_path
 from broker.lines import Lines
 from broker.predictors.load import load
 from broker.recorder.opening import open_recorder
@@ -84,7 +84,7 @@ async def _serve(settings: Settings, lines: Lines, reread: Callable[[], Settings
         nonlocal settings
         with notifier.reloading():
             if reread:
-                settings = reconfigured(settings, reread, take)
+                settings = reconfigured(settings, reread, reloaded)
             logging.getLogger().setLevel(settings.log.level.upper())
             access.admit_only(settings.access.agents)
             if credentials:

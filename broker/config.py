@@ -120,7 +120,7 @@ def store_path(settings: Settings, environment: Mapping[str, str]) -> Path | Non
     return Path(directory, "broker.db") if directory else None
 
 
-def take(running: Settings, latest: Settings) -> Settings:
+def reloaded(running: Settings, latest: Settings) -> Settings:
     """The running settings with the latest log level and list of agents."""
     return msgspec.structs.replace(running, log=latest.log, access=latest.access)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from broker.recorder.reader import Accounts, SessionAccount
+from quartet.columns import aligned
 
 # Of what to_json() gives; raised when a reader of this one would misread it.
 _SCHEMA = 1
@@ -44,7 +45,7 @@ class Ledger:
         plain = self.accounts.plain
         return "\n".join(
             [
-                *(_aligned([_HEAD, *rows]) if rows else ["no sessions"]),
+                *(aligned([_HEAD, *rows], names=2) if rows else ["no sessions"]),
                 f"plain peers: {plain.streams} streams, {plain.received} received,"
                 f" {plain.answered} answered",
             ]
@@ -55,9 +56,6 @@ _HEAD = (
     *("agent", "session", "first id", "last id"),
     *("received", "answered", "duplicates", "refused", "gaps"),
 )
-
-# Names to the left, numbers to the right.
-_NAMES = 2
 
 
 def _problem(account: SessionAccount) -> str:
@@ -71,17 +69,6 @@ def _problem(account: SessionAccount) -> str:
     if (known := account.answered + account.gaps) != passed:
         return f"{passed} ids from {account.first_id} to {account.last_id}, {known} in the books"
     return ""
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if number < _NAMES else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def _shown(id_: int | None) -> str:

@@ -6,7 +6,7 @@ What time alone makes wrong is told by remind(), and stops nothing: a clock may 
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeGuard
 
 from cryptography import x509
@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 from cryptography.x509.oid import NameOID
+
+from quartet.clock import was_set
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +41,6 @@ _LEAST_RSA_BITS = 2048
 
 # Enough to renew by hand, over a holiday.
 _SOON = timedelta(days=30)
-
-# Before this was written. A Pi has no clock of its own: one that says so is not set.
-_CLOCK_NOT_SET = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ def invalid(certificate: Certificate, now: datetime) -> str:
         return f"expired on {certificate.not_after:%Y-%m-%d}: renew it"
     if now >= certificate.not_before:
         return ""
-    if now < _CLOCK_NOT_SET:
+    if not was_set(now):
         return (
             f"the clock says {now:%Y-%m-%d}: the clock is wrong, not the certificate; see"
             " 'timedatectl'"

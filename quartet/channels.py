@@ -1,5 +1,8 @@
 """The four channels that everything here is about."""
 
+from array import array
+from collections.abc import Iterable
+
 CHANNELS = 4
 
 Values = tuple[float, float, float, float]
@@ -7,3 +10,9 @@ Values = tuple[float, float, float, float]
 
 FLOAT32_MAX = 3.4028234663852886e38
 """The largest finite value that the wire can carry."""
+
+
+def as_float32(values: Iterable[float]) -> Values:
+    """Four values as the wire rounds them."""
+    first, second, third, fourth = array("f", values)
+    return first, second, third, fourth

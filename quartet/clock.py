@@ -23,6 +23,15 @@ class Clock(Protocol):
         ...
 
 
+# Before this was written. A Pi has no clock of its own: one that says so is not set.
+_NOT_SET = datetime(2024, 1, 1, tzinfo=UTC)
+
+
 def utc(clock: Clock) -> datetime:
     """The date and time by this clock."""
     return datetime.fromtimestamp(clock.time_ns() / 1e9, UTC)
+
+
+def was_set(now: datetime) -> bool:
+    """Whether a clock that says this has ever been set."""
+    return now >= _NOT_SET

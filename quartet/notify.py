@@ -6,6 +6,8 @@ import socket
 import time
 from collections.abc import Iterator
 
+from quartet.clock import Clock
+
 
 class Notifier:
     """Speaks sd_notify(3) to $NOTIFY_SOCKET, where it is set. Any thread.
@@ -14,7 +16,8 @@ class Notifier:
     Type=notify would then never be ready.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = time) -> None:
+        self._clock = clock
         path = os.environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + path[1:] if path.startswith("@") else path
         pid = os.environ.get("WATCHDOG_PID")
@@ -30,7 +33,7 @@ class Notifier:
     @contextlib.contextmanager
     def reloading(self) -> Iterator[None]:
         """It takes a changed configuration while entered, and is ready again after."""
-        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={self._clock.monotonic_ns() // 1000}")
         try:
             yield
         finally:

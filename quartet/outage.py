@@ -19,6 +19,7 @@ class Outage:
         self._clock = clock
         self._level = level
         self._since_s: float | None = None
+        self._said = False
         self.failures = 0
 
     @property
@@ -28,8 +29,13 @@ class Outage:
 
     def failed(self, message: str, *args: object) -> None:
         """Note a failure. The message says what failed, why, and what happens now."""
+        self.begin()
+        self._log.log(logging.DEBUG if self._said else self._level, message, *args)
+        self._said = True
+
+    def begin(self) -> None:
+        """Note a failure that the caller logs: the outage has begun, if it had not."""
         self.failures += 1
-        self._log.log(logging.DEBUG if self.is_on else self._level, message, *args)
         if self._since_s is None:
             self._since_s = self._clock.monotonic()
 
@@ -37,5 +43,5 @@ class Outage:
         """Note a success. After a failure, the message says what works again."""
         if self._since_s is not None:
             outage_s = self._clock.monotonic() - self._since_s
-            self._since_s = None
+            self._since_s, self._said = None, False
             self._log.info(f"{message}, after %.1f s", *args, outage_s)

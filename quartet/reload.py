@@ -13,20 +13,21 @@ Kind = TypeVar("Kind", bound=Table)
 
 
 def reconfigured(
-    running: Kind, read: Callable[[], Kind], take: Callable[[Kind, Kind], Kind]
+    running: Kind, read: Callable[[], Kind], reloaded: Callable[[Kind, Kind], Kind]
 ) -> Kind:
     """Read anew; the settings from now on, which are the former where they cannot be used.
 
-    `take(running, latest)` gives the former with what can be changed while running. Says
+    `reloaded(running, latest)` gives the former with what can be changed while running. Says
     what that is, and what waits for a restart.
     """
     try:
         latest = read()
-        taken = take(running, latest)
+        settings = reloaded(running, latest)
     except QuartetError as error:
         log.error("%s; the former configuration is used until that is mended", error)  # noqa: TRY400
         return running
-    log.info("configuration: taken anew: %s", ", ".join(differences(running, taken)) or "no change")
-    for setting in differences(taken, latest):
+    changes = ", ".join(differences(running, settings)) or "no change"
+    log.info("configuration: taken anew: %s", changes)
+    for setting in differences(settings, latest):
         log.warning("%s: has changed, and is taken at a restart", setting)
-    return taken
+    return settings

@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and SIGHUP, on any platform that has an event loop."""
+"""SIGTERM, SIGINT and SIGHUP on an event loop."""
 
 import asyncio
 import os
@@ -13,23 +13,24 @@ def on_signals(
 ) -> Iterator[None]:
     """Call on the running loop at each SIGINT or SIGTERM, and SIGHUP, while entered.
 
-    Main thread only. Without `reload`, and for a process whose terminal may hang up,
-    SIGHUP keeps its meaning.
+    Main thread only. SIGHUP keeps its meaning without `reload`, and where a terminal may hang
+    up: it ends the process, or is ignored where the process was started so (`nohup`).
     """
     loop = asyncio.get_running_loop()
     calls = {signal.SIGINT: stop, signal.SIGTERM: stop}
-    if reload and hasattr(signal, "SIGHUP") and not os.isatty(0):
+    if reload and not _ends_with_its_terminal():
         calls[signal.SIGHUP] = reload
+    before = {number: signal.getsignal(number) for number in calls}
     for number, call in calls.items():
-        try:
-            loop.add_signal_handler(number, call)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_, call=call: loop.call_soon_threadsafe(call))
+        loop.add_signal_handler(number, call)
     try:
         yield
     finally:
-        for number in calls:
-            try:
-                loop.remove_signal_handler(number)
-            except NotImplementedError:
-                signal.signal(number, signal.SIG_DFL)
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            if handler is not None:  # None: set by other code than Python's
+                signal.signal(number, handler)
+
+
+def _ends_with_its_terminal() -> bool:
+    return os.isatty(0) and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN

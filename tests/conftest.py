@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from support.processes import let_children_hang_up
 
+let_children_hang_up()
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # as the command lines do
 
 

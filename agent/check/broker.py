@@ -12,10 +12,12 @@ from quartet.address import Address
 _PATIENCE_S = 5.0
 
 
-def check_broker(address: Address, tls: TlsSettings | None) -> Findings:
+def check_broker(
+    address: Address, tls: TlsSettings | None, patience_s: float = _PATIENCE_S
+) -> Findings:
     """A connection, the handshake where there is TLS, and the beginning of HTTP/2."""
     try:
-        with socket.create_connection((address.host, address.port), _PATIENCE_S) as connection:
+        with socket.create_connection((address.host, address.port), patience_s) as connection:
             refusal = _refused(connection, address.host, tls) if tls else None
     except (OSError, UnicodeError) as error:  # the latter is a host name that cannot be one
         reason = getattr(error, "strerror", None) or str(error)
@@ -27,7 +29,7 @@ def check_broker(address: Address, tls: TlsSettings | None) -> Findings:
         return
     if refusal:
         yield refusal
-    elif asyncio.run(_speaks_grpc(address, tls)):
+    elif asyncio.run(_speaks_grpc(address, tls, patience_s)):
         yield passed("broker", f"{address} answers{' by TLS' if tls else ''}")
     else:
         yield failed(
@@ -69,14 +71,14 @@ def _refused(connection: socket.socket, host: str, tls: TlsSettings) -> Finding 
     )
 
 
-async def _speaks_grpc(address: Address, tls: TlsSettings | None) -> bool:
+async def _speaks_grpc(address: Address, tls: TlsSettings | None, patience_s: float) -> bool:
     from agent.credentials.opening import open_credentials  # noqa: PLC0415 - half a second on a Pi
 
     async with open_credentials(tls).open_channel(
         str(address), [("grpc.enable_http_proxy", 0)]
     ) as channel:
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(patience_s):
                 await channel.channel_ready()
         except TimeoutError:
             return False

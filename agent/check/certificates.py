@@ -1,23 +1,25 @@
 """The certificates of this device: whether they fit each other, the agent and the time."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from agent.check.findings import Finding, Findings, failed, passed
 from agent.config import TlsSettings
 from quartet.certificates import Certificate, expires_soon, expiry, invalid
+from quartet.clock import Clock, utc
 from quartet.errors import SettingsError
 from quartet.pem import is_readable_by_all, read_authorities, read_identity
 
 
-def check_certificates(tls: TlsSettings, agent_id: str) -> Findings:
+def check_certificates(tls: TlsSettings, agent_id: str, clock: Clock) -> Findings:
     """The authorities that this device trusts, and its own certificate."""
+    now = utc(clock)
     try:
         authorities = read_authorities("tls.ca", tls.ca)
         for authority in authorities.certificates:
-            yield _check_age("tls.ca", authority, "bring the new ca.pem here")
+            yield _check_age("tls.ca", authority, "bring the new ca.pem here", now)
         if tls.certificate is not None and tls.key is not None:
             identity = read_identity(tls.certificate, tls.key)
-            yield _check_own(identity.certificate, agent_id)
+            yield _check_own(identity.certificate, agent_id, now)
             if is_readable_by_all(tls.key):
                 yield failed("tls.key", "anyone here may read it", f"chmod 600 {tls.key}")
     except SettingsError as error:
@@ -25,18 +27,17 @@ def check_certificates(tls: TlsSettings, agent_id: str) -> Findings:
         yield failed(setting, reason, "mend what it names")
 
 
-def _check_own(certificate: Certificate, agent_id: str) -> Finding:
+def _check_own(certificate: Certificate, agent_id: str, now: datetime) -> Finding:
     if agent_id not in certificate.names:
         return failed(
             "tls.certificate",
             f"names {certificate}, and not {agent_id}: the broker would refuse it",
             f"set agent.id, or 'broker pki issue {agent_id}'",
         )
-    return _check_age("tls.certificate", certificate, f"broker pki issue {agent_id}")
+    return _check_age("tls.certificate", certificate, f"broker pki issue {agent_id}", now)
 
 
-def _check_age(setting: str, certificate: Certificate, remedy: str) -> Finding:
-    now = datetime.now(UTC)
+def _check_age(setting: str, certificate: Certificate, remedy: str, now: datetime) -> Finding:
     if problem := invalid(certificate, now):
         before = now < certificate.not_before
         return failed(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.check.findings import Finding, Findings, Outcome, failed, passed, skipped
-from agent.clock import Clock
+from agent.clock import WaitableClock
 from agent.config import Settings
 from agent.config.source import Ads1115Settings, VirtualAds1115Settings
 from agent.errors import CadenceError, ChipInUseError, SourceError
@@ -39,7 +39,7 @@ _APART_V = 0.3
 _HUM_V = 0.01
 
 
-def check_chip(settings: Settings, source: Ads1115Settings, clock: Clock) -> Findings:
+def check_chip(settings: Settings, source: Ads1115Settings, clock: WaitableClock) -> Findings:
     """From the device node to four readings."""
     if not isinstance(source, VirtualAds1115Settings):
         finding = check_bus(source.bus, _DEV)
@@ -136,7 +136,7 @@ def _check_readings(chip: "Chip", sensors: list[Channel]) -> Findings:
     for _ in range(_READINGS):
         for index, sensor in enumerate(sensors):
             codes[index].append(chip.convert(sensor, verify=True))
-    readings = [_Reading(sensor, of) for sensor, of in zip(sensors, codes, strict=True)]
+    readings = [_Reading(*each) for each in zip(sensors, codes, strict=True)]
     for reading in readings:
         yield _judge(chip, reading, readings)
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from agent.check.broker import check_broker
@@ -12,22 +11,25 @@ from agent.check.host import check_clock, check_machine, check_packages
 from agent.check.journal import check_journal
 from agent.check.outputs import check_outputs
 from agent.check.spool import check_spool
-from agent.clock import SystemClock
+from agent.clock import WaitableClock
 from agent.config import Settings, check
 from agent.config.source import Ads1115Settings, ReplaySettings
 from quartet.address import Address
+from quartet.clock import Clock
 from quartet.errors import SettingsError
 
 _WIDTH = 20
 _INDENT = " " * (8 + _WIDTH)
 
 
-def run(settings: Settings | SettingsError, path: Path | None, *, as_json: bool) -> int:
+def run(
+    settings: Settings | SettingsError, path: Path | None, clock: WaitableClock, *, as_json: bool
+) -> int:
     """Print a line for each check; 1 where one failed, else 0.
 
     With an error in place of settings, what needs none is checked all the same.
     """
-    findings = _take(_findings(settings, path), quiet=as_json)
+    findings = _told(_findings(settings, path, clock), quiet=as_json)
     if as_json:
         print(json.dumps([_plain(finding) for finding in findings], indent=1))
     failures = sum(finding.outcome is Outcome.FAILED for finding in findings)
@@ -36,7 +38,9 @@ def run(settings: Settings | SettingsError, path: Path | None, *, as_json: bool)
     return 1 if failures else 0
 
 
-def _findings(settings: Settings | SettingsError, path: Path | None) -> Findings:
+def _findings(
+    settings: Settings | SettingsError, path: Path | None, clock: WaitableClock
+) -> Findings:
     yield from check_machine()
     try:
         if isinstance(settings, SettingsError):
@@ -46,21 +50,21 @@ def _findings(settings: Settings | SettingsError, path: Path | None) -> Findings
     except SettingsError as error:
         yield failed("configuration", str(error), "mend what it names")
         yield from check_packages(sensors=False)
-        yield from check_clock()
+        yield from check_clock(clock)
         yield skipped("all else", "needs a configuration that is right")
         return
     source = settings.chosen_source()
     yield passed("configuration", f"{path or 'defaults'}: agent {settings.agent.id}")
     yield from check_packages(sensors=isinstance(source, Ads1115Settings))
-    yield from check_clock()
+    yield from check_clock(clock)
     if isinstance(source, ReplaySettings):
         yield _check_file(source)
     else:
-        yield from check_chip(settings, source, SystemClock())
+        yield from check_chip(settings, source, clock)
     yield from check_outputs(settings.outputs)
     yield from check_journal(_entries_hz(settings))
     yield from check_spool(settings)
-    trust = list(_check_trust(settings))
+    trust = list(_check_trust(settings, clock))
     yield from trust
     if any(finding.outcome is Outcome.FAILED for finding in trust):
         yield skipped("broker", "needs certificates that are right")
@@ -68,7 +72,7 @@ def _findings(settings: Settings | SettingsError, path: Path | None) -> Findings
     yield from check_broker(Address.parse(settings.broker.address, "broker.address"), settings.tls)
 
 
-def _check_trust(settings: Settings) -> Findings:
+def _check_trust(settings: Settings, clock: Clock) -> Findings:
     if settings.tls is None:
         yield skipped("certificates", "there is no [tls]")
         return
@@ -77,7 +81,7 @@ def _check_trust(settings: Settings) -> Findings:
     except ImportError as error:
         yield failed("certificates", f"{error.name} is missing", "pip install 'quartet[tls]'")
         return
-    yield from check_certificates(settings.tls, settings.agent.id)
+    yield from check_certificates(settings.tls, settings.agent.id, clock)
 
 
 def _entries_hz(settings: Settings) -> float:
@@ -99,17 +103,17 @@ def _check_file(source: ReplaySettings) -> Finding:
     return failed("source", f"{source.path} is no file", "set source.path")
 
 
-def _take(findings: Iterator[Finding], *, quiet: bool) -> list[Finding]:
-    """All of them; each is printed at once, as some take their time."""
-    taken = []
+def _told(findings: Findings, *, quiet: bool) -> list[Finding]:
+    """All of them; each is printed as it comes, unless `quiet`: some take their time."""
+    told = []
     for finding in findings:
-        taken.append(finding)
+        told.append(finding)
         if not quiet:
             detail = finding.detail.replace("\n", f"\n{_INDENT}")
             print(f"{finding.outcome:8}{finding.check:{_WIDTH - 1}} {detail}", flush=True)
             if finding.remedy:
                 print(f"{_INDENT}-> {finding.remedy}", flush=True)
-    return taken
+    return told
 
 
 def _plain(finding: Finding) -> dict[str, str]:

@@ -6,17 +6,14 @@ import shutil
 import struct
 import subprocess
 import sys
-import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from agent.check.findings import Findings, failed, passed, skipped
+from quartet.clock import Clock, utc, was_set
 
 _MODEL = Path("/proc/device-tree/model")
 _RTC = Path("/sys/class/rtc/rtc0")
-
-# Before this was written: a clock that has not been set.
-_EPOCH_OF_REASON_S = 1_704_067_200  # 2024-01-01
 
 _NEEDED = ("quartet", "grpcio", "protobuf", "msgspec")
 _FOR_SENSORS = ("adafruit-circuitpython-ads1x15", "adafruit-extended-bus")
@@ -42,18 +39,18 @@ def check_packages(*, sensors: bool) -> Findings:
     """Versions, and what is missing."""
     needed = _NEEDED + (_FOR_SENSORS if sensors else ())
     versions = {name: _version(name) for name in (*needed, *_OPTIONAL)}
-    detail = ", ".join(f"{name} {of}" for name, of in versions.items() if of)
+    detail = ", ".join(f"{name} {found}" for name, found in versions.items() if found)
     if missing := [name for name in needed if not versions[name]]:
         yield failed("packages", f"missing: {', '.join(missing)}", "pip install 'quartet[pi]'")
     else:
         yield passed("packages", detail)
 
 
-def check_clock() -> Findings:
+def check_clock(clock: Clock) -> Findings:
     """Whether stamps can be believed."""
-    if time.time() < _EPOCH_OF_REASON_S:
-        now = time.strftime("%Y-%m-%d", time.gmtime())
-        yield failed("clock", f"it says {now}", "sudo timedatectl set-ntp true")
+    now = utc(clock)
+    if not was_set(now):
+        yield failed("clock", f"it says {now:%Y-%m-%d}", "sudo timedatectl set-ntp true")
     else:
         yield from _check_synchronised()
     if _RTC.exists():

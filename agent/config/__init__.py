@@ -191,7 +191,7 @@ def check(settings: Settings) -> None:
         )
 
 
-def take(running: Settings, latest: Settings) -> Settings:
+def reloaded(running: Settings, latest: Settings) -> Settings:
     """The running settings with the latest log level and alarm times. SettingsError as check()."""
     alarm, new = running.outputs.alarm, latest.outputs.alarm
     if alarm and new:
@@ -199,9 +199,9 @@ def take(running: Settings, latest: Settings) -> Settings:
             alarm, on_after=new.on_after, off_after=new.off_after, ttl_s=new.ttl_s
         )
     outputs = msgspec.structs.replace(running.outputs, alarm=alarm)
-    taken = msgspec.structs.replace(running, log=latest.log, outputs=outputs)
-    check(taken)
-    return taken
+    settings = msgspec.structs.replace(running, log=latest.log, outputs=outputs)
+    check(settings)
+    return settings
 
 
 def _check_pins(settings: Settings) -> None:

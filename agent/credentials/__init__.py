@@ -23,7 +23,7 @@ class Credentials(Protocol):
         """Look at the files at once."""
         ...
 
-    def explain(self, details: str) -> str:
+    def meaning_of(self, details: str) -> str:
         """What gRPC's reason for having no connection means to a person; empty if unknown."""
         ...
 
@@ -46,7 +46,7 @@ class Plaintext:
     def refresh(self) -> None:
         """There are no files."""
 
-    def explain(self, details: str) -> str:
+    def meaning_of(self, details: str) -> str:
         """A broker that wants TLS closes the connection at the first bytes."""
         return "it ends each connection: it may want TLS" if "Socket closed" in details else ""
 

@@ -1,11 +1,14 @@
 """The credentials that the settings ask for."""
 
+import time
+
 from agent.config import TlsSettings
 from agent.credentials import Credentials, Plaintext
+from quartet.clock import Clock
 from quartet.errors import SettingsError
 
 
-def open_credentials(settings: TlsSettings | None) -> Credentials:
+def open_credentials(settings: TlsSettings | None, clock: Clock = time) -> Credentials:
     """Read the files, where there are any; SettingsError for one that cannot be used."""
     if settings is None:
         return Plaintext()
@@ -13,4 +16,4 @@ def open_credentials(settings: TlsSettings | None) -> Credentials:
         from agent.credentials.tls import Tls  # noqa: PLC0415 - costs 20 MB, where there is TLS
     except ImportError as error:
         raise SettingsError(f"tls: {error.name} is missing: pip install 'quartet[tls]'") from error
-    return Tls(settings)
+    return Tls(settings, clock)

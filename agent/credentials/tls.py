@@ -2,13 +2,13 @@
 
 import logging
 import time
-from datetime import UTC, datetime
 
 import grpc
 
 from agent.config import TlsSettings
 from agent.credentials import Options
 from quartet.certificates import invalid, remind
+from quartet.clock import Clock, utc
 from quartet.pem import Authorities, Identity, is_readable_by_all, read_authorities, read_identity
 from quartet.settings import secret
 from quartet.watched import Watched
@@ -22,15 +22,18 @@ _LOOK_S = 5.0
 class Tls:
     """TLS 1.2 or newer; mutual, where this device has a certificate."""
 
-    def __init__(self, settings: TlsSettings) -> None:
+    def __init__(self, settings: TlsSettings, clock: Clock = time) -> None:
+        self._clock = clock
         ca, certificate = settings.ca, settings.certificate
         key = settings.key and secret(settings.key)
         self._authorities: Watched[Authorities] = Watched(
-            (ca,), lambda: read_authorities("tls.ca", ca)
+            (ca,), lambda: read_authorities("tls.ca", ca), clock
         )
         self._identity: Watched[Identity] | None = None
         if certificate is not None and key is not None:
-            self._identity = Watched((certificate, key), lambda: read_identity(certificate, key))
+            self._identity = Watched(
+                (certificate, key), lambda: read_identity(certificate, key), clock
+            )
             if is_readable_by_all(key):
                 log.warning("tls.key: %s may be read by anyone here: chmod 600 it", key)
         self._stale = False
@@ -40,18 +43,19 @@ class Tls:
         """Open one with the files as they are now."""
         self.refresh()
         self._stale = False
-        of = self._identity.value if self._identity else None
+        identity = self._identity.value if self._identity else None
         credentials = grpc.ssl_channel_credentials(
             self._authorities.value.pem,
-            of.key_pem if of else None,
-            of.chain_pem if of else None,
+            identity.key_pem if identity else None,
+            identity.chain_pem if identity else None,
         )
         return grpc.aio.secure_channel(target, credentials, options)
 
     def is_stale(self) -> bool:
         """Look at the files, now and then."""
-        if time.monotonic() >= self._look_at_s:
-            self._look_at_s = time.monotonic() + _LOOK_S
+        now_s = self._clock.monotonic()
+        if now_s >= self._look_at_s:
+            self._look_at_s = now_s + _LOOK_S
             self.refresh()
         return self._stale
 
@@ -65,16 +69,16 @@ class Tls:
             self._stale = True
             self.remind()
 
-    def explain(self, details: str) -> str:
+    def meaning_of(self, details: str) -> str:
         """By what this device knows of itself, and by what OpenSSL and gRPC say."""
         if problem := self._own_problem():
             return problem
-        now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        now = f"{utc(self._clock):%Y-%m-%d %H:%M} UTC"
         return next((text.format(now=now) for mark, text in _MEANS.items() if mark in details), "")
 
     def remind(self) -> None:
         """Log what is not valid, or soon will not be."""
-        now = datetime.now(UTC)
+        now = utc(self._clock)
         remind("tls.ca", self._authorities.value.certificates, now)
         if self._identity:
             remind("tls.certificate", [self._identity.value.certificate], now)
@@ -82,7 +86,7 @@ class Tls:
     def _own_problem(self) -> str:
         if self._identity is None:
             return ""
-        problem = invalid(self._identity.value.certificate, datetime.now(UTC))
+        problem = invalid(self._identity.value.certificate, utc(self._clock))
         return problem and f"this device's certificate: {problem}"
 
 

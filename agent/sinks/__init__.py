@@ -1,11 +1,14 @@
 """What a person or a pin sees of a prediction."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agent.errors import SinkError
 from agent.model import Prediction
+from quartet.clock import Clock
+from quartet.outage import Outage
 
 log = logging.getLogger(__name__)
 
@@ -23,15 +26,16 @@ class Sink(Protocol):
 
 
 class FanOut:
-    """Gives each prediction to every sink. One that fails is said and counted, and harms no other.
+    """Gives each prediction to every sink. One that fails harms no other: its outage is logged.
 
-    The first failure of a sink in a row is an error, its repeats are debug.
+    `failures` counts each failure of each sink.
     """
 
-    def __init__(self, sinks: Sequence[Sink]) -> None:
+    def __init__(self, sinks: Sequence[Sink], clock: Clock = time) -> None:
         self._sinks = list(sinks)
         self._refreshes: list[tuple[Sink, Callable[[], None]]] = []
-        self._failing: set[object] = set()
+        self._clock = clock
+        self._outages: dict[object, Outage] = {}  # of what fails now; empty when all is well
         self.failures = 0
 
     def add(self, sink: Sink, refresh: Callable[[], None] | None = None) -> None:
@@ -40,8 +44,8 @@ class FanOut:
         if refresh:
             self._refreshes.append((sink, refresh))
 
-    def missing(self, error: SinkError) -> None:
-        """Say and count a sink that cannot be had; everything goes on without it."""
+    def do_without(self, error: SinkError) -> None:
+        """Log and count a sink that cannot be opened; the others are used without it."""
         self.failures += 1
         log.error("%s", error)
 
@@ -50,7 +54,8 @@ class FanOut:
         for sink in self._sinks:
             try:
                 sink.emit(prediction)
-                self._failing.discard(sink)
+                if self._outages:
+                    self._worked(sink, sink)
             except Exception as error:
                 self._failed(sink, f"sample {prediction.sample.id}: {sink} failed", error)
 
@@ -59,7 +64,8 @@ class FanOut:
         for sink, refresh in self._refreshes:
             try:
                 refresh()
-                self._failing.discard(refresh)
+                if self._outages:
+                    self._worked(refresh, sink)
             except Exception as error:
                 self._failed(refresh, f"{sink} failed", error)
 
@@ -74,6 +80,9 @@ class FanOut:
 
     def _failed(self, which: object, what: str, error: Exception) -> None:
         self.failures += 1
-        level = logging.DEBUG if which in self._failing else logging.ERROR
-        log.log(level, "%s: %s", what, error)
-        self._failing.add(which)
+        outage = self._outages.setdefault(which, Outage(log, self._clock))
+        outage.failed("%s: %s", what, error)
+
+    def _worked(self, which: object, sink: Sink) -> None:
+        if outage := self._outages.pop(which, None):
+            outage.ended("%s works again", sink)

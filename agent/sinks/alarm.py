@@ -6,9 +6,9 @@ import threading
 from enum import StrEnum
 from typing import Protocol
 
-from agent.clock import Clock
 from agent.config.outputs import AlarmSettings
 from agent.model import Prediction
+from quartet.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Alarm:
 
     def emit(self, prediction: Prediction) -> None:
         """Follow a prediction that is of now."""
-        age_ns = self._clock.wall_ns() - prediction.sample.sampled_at_ns
+        age_ns = self._clock.time_ns() - prediction.sample.sampled_at_ns
         # From far in the future is what was stamped before the clock was set right.
         if abs(age_ns) > self._ttl_ns or not any(map(math.isfinite, prediction.sample.values)):
             return

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from agent.model import Prediction, Sample
 from quartet.channels import CHANNELS
+from quartet.clock import Clock
 
 _BARS = "▁▂▃▄▅▆▇█"
 _FAILED = "·"
@@ -22,8 +23,9 @@ _RATE_OVER = 256  # arrivals that the shown rate is measured over
 class LiveView:
     """Shows predictions as they come; log entries scroll by above it. Loop only."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, clock: Clock = time) -> None:
         self._title = title
+        self._clock = clock
         self._history: list[deque[float]] = [deque(maxlen=_WIDTH) for _ in range(CHANNELS)]
         self._sample: Sample | None = None
         self._prediction: Prediction | None = None
@@ -34,7 +36,7 @@ class LiveView:
     def emit(self, prediction: Prediction) -> None:
         """Take a prediction; it is shown at the next refresh."""
         self._prediction = prediction
-        self._arrivals_s.append(time.monotonic())
+        self._arrivals_s.append(self._clock.monotonic())
 
     def refresh(self, status: str, sample: Sample | None) -> None:
         """Draw the view, with the agent's state on a line, and the latest sample."""
@@ -76,7 +78,7 @@ class LiveView:
 
     def _rate_hz(self) -> float:
         """Predictions a second, of late; it falls while none comes."""
-        return len(self._arrivals_s) / max(time.monotonic() - self._arrivals_s[0], 1e-3)
+        return len(self._arrivals_s) / max(self._clock.monotonic() - self._arrivals_s[0], 1e-3)
 
 
 def sparkline(values: Sequence[float]) -> str:

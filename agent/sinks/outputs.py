@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from agent.clock import Clock
 from agent.config.outputs import OutputsSettings
 from agent.errors import SinkError
 from agent.sinks import FanOut
@@ -10,6 +9,7 @@ from agent.sinks.alarm import Alarm
 from agent.sinks.guard import Guard
 from agent.sinks.pins import GpioPin
 from agent.sinks.status import Light, StatusLed
+from quartet.clock import Clock
 
 
 def add_outputs(
@@ -17,21 +17,21 @@ def add_outputs(
 ) -> Alarm | None:
     """Add alarm and status LED; the alarm, if there is one. Sampling goes on without either."""
     alarm = None
-    if of := settings.alarm:
+    if wanted := settings.alarm:
         try:
-            on = of.safe == "on"
-            pin = GpioPin("outputs.alarm", of.pin, active_high=of.active_high, on=on)
+            on = wanted.safe == "on"
+            pin = GpioPin("outputs.alarm", wanted.pin, active_high=wanted.active_high, on=on)
         except SinkError as error:
-            sinks.missing(error)
+            sinks.do_without(error)
         else:
-            alarm = Alarm(of, pin, clock)
+            alarm = Alarm(wanted, pin, clock)
             sinks.add(Guard(alarm))
             sinks.add(alarm, alarm.refresh)
-    if led_of := settings.status:
+    if status := settings.status:
         try:
-            pin = GpioPin("outputs.status", led_of.pin, active_high=led_of.active_high, on=False)
+            pin = GpioPin("outputs.status", status.pin, active_high=status.active_high, on=False)
         except SinkError as error:
-            sinks.missing(error)
+            sinks.do_without(error)
         else:
             led = StatusLed(pin, light)
             sinks.add(led, led.refresh)

@@ -1,13 +1,14 @@
-"""Predictions as a CSV."""
+"""Predictions of this start, as a CSV."""
 
 from pathlib import Path
 
 from agent.errors import SinkError
 from agent.model import Prediction
+from quartet.predictions import PredictionFile
 
 
 class PredictionTable:
-    """Writes `id,prediction` (0 or 1), one line a sample, without a header; each line at once.
+    """Writes each prediction at once, in the form of quartet.predictions.
 
     Only of sessions from `since` on, their place in the order: ids of earlier
     ones, which are drained first, are not unique. SinkError where the file
@@ -18,14 +19,14 @@ class PredictionTable:
         self._path = path
         self._since = since
         try:
-            self._file = path.open("w", encoding="ascii", buffering=1)
+            self._file = PredictionFile(path, at_once=True)
         except OSError as error:
             raise SinkError(f"{path}: cannot be written: {error.strerror}") from error
 
     def emit(self, prediction: Prediction) -> None:
         """Write one line."""
         if prediction.sample.session.sequence >= self._since:
-            self._file.write(f"{prediction.sample.id},{prediction.value:d}\n")
+            self._file.write(prediction.sample.id, prediction.value)
 
     def close(self) -> None:
         """Close the file."""

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from agent.backoff import Backoff
-from agent.clock import Clock
+from agent.clock import WaitableClock
 from agent.errors import SourceError
 from agent.sources.cadence import choose_data_rate
 from agent.sources.channel import Channel
@@ -52,7 +52,7 @@ class Ads1115:
         self,
         chip: Chip,
         channels: Sequence[Channel],
-        clock: Clock,
+        clock: WaitableClock,
         *,
         average: int,
         period_ns: int,
@@ -62,7 +62,7 @@ class Ads1115:
         self._channels = channels
         self._clock = clock
         self._average = average
-        self._log = FaultLog(clock.monotonic_ns)
+        self._log = FaultLog(clock)
         self._backoff = Backoff(_REOPEN_MIN_S, _REOPEN_MAX_S, random.Random())  # noqa: S311
         self._retry_at_ns = 0
         self._gone_with = Fault.NO_ANSWER
@@ -107,7 +107,7 @@ class Ads1115:
         if not self._chip.is_open and not self._reopen():
             for _ in self._channels:
                 self._log.note(self._chip.name, self._gone_with)
-            self._log.settle()
+            self._log.end_episodes()
             return math.nan, math.nan, math.nan, math.nan
         codes, error = self._convert_all()
         if error and not any(codes) and error not in _DOUBT:
@@ -117,7 +117,7 @@ class Ads1115:
         first, second, third, fourth = (
             self._value(index, codes[index], error) for index in range(CHANNELS)
         )
-        self._log.settle()
+        self._log.end_episodes()
         return first, second, third, fourth
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ Registers and ranges: ADS1115 data sheet (SBAS444), "Config Register".
 from dataclasses import dataclass
 
 from agent.config.source import Gain, Input, SensorSettings
+from quartet.channels import FLOAT32_MAX
 
 START = 0x8000
 """The bit OS: begins a conversion when written, reads 1 when none goes on."""
@@ -14,8 +15,6 @@ SINGLE_SHOT = 0x0100
 COMPARATOR_OFF = 0x0003
 
 CODE_MIN, CODE_MAX = -0x8000, 0x7FFF
-
-_FLOAT32_MAX = 3.4028234e38
 
 MUX: dict[Input, int] = {
     "0-1": 0x0000,
@@ -102,4 +101,4 @@ class Channel:
 
     def is_in_range(self, value: float) -> bool:
         """Whether a working sensor can give this value, and a sample hold it."""
-        return self.min <= value <= self.max and abs(value) <= _FLOAT32_MAX
+        return self.min <= value <= self.max and abs(value) <= FLOAT32_MAX

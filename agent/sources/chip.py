@@ -5,7 +5,7 @@ import errno
 import statistics
 from collections.abc import Callable
 
-from agent.clock import Clock
+from agent.clock import WaitableClock
 from agent.errors import SourceError
 from agent.sources.bus import I2C
 from agent.sources.cadence import DATA_RATES, conversion_ns
@@ -40,7 +40,9 @@ class Chip:
     which would give the channel before.
     """
 
-    def __init__(self, name: str, open_bus: Callable[[], I2C], address: int, clock: Clock) -> None:
+    def __init__(
+        self, name: str, open_bus: Callable[[], I2C], address: int, clock: WaitableClock
+    ) -> None:
         self.name = name
         self._open_bus = open_bus
         self._address = address

@@ -2,8 +2,9 @@
 
 import errno
 import logging
-from collections.abc import Callable
 from enum import StrEnum
+
+from quartet.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,11 @@ _ADVICE = {
     Fault.UNCHANGED: "the same code for 10 minutes: check that a sensor is connected",
 }
 
+# What the Pi's driver says of a NACK. macOS has no such name, and runs a virtual chip.
+NACK_ERRNO: int = getattr(errno, "EREMOTEIO", 121)
+
 _BY_ERRNO = {
-    errno.EREMOTEIO: Fault.NO_ANSWER,  # what the Pi's driver says of a NACK
+    NACK_ERRNO: Fault.NO_ANSWER,
     errno.ENXIO: Fault.NO_ANSWER,  # what other drivers do
     errno.ETIMEDOUT: Fault.TIMEOUT,
     errno.EBUSY: Fault.BUSY,
@@ -66,6 +70,8 @@ def fault_of(error: OSError) -> Fault:
 
 
 class _Episode:
+    """Not an Outage: it outlives readings that succeed, and lasts until its latest failure."""
+
     def __init__(self, now_ns: int) -> None:
         self.since_ns = now_ns
         self.last_ns = now_ns
@@ -78,15 +84,15 @@ class FaultLog:
     `counts` has all kinds from the start, so that any thread may read it.
     """
 
-    def __init__(self, monotonic_ns: Callable[[], int]) -> None:
-        self._monotonic_ns = monotonic_ns
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._episodes: dict[tuple[str, Fault], _Episode] = {}
         self.counts: dict[str, int] = dict.fromkeys(Fault, 0)
         self.trouble = ""
 
     def note(self, what: str, fault: Fault, seen: str = "") -> None:
         """Count a failed reading of a sensor, or of the chip as a whole; `seen` tells of it."""
-        now_ns = self._monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
         self.counts[fault] += 1
         episode = self._episodes.get((what, fault))
         if episode is None:
@@ -96,9 +102,9 @@ class FaultLog:
         episode.last_ns = now_ns
         episode.readings += 1
 
-    def settle(self) -> None:
+    def end_episodes(self) -> None:
         """End the episodes of faults that have been away for long enough."""
-        now_ns = self._monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
         for key, episode in list(self._episodes.items()):
             if now_ns - episode.last_ns < _QUIET_NS:
                 continue

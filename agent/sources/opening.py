@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.clock import Clock
+from agent.clock import WaitableClock
 from agent.config import Settings
 from agent.config.source import Ads1115Settings, ReplaySettings, VirtualAds1115Settings
 from agent.config.virtual import VirtualSettings
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_source(settings: Settings, clock: Clock) -> Iterator[Source]:
+def open_source(settings: Settings, clock: WaitableClock) -> Iterator[Source]:
     """The source, which whoever uses it closes; its chip is nobody else's while entered.
 
     SourceError where it cannot be opened.
@@ -44,7 +44,9 @@ def open_source(settings: Settings, clock: Clock) -> Iterator[Source]:
 
 
 @contextmanager
-def own_chip(settings: Ads1115Settings, virtual: VirtualSettings, clock: Clock) -> Iterator["Chip"]:
+def own_chip(
+    settings: Ads1115Settings, virtual: VirtualSettings, clock: WaitableClock
+) -> Iterator["Chip"]:
     """The chip, not yet open, and nobody else's while entered. SourceError where it is."""
     try:
         from agent.sources.chip import Chip  # noqa: PLC0415 - optional, and slow to import

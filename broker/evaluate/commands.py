@@ -14,6 +14,7 @@ from broker.model import Sample
 from broker.predictors import BlackBox
 from broker.predictors.load import load
 from quartet.errors import SettingsError
+from quartet.predictions import PredictionFile
 
 
 def evaluate(options: argparse.Namespace, predictors: list[PredictorSettings]) -> int:
@@ -81,12 +82,8 @@ def _replay(
 def _written(path: Path) -> Iterator[Watch]:
     """Write each answer to a file, as the agent's --predictions does."""
     try:
-        with path.open("w", encoding="ascii", newline="\n") as file:
-
-            def write(sample: Sample, answer: bool, _: Numbers) -> None:
-                file.write(f"{sample.id},{answer:d}\n")
-
-            yield write
+        with PredictionFile(path, at_once=False) as file:
+            yield lambda sample, answer, _: file.write(sample.id, answer)
     except OSError as error:
         raise EvaluationError(f"{path}: cannot be written: {error.strerror or error}") from error
 

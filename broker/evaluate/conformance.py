@@ -5,7 +5,6 @@ import math
 import random
 import statistics
 import time
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +12,8 @@ from typing import Literal
 from broker.model import Sample
 from broker.predictors import BlackBox, Predictor, explains, keeps_state, measures
 from broker.records import MAX_SNAPSHOT_BYTES
-from quartet.channels import FLOAT32_MAX, Values
+from quartet.channels import FLOAT32_MAX, Values, as_float32
+from quartet.clock import Clock
 
 # More than any warm-up of a few hundred rows, and a change behind it that may be noticed.
 _ROWS = 900
@@ -52,11 +52,13 @@ class _SkippedError(Exception):
     """What cannot be tried on it, and need not be."""
 
 
-def check(black_box: BlackBox, *, threads: int) -> Iterator[Finding]:
-    """Try all in turn; `threads` as configured: with some, it may be slow."""
+def check(
+    black_box: BlackBox, *, threads: int, slice_us: float = _SLICE_US, clock: Clock = time
+) -> Iterator[Finding]:
+    """Try all in turn; `threads` as configured: without any, a sample may take `slice_us`."""
     checks: list[tuple[str, Callable[[BlackBox], str]]] = [
         ("answers", _answers),
-        ("time per sample", lambda black_box: _time(black_box, threads)),
+        ("time per sample", lambda black_box: _time(black_box, threads, slice_us, clock)),
         ("order", _order),
         ("purity", _purity),
         ("snapshot", _snapshot),
@@ -86,11 +88,13 @@ def _rows(seed: int) -> list[Values]:
         drift = [0.95 * each + 0.3 * chance.gauss(0, 1) for each in drift]
         change = 60.0 if row >= _CHANGE_AT else 0.0
         rows.append(
-            _float32(
-                1.5 + 0.01 * (drift[0] + chance.gauss(0, 1) + change),
-                0.08 + 0.001 * (drift[1] + chance.gauss(0, 1)),
-                20.0 + 0.1 * (drift[2] + chance.gauss(0, 1)),
-                -3.0 + 0.05 * (drift[3] + chance.gauss(0, 1)),
+            as_float32(
+                (
+                    1.5 + 0.01 * (drift[0] + chance.gauss(0, 1) + change),
+                    0.08 + 0.001 * (drift[1] + chance.gauss(0, 1)),
+                    20.0 + 0.1 * (drift[2] + chance.gauss(0, 1)),
+                    -3.0 + 0.05 * (drift[3] + chance.gauss(0, 1)),
+                )
             )
         )
     return rows
@@ -167,7 +171,8 @@ def _failed_readings(black_box: BlackBox) -> str:
 
 
 def _constant_input(black_box: BlackBox) -> str:
-    for values in [_float32(0, 0, 0, 0), _float32(1.5, 1.5, 1.5, 1.5), _float32(0, -3, 1.5, 1e-6)]:
+    for row in [(0, 0, 0, 0), (1.5, 1.5, 1.5, 1.5), (0, -3, 1.5, 1e-6)]:
+        values = as_float32(row)
         predictor = black_box.make()
         _feed(predictor, [values] * 600)
         _feed(predictor, _rows(1))
@@ -183,16 +188,16 @@ def _huge_input(black_box: BlackBox) -> str:
     return "up to the largest float32, and infinite"
 
 
-def _time(black_box: BlackBox, threads: int) -> str:
+def _time(black_box: BlackBox, threads: int, slice_us: float, clock: Clock) -> str:
     predictor = black_box.make()
     took_us = []
     for row, values in enumerate(_rows(1)):
-        begin_ns = time.perf_counter_ns()
+        begin_ns = clock.monotonic_ns()
         predictor.predict(Sample(row, values))
-        took_us.append((time.perf_counter_ns() - begin_ns) / 1e3)
+        took_us.append((clock.monotonic_ns() - begin_ns) / 1e3)
     p99_us = statistics.quantiles(took_us, n=100, method="inclusive")[-1]
     told = f"median {statistics.median(took_us):.1f} us, p99 {p99_us:.1f} us"
-    if p99_us > _SLICE_US and not threads:
+    if p99_us > slice_us and not threads:
         raise _FailedError(
             f"{told}: it would hold up every agent: set predictor.threads = 2 or more"
         )
@@ -240,8 +245,3 @@ def _listen(predictor: Predictor, sample: Sample) -> tuple[str | None, list[str]
 def _difference(some: Sequence[_Told], others: Sequence[_Told]) -> int | None:
     pairs = enumerate(zip(some, others, strict=True))
     return next((row for row, (one, other) in pairs if one != other), None)
-
-
-def _float32(*values: float) -> Values:
-    first, second, third, fourth = array("f", values)
-    return first, second, third, fourth

@@ -19,7 +19,8 @@ from broker.predictors import (
     measures,
     one_line,
 )
-from quartet.channels import CHANNELS
+from quartet.channels import CHANNELS, as_float32
+from quartet.clock import Clock
 from quartet.table import TableReader
 
 # True so often in a row is no accident any more.
@@ -76,6 +77,7 @@ def replay(
     progress: Callable[[float], None],
     *,
     with_numbers: bool,
+    clock: Clock = time,
 ) -> None:
     """Fill an evaluation from its file; `progress` hears the share of it that was read.
 
@@ -87,12 +89,11 @@ def replay(
     explain = predictor.explain if explains(predictor) else None
     with TableReader(evaluation.path) as table:
         for row, values in enumerate(table):
-            first, second, third, fourth = array("f", values)  # as the wire rounds them
-            sample = Sample(row, (first, second, third, fourth))
+            sample = Sample(row, as_float32(values))
             with _named(evaluation, f"row {row}"):
-                begin_ns = time.perf_counter_ns()
+                begin_ns = clock.monotonic_ns()
                 answer = predictor.predict(sample)
-                evaluation.took_ns.append(time.perf_counter_ns() - begin_ns)
+                evaluation.took_ns.append(clock.monotonic_ns() - begin_ns)
                 if answer is None:
                     raise TypeError("predict() returned None")
                 said = explain() if explain else None

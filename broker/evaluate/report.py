@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from broker.evaluate.replay import SUSTAINED_ROWS, Evaluation
+from quartet.columns import aligned, named
 
 # What a person reads; the rest is counted.
 _SHOWN_EXPLANATIONS = 20
@@ -33,7 +34,7 @@ def summary(evaluation: Evaluation) -> str:
     median_us, p99_us = evaluation.took_us()
     lines.append(("time per sample", f"median {median_us:.1f} us, p99 {p99_us:.1f} us"))
     lines.append(("state", _state(evaluation)))
-    text = [f"{name:<17} {value}" for name, value in lines]
+    text = named(lines)
     text += [f"row {row}: {said}" for row, said in evaluation.explanations[:_SHOWN_EXPLANATIONS]]
     if (more := len(evaluation.explanations) - _SHOWN_EXPLANATIONS) > 0:
         text.append(f"and {more} more explanations")
@@ -42,15 +43,7 @@ def summary(evaluation: Evaluation) -> str:
 
 def table(evaluations: Sequence[Evaluation]) -> str:
     """Several, a line each."""
-    rows = [_COLUMNS, *(_cells(each) for each in evaluations)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
+    return "\n".join(aligned([_COLUMNS, *map(_cells, evaluations)], names=2))
 
 
 def _cells(evaluation: Evaluation) -> tuple[str, ...]:

@@ -11,10 +11,11 @@ issued/SERIAL.pem each certificate that was ever signed
 import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -30,6 +31,7 @@ from cryptography.x509.oid import NameOID
 from broker.errors import PkiError
 from broker.pki import forms
 from quartet.certificates import KEYS, MALFORMED, Certificate, PublicKey, fits, is_usable
+from quartet.clock import Clock, utc
 
 _SECRET, _PUBLIC = 0o600, 0o644
 
@@ -46,8 +48,9 @@ class Issued:
 class Authority:
     """Opened where it is; PkiError where there is none."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, clock: Clock = time) -> None:
         self._directory = directory
+        self._clock = clock
         certificate = _load(directory / "ca.pem")
         try:
             key = load_pem_private_key(_read(directory / "ca.key"), None)
@@ -58,7 +61,7 @@ class Authority:
         self._issuer = forms.Issuer(certificate, key)
 
     @classmethod
-    def init(cls, directory: Path, hosts: Sequence[str]) -> "Authority":
+    def init(cls, directory: Path, hosts: Sequence[str], clock: Clock = time) -> "Authority":
         """Make a new one in a directory that has none, and the broker's certificate."""
         names = [*map(forms.host, hosts)]
         if (directory / "ca.pem").exists():
@@ -76,8 +79,8 @@ class Authority:
         except OSError as error:
             raise PkiError(f"{directory}: {error.strerror}") from error
         _write(directory / "ca.key", _key_pem(key), _SECRET)
-        _write(directory / "ca.pem", _pem(forms.make_authority(key)), _PUBLIC)
-        authority = cls(directory)
+        _write(directory / "ca.pem", _pem(forms.make_authority(key, _now(clock))), _PUBLIC)
+        authority = cls(directory, clock)
         authority._write_list([])
         authority._issue_broker(names)
         return authority
@@ -85,7 +88,7 @@ class Authority:
     def issue_agent(self, agent_id: str) -> Path:
         """Sign a new key for an agent; its certificate, with the key beside it."""
         key = forms.make_key()
-        certificate = forms.sign_agent(agent_id, key.public_key(), self._issuer)
+        certificate = forms.sign_agent(agent_id, key.public_key(), self._issuer, self._now())
         return self._keep(certificate, self._directory / "agents" / f"{agent_id}.pem", key)
 
     def issue_broker(self, hosts: Sequence[str]) -> Path:
@@ -99,14 +102,16 @@ class Authority:
         """
         path = self._directory / "agents" / f"{agent_id}.pem"
         former = self._renewable(path)
-        return self._keep(forms.sign_agent(agent_id, _key_of(former), self._issuer), path)
+        certificate = forms.sign_agent(agent_id, _key_of(former), self._issuer, self._now())
+        return self._keep(certificate, path)
 
     def renew_broker(self) -> Path:
         """Sign the broker's key once more, for the same names; its certificate."""
         path = self._directory / "broker.pem"
         former = self._renewable(path)
         names = former.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        return self._keep(forms.sign_broker(list(names), _key_of(former), self._issuer), path)
+        certificate = forms.sign_broker(list(names), _key_of(former), self._issuer, self._now())
+        return self._keep(certificate, path)
 
     def sign(self, request: Path) -> Path:
         """Sign the key of a device that keeps it; of its request only the name is taken."""
@@ -125,13 +130,13 @@ class Authority:
         if not is_usable(public):
             raise PkiError(f"{request}: its key must be {KEYS}")
         (agent_id,) = names
-        certificate = forms.sign_agent(agent_id, public, self._issuer)
+        certificate = forms.sign_agent(agent_id, public, self._issuer, self._now())
         return self._keep(certificate, self._directory / "agents" / f"{agent_id}.pem")
 
     def issued(self) -> list[Issued]:
         """All that it signed, the oldest first."""
         revoked = {each.serial_number for each in self._revoked()}
-        now = datetime.now(UTC)
+        now = self._now()
 
         def state(certificate: Certificate) -> str:
             if certificate.serial in revoked:
@@ -155,7 +160,8 @@ class Authority:
             raise PkiError(f"no certificate of {which!r}; 'broker pki list' shows them")
         new = [each for each in found if each.serial_number not in known]
         if new:
-            self._write_list([*revoked, *map(forms.revoked_now, new)])
+            now = self._now()
+            self._write_list([*revoked, *(forms.revoked(each, now) for each in new)])
         return [Certificate.of(each) for each in new]
 
     @contextmanager
@@ -170,7 +176,7 @@ class Authority:
 
     def _issue_broker(self, names: Sequence[x509.GeneralName]) -> Path:
         key = forms.make_key()
-        certificate = forms.sign_broker(names, key.public_key(), self._issuer)
+        certificate = forms.sign_broker(names, key.public_key(), self._issuer, self._now())
         return self._keep(certificate, self._directory / "broker.pem", key)
 
     def _renewable(self, path: Path) -> x509.Certificate:
@@ -192,6 +198,9 @@ class Authority:
         _write(path, pem, _PUBLIC)
         return path
 
+    def _now(self) -> datetime:
+        return _now(self._clock)
+
     def _signed(self) -> list[x509.Certificate]:
         return [_load(path) for path in (self._directory / "issued").glob("*.pem")]
 
@@ -203,8 +212,12 @@ class Authority:
             raise PkiError(f"{path}: is damaged: take it from a backup: {error}") from error
 
     def _write_list(self, revoked: Sequence[x509.RevokedCertificate]) -> None:
-        crl = forms.make_list(revoked, self._issuer)
+        crl = forms.make_list(revoked, self._issuer, self._now())
         _write(self._directory / "crl.pem", crl.public_bytes(Encoding.PEM), _PUBLIC)
+
+
+def _now(clock: Clock) -> datetime:
+    return utc(clock).replace(microsecond=0)
 
 
 def _handles(certificate: x509.Certificate) -> tuple[str, ...]:

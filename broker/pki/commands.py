@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from broker.pki.authority import Authority
+from quartet.columns import aligned
 
 # By these the broker asks itself how it is.
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -57,10 +58,17 @@ next: broker pki issue AGENT""")
 
 
 def _list(authority: Authority) -> None:
-    for issued in authority.issued():
-        of = issued.certificate
-        until = f"{of.not_after:%Y-%m-%d}"
-        print(f"{issued.state:8} until {until}  {of}  serial {of.serial:x}")
+    rows = [
+        (
+            issued.state,
+            f"until {issued.certificate.not_after:%Y-%m-%d}",
+            str(issued.certificate),
+            f"serial {issued.certificate.serial:x}",
+        )
+        for issued in authority.issued()
+    ]
+    for line in aligned(rows, names=4):
+        print(line)
 
 
 def _revoke(authority: Authority, which: str) -> None:

@@ -1,10 +1,13 @@
-"""What the authority signs: whose name, for which use, for how long. Source: RFC 5280."""
+"""What the authority signs: whose name, for which use, for how long. Source: RFC 5280.
+
+`now` is in whole seconds, as a certificate holds it.
+"""
 
 import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -40,11 +43,11 @@ def make_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def make_authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+def make_authority(key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
     """The authority's own certificate. It may sign no other authorities."""
     name = _name("Quartet plant CA")
     return (
-        _begin(name, key.public_key(), name, _AUTHORITY_DAYS)
+        _begin(name, key.public_key(), name, now, _AUTHORITY_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(authority=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -56,33 +59,36 @@ def sign_agent(
     agent_id: str,
     public: PublicKey,
     issuer: Issuer,
+    now: datetime,
 ) -> x509.Certificate:
     """For an agent, which only asks. PkiError where the name is no agent id."""
     if not AGENT_ID.fullmatch(agent_id):
         raise PkiError(f"{agent_id!r} is no agent id: 1 to 64 of A-Z a-z 0-9 . _ -")
     names = [x509.DNSName(agent_id)]
-    return _sign(agent_id, names, [ExtendedKeyUsageOID.CLIENT_AUTH], public, issuer)
+    return _sign(agent_id, names, [ExtendedKeyUsageOID.CLIENT_AUTH], public, issuer, now=now)
 
 
 def sign_broker(
     names: Sequence[x509.GeneralName],
     public: PublicKey,
     issuer: Issuer,
+    now: datetime,
 ) -> x509.Certificate:
     """For a broker at these host names and addresses; it may ask itself how it is."""
     uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    return _sign("Quartet broker", names, uses, public, issuer)
+    return _sign("Quartet broker", names, uses, public, issuer, now=now)
 
 
 def make_list(
     revoked: Sequence[x509.RevokedCertificate],
     issuer: Issuer,
+    now: datetime,
 ) -> x509.CertificateRevocationList:
     """The revocation list, which is good until there is another."""
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(issuer.certificate.subject)
-        .last_update(_now())
+        .last_update(now)
         .next_update(issuer.certificate.not_valid_after_utc)
     )
     for each in revoked:
@@ -90,12 +96,12 @@ def make_list(
     return builder.sign(issuer.key, hashes.SHA256())
 
 
-def revoked_now(certificate: x509.Certificate) -> x509.RevokedCertificate:
+def revoked(certificate: x509.Certificate, now: datetime) -> x509.RevokedCertificate:
     """Its entry in the list."""
     return (
         x509.RevokedCertificateBuilder()
         .serial_number(certificate.serial_number)
-        .revocation_date(_now())
+        .revocation_date(now)
         .build()
     )
 
@@ -106,9 +112,11 @@ def _sign(
     uses: Sequence[x509.ObjectIdentifier],
     public: PublicKey,
     issuer: Issuer,
+    *,
+    now: datetime,
 ) -> x509.Certificate:
     return (
-        _begin(_name(common_name), public, issuer.certificate.subject, _LEAF_DAYS)
+        _begin(_name(common_name), public, issuer.certificate.subject, now, _LEAF_DAYS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
@@ -125,9 +133,9 @@ def _begin(
     subject: x509.Name,
     public: PublicKey,
     issuer: x509.Name,
+    now: datetime,
     days: int,
 ) -> x509.CertificateBuilder:
-    now = _now()
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -165,7 +173,3 @@ def host(text: str) -> x509.GeneralName:
 
 def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)

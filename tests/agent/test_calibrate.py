@@ -60,7 +60,6 @@ class Bench:
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = VirtualClock()
         self._patch = monkeypatch
-        monkeypatch.setattr(calibrate, "SystemClock", lambda: self.clock)
         csv = tmp_path / "two.csv"
         csv.write_text("0.5,0,0,0\n2.1,0,0,0\n")
         self.path = tmp_path / "agent.toml"
@@ -68,7 +67,7 @@ class Bench:
 
     def calibrate(self, *answers: str, unit: str | None = "bar", path: Path | None = None) -> int:
         self._patch.setattr(sys, "stdin", Operator(self.clock, *answers))
-        return calibrate.run(load(self.path, Settings), 2, unit, path)
+        return calibrate.run(load(self.path, Settings), 2, unit, path, self.clock)
 
 
 @pytest.fixture

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.clock import ManualClock
 from support.processes import Broker, Running
 
 from agent.check.broker import check_broker
 from agent.check.chip import check_bus, check_chip
 from agent.check.findings import Finding, Outcome
+from agent.check.host import check_clock
 from agent.check.journal import journald_settings, seconds
 from agent.check.spool import check_spool
 from agent.clock import VirtualClock
@@ -168,16 +170,20 @@ def test_spool_directories_are_looked_at(tmp_path: Path, monkeypatch: pytest.Mon
     assert "MB free, may take 268 MB" in cold.detail
 
 
-def test_a_port_where_nobody_listens_is_told_from_one_that_speaks_no_grpc(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("agent.check.broker._PATIENCE_S", 0.5)
+def test_a_port_where_nobody_listens_is_told_from_one_that_speaks_no_grpc() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = Address("127.0.0.1", mute.getsockname()[1])
-        (finding,) = check_broker(address, None)
+        (finding,) = check_broker(address, None, patience_s=0.5)
         assert "does not answer as a gRPC server does" in finding.detail
     (finding,) = check_broker(address, None)
     assert "cannot be reached: Connection refused" in finding.detail
+
+
+def test_a_clock_that_was_never_set_is_told_with_its_date() -> None:
+    finding = next(check_clock(ManualClock(wall_s=0.0)))
+    assert (finding.outcome, finding.detail) == (Outcome.FAILED, "it says 1970-01-01")
+    finding = next(check_clock(ManualClock()))
+    assert "it says" not in finding.detail
 
 
 # As a person sees it

@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 
 import grpc
+import msgspec
 import pytest
+from support.clock import ManualClock
 from support.peers import Peer, Proxy, scripted_broker
 from support.spools import home_in_ram
 
@@ -18,6 +21,7 @@ from agent.spool.directories import Directories
 from agent.spool.spool import Spool
 from agent.stream import Ending
 from quartet.address import Address
+from quartet.clock import Clock
 
 PERIOD_NS = 100_000_000
 VALUES = (0.25, 0.5, 0.75, 1.0)
@@ -31,7 +35,13 @@ class Bench:
 
     leaving: ExitStack
 
-    def __init__(self, port: int, settings: LinkSettings = QUICK, period_ns: int = 0) -> None:
+    def __init__(
+        self,
+        port: int,
+        settings: LinkSettings = QUICK,
+        period_ns: int = 0,
+        clock: Clock = time,
+    ) -> None:
         self.predictions: list[Prediction] = []
         home = self.leaving.enter_context(home_in_ram())
         directories = Directories(home / "hot", home / "cold")
@@ -48,6 +58,7 @@ class Bench:
             self.spool,
             self._deliver,
             credentials=Plaintext(),
+            clock=clock,
         )
 
     def sample(self, count: int, *, sampled_at_ns: int = 0) -> None:
@@ -244,6 +255,38 @@ async def test_a_half_open_connection_is_left_for_a_new_one_after_the_reply_dead
     assert bench.answers == by_parity(10)
     assert "no answer for 0.5 s" in caplog.text
     assert "streaming to" in caplog.text
+
+
+async def test_an_outage_is_logged_at_its_first_failure_and_with_its_length_at_its_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "agent.link")
+    clock = ManualClock()
+    endings = iter([*("UNIMPLEMENTED", "UNAVAILABLE", "UNAVAILABLE"), None])
+
+    async def script(peer: Peer) -> None:
+        await peer.read()
+        if ending := next(endings):
+            clock.advance(2.5)
+            await peer.abort(grpc.StatusCode[ending], "not now")
+        await peer.answer(0, True)
+        await peer.echo()
+
+    async with scripted_broker(script) as port:
+        patient = msgspec.structs.replace(QUICK, reply_deadline_s=30.0)
+        bench = Bench(port, patient, clock=clock)
+        bench.sample(1)
+        await bench.run()
+    entries = [
+        (record.levelname, record.getMessage().partition(" (")[0]) for record in caplog.records
+    ]
+    address = f"127.0.0.1:{port}"
+    assert entries == [
+        ("ERROR", f"{address} refuses the stream"),
+        ("WARNING", f"no link to {address}"),
+        ("DEBUG", f"no link to {address}"),
+        ("INFO", f"streaming to {address}, after 5.0 s"),
+    ]
 
 
 async def test_unknown_and_repeated_answers_are_counted_and_ignored() -> None:

@@ -58,7 +58,7 @@ class SteppedClock(VirtualClock):
 
     step_ns = 0
 
-    def wall_ns(self) -> int:
+    def time_ns(self) -> int:
         return 10**18 + self.now_ns + self.step_ns
 
 
@@ -77,7 +77,7 @@ class Rig:
         self.alarm = Alarm(of, self.pin, self.clock)
 
     def predict(self, value: bool, age_s: float = 0.0) -> None:
-        self.alarm.emit(prediction(value, self.clock.wall_ns() - round(age_s * S)))
+        self.alarm.emit(prediction(value, self.clock.time_ns() - round(age_s * S)))
 
     def after(self, seconds: float) -> None:
         self.clock.now_ns += round(seconds * S)
@@ -180,7 +180,7 @@ def test_a_sample_without_any_reading_says_nothing_of_now(safe: str) -> None:
     rig = Rig(ttl_s=10, safe=safe)
     rig.predict(safe != "on")
     rig.after(9)
-    rig.alarm.emit(prediction(safe != "on", rig.clock.wall_ns(), values=(math.nan,) * 4))
+    rig.alarm.emit(prediction(safe != "on", rig.clock.time_ns(), values=(math.nan,) * 4))
     rig.after(1.1)
     assert rig.alarm.state is AlarmState.STALE
     assert rig.pin.on is (safe == "on")
@@ -261,7 +261,7 @@ def test_the_guard_watches_by_itself_until_it_is_closed() -> None:
 def test_other_times_hold_for_a_prediction_that_is_shown_already(ttl_s: float) -> None:
     clock, pin = SteppedClock(), RecordingPin()
     alarm = Alarm(AlarmSettings(pin=17, ttl_s=10.0), pin, clock)
-    alarm.emit(prediction(True, clock.wall_ns()))
+    alarm.emit(prediction(True, clock.time_ns()))
     alarm.reconfigure(AlarmSettings(pin=17, on_after=2, ttl_s=ttl_s))
     clock.now_ns += round(ttl_s * S) - 1
     alarm.refresh()
@@ -269,9 +269,9 @@ def test_other_times_hold_for_a_prediction_that_is_shown_already(ttl_s: float) -
     clock.now_ns += 1
     alarm.refresh()
     assert not pin.on
-    alarm.emit(prediction(True, clock.wall_ns()))
+    alarm.emit(prediction(True, clock.time_ns()))
     assert not pin.on
-    alarm.emit(prediction(True, clock.wall_ns()))
+    alarm.emit(prediction(True, clock.time_ns()))
     assert pin.on
 
 
@@ -392,12 +392,12 @@ def test_an_alarm_is_claimed_refreshed_and_left_in_its_safe_state(
     assert alarm
     pin = factory.pin(17)
     assert pin.state is (safe == "on")
-    sinks.emit(prediction(safe != "on", clock.wall_ns()))
+    sinks.emit(prediction(safe != "on", clock.time_ns()))
     assert pin.state is (safe != "on")
     clock.now_ns += 11 * S
     sinks.refresh()
     assert pin.state is (safe == "on")
-    sinks.emit(prediction(safe != "on", clock.wall_ns()))
+    sinks.emit(prediction(safe != "on", clock.time_ns()))
     pin.clear_states()
     sinks.close()
     assert [state.state for state in pin.states][-1] is (safe == "on")

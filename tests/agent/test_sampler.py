@@ -35,7 +35,7 @@ class ManualClock:
     def monotonic_ns(self) -> int:
         return self.now_ns
 
-    def wall_ns(self) -> int:
+    def time_ns(self) -> int:
         return WALL_OFFSET_NS + self.now_ns
 
     def wait_until(self, monotonic_ns: int, stop: threading.Event) -> None:
@@ -105,6 +105,7 @@ class Rig:
         *,
         late_ns: Sequence[int] = (),
         error: SourceError | None = None,
+        **bounds: int,
     ) -> None:
         self.clock = ManualClock(late_ns)
         self.source = ScriptedSource(self.clock, durations_ns, error)
@@ -116,6 +117,7 @@ class Rig:
             period_ns,
             self.clock,
             on_start=lambda: self.starts.append(len(self.intake.readings)),
+            **bounds,
         )
 
     def assert_ended(self) -> None:
@@ -328,7 +330,7 @@ def test_an_unpaced_source_is_read_as_far_ahead_as_there_is_room(
     durations_ns: list[int], data: st.DataObject
 ) -> None:
     ahead = data.draw(st.integers(1, 20))
-    rig = Rig(0, durations_ns)
+    rig = Rig(0, durations_ns, unpaced_ahead=ahead)
     waits = 0
 
     def answer_some(_: int) -> None:
@@ -340,9 +342,7 @@ def test_an_unpaced_source_is_read_as_far_ahead_as_there_is_room(
             rig.intake.answered += data.draw(st.integers(1, ahead))
 
     rig.clock.on_wait = answer_some
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("agent.sampler._UNPACED_AHEAD", ahead)
-        rig.sampler.run()
+    rig.sampler.run()
     assert len(rig.intake.readings) == len(durations_ns)
     assert rig.intake.most_unanswered == min(ahead, len(durations_ns))
     assert rig.sampler.overruns == 0

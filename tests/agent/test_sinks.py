@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.clock import ManualClock
 
 from agent.errors import AgentError, SinkError
 from agent.metrics import Metrics
@@ -117,21 +118,49 @@ def test_a_failing_sink_is_counted_and_takes_nothing_from_the_others(
     assert [sink.ids for sink in sinks] == [
         [id_ for id_ in range(20) if id_ not in ids] for ids in failing
     ]
-    assert fan_out.failures == len(records) == sum(map(len, failing))
-    assert all("out.csv failed: disk full" in r.getMessage() for r in records)
+    failures = [r.getMessage() for r in records if r.levelno != logging.INFO]
+    assert fan_out.failures == len(failures) == sum(map(len, failing))
+    assert all("out.csv failed: disk full" in each for each in failures)
 
 
 @many
 @given(id_sets)
-def test_of_failures_in_a_row_the_first_is_loud_and_the_others_are_debug(failing: set[int]) -> None:
-    fan_out = FanOut([ListSink(sorted(failing))])
+def test_of_failures_in_a_row_the_first_is_loud_and_so_is_their_end(failing: set[int]) -> None:
+    clock = ManualClock()
+    fan_out = FanOut([ListSink(sorted(failing))], clock)
     with kept_records("agent.sinks") as records:
         for id_ in range(20):
             fan_out.emit(prediction(id_))
+            clock.advance(1.0)
     loud = [id_ for id_ in sorted(failing) if id_ - 1 not in failing]
     said = [r.getMessage() for r in records if r.levelno >= logging.WARNING]
     assert said == [f"sample {id_}: out.csv failed: disk full" for id_ in loud]
-    assert {r.levelno for r in records if r.levelno < logging.WARNING} <= {logging.DEBUG}
+    ended = {id_: id_ + 1 for id_ in failing if id_ + 1 not in failing and id_ < 19}
+    lasted_s = [end - max(id_ for id_ in loud if id_ < end) for end in sorted(ended.values())]
+    ends = [r.getMessage() for r in records if r.levelno == logging.INFO]
+    assert ends == [f"out.csv works again, after {each:.1f} s" for each in lasted_s]
+
+
+def test_a_sink_that_cannot_be_refreshed_is_logged_once_and_when_it_can_again() -> None:
+    sink, clock = ListSink(), ManualClock()
+    fan_out = FanOut([], clock)
+    reasons = iter([None, "unplugged", "unplugged", None, None])
+
+    def refresh() -> None:
+        if reason := next(reasons):
+            raise OSError(reason)
+
+    fan_out.add(sink, refresh)
+    with kept_records("agent.sinks") as records:
+        for _ in range(5):
+            fan_out.refresh()
+            fan_out.emit(prediction(0))  # which goes well meanwhile, and ends nothing
+            clock.advance(1.0)
+    assert [(r.levelno, r.getMessage()) for r in records] == [
+        (logging.ERROR, "out.csv failed: unplugged"),
+        (logging.DEBUG, "out.csv failed: unplugged"),
+        (logging.INFO, "out.csv works again, after 2.0 s"),
+    ]
 
 
 def test_a_sink_that_is_added_gets_predictions_after_the_others_and_is_closed() -> None:

@@ -1,6 +1,8 @@
 """The chip in software against the data sheet, and under the real driver."""
 
 import errno
+import subprocess
+import sys
 
 import pytest
 from adafruit_ads1x15.ads1115 import ADS1115
@@ -221,3 +223,22 @@ def test_a_transfer_takes_its_bits_and_the_computers_share(
     assert rig.clock.now_ns == (write_us + 150) * 1000
     rig.bus.writeto_then_readfrom(ADDRESS, b"\0", bytearray(2))
     assert rig.clock.now_ns == pytest.approx((write_us + read_us + 300) * 1000, abs=1)
+
+
+def test_a_nack_needs_no_number_of_linux() -> None:
+    code = (
+        "import errno\ndel errno.EREMOTEIO\n"  # as on macOS
+        "from agent.sources import ads1115\n"
+        "from agent.sources.faults import Fault, fault_of\n"
+        "from agent.sources.virtual import installation\n"
+        "from agent.clock import VirtualClock\n"
+        "from agent.config.virtual import VirtualSettings\n"
+        "bus = installation.install(VirtualSettings(), 0x48, VirtualClock())\n"
+        "try:\n"
+        "    bus.writeto(0x49, bytes(1))\n"
+        "except OSError as error:\n"
+        "    assert fault_of(error) is Fault.NO_ANSWER\n"
+        "    print('no answer')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "no answer\n", done.stderr

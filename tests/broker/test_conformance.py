@@ -1,8 +1,13 @@
 from pathlib import Path
 
 import pytest
+from support.clock import ManualClock
 
 from broker.__main__ import main
+from broker.evaluate.conformance import Finding, check
+from broker.model import Sample
+from broker.predictors import BlackBox
+from broker.predictors.load import load
 
 # Counts rows, and is True where sensor 1 has risen: all that the broker asks for.
 GOOD = """
@@ -32,6 +37,18 @@ RESULTS = [
     *("loads", "answers", "time per sample", "order", "purity", "snapshot"),
     *("failed readings", "constant input", "huge input"),
 ]
+
+
+class Takes:
+    """A black box whose answer takes its time, by a clock that a test moves."""
+
+    def __init__(self, seconds: float, clock: ManualClock) -> None:
+        self._seconds = seconds
+        self._clock = clock
+
+    def predict(self, _: Sample) -> bool:
+        self._clock.advance(self._seconds)
+        return False
 
 
 def checked(
@@ -164,17 +181,27 @@ def test_each_thing_that_it_must_not_do_is_found_and_told(
 
 
 def test_a_slow_one_is_sent_to_threads(
-    workplace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    workplace: Path,
 ) -> None:
-    monkeypatch.setattr("broker.evaluate.conformance._SLICE_US", 0.0)
     (workplace / "box.py").write_text(GOOD)
-    (workplace / "broker.toml").write_text('[predictor]\nuse = "box:Box"\nthreads = 2\n')
-    code, findings = checked(capsys, "box:Box")
-    assert code == 1
-    assert "predictor.threads = 2 or more" in findings["time per sample"][1]
-    code, findings = checked(capsys, "--config", "broker.toml")
-    assert code == 0
-    assert findings["time per sample"][0] == "passed"
+    black_box = load("box:Box", {})
+
+    def timed(**bounds: float) -> Finding:
+        findings = {each.name: each for each in check(black_box, **bounds)}
+        return findings["time per sample"]
+
+    slow = timed(threads=0, slice_us=0.0)
+    assert slow.outcome == "failed"
+    assert "predictor.threads = 2 or more" in slow.detail
+    assert timed(threads=2, slice_us=0.0).outcome == "passed"
+    assert timed(threads=0).outcome == "passed"
+
+
+def test_time_per_sample_is_measured_by_the_clock() -> None:
+    clock = ManualClock()
+    black_box = BlackBox(lambda: Takes(0.006, clock), "0" * 16)
+    findings = {each.name: each for each in check(black_box, threads=0, clock=clock)}
+    assert findings["time per sample"].detail.startswith("median 6000.0 us, p99 6000.0 us: it")
 
 
 def test_one_that_cannot_be_loaded_is_refused(

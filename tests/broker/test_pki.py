@@ -3,6 +3,7 @@
 import stat
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.clock import ManualClock
 
 from broker.__main__ import main
 from broker.errors import PkiError
 from broker.pki.authority import Authority
+from quartet.clock import utc
 from quartet.pem import read_identity, read_revoked
 
 CaptureFixture = pytest.CaptureFixture[str]
@@ -297,6 +300,26 @@ def test_a_key_that_was_taken_elsewhere_is_not_made_anew(pki: Path, capsys: Capt
     assert do(pki, "init") == 1
     assert "has an authority" in capsys.readouterr().err
     assert do(pki, "list") == 1
+
+
+def test_what_has_expired_is_listed_as_that_and_revoked_comes_first(tmp_path: Path) -> None:
+    clock = ManualClock()
+    authority = Authority.init(tmp_path / "pki", ["localhost"], clock)
+    authority.issue_agent("press-1")
+    path = authority.issue_agent("press-2")
+    assert authority.revoke("press-1")
+    issued = x509.load_pem_x509_certificate(path.read_bytes())
+    assert issued.not_valid_before_utc == utc(clock) - timedelta(days=1)
+    clock.advance(2 * 365 * 86_400)
+    assert {str(each.certificate): each.state for each in authority.issued()} == {
+        "localhost": "valid",
+        "press-1": "revoked",
+        "press-2": "valid",
+    }
+    clock.advance(1.0)
+    assert [each.state for each in authority.issued()].count("expired") == 2
+    authority.renew_agent("press-2")
+    assert [each.state for each in authority.issued()].count("valid") == 1
 
 
 @settings(derandomize=True, deadline=None, max_examples=50)

@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from support.processes import let_children_hang_up
+
 from chaos import host
 from chaos.evidence import NoEvidenceError, gather, read_logbook
 from chaos.faults import DOINGS, Happening
@@ -26,6 +28,7 @@ _LAST_SAMPLES = 250
 def main() -> int:
     """Torture, judge, report; 0 where every promise was kept."""
     options = _parser().parse_args()
+    let_children_hang_up()
     if options.seed is None:
         options.seed = secrets.randbelow(2**32)
     again = [f"--{name}={value}" for name, value in vars(options).items()]

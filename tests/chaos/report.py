@@ -9,7 +9,7 @@ from chaos.evidence import Evidence
 from chaos.schedule import Fault
 from chaos.verdict import excused
 
-_OUTAGE = re.compile(r"streaming to \S+ after ([\d.]+) s without")
+_OUTAGE = re.compile(r"streaming to \S+, after ([\d.]+) s")
 
 
 def summary(faults: Sequence[Fault], evidence: Evidence, logs: Path, took_s: float) -> str:

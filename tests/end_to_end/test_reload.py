@@ -158,10 +158,47 @@ def test_systemd_is_told_that_it_reloads_and_when_it_has(config: Path, tmp_path:
 
 
 def test_without_a_configuration_a_hangup_keeps_its_meaning(dataset: Path) -> None:
-    with Agent("--simulate", str(dataset), "--loop") as agent:
-        agent.wait_for("127.0.0.1:8061")
-        agent.signal(signal.SIGHUP)
-        assert agent.wait() == -signal.SIGHUP
+    with Broker() as broker:
+        simulation = ("--simulate", str(dataset), "--loop", "--broker", broker.address)
+        with Agent(*simulation) as agent:
+            agent.wait_for("sample 3: ")
+            agent.signal(signal.SIGHUP)
+            assert agent.wait() == -signal.SIGHUP
+        broker.signal(signal.SIGHUP)
+        assert broker.wait() == -signal.SIGHUP
+
+
+def test_what_was_started_by_nohup_survives_a_hangup(dataset: Path) -> None:
+    with Broker(under=["nohup"]) as broker:
+        broker.signal(signal.SIGHUP)
+        simulation = ("--simulate", str(dataset), "--loop", "--broker", broker.address)
+        with Agent(*simulation, under=["nohup"]) as agent:
+            agent.wait_for("sample 3: ")
+            agent.signal(signal.SIGHUP)
+            answered = agent.stderr.count(" sample ")
+            agent.wait_for(" sample ", answered + 3)
+            assert agent.stop() == 0
+            assert "configuration" not in agent.stderr
+        assert broker.stop() == 0
+
+
+def test_by_nohup_and_with_a_configuration_it_is_a_reload(config: Path, tmp_path: Path) -> None:
+    brokers = tmp_path / "broker.toml"
+    brokers.write_text('[log]\nlevel = "info"\n')
+    with (
+        Broker("--config", str(brokers), under=["nohup"]) as broker,
+        Agent(
+            *("--config", str(config), "--broker", broker.address),
+            env={"GPIOZERO_PIN_FACTORY": "mock"},
+            under=["nohup"],
+        ) as agent,
+    ):
+        agent.wait_for("sample 3: ")
+        for each in (agent, broker):
+            each.signal(signal.SIGHUP)
+            each.wait_for("configuration: taken anew: no change")
+        assert agent.stop() == 0
+        assert broker.stop() == 0
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,16 @@ import os
 import secrets
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.clock import ManualClock
 
+from quartet.clock import Clock
 from quartet.notify import Notifier
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
@@ -34,10 +37,10 @@ def systemd() -> Iterator[socket.socket]:
         yield receiver
 
 
-def notifier_of(address: str) -> Notifier:
+def notifier_of(address: str, clock: Clock = time) -> Notifier:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NOTIFY_SOCKET", address)
-        return Notifier()
+        return Notifier(clock)
 
 
 def say_all(notifier: Notifier) -> None:
@@ -72,6 +75,14 @@ def test_an_at_sign_inside_a_path_is_part_of_it(systemd: socket.socket, folder: 
     systemd.bind(address)
     say_all(notifier_of(address))
     assert [systemd.recv(4096) for _ in SAID] == SAID
+
+
+def test_a_reload_is_stamped_by_the_monotonic_clock(systemd: socket.socket, folder: Path) -> None:
+    address = str(folder / "notify")
+    systemd.bind(address)
+    with notifier_of(address, ManualClock(now_s=12.5)).reloading():
+        assert systemd.recv(4096) == b"RELOADING=1\nMONOTONIC_USEC=12500000"
+    assert systemd.recv(4096) == b"READY=1"
 
 
 def test_a_status_stays_on_one_line_and_is_utf_8(systemd: socket.socket, folder: Path) -> None:

@@ -58,3 +58,28 @@ def test_an_outage_that_begins_at_time_zero_ends_too(caplog: pytest.LogCaptureFi
     outage.failed("down")
     outage.ended("up")
     assert [message for _, message in said(caplog)] == ["down", "up, after 0.0 s"]
+
+
+def test_an_outage_whose_beginning_is_logged_elsewhere_counts_from_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    clock = ManualClock()
+    outage = Outage(LOG, clock, level=logging.WARNING)
+    outage.begin()
+    assert outage.is_on
+    assert not caplog.records
+    clock.advance(2.0)
+    outage.failed("no link")
+    clock.advance(1.0)
+    outage.begin()
+    outage.failed("no link")
+    outage.ended("linked")
+    assert said(caplog) == [
+        (logging.WARNING, "no link"),
+        (logging.DEBUG, "no link"),
+        (logging.INFO, "linked, after 3.0 s"),
+    ]
+    assert outage.failures == 4
+    outage.failed("no link")
+    assert said(caplog)[-1] == (logging.WARNING, "no link")

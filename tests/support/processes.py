@@ -14,22 +14,39 @@ from typing import IO, Self
 PATIENCE_S = 60.0
 
 
+def let_children_hang_up() -> None:
+    """Have processes that are started from now on do at SIGHUP what they do by default.
+
+    `nohup make test` has us ignore it, and a child would inherit that; a handler it does not
+    inherit. Main thread only.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
+
+
 class Running:
     """A process whose stderr is read as it comes. Ends the process, by its pid, when it is left.
 
-    With `told`, it listens to what it is told, on stdin.
+    With `told`, it listens to what it is told, on stdin. `under` is what starts it, such as
+    nohup. A terminal that hangs up, or at which Ctrl-C is typed, does not reach it.
     """
 
     def __init__(
-        self, arguments: Sequence[str], env: Mapping[str, str] | None = None, *, told: bool = False
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        *,
+        told: bool = False,
+        under: Sequence[str] = (),
     ) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [*under, sys.executable, "-m", *arguments],
             stdin=subprocess.PIPE if told else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, **(env or {})},
+            start_new_session=True,
         )
         self._lines: list[str] = []
         self._grown = threading.Condition()
@@ -138,9 +155,14 @@ class Broker(Running):
     """`broker run` on a free port, or on one that a former broker had."""
 
     def __init__(
-        self, *arguments: str, port: int = 0, env: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        port: int = 0,
+        env: Mapping[str, str] | None = None,
+        under: Sequence[str] = (),
     ) -> None:
-        super().__init__(["broker", "run", "--listen", f"127.0.0.1:{port}", *arguments], env)
+        run = ["broker", "run", "--listen", f"127.0.0.1:{port}"]
+        super().__init__([*run, *arguments], env, under=under)
         try:
             self.port = int(self.wait_for(r"listening on 127\.0\.0\.1:(\d+)")[0])
         except BaseException:
@@ -155,5 +177,7 @@ class Broker(Running):
 class Agent(Running):
     """`agent run` with these arguments."""
 
-    def __init__(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
-        super().__init__(["agent", "run", *arguments], env)
+    def __init__(
+        self, *arguments: str, env: Mapping[str, str] | None = None, under: Sequence[str] = ()
+    ) -> None:
+        super().__init__(["agent", "run", *arguments], env, under=under)

@@ -1,10 +1,10 @@
 """An I2C bus in software: takes its time for each transfer, and fails when it is told to."""
 
-import errno
 import os
 from collections.abc import Mapping
 
-from agent.clock import Clock
+from agent.clock import WaitableClock
+from agent.sources.faults import NACK_ERRNO
 from agent.sources.virtual.chip import VirtualAds1115
 from agent.sources.virtual.faults import FaultSchedule
 
@@ -18,7 +18,7 @@ class VirtualI2C:
 
     def __init__(
         self,
-        clock: Clock,
+        clock: WaitableClock,
         chips: Mapping[int, VirtualAds1115],
         faults: FaultSchedule,
         *,
@@ -90,7 +90,7 @@ class VirtualI2C:
         self.transfers += 1
         now_ns = self._faults.before_transfer()
         if (code := self._faults.errno) is None and address not in self._chips:
-            code = errno.EREMOTEIO
+            code = NACK_ERRNO
         begins_ns = now_ns + self._overhead_ns // 2
         if code is not None:
             self._end(begins_ns + self._bits_ns(_write_bits(0)))

@@ -3,15 +3,16 @@
 import errno
 from collections.abc import Sequence
 
-from agent.clock import Clock
+from agent.clock import WaitableClock
 from agent.config.virtual import FaultSettings
+from agent.sources.faults import NACK_ERRNO
 from agent.sources.virtual.chip import VirtualAds1115
 
 _ERRNO = {
-    "nack": errno.EREMOTEIO,
+    "nack": NACK_ERRNO,
     "timeout": errno.ETIMEDOUT,
     "busy": errno.EBUSY,
-    "brown_out": errno.EREMOTEIO,
+    "brown_out": NACK_ERRNO,
 }
 
 # A conversion that takes a third longer than the data sheet allows.
@@ -28,7 +29,7 @@ class FaultSchedule:
     """
 
     def __init__(
-        self, clock: Clock, chip: VirtualAds1115, faults: Sequence[FaultSettings] = ()
+        self, clock: WaitableClock, chip: VirtualAds1115, faults: Sequence[FaultSettings] = ()
     ) -> None:
         self._clock = clock
         self._chip = chip

@@ -2,7 +2,7 @@
 
 import random
 
-from agent.clock import Clock
+from agent.clock import WaitableClock
 from agent.config.virtual import SignalSettings, VirtualSettings
 from agent.errors import SourceError
 from agent.sources.virtual.bus import VirtualI2C
@@ -11,7 +11,7 @@ from agent.sources.virtual.faults import FaultSchedule
 from agent.sources.virtual.signals import signal
 
 
-def install(settings: VirtualSettings, address: int, clock: Clock) -> VirtualI2C:
+def install(settings: VirtualSettings, address: int, clock: WaitableClock) -> VirtualI2C:
     """A bus with one chip. SourceError where a file of signals cannot be read."""
     pins = (settings.a0, settings.a1, settings.a2, settings.a3)
     chance = random.Random(settings.seed)  # noqa: S311

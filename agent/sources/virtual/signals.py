@@ -51,9 +51,9 @@ class Sine:
 
     def __call__(self, at_ns: int, _held_v: float) -> float:
         """Volts at a moment."""
-        of = self._settings
-        sine = math.sin(2 * math.pi * of.frequency_hz * at_ns / 1e9)
-        return of.offset_v + of.amplitude_v * sine + self._chance.gauss(0, of.noise_v)
+        sine = self._settings
+        swing = math.sin(2 * math.pi * sine.frequency_hz * at_ns / 1e9)
+        return sine.offset_v + sine.amplitude_v * swing + self._chance.gauss(0, sine.noise_v)
 
 
 class Noise:

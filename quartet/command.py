@@ -1,0 +1,33 @@
+"""A command of a program: run, with its error as one line and its end as an exit code."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from quartet.errors import QuartetError, SettingsError
+
+
+def run(program: str, command: Callable[[], int], *, platform: str = sys.platform) -> int:
+    """The exit code: the command's own; 1 failed, 2 wrong use or configuration (nothing started).
+
+    A QuartetError is one line on stderr, without a traceback. Main thread only.
+    """
+    if platform == "win32":
+        print(
+            f"{program}: Windows is not supported, as it has no POSIX file locks: use Linux or"
+            " macOS, or WSL on this computer",
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        code = command()
+        print(end="", flush=True)
+    except QuartetError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2 if isinstance(error, SettingsError) else 1
+    except KeyboardInterrupt:
+        return 1
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
