@@ -1,6 +1,5 @@
 """What became of each sample that reached the broker, by agent and session."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
