@@ -64,10 +64,16 @@ class Cursor:
             return None
         return Refusal(sample.id, Code.INVALID_ARGUMENT, reason)
 
-    def is_repeated(self, sample: Sample) -> bool:
-        """Whether the black box was given this id before, on whichever stream."""
-        last_id = self.session.last_id
-        return self.claim.header is not None and last_id is not None and sample.id <= last_id
+    def is_next(self, sample: Sample) -> bool:
+        """Whether the sample follows, and no stream of the session has sent its id before."""
+        if self.claim.header is None:
+            return True
+        if self.last_id is None:
+            last_id = self.session.last_id
+            return sample.id == self.claim.header.first_id and (
+                last_id is None or sample.id > last_id
+            )
+        return sample.id > (self.session.last_id or 0)
 
 
 class LiveStream(Protocol):
@@ -180,7 +186,8 @@ class Line:
         self.has_records |= bool(batch.samples)
         self.received += batch.received
         self.duplicates += batch.duplicates
-        self.gaps += sum(last - first + 1 for first, last in batch.gaps)
+        for first, last in batch.gaps:
+            self.gaps += last - first + 1
 
     def _rebase(self, command: int, sample: Sample, batch: Batch) -> Refusal | None:
         """Go on with a fresh black box, as commanded."""

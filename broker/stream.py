@@ -64,6 +64,10 @@ class Stream:
         reason = "a newer stream of this agent id took over"
         self._end(Ending(Code.ABORTED, reason, ((SUPERSEDED_BY, session_id),)))
 
+    def __str__(self) -> str:
+        last_id = self._cursor.last_id
+        return self.line.name + ("" if last_id is None else f", behind sample {last_id}")
+
     def tally(self) -> str:
         """What the line has seen so far, for the log."""
         line = self.line
@@ -76,11 +80,8 @@ class Stream:
         them may leave, and the stream is over.
         """
         while samples:
-            if refusal := self._cursor.objection(samples[0]):
-                return await self._refuse(refusal)
-            if self._cursor.is_repeated(samples[0]):
-                return await self._repeat(samples)
-            self._recorded.clear()
+            if not self._cursor.is_next(samples[0]):
+                return await self._answer_again(samples)
             command = self._recorder.pending_rebase(self._claim)
             if not self.line.is_ready and command <= self.line.rebased_by:
                 error = await self._restorer.restore(self.line)
@@ -89,15 +90,12 @@ class Stream:
             await self.line.turn.acquire()  # who is cut before that has begun nothing
             self._is_working = True
             batch, refusal = await self._workers.run(
-                partial(self.line.answer, self._cursor, samples, command),
-                self._settle,
-                f"{self.line.name}, sample {samples[0].id}",
+                partial(self.line.answer, self._cursor, samples, command), self._settle, self
             )
-            if self._committed:
-                await self._committed
             if len(batch.answers) < len(samples):
                 await asyncio.sleep(0)  # the others come to their turn
-            if batch:
+            if self._committed:
+                await self._committed
                 return batch.answers, refusal
         return [], None
 
@@ -114,16 +112,18 @@ class Stream:
         self._session.streams -= 1
         self._recorder.release(self._claim)
 
-    async def _repeat(self, samples: Sequence[Sample]) -> tuple[list[Answer], Refusal | None]:
+    async def _answer_again(self, samples: Sequence[Sample]) -> tuple[list[Answer], Refusal | None]:
         """Give the leading samples that were sent before the answers that they got then."""
-        first_id = samples[0].id
-        if first_id not in self._recorded:
+        first = samples[0]
+        if refusal := self._cursor.objection(first):
+            return await self._refuse(refusal)
+        if first.id not in self._recorded:
             async with self.line.turn:  # so that what is at work now is handed over before
-                found = await self._recorder.answers(self._claim, first_id, ANSWERS_AT_ONCE)
+                found = await self._recorder.answers(self._claim, first.id, ANSWERS_AT_ONCE)
             self._recorded = {answer.id: answer for answer in found}
         answers: list[Answer] = []
         for sample in samples:
-            answer = self._recorded.get(sample.id)
+            answer = self._recorded.pop(sample.id, None)
             if answer is None or self._cursor.objection(sample):
                 break
             answers.append(answer)
@@ -132,7 +132,7 @@ class Stream:
         if answers:
             return answers, None
         reason = "is not above the last id, and has no answer on record"
-        return [], Refusal(first_id, Code.OUT_OF_RANGE, reason)
+        return [], Refusal(first.id, Code.OUT_OF_RANGE, reason)
 
     async def _refuse(self, refusal: Refusal) -> tuple[list[Answer], Refusal | None]:
         await self._record(Batch(self._claim, refused=1))

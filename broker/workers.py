@@ -29,12 +29,12 @@ class Workers(Protocol):
     """Runs what black boxes have to do, in slices. Loop only."""
 
     async def run(
-        self, call: Callable[[], Result], settle: Callable[[Result | None], None], what: str
+        self, call: Callable[[], Result], settle: Callable[[Result | None], None], whose: object
     ) -> Result:
         """Make a call that a stream waits for; its result, or what it raised.
 
         Then `settle` is called on the loop, with the result if there is one: also where whoever
-        waits is cancelled meanwhile. `what` names the work in the log, where it takes long.
+        waits is cancelled meanwhile. `whose` names itself in the log, where the call takes long.
         """
         ...
 
@@ -52,7 +52,7 @@ class Inline:
         self._aside = asyncio.Lock()
 
     async def run(
-        self, call: Callable[[], Result], settle: Callable[[Result | None], None], _what: str
+        self, call: Callable[[], Result], settle: Callable[[Result | None], None], _whose: object
     ) -> Result:
         """Make the call at once."""
         result: Result | None = None
@@ -86,12 +86,12 @@ class Threads:
             threading.Thread(target=self._serve, name=name, daemon=True).start()
 
     async def run(
-        self, call: Callable[[], Result], settle: Callable[[Result | None], None], what: str
+        self, call: Callable[[], Result], settle: Callable[[Result | None], None], whose: object
     ) -> Result:
         """Have a thread make the call. It is made even where the caller is cancelled."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Result] = loop.create_future()
-        watch = loop.call_later(self._slow_s, self._warn, what)
+        watch = loop.call_later(self._slow_s, self._warn, whose)
 
         def end(result: Result | None, error: Exception | None) -> None:
             watch.cancel()
@@ -120,11 +120,11 @@ class Threads:
         """As run(): a thread is aside in any case."""
         return await self.run(call, lambda _: None, "a black box that is rebuilt")
 
-    def _warn(self, what: str) -> None:
+    def _warn(self, whose: object) -> None:
         log.warning(
             "%s: the black box has not answered for %g s: while all threads are so busy, no line"
             " is answered",
-            *(what, self._slow_s),
+            *(whose, self._slow_s),
         )
 
     def _serve(self) -> None:
