@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 # Who is refused tries again each 30 s, for days: said once in this time.
 _SAID_FOR_S = 3600.0
+# For the answers to what was received, and for a peer to read them.
+_GRACE_S = 5.0
+
 # So many that are refused are remembered at a time.
 _MOST_SAID = 1000
 
@@ -53,7 +56,7 @@ class _Visit:
     peer: Peer
     end: Callable[[Ending], None]
     task: "asyncio.Task[Any] | None" = field(default_factory=asyncio.current_task)
-    is_ending: bool = False
+    ended_at_s: float | None = None
 
 
 class Access:
@@ -66,7 +69,7 @@ class Access:
         trust: Trust | None,
         clock: Clock = time,
     ) -> None:
-        self._agents = agents
+        self._agents = _as_set(agents)
         self._limits = limits
         self._trust = trust
         self._clock = clock
@@ -84,7 +87,7 @@ class Access:
         """Let a stream in while entered. AccessError, which is logged, where it may not.
 
         From now on `end` is called when the peer is trusted no more. A stream that has not
-        ended at the next sweep() is ended by force: its task is cancelled.
+        ended after 5 s is ended by force, at the next sweep(): its task is cancelled.
         """
         try:
             self._check_name(peer)
@@ -106,7 +109,7 @@ class Access:
 
     def admit_only(self, agents: Collection[str] | None) -> None:
         """Have another list of those who may stream, and end the streams of those not in it."""
-        self._agents = agents
+        self._agents = _as_set(agents)
         self.sweep()
 
     def sweep(self) -> None:
@@ -115,7 +118,17 @@ class Access:
             try:
                 self._check_name(visit.peer)
             except DeniedError as error:
-                _cut_off(visit, str(error))
+                self._cut_off(visit, str(error))
+
+    def _cut_off(self, visit: _Visit, reason: str) -> None:
+        now_s = self._clock.monotonic()
+        if visit.ended_at_s is None:
+            log.warning("%s is cut off: %s", visit.peer, reason)
+            visit.ended_at_s = now_s
+            visit.end(Ending(Code.PERMISSION_DENIED, reason))
+        elif now_s - visit.ended_at_s >= _GRACE_S and visit.task:
+            log.warning("%s is cut off by force: it does not read its answers", visit.peer)
+            visit.task.cancel()
 
     def _check_name(self, peer: Peer) -> None:
         certificate, agent_id = peer.certificate, peer.agent_id
@@ -149,12 +162,8 @@ class Access:
                 self._said.popitem(last=False)
 
 
-def _cut_off(visit: _Visit, reason: str) -> None:
-    log.warning("%s is cut off: %s", visit.peer, reason)
-    if visit.is_ending and visit.task:
-        visit.task.cancel()
-    visit.is_ending = True
-    visit.end(Ending(Code.PERMISSION_DENIED, reason))
+def _as_set(agents: Collection[str] | None) -> frozenset[str] | None:
+    return None if agents is None else frozenset(agents)
 
 
 def _counted_as(peer: Peer) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from broker.access import Access
 from broker.config import Settings, reloaded, store_path
 from broker.lines import Lines
+from broker.predictors import BlackBox
 from broker.predictors.load import load
 from broker.recorder.opening import open_recorder
 from broker.service import Service
@@ -53,15 +54,18 @@ def run(settings: Settings, reread: Callable[[], Settings] | None) -> None:
     quiet_library()
     _allow_connections()
     black_box = load(settings.predictor.use, settings.predictor.options)
-    with (
-        open_recorder(
-            store_path(settings, os.environ), settings.recorder, black_box.digest
-        ) as recorder,
-        asyncio.Runner(loop_factory=_loop_factory()) as runner,
-    ):
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_run(settings, black_box, reread))
+
+
+async def _run(
+    settings: Settings, black_box: BlackBox, reread: Callable[[], Settings] | None
+) -> None:
+    store = store_path(settings, os.environ)
+    async with open_recorder(store, settings.recorder, black_box.digest) as recorder:
         count = settings.predictor.threads_to_use
         lines = Lines(black_box, recorder, Threads(count) if count else None)
-        runner.run(_serve(settings, lines, reread))
+        await _serve(settings, lines, reread)
 
 
 def _log_to_stderr(level: str) -> None:

@@ -10,6 +10,7 @@ BrokerError
 │   ├── DeniedError        of one who may not speak so
 │   └── CrowdedError       beyond a limit
 └── RecordError            the recorder could not keep or find what a stream needs
+    └── TakenError         another owner has claimed the line
 """
 
 from broker.model import Code
@@ -59,3 +60,19 @@ class CrowdedError(AccessError):
 
 class RecordError(BrokerError, OSError):
     """Something could not be recorded, or read from the records; the line goes back to them."""
+
+    def again(self) -> "RecordError":
+        """The same, to be raised once more."""
+        return RecordError(str(self))
+
+
+class TakenError(RecordError):
+    """Another owner has claimed the line, for a stream of this session."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__("another broker has taken the line over")
+        self.session_id = session_id
+
+    def again(self) -> "TakenError":
+        """The same, to be raised once more."""
+        return TakenError(self.session_id)

@@ -8,7 +8,7 @@ from broker.predictors import (
     Predictor,
     StatefulPredictor,
     explains,
-    keeps_state,
+    is_stateful,
     one_line,
 )
 from broker.records import MAX_SNAPSHOT_BYTES, SNAPSHOT_EVERY
@@ -24,12 +24,15 @@ class Host:
         name: str,
         predictor: Predictor,
         *,
+        keeps_state: bool,
         unsaved: int = 0,
         snapshot_every: int = SNAPSHOT_EVERY,
     ) -> None:
         self._name = name
         self._predictor = predictor
-        self._stateful: StatefulPredictor | None = predictor if keeps_state(predictor) else None
+        self._stateful: StatefulPredictor | None = None
+        if keeps_state and is_stateful(predictor):
+            self._stateful = predictor
         self._explaining: ExplainingPredictor | None = predictor if explains(predictor) else None
         self._snapshot_every = snapshot_every
         self._unsaved = unsaved
@@ -75,7 +78,7 @@ class Host:
         return self._unsaved >= self._snapshot_every and self._stateful is not None
 
     @property
-    def keeps_state(self) -> bool:
+    def gives_state(self) -> bool:
         """Whether snapshot() may give a state."""
         return self._stateful is not None
 

@@ -106,6 +106,7 @@ class Line:
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self.agent_id = claim.header.agent_id if claim.header else None
         self.name = self.agent_id or "a plain peer"
+        self._keeps_state = claim.keeps_state
         self.lease: Lease = claim.lease
         self.has_records = claim.has_records
         """Whether its black box must be rebuilt, in place of a fresh one."""
@@ -143,7 +144,11 @@ class Line:
     def install(self, predictor: Predictor, replayed: int = 0) -> None:
         """Go on with this black box; it has seen so many samples since its snapshot."""
         self._host = Host(
-            self.name, predictor, unsaved=replayed, snapshot_every=self._bounds.snapshot_every
+            self.name,
+            predictor,
+            keeps_state=self._keeps_state,
+            unsaved=replayed,
+            snapshot_every=self._bounds.snapshot_every,
         )
 
     def answer(
@@ -197,7 +202,7 @@ class Line:
             return self._throw_away(sample, error, batch)
         self.rebased_by = batch.rebased_by = command
         log.info("%s: goes on with a fresh black box, as commanded", self.name)
-        if self._host and self._host.keeps_state:
+        if self._host and self._host.gives_state:
             batch.snapshot = Snapshot(0, self._host.snapshot())
         return None
 

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
 from broker.idle import forget_idle
@@ -58,7 +59,8 @@ class Lines:
             return self._stream(self._line(claim), claim, end)
         # In turn, so that the stream that came last is the one that wins.
         async with self._turns.setdefault(header.agent_id, asyncio.Lock()):
-            claim = await self._recorder.claim(header, peer)
+            with self._held(header.agent_id):
+                claim = await self._claim(header, peer)
             line = self._find(header, claim)
             stream = self._stream(line, claim, end)
             if line.live:
@@ -69,6 +71,25 @@ class Lines:
                 line.live.supersede(header.session_id)
             line.live = stream
         return stream
+
+    @contextmanager
+    def _held(self, agent_id: str) -> Iterator[None]:
+        """Keep the line in memory meanwhile: it knows more than the records at this moment."""
+        line = self._lines.get(agent_id)
+        if line is None:
+            yield
+            return
+        line.streams += 1
+        try:
+            yield
+        finally:
+            line.streams -= 1
+
+    async def _claim(self, header: StreamHeader, peer: str) -> Claim:
+        """A claim that is still good: its lease may have failed on its way here."""
+        while not (claim := await self._recorder.claim(header, peer)).lease.is_good:
+            self._recorder.release(claim)
+        return claim
 
     def _stream(self, line: Line, claim: Claim, end: Callable[[Ending], None]) -> Stream:
         return Stream(

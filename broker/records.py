@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from broker.errors import RecordError
 from broker.model import Answer, Sample
 from wire.metadata import StreamHeader
 
@@ -16,17 +17,30 @@ MAX_SNAPSHOT_BYTES = 1 << 20
 class Lease:
     """The right to add to a line. A newer lease of the same line voids it for good.
 
-    Made by a recorder, which also sets `failure`; read by everybody. What was made on top of
-    records that are lost is void as well.
+    Made by a recorder, which also fails it; read by everybody. What was made on top of records
+    that are lost is void as well.
     """
 
-    __slots__ = ("__weakref__", "failure", "token")
+    __slots__ = ("__weakref__", "_failure", "token")
 
     def __init__(self, token: int) -> None:
         self.token = token
         """Rises with each lease of a line: a recorder commits for the newest one alone."""
-        self.failure = ""
-        """Why nothing more can be recorded with it; empty while it is good."""
+        self._failure: RecordError | None = None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether something can be recorded with it."""
+        return self._failure is None
+
+    def fail(self, error: RecordError) -> None:
+        """Void it. The first reason stays."""
+        self._failure = self._failure or error
+
+    def check(self) -> None:
+        """Raise what it failed by, if it has."""
+        if self._failure:
+            raise self._failure.again()
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -42,6 +56,8 @@ class Claim:
     """The last id on record that the black box was given in this session."""
     has_records: bool
     """Whether the line has any: if so, its black box is rebuilt from them."""
+    keeps_state: bool
+    """Whether snapshots of the black box are kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from broker.errors import RecordError
 from broker.line import Line
 from broker.model import Sample
-from broker.predictors import BlackBox, Predictor, explains, keeps_state
+from broker.predictors import BlackBox, Predictor, explains, is_stateful
 from broker.recorder import Recorder
 from broker.records import Basis
 from broker.workers import Workers
@@ -132,7 +132,7 @@ class _Replay:
         """Restore the snapshot, if there is one; whether the basis can be built upon."""
         if basis.snapshot is None:
             return True
-        if keeps_state(self.predictor):
+        if is_stateful(self.predictor):
             try:
                 self.predictor.restore(basis.snapshot)
             except BaseException as error:  # whatever a black box raises

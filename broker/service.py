@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from broker import codec
 from broker.access import Access, Peer
-from broker.errors import AccessError, DeniedError, RecordError
+from broker.errors import AccessError, DeniedError, RecordError, TakenError
 from broker.lines import Lines
 from broker.model import Code, Ending, Refusal
-from broker.stream import Stream
+from broker.stream import Stream, superseded
 from broker.transport import Call
 from wire.metadata import REFUSED_ID, StreamHeader
 
@@ -75,6 +75,11 @@ class Service:
             with await self._lines.open(header, call.peer, call.end) as stream:
                 try:
                     await self._stream(call, stream, peer)
+                except TakenError as error:
+                    log.warning("%s: %s", peer, error)
+                    if header is None or header.session_id == error.session_id:
+                        raise
+                    call.end(superseded(error.session_id))
                 finally:
                     log.debug("%s: stream closed; %s", peer, stream.tally())
 

@@ -61,8 +61,7 @@ class Stream:
 
     def supersede(self, session_id: str) -> None:
         """Give the line up to a newer stream of this session."""
-        reason = "a newer stream of this agent id took over"
-        self._end(Ending(Code.ABORTED, reason, ((SUPERSEDED_BY, session_id),)))
+        self._end(superseded(session_id))
 
     def __str__(self) -> str:
         last_id = self._cursor.last_id
@@ -141,3 +140,9 @@ class Stream:
     def _record(self, batch: Batch) -> Awaitable[None]:
         self.line.add(batch)
         return self._recorder.record(batch)
+
+
+def superseded(session_id: str) -> Ending:
+    """How a stream ends when a newer one of this session has the line."""
+    reason = "a newer stream of this agent id took over"
+    return Ending(Code.ABORTED, reason, ((SUPERSEDED_BY, session_id),))

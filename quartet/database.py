@@ -93,6 +93,17 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def transaction_to_read(connection: sqlite3.Connection) -> Iterator[None]:
+    """See one state of the file while entered, whatever its owner writes. Raises sqlite3.Error."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
 def store_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
     """What an error of SQLite says to a person."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF

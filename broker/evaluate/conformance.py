@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from broker.model import Sample
-from broker.predictors import BlackBox, Predictor, explains, keeps_state, measures
+from broker.predictors import BlackBox, Predictor, explains, is_stateful, measures
 from broker.records import MAX_SNAPSHOT_BYTES
 from quartet.channels import FLOAT32_MAX, Values, as_float32
 from quartet.clock import Clock
@@ -132,7 +132,7 @@ def _purity(black_box: BlackBox) -> str:
 
 def _snapshot(black_box: BlackBox) -> str:
     predictor = black_box.make()
-    if not keeps_state(predictor):
+    if not is_stateful(predictor):
         raise _SkippedError(
             "it has not both snapshot() and restore(): a line is rebuilt from its latest samples"
         )
@@ -146,7 +146,7 @@ def _snapshot(black_box: BlackBox) -> str:
                 raise _FailedError(f"snapshot() returned {type(state).__name__}, not bytes")
             largest = max(largest, len(state))
             again = black_box.make()
-            if not keeps_state(again):
+            if not is_stateful(again):
                 raise _FailedError("one instance has snapshot() and restore(), another has not")
             again.restore(state)
             rest = _feed(again, rows[row:], range(row, len(rows)))

@@ -15,7 +15,7 @@ from broker.predictors import (
     BlackBox,
     Predictor,
     explains,
-    keeps_state,
+    is_stateful,
     measures,
     one_line,
 )
@@ -105,7 +105,7 @@ def replay(
             progress(table.share_read)
     with _named(evaluation, "at the end"):
         evaluation.is_warm = not measures(predictor) or bool(predictor.statistics())
-        if keeps_state(predictor):
+        if is_stateful(predictor):
             evaluation.state_bytes = len(predictor.snapshot())
 
 

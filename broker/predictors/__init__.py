@@ -84,7 +84,7 @@ class BlackBox:
     """Another one for another code, model or options: a snapshot goes into its like alone."""
 
 
-def keeps_state(predictor: Predictor) -> TypeGuard[StatefulPredictor]:
+def is_stateful(predictor: Predictor) -> TypeGuard[StatefulPredictor]:
     """Whether a black box can tell its state and take it back."""
     return all(callable(getattr(predictor, name, None)) for name in ("snapshot", "restore"))
 

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
-from broker.errors import RecordError
+from broker.errors import TakenError
 from broker.idle import forget_idle
 from broker.model import Answer, Sample
 from broker.recorder import ANSWERS_AT_ONCE
@@ -53,16 +53,12 @@ class _Line:
 class _Recorded:
     """What record() gives: nothing is waited for."""
 
-    def __init__(self, failure: str = "") -> None:
-        self._failure = failure
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
 
     def __await__(self) -> Generator[Any, Any, None]:
-        if self._failure:
-            raise RecordError(self._failure)
+        self._lease.check()
         yield from ()
-
-
-_RECORDED = _Recorded()
 
 
 class Memory:
@@ -84,7 +80,7 @@ class Memory:
             forget_idle(self._lines, self._most_lines)
             line = self._lines[header.agent_id] = _Line(owner)
         elif line.owner is not owner:
-            line.lease.failure = "another broker has taken the line over"
+            line.lease.fail(TakenError(header.session_id))
             line.lease, line.owner = Lease(line.lease.token + 1), owner
         self._lines.move_to_end(header.agent_id)
         if header.session_id not in line.sessions:
@@ -114,27 +110,24 @@ class MemoryRecorder:
     async def claim(self, header: StreamHeader | None, peer: str) -> Claim:
         """Take hold of a stream's line; another recorder's lease of it fails."""
         if header is None:
-            return Claim(None, peer, Lease(token=1), None, has_records=False)
+            return Claim(None, peer, Lease(token=1), None, has_records=False, keeps_state=False)
         line = self._memory.line(header, owner=self)
         self._memory.hold(header, streams=1)
         last_id = self._memory.session(header).last_id
-        return Claim(header, peer, line.lease, last_id, has_records=False)
+        return Claim(header, peer, line.lease, last_id, has_records=False, keeps_state=False)
 
     def record(self, batch: Batch) -> _Recorded:
         """Keep the batch's answers."""
         claim = batch.claim
-        if claim.lease.failure:
-            return _Recorded(claim.lease.failure)
-        if claim.header:
+        if claim.header and claim.lease.is_good:
             session = self._memory.session(claim.header)
             for answer in batch.answers:
                 session.remember(answer, self._memory.most_answers)
-        return _RECORDED
+        return _Recorded(claim.lease)
 
     async def answers(self, claim: Claim, first_id: int, count: int) -> Sequence[Answer]:
         """The answers that are still known."""
-        if claim.lease.failure:
-            raise RecordError(claim.lease.failure)
+        claim.lease.check()
         if claim.header is None:
             return ()
         return [*self._memory.session(claim.header).answers(first_id, count)]

@@ -1,6 +1,7 @@
 """Which recorder, and which reader: the one place that knows the backends."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from broker.config import RecorderSettings
@@ -13,16 +14,19 @@ from broker.recorder.sqlite.recorder import SqliteRecorder
 from broker.records import SNAPSHOT_EVERY
 
 
-def open_recorder(
+@asynccontextmanager
+async def open_recorder(
     store: Path | None, settings: RecorderSettings, digest: str
-) -> AbstractContextManager[Recorder]:
-    """The recorder of a store, or one in memory. StoreError, on entering, for a bad store."""
+) -> AsyncIterator[Recorder]:
+    """The recorder of a store while entered, or one in memory. StoreError for a bad store."""
     if store is None:
-        return nullcontext(MemoryRecorder())
+        yield MemoryRecorder()
+        return
     # What comes before a line's first snapshot must be there as a whole.
     replay = max(settings.replay, SNAPSHOT_EVERY)
     keeping = Keeping(settings.sync, replay, settings.max_age_days, settings.max_bytes)
-    return SqliteRecorder(store, digest, keeping)
+    with SqliteRecorder(store, digest, keeping) as recorder:
+        yield recorder
 
 
 def open_reader(store: Path) -> Reader:

@@ -58,6 +58,7 @@ class RecordedSample:
 
     agent_id: str
     session_id: str
+    """Empty where the session is so old that it is forgotten."""
     id: int
     values: Values
     sampled_at_ns: int
@@ -171,7 +172,9 @@ class Reader(Protocol):
     async def news(self, cursor: str, most: int) -> News:
         """Up to so many samples of all agents behind a cursor, in the order of their records.
 
-        An empty cursor is before the oldest. ValueError for one that is not this reader's.
+        Perhaps none, although there are more: what lies between may be of plain peers. The
+        cursor stays where it was at the end. An empty one is before the oldest. ValueError for
+        one that is not this reader's.
         """
         ...
 
@@ -179,7 +182,9 @@ class Reader(Protocol):
 async def outline(
     samples: AsyncIterator[Sequence[RecordedSample]], span: Span, buckets: int
 ) -> list[Bucket]:
-    """Fold samples into buckets of equal width over the span."""
+    """Fold samples into buckets of equal width over the span. ValueError for less than one."""
+    if buckets < 1:
+        raise ValueError(f"buckets: at least 1, not {buckets}")
     width_ns = max(1, -(-(span.until_ns - span.since_ns) // buckets))
     found: dict[int, Bucket] = {}
     async for chunk in samples:

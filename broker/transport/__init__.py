@@ -42,7 +42,10 @@ class Call(Protocol):
         ...
 
     async def write(self, messages: Sequence[bytes]) -> None:
-        """Send messages at once, in their order; return when the peer can take more."""
+        """Send messages at once, in their order; return when the peer can take more.
+
+        end() does not wake who waits here.
+        """
         ...
 
     def end(self, ending: Ending) -> None:
@@ -55,7 +58,12 @@ class Call(Protocol):
 
 
 Handler = Callable[[Call], Awaitable[None]]
-"""Serves one call; the call ends when it returns."""
+"""Serves one call, in a task of its own; the call ends when it returns.
+
+It is cancelled when the connection breaks; and whoever has its task may cancel it: the peer is
+told the ending then, if one was given. What it raises is INTERNAL for the peer, unless an ending
+was given, and is logged.
+"""
 
 
 class Health(Enum):

@@ -11,13 +11,15 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from broker.errors import ListenError
-from broker.model import Ending
+from broker.model import Code, Ending
 from broker.transport import Handler, Health
 from broker.transport.inbox import Inbox
 from quartet.address import Address
 
 if TYPE_CHECKING:
     from broker.credentials import Credentials
+
+log = logging.getLogger(__name__)
 
 _OPTIONS = [
     # Two brokers on one port would each get some of the agents.
@@ -59,6 +61,7 @@ class GrpcTransport:
         names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         port = self._listen()
+        await self.show(Health.NOT_SERVING)
         await self._server.start()
         return port
 
@@ -156,11 +159,17 @@ class _GrpcCall:
 async def _serve(handler: Handler, call: _GrpcCall) -> None:
     try:
         await handler(call)
+    except asyncio.CancelledError:
+        if call.ending is None:
+            raise
+    except Exception:
+        log.exception("%s: a call of %s failed", call.peer, call.method)
+        call.end(Ending(Code.INTERNAL, "the broker failed; its log says how"))
     finally:
         call.close()
-    if ending := call.ending:
-        code = _CODES[ending.code.value]
-        await call.context.abort(code, ending.reason, ending.trailing)
+    if call.ending and call.ending.code is not Code.OK:
+        code = _CODES[call.ending.code.value]
+        await call.context.abort(code, call.ending.reason, call.ending.trailing)
 
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}

@@ -1,11 +1,14 @@
 """A transport within one process: calls without sockets, for tests and for embedding."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 
 from broker.model import Code, Ending
 from broker.transport import Handler, Health
 from broker.transport.inbox import PAUSE_AT, Inbox
+
+log = logging.getLogger(__name__)
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -81,23 +84,26 @@ class MemoryCall:
     def serve(self, handler: Handler | None) -> "asyncio.Task[None]":
         """Begin to serve the call."""
         self._serving = asyncio.create_task(self._run(handler))
+        self._serving.add_done_callback(self._close)
         return self._serving
 
     async def _run(self, handler: Handler | None) -> None:
-        by_default = Ending(Code.UNAVAILABLE, "the connection broke")
+        if handler is None:
+            self.end(Ending(Code.UNIMPLEMENTED, f"{self.method} is not served here"))
+            return
         try:
-            if handler is None:
-                self.end(Ending(Code.UNIMPLEMENTED, f"{self.method} is not served here"))
-            else:
-                await handler(self)
-            by_default = Ending(Code.OK)
-        except Exception as error:
-            by_default = Ending(Code.INTERNAL, f"{type(error).__name__}: {error}")
-            raise
-        finally:
-            self._requests.close()
-            self._answers.close()
-            self._ending.set_result(self._requests.ending or by_default)
+            await handler(self)
+        except Exception:
+            log.exception("%s: a call of %s failed", self.peer, self.method)
+            self.end(Ending(Code.INTERNAL, "the broker failed; its log says how"))
+
+    def _close(self, served: "asyncio.Task[None]") -> None:
+        self._requests.close()
+        self._answers.close()
+        broken = Ending(Code.UNAVAILABLE, "the connection broke")
+        self._ending.set_result(
+            self._requests.ending or (broken if served.cancelled() else Ending(Code.OK))
+        )
 
 
 class MemoryTransport:

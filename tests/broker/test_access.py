@@ -137,23 +137,29 @@ async def test_who_is_trusted_no_more_is_cut_off_and_not_let_in_again(
         pass
 
 
-async def test_a_stream_that_does_not_end_in_order_is_ended_by_force() -> None:
-    trust = Distrust()
-    door = access(trust=trust)
+async def test_a_stream_that_does_not_end_in_order_is_ended_by_force_after_5_s() -> None:
+    trust, clock = Distrust(), ManualClock()
+    door = Access(None, LimitsSettings(), trust, clock)
+    ended: list[Ending] = []
 
     async def stay() -> None:
-        with door.admit(peer("press-1", certificate("press-1")), ignore):
+        with door.admit(peer("press-1", certificate("press-1")), ended.append):
             await asyncio.Event().wait()
 
     staying = asyncio.create_task(stay())
     await asyncio.sleep(0)
     trust.names = {"press-1"}
-    door.sweep()
-    await asyncio.sleep(0)
-    assert not staying.done()
+    for _ in range(3):  # whoever asks, and how often
+        door.sweep()
+        door.admit_only(None)
+        clock.advance(1.6)
+        await asyncio.sleep(0)
+        assert not staying.done()
+    clock.advance(0.3)
     door.sweep()
     with pytest.raises(asyncio.CancelledError):
         await staying
+    assert len(ended) == 1
 
 
 async def test_a_refused_agent_that_tries_for_days_is_said_once_an_hour(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.rows import FAILED, LEVEL, NAN, at, float32, moved, noise, told, warm
 
 from broker.errors import PredictorError
-from broker.predictors import explains, keeps_state, measures
+from broker.predictors import explains, is_stateful, measures
 from broker.predictors.chart.charts import Chart
 from broker.predictors.load import load
 from quartet.channels import Values
@@ -223,7 +223,7 @@ def test_smaller_limits_alarm_earlier() -> None:
 
 def test_a_chart_tells_its_state_its_reasons_and_its_numbers() -> None:
     chart = Chart()
-    assert keeps_state(chart)
+    assert is_stateful(chart)
     assert explains(chart)
     assert measures(chart)
     assert chart.statistics() == {}

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from broker.config import PredictorSettings
 from broker.errors import PredictorError
 from broker.model import Sample
-from broker.predictors import explains, keeps_state
+from broker.predictors import explains, is_stateful
 from broker.predictors.load import load
 from broker.predictors.onnx import Onnx
 from quartet.channels import Values
@@ -193,7 +193,7 @@ def test_a_restored_box_goes_on_as_if_nothing_had_happened(
 ) -> None:
     one, other = (Onnx(str(folder / "three.onnx"), 3, 0.5, warm_up) for _ in range(2))
     answers(one, rows[:cut])
-    assert keeps_state(one)
+    assert is_stateful(one)
     other.restore(one.snapshot())
     for each in rows[cut:]:
         assert answers(one, [each]) == answers(other, [each])

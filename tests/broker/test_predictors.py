@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from broker.errors import BrokerError, PredictorError
 from broker.model import Sample
-from broker.predictors import keeps_state
+from broker.predictors import is_stateful
 from broker.predictors.limits import Limits
 from broker.predictors.load import load
 from broker.predictors.parity import Parity
@@ -252,7 +252,7 @@ def test_the_same_black_box_has_the_same_digest_at_every_start(workplace: Path) 
 
 @pytest.mark.parametrize("box", [Limits(), Parity()])
 def test_a_built_in_tells_its_state_which_is_none(box: Limits | Parity) -> None:
-    assert keeps_state(box)
+    assert is_stateful(box)
     assert box.snapshot() == b""
     box.restore(b"")
 

@@ -1,6 +1,7 @@
 """What people ask of the records."""
 
 import asyncio
+import itertools
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from broker.errors import CommandError
 from broker.model import Sample
 from broker.recorder.opening import open_reader
 from broker.recorder.reader import Reader, RecordedSample, Span
+from broker.recorder.sqlite.keeping import Keeping
 from quartet.errors import StoreError
 
 many = settings(derandomize=True, deadline=None, max_examples=40)
@@ -122,6 +124,50 @@ async def test_many_samples_come_in_parts_and_hold_nobody_up(site: Site) -> None
     assert max(parts) <= 500
 
 
+async def test_a_clock_that_was_set_back_or_ahead_hides_no_sample(site: Site) -> None:
+    """In one session; and a backlog that arrives late."""
+    hour_ns = 3600 * 10**9
+    now_ns = site.clock.time_ns()
+    first_id = 0
+    for at_ns in (now_ns, now_ns + 20 * hour_ns, now_ns - hour_ns, 0, now_ns - 900 * hour_ns):
+        await site.stream("a", 0, first_id, 700, at_ns)
+        first_id += 700
+        site.clock.advance(7200.0)
+    times = sorted(each[3] for each in site.sent)
+    for since_ns, until_ns in itertools.combinations(times[::300], 2):
+        found = await site.found("a", Span(since_ns, until_ns))
+        assert len(found) == sum(since_ns <= each < until_ns for each in times)
+
+
+async def test_the_samples_of_forgotten_sessions_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    with lines_in(path, Even, keeping=Keeping(sessions=2)) as lines:
+        for session in range(5):
+            await send(lines, range(3), session)
+    reader = open_reader(path)
+    found = [each async for some in reader.samples("a", Span()) for each in some]
+    assert [each.id for each in found] == [0, 1, 2] * 5
+    assert [each.session_id for each in found[:3] + found[-1:]] == ["", "", "", f"{4:032x}"]
+    assert len((await reader.news("", 100)).samples) == 15
+
+
+async def test_who_follows_passes_by_plain_peers(site: Site) -> None:
+    with await site.lines.open(None) as plain:
+        await send_on(plain, [sample(0)] * 10)
+    await site.stream("a", 0, 0, 1, 0)
+    news = await site.reader.news("", 10)
+    assert (news.samples, news.cursor) == ([], "10")
+    assert len((await site.reader.news(news.cursor, 10)).samples) == 1
+
+
+@pytest.mark.parametrize("wrong", [0, -1])
+async def test_a_number_below_one_is_an_error(site: Site, wrong: int) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        await site.reader.news("", wrong)
+    with pytest.raises(ValueError, match="at least 1"):
+        await site.reader.outline("a", Span(), wrong)
+
+
 async def test_an_outline_keeps_peaks_and_counts_and_leaves_gaps_open(site: Site) -> None:
     opened = header(0, at_ns=0, period_ns=10)
     rows = [(0.0, 1.0, 2.0, 3.0)] * 100
@@ -192,7 +238,7 @@ async def test_who_follows_sees_each_sample_of_each_agent_once(site: Site) -> No
         assert len(news.samples) <= 4
         seen += news.samples
         cursor = news.cursor
-    while (news := await site.reader.news(cursor, 4)).samples:
+    while (news := await site.reader.news(cursor, 4)).cursor != cursor:
         seen += news.samples
         cursor = news.cursor
     assert [(each.agent_id, int(each.session_id, 16), each.id) for each in seen] == [
@@ -203,7 +249,7 @@ async def test_who_follows_sees_each_sample_of_each_agent_once(site: Site) -> No
     assert (first.agent_id, first.session_id) == ("a", f"{1:032x}")
 
 
-@pytest.mark.parametrize("cursor", ["x", "1.5", "1; DROP TABLE samples"])
+@pytest.mark.parametrize("cursor", ["x", "1.5", "9" * 19, "1; DROP TABLE samples"])
 async def test_a_cursor_that_is_none_is_an_error(site: Site, cursor: str) -> None:
     with pytest.raises(ValueError, match="cursor"):
         await site.reader.news(cursor, 1)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.store import full_disk, header
+from support.store import full_disk, header, select
 
-from broker.errors import RecordError
+from broker.errors import RecordError, TakenError
 from broker.model import Answer, Sample
 from broker.recorder import Recorder
 from broker.recorder.memory import Memory, MemoryRecorder
@@ -85,7 +85,7 @@ def answers(*ids: int) -> list[Answer]:
 
 async def test_a_line_that_is_new_has_no_records(recorder: Recorder) -> None:
     claim = await recorder.claim(header(5), "1.2.3.4:5")
-    assert (claim.last_id, claim.has_records, claim.lease.failure) == (None, False, "")
+    assert (claim.last_id, claim.has_records, claim.lease.is_good) == (None, False, True)
     assert (claim.header, claim.peer) == (header(5), "1.2.3.4:5")
     assert await recorder.answers(claim, 0, 100) == []
     assert recorder.pending_rebase(claim) == 0
@@ -215,9 +215,10 @@ async def test_a_newer_claim_of_another_owner_voids_the_lease(
         assert (fresh.last_id, stale.lease is fresh.lease) == (0, False)
         assert fresh.lease.token > stale.lease.token
         for _ in range(2):
-            with pytest.raises(RecordError, match="taken"):
+            with pytest.raises(TakenError, match="taken") as raised:
                 await one.record(batch(stale, 1))
-        with pytest.raises(RecordError, match="taken"):
+            assert raised.value.session_id == header().session_id
+        with pytest.raises(TakenError, match="taken"):
             await one.answers(stale, 0, 9)
         await other.record(batch(fresh, 1))
         back = await one.claim(header(), "")
@@ -236,7 +237,7 @@ async def test_other_lines_are_not_touched_by_a_claim(
         await one.claim(header(), "")
         await other.claim(header(), "")
         await one.record(batch(mine, 0))
-        assert not mine.lease.failure
+        assert mine.lease.is_good
 
 
 # What outlives the broker
@@ -285,7 +286,7 @@ async def test_a_failed_commit_voids_its_leases_and_no_other(
         claim = await recorder.claim(header(), "")
         with full_disk(store.path), pytest.raises(RecordError, match="cannot record"):
             await recorder.record(batch(claim, 0))
-        assert claim.lease.failure
+        assert not claim.lease.is_good
         for _ in range(2):
             with pytest.raises(RecordError, match="cannot record"):
                 await recorder.record(batch(claim, 1))
@@ -293,7 +294,7 @@ async def test_a_failed_commit_voids_its_leases_and_no_other(
             await recorder.answers(claim, 0, 9)
         await recorder.record(batch(other, 1))
         fresh = await recorder.claim(header(), "")
-        assert (fresh.last_id, fresh.lease.failure) == (None, "")
+        assert (fresh.last_id, fresh.lease.is_good) == (None, True)
         await recorder.record(batch(fresh, 0))
 
 
@@ -312,3 +313,41 @@ async def test_a_recorder_that_is_closed_fails_whoever_still_asks(
                 await recorder.claim(header(), "")
             with pytest.raises(RecordError, match="closed"):
                 await recorder.answers(claim, 0, 9)
+
+
+@pytest.mark.parametrize("backend", DURABLE)
+async def test_a_number_of_an_undone_commit_is_nobody_elses(
+    backend: type[OnDisk], tmp_path: Path
+) -> None:
+    """A plain peer whose first commit failed leaves, while another one streams."""
+    store = backend(tmp_path)
+    with store.opened() as recorder:
+        agent = await recorder.claim(header(), "")
+        await recorder.record(batch(agent, 0))
+        lost = await recorder.claim(None, "lost")
+        with full_disk(store.path), pytest.raises(RecordError):
+            await recorder.record(batch(lost, 0))
+        kept = await recorder.claim(None, "kept")
+        await recorder.record(batch(kept, 0))
+        recorder.release(lost)
+        await recorder.record(batch(kept, 1))
+        await recorder.record(batch(agent, 1))
+    lines = "SELECT peer, count(*) FROM lines LEFT JOIN samples USING (line) GROUP BY line"
+    assert select(store.path, lines) == [("", 2), ("kept", 2)]
+    assert select(store.path, "SELECT count(*) FROM samples") == [(4,)]
+
+
+@pytest.mark.parametrize("backend", DURABLE)
+async def test_the_counters_of_a_session_balance_whatever_batches_it_had(
+    backend: type[OnDisk], tmp_path: Path
+) -> None:
+    store = backend(tmp_path)
+    with store.opened() as recorder:
+        claim = await recorder.claim(header(), "")
+        recorder.record(batch(claim, 0, 1))
+        recorder.record(Batch(claim, duplicates=2))
+        recorder.record(batch(claim, 5, gaps=[(2, 4)], refused=1))
+        await recorder.record(Batch(claim, refused=1))
+    columns = "received, answered, duplicates, refused, gaps, first_id, last_id"
+    counters = select(store.path, f"SELECT {columns} FROM sessions")  # noqa: S608
+    assert counters == [(7, 3, 2, 2, 3, 0, 5)]

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.chain import Chain, Forgetful
 from support.store import (
+    OpenLines,
     expected,
     header,
     killed_copy,
@@ -19,6 +20,7 @@ from support.store import (
     sample,
     select,
     send,
+    send_on,
 )
 
 from broker.model import Answer, Code, Sample
@@ -359,3 +361,46 @@ async def test_a_long_replay_leaves_the_other_lines_their_turn(path: Path) -> No
             assert refusal is None
             others += 1
     assert others > 20  # 1.2 s of replay, in slices of 5 ms
+
+
+async def test_no_state_is_asked_for_where_none_is_kept(path: Path) -> None:
+    """Of a plain peer, whose line ends with it, and in memory."""
+    asked = 0
+
+    class Asked(Chain):
+        def snapshot(self) -> bytes:
+            nonlocal asked
+            asked += 1
+            return super().snapshot()
+
+    with lines_in(path, Asked, snapshot_every=2) as lines:
+        with await lines.open(None) as plain:
+            await send_on(plain, [sample(id_) for id_ in range(10)])
+        await send(OpenLines(Asked, snapshot_every=2), range(10))
+        assert asked == 0
+        await send(lines, range(10))
+        assert asked == 5
+    assert select(path, "SELECT agent_id FROM snapshots JOIN lines USING (line)") == [("a",)]
+
+
+async def test_a_line_stays_in_memory_while_its_agent_opens_a_stream(path: Path) -> None:
+    """Else what the older stream adds meanwhile would be computed twice."""
+    with lines_in(path, Chain, lines=1) as lines:
+        older = (await lines.open(header())).__enter__()
+        wanted, _ = await send_on(older, [sample(id_) for id_ in range(5)])
+        claim = lines.recorder.claim
+
+        async def late(*asked: object) -> object:
+            claimed = await claim(*asked)
+            lines.recorder.claim = claim
+            more, _ = await send_on(older, [sample(id_) for id_ in range(5, 9)])
+            wanted.extend(more)
+            older.__exit__()
+            await send(lines, [0], agent="b")  # would take its place
+            return claimed
+
+        lines.recorder.claim = late
+        assert (await send(lines, range(3, 9)))[0] == wanted[3:]
+    assert select(path, "SELECT id FROM samples JOIN lines USING (line) WHERE agent_id = 'a'") == [
+        (id_,) for id_ in range(9)
+    ]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.chain import Chain
+from support.clock import ManualClock
 
 from broker.access import Access
 from broker.config import LimitsSettings
@@ -45,7 +46,8 @@ class Broker:
         limits: LimitsSettings | None = None,
         first_sample_s: float = 60.0,
     ) -> None:
-        self.access = Access(None, limits or LimitsSettings(), None)
+        self.clock = ManualClock()
+        self.access = Access(None, limits or LimitsSettings(), None, self.clock)
         self.lines = Lines(BlackBox(make, ""), recorder)
         self.service = Service(self.lines, self.access, first_sample_s=first_sample_s)
         self.transport = MemoryTransport()
@@ -87,11 +89,11 @@ async def test_an_agent_that_sends_no_first_sample_is_not_waited_for() -> None:
 
 
 async def test_after_its_first_sample_an_agent_may_take_its_time() -> None:
-    async with serving(first_sample_s=0.2) as broker:
+    async with serving(first_sample_s=1.0) as broker:
         call = broker.call(metadata())
         await call.send(request(0))
         assert await answers(call, 1) == [0]
-        await asyncio.wait([asyncio.create_task(call.ending())], timeout=0.4)
+        await asyncio.wait([asyncio.create_task(call.ending())], timeout=1.2)
         await call.send(request(1))
         assert await answers(call, 1) == [1]
 
@@ -221,10 +223,17 @@ def stop(broker: Broker) -> Ending:
     return Ending(Code.UNAVAILABLE, "the broker is stopping")
 
 
-REASONS = [delist, stop]
+def supersede(broker: Broker) -> Ending:
+    broker.call(metadata(session=9))
+    reason = "a newer stream of this agent id took over"
+    return Ending(Code.ABORTED, reason, (("superseded-by", f"{9:032x}"),))
 
 
-@pytest.mark.parametrize("reason", REASONS)
+AT_ONCE = [delist, stop]
+REASONS = [*AT_ONCE, supersede]
+
+
+@pytest.mark.parametrize("reason", AT_ONCE)
 async def test_a_call_that_must_end_while_its_line_opens_answers_nothing_more(
     reason: Callable[[Broker], Ending],
 ) -> None:
@@ -251,7 +260,7 @@ async def test_a_call_that_must_end_before_its_first_sample_ends(
         assert await call.ending() == wanted
 
 
-@pytest.mark.parametrize("reason", REASONS)
+@pytest.mark.parametrize("reason", AT_ONCE)
 async def test_a_call_that_must_end_between_two_samples_ends(
     reason: Callable[[Broker], Ending],
 ) -> None:
@@ -297,16 +306,15 @@ async def test_the_first_reason_wins() -> None:
         assert await call.ending() == wanted
 
 
-async def test_a_call_whose_peer_does_not_read_is_cut_at_the_second_look() -> None:
+async def test_a_call_whose_peer_does_not_read_is_cut_after_5_s() -> None:
     async with serving() as broker:
         call = broker.call(metadata())
         sending = asyncio.create_task(call.send(*map(request, range(5000))))
         while call.unread < PAUSE_AT:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0)
-        for _ in range(2):
-            wanted = delist(broker)
-            for _ in range(10):
-                await asyncio.sleep(0)
+        wanted = delist(broker)
+        broker.clock.advance(5.0)
+        broker.access.sweep()
         assert await call.ending() == wanted
         sending.cancel()
         with suppress(asyncio.CancelledError):
@@ -336,7 +344,16 @@ async def test_an_agent_that_goes_from_broker_to_broker_is_served_at_its_first_t
             assert await call.ending() == Ending(Code.OK)
 
 
-async def test_a_stream_whose_line_another_broker_has_claimed_records_nothing_more() -> None:
+@pytest.mark.parametrize(
+    ("session", "own"),
+    [
+        (0, (Code.UNAVAILABLE, ())),
+        (3, (Code.ABORTED, (("superseded-by", f"{3:032x}"),))),
+    ],
+)
+async def test_a_stream_whose_line_another_broker_has_claimed_records_nothing_more(
+    session: int, own: tuple[Code, object], caplog: pytest.LogCaptureFixture
+) -> None:
     memory = Memory()
     async with (
         serving(MemoryRecorder(memory)) as one,
@@ -345,13 +362,13 @@ async def test_a_stream_whose_line_another_broker_has_claimed_records_nothing_mo
         stale = one.call(metadata())
         await stale.send(request(0))
         assert await answers(stale, 1) == [0]
-        fresh = other.call(metadata(1))
+        fresh = other.call(metadata(1, session))
         await fresh.send(request(1))
         assert await answers(fresh, 1) == [1]
         await stale.send(request(1))
         assert await answers(stale, 1) == []
-        assert await stale.ending() == Ending(
-            Code.UNAVAILABLE, "another broker has taken the line over"
-        )
+        ending = await stale.ending()
+        assert (ending.code, ending.trailing) == own
         await fresh.send(request(2))
         assert await answers(fresh, 1) == [2]
+    assert "press-1 at 1.2.3.4:5: another broker has taken the line over" in caplog.messages

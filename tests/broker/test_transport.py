@@ -245,15 +245,19 @@ async def test_what_was_received_before_the_end_is_still_read_and_answered(
         await ended.wait()
         await echo(call)
 
-    broker = await serving({METHOD_PATH: serve})
+    broker = await serving({METHOD_PATH: serve, OTHER_PATH: one})
     call = broker.call(METHOD_PATH, ())
     await call.send(b"0")
     assert await call.receive() == b"0"
     await received.wait()
+    await call.send(b"1", b"2")
+    other = broker.call(OTHER_PATH, ())  # behind them, on the same connection
+    await other.send(b"ping")
+    assert await other.receive() == b"<ping>"
     for reason in ("first", "second"):
         calls[0].end(Ending(Code.ABORTED, reason))
     ended.set()
-    assert await call.receive() is None
+    assert [await call.receive() for _ in range(3)] == [b"1", b"2", None]
     assert await call.ending() == Ending(Code.ABORTED, "first")
 
 
@@ -326,6 +330,75 @@ async def test_a_connection_that_breaks_ends_the_handler(serving: Serving) -> No
     await call.receive()
     call.cancel()
     await ended.wait()
+
+
+async def test_a_handler_that_is_cancelled_has_its_ending_told(serving: Serving) -> None:
+    tasks: asyncio.Queue[tuple[Call, asyncio.Task[None]]] = asyncio.Queue()
+
+    async def stay(call: Call) -> None:
+        task = asyncio.current_task()
+        assert task
+        tasks.put_nowait((call, task))
+        await asyncio.Event().wait()
+
+    broker = await serving({METHOD_PATH: stay})
+    for _ in range(3):
+        call = broker.call(METHOD_PATH, ())
+        served, task = await tasks.get()
+        assert not task.done()
+        served.end(Ending(Code.PERMISSION_DENIED, "revoked"))
+        task.cancel()
+        assert await call.ending() == Ending(Code.PERMISSION_DENIED, "revoked")
+
+
+async def test_a_handler_that_fails_is_internal_and_logged(
+    serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(call: Call) -> None:
+        if call.method == OTHER_PATH:
+            call.end(Ending(Code.ABORTED, "before"))
+        raise LookupError("secret")
+
+    broker = await serving({METHOD_PATH: fail, OTHER_PATH: fail})
+    ending = await broker.call(METHOD_PATH, ()).ending()
+    assert ending == Ending(Code.INTERNAL, "the broker failed; its log says how")
+    assert await broker.call(OTHER_PATH, ()).ending() == Ending(Code.ABORTED, "before")
+    assert caplog.text.count("LookupError: secret") == 2
+
+
+async def test_an_ending_may_be_ok(serving: Serving) -> None:
+    async def serve(call: Call) -> None:
+        call.end(Ending(Code.OK))
+
+    broker = await serving({METHOD_PATH: serve})
+    assert (await broker.call(METHOD_PATH, ()).ending()).code is Code.OK
+
+
+async def test_nothing_runs_on_for_a_call_that_has_ended(serving: Serving) -> None:
+    """Also where its inbox was full, so that reading waited for room."""
+    flooded = asyncio.Event()
+
+    async def leave(call: Call) -> None:
+        await call.write([b"hello"])
+        await flooded.wait()
+
+    broker = await serving({METHOD_PATH: leave, OTHER_PATH: one})
+    call = broker.call(METHOD_PATH, ())
+    await call.receive()
+    await call.send(*[b"0"] * (PAUSE_AT if isinstance(broker, Memory) else 2 * PAUSE_AT))
+    other = broker.call(OTHER_PATH, ())  # behind them, on the same connection
+    await other.send(b"ping")
+    assert await other.receive() == b"<ping>"
+    flooded.set()
+    await call.ending()
+    async with asyncio.timeout(PATIENCE_S):
+        while left := [task for task in asyncio.all_tasks() if "Call._re" in repr(task.get_coro())]:
+            await asyncio.wait(left)
+
+
+async def test_a_broker_does_not_serve_before_it_says_so(serving: Serving) -> None:
+    broker = await serving({METHOD_PATH: echo})
+    assert await broker.health() is Health.NOT_SERVING
 
 
 async def test_health_is_what_was_shown_last(serving: Serving) -> None:

@@ -26,24 +26,28 @@ from broker.recorder.reader import (
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
 from broker.recorder.sqlite.tables import SENSORS
 from quartet.clock import Clock
-from quartet.database import connect, connect_to_read, store_error
+from quartet.database import connect, connect_to_read, store_error, transaction_to_read
 from quartet.errors import StoreError
 
 Result = TypeVar("Result")
 
-# Fetched at once: some milliseconds. The file's log cannot be emptied meanwhile.
+# Looked at in one transaction: some milliseconds, in which the file's log cannot be emptied.
 _CHUNK = 500
 
-_CURSOR = re.compile("[0-9]{0,19}")
+# How far a device's clock may be ahead of the broker's.
+_MARGIN_NS = 86_400 * 10**9
+
+_CURSOR = re.compile("[0-9]{0,18}")
 
 _SAMPLE = (
-    "SELECT lines.agent_id, sessions.id, samples.id, sensors, sampled_at_ns, arrived_at_ns,"
-    " prediction, position FROM samples JOIN sessions USING (session)"
-    " JOIN lines ON lines.line = samples.line"
+    "SELECT lines.agent_id, ifnull(sessions.id, ''), samples.id, sensors, sampled_at_ns,"
+    " arrived_at_ns, prediction, position FROM samples JOIN lines ON lines.line = samples.line"
+    " LEFT JOIN sessions ON sessions.session = samples.session"
 )
 _EXPLANATION = (
-    "SELECT sessions.id, explanations.id, sampled_at_ns, text FROM explanations"
-    " JOIN samples USING (position) JOIN sessions ON sessions.session = explanations.session"
+    "SELECT ifnull(sessions.id, ''), explanations.id, sampled_at_ns, text FROM explanations"
+    " JOIN samples USING (position)"
+    " LEFT JOIN sessions ON sessions.session = explanations.session"
 )
 
 
@@ -63,21 +67,29 @@ class SqliteReader:
         return await self._ask(_lines)
 
     async def samples(self, agent_id: str, span: Span) -> AsyncIterator[Sequence[RecordedSample]]:
-        """An agent's samples of this span, session by session.
+        """An agent's samples of this span, in the order of their records.
 
-        A session is searched by its ids. Where its device's clock was set back meanwhile, some
-        samples at the edges of the span may be left out.
+        Looks through all records of the line from a day before the span on: a sample arrives
+        after it was taken, however late. Only what was taken by a clock that was more than a
+        day ahead of the broker's may be left out.
         """
-        for session, first, last in await self._ask(lambda rows: _ranges(rows, agent_id, span)):
-            next_id = first
-            while rows := await self._select(
-                f"{_SAMPLE} WHERE samples.session = ? AND samples.id BETWEEN ? AND ?"
-                f" ORDER BY samples.id LIMIT {_CHUNK:d}",
-                *(session, next_id, last),
-            ):
-                samples = [_sample(row) for row in rows]
-                yield [sample for sample in samples if sample.sampled_at_ns in span]
-                next_id = samples[-1].id + 1
+        connection = await asyncio.to_thread(self._open)
+        try:
+            line, behind = await self._on(connection, lambda rows: _start(rows, agent_id, span))
+            while end := await self._on(connection, lambda rows: _end(rows, line, behind)):  # noqa: B023
+                rows = await self._on(
+                    connection,
+                    lambda rows: rows.execute(
+                        f"{_SAMPLE} WHERE samples.line = ? AND position > ? AND position <= ?"
+                        " AND sampled_at_ns >= ? AND sampled_at_ns < ? ORDER BY position",
+                        (line, behind, end, span.since_ns, span.until_ns),  # noqa: B023
+                    ).fetchall(),
+                )
+                if rows:
+                    yield [_sample(row) for row in rows]
+                behind = end
+        finally:
+            connection.close()
 
     async def outline(self, agent_id: str, span: Span, buckets: int) -> Sequence[Bucket]:
         """The samples of a span as a picture."""
@@ -113,24 +125,42 @@ class SqliteReader:
         """Samples of all agents behind a cursor, which is a position."""
         if not _CURSOR.fullmatch(cursor):
             raise ValueError(f"{cursor!r} is no cursor of this store")
+        if most < 1:
+            raise ValueError(f"most: at least 1 sample, not {most}")
         position = int(cursor or 0)
         rows = await self._select(
-            f"{_SAMPLE} WHERE position > ? AND agent_id IS NOT NULL ORDER BY position LIMIT ?",
-            *(position, most),
+            f"{_SAMPLE} WHERE position > ? ORDER BY position LIMIT ?", *(position, most)
         )
         position = rows[-1][-1] if rows else position
-        return News([_sample(row) for row in rows], str(position))
+        return News([_sample(row) for row in rows if row[0] is not None], str(position))
 
     async def _select(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         return await self._ask(lambda rows: rows.execute(query, parameters).fetchall())
 
     async def _ask(self, ask: Callable[[sqlite3.Connection], Result]) -> Result:
-        return await asyncio.to_thread(self._ask_now, ask)
+        connection = await asyncio.to_thread(self._open)
+        try:
+            return await self._on(connection, ask)
+        finally:
+            connection.close()
 
-    def _ask_now(self, ask: Callable[[sqlite3.Connection], Result]) -> Result:
-        with self._checked(), closing(connect_to_read(self._path, len(MIGRATIONS))) as connection:
-            connection.execute("BEGIN")  # one state of it, while a broker goes on
-            return ask(connection)
+    async def _on(
+        self, connection: sqlite3.Connection, ask: Callable[[sqlite3.Connection], Result]
+    ) -> Result:
+        """Ask once, of one state of the store, while a broker goes on."""
+
+        def now() -> Result:
+            try:
+                with transaction_to_read(connection):
+                    return ask(connection)
+            except sqlite3.Error as error:
+                raise store_error(self._path, error) from error
+
+        return await asyncio.to_thread(now)
+
+    def _open(self) -> sqlite3.Connection:
+        with self._checked():
+            return connect_to_read(self._path, len(MIGRATIONS))
 
     def _command_rebase(self, agent_id: str) -> None:
         with self._checked(), closing(connect(self._path, MIGRATIONS, "full")) as connection:
@@ -211,42 +241,31 @@ def _line_state(rows: sqlite3.Connection, line: int, agent_id: str, peer: str) -
     )
 
 
-def _ranges(rows: sqlite3.Connection, agent_id: str, span: Span) -> list[tuple[int, int, int]]:
-    """By session, the first and last id that may have been sampled in the span."""
-    sessions = rows.execute(
-        "SELECT session FROM sessions JOIN lines USING (line) WHERE agent_id = ? ORDER BY session",
-        (agent_id,),
-    ).fetchall()
-    found = []
-    for (session,) in sessions:
-        first, last = (
-            rows.execute(query, (session,)).fetchone()[0]
-            for query in (
-                "SELECT min(id) FROM samples WHERE session = ?",
-                "SELECT max(id) FROM samples WHERE session = ?",
-            )
-        )
-        if first is None:
-            continue
-        begin = _first_since(rows, session, first, last, span.since_ns)
-        end = _first_since(rows, session, begin, last, span.until_ns) - 1
-        if begin <= end:
-            found.append((session, begin, end))
-    return found
-
-
-def _first_since(rows: sqlite3.Connection, session: int, first: int, last: int, at_ns: int) -> int:
-    """The first id from `first` to `last` that was sampled then or later, else the one behind."""
-    behind = last + 1
-    while first < behind:
-        middle = (first + behind) // 2
-        id_, sampled_at_ns = rows.execute(
-            "SELECT id, sampled_at_ns FROM samples WHERE session = ? AND id >= ? ORDER BY id"
-            " LIMIT 1",
-            (session, middle),
+def _start(rows: sqlite3.Connection, agent_id: str, span: Span) -> tuple[int, int]:
+    """The line of an agent, 0 for none, and a position behind which all of the span lies."""
+    row = rows.execute("SELECT line FROM lines WHERE agent_id = ?", (agent_id,)).fetchone()
+    line: int = row[0] if row else 0
+    since_ns = span.since_ns - _MARGIN_NS
+    begin, end = 0, 1 + rows.execute("SELECT ifnull(max(position), 0) FROM samples").fetchone()[0]
+    while begin < end:  # positions rise with the times of arrival
+        middle = (begin + end) // 2
+        found = rows.execute(
+            "SELECT position, arrived_at_ns FROM samples WHERE line = ? AND position >= ?"
+            " ORDER BY position LIMIT 1",
+            (line, middle),
         ).fetchone()
-        if sampled_at_ns < at_ns:
-            first = id_ + 1
+        if found and found[1] < since_ns:
+            begin = found[0] + 1
         else:
-            behind = middle
-    return first
+            end = middle
+    return line, begin - 1
+
+
+def _end(rows: sqlite3.Connection, line: int, behind: int) -> int:
+    """The last position of the next part of a line; 0 at the end."""
+    found: int | None = rows.execute(
+        "SELECT max(position) FROM (SELECT position FROM samples WHERE line = ? AND position > ?"
+        " ORDER BY position LIMIT ?)",
+        (line, behind, _CHUNK),
+    ).fetchone()[0]
+    return found or 0

@@ -90,7 +90,7 @@ class SqliteRecorder:
     async def claim(self, header: StreamHeader | None, peer: str) -> Claim:
         """Take hold of a stream's line. Raises RecordError."""
         if header is None:
-            return Claim(None, peer, Lease(token=1), None, has_records=False)
+            return Claim(None, peer, Lease(token=1), None, has_records=False, keeps_state=False)
         return await self._ask(lambda tables: tables.claim(header, peer))
 
     def record(self, batch: Batch) -> "_Commit":
@@ -100,14 +100,13 @@ class SqliteRecorder:
         try:
             return _Commit(self._intake.record(batch), lease)
         except RecordError as error:
-            lease.failure = str(error)
+            lease.fail(error)
             return _Commit(None, lease)
 
     async def answers(self, claim: Claim, first_id: int, count: int) -> Sequence[Answer]:
         """The recorded answers to `count` ids from `first_id` on. Raises RecordError."""
         answers = await self._ask(lambda tables: tables.answers(claim, first_id, count))
-        if claim.lease.failure:
-            raise RecordError(claim.lease.failure)
+        claim.lease.check()
         return answers
 
     async def basis(self, agent_id: str, *, with_snapshot: bool) -> Basis:
@@ -145,8 +144,7 @@ class _Commit:
     def __await__(self) -> Generator[Any, None, None]:
         if self._committed:
             yield from self._committed.wait().__await__()
-        if self._lease.failure:
-            raise RecordError(self._lease.failure)
+        self._lease.check()
 
 
 def _lock(path: Path) -> FileLock:

@@ -91,7 +91,8 @@ MIGRATIONS = [
     -- HOST:PORT, in place of gRPC's spelling of it.
     UPDATE lines SET peer = replace(replace(
         substr(peer, instr(peer, ':') + 1), '%5B', '['), '%5D', ']')
-    WHERE peer LIKE 'ipv4:%' OR peer LIKE 'ipv6:%'
+    WHERE peer LIKE 'ipv4:%' OR peer LIKE 'ipv6:%';
+    CREATE INDEX explanations_by_line ON explanations (line)
     """,
 ]
 

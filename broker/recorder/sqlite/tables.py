@@ -3,7 +3,7 @@
 import itertools
 import sqlite3
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from broker.model import Answer, Sample
@@ -31,7 +31,7 @@ _ADD_TO_SESSION = """
 """
 _BEGIN_SESSION = """
     INSERT INTO sessions VALUES (
-        NULL, :line, :id, :first_id, :last_id, :received, :answered, :duplicates, :refused,
+        :session, :line, :id, :first_id, :last_id, :received, :answered, :duplicates, :refused,
         :gaps, :digest, :arrived_at_ns
     )
 """
@@ -49,10 +49,14 @@ class Tables:
             " (SELECT ifnull(max(position), 0) FROM snapshots),"
             " (SELECT ifnull(max(position), 0) FROM commands))"
         )
+        self._tokens = itertools.count(1)
         self._leases: WeakValueDictionary[str, Lease] = WeakValueDictionary()
-        # The numbers of lines and sessions, once they are known.
+        # The numbers of lines and sessions that are committed, and the next ones. None is used
+        # twice: somebody may hold one whose row is deleted.
         self._lines: WeakKeyDictionary[Lease, int] = WeakKeyDictionary()
         self._sessions: WeakKeyDictionary[Claim, int] = WeakKeyDictionary()
+        self._next_line = 1 + self._value("SELECT ifnull(max(line), 0) FROM lines")
+        self._next_session = 1 + self._value("SELECT ifnull(max(session), 0) FROM sessions")
 
     def line(self, claim: Claim) -> int:
         """The number of a claim's line; 0 before its first commit."""
@@ -63,11 +67,18 @@ class Tables:
     def write(self, batches: Sequence[Batch]) -> None:
         """Add batches, in their order: all of them or, if it raises, none."""
         position = self._position
+        lines: dict[Lease, int] = {}
+        sessions: dict[Claim, int] = {}
         rows: list[tuple[object, ...]] = []
         with transaction(self._connection):
             for batch in batches:
-                line = self._line(batch.claim)
-                session = self._write_session(batch, line)
+                claim = batch.claim
+                line = lines[claim.lease] = (
+                    lines.get(claim.lease) or self.line(claim) or self._begin_line(claim)
+                )
+                session = sessions[claim] = self._write_session(
+                    batch, line, sessions.get(claim) or self._session(claim, line)
+                )
                 if batch.rebased_by:
                     self._write_rebase(batch, line, position)
                 if batch.snapshot:
@@ -77,25 +88,20 @@ class Tables:
                 position += len(batch.samples)
             self._connection.executemany("INSERT INTO samples VALUES (?,?,?,?,?,?,?,?)", rows)
         self._position = position
+        self._lines.update(lines)
+        self._sessions.update(sessions)
 
-    def _line(self, claim: Claim) -> int:
-        """The number of a claim's line, which begins here if it is new.
-
-        Where the transaction is undone, the lease fails, and its number with it.
-        """
-        line = self._lines.get(claim.lease)
-        if line is None:
-            agent_id = claim.header and claim.header.agent_id
-            line = self._lines[claim.lease] = self._insert(
-                "INSERT INTO lines VALUES (NULL, ?, ?)", (agent_id, claim.peer)
-            )
+    def _begin_line(self, claim: Claim) -> int:
+        line, self._next_line = self._next_line, self._next_line + 1
+        agent_id = claim.header and claim.header.agent_id
+        self._connection.execute("INSERT INTO lines VALUES (?, ?, ?)", (line, agent_id, claim.peer))
         return line
 
-    def _write_session(self, batch: Batch, line: int) -> int:
+    def _write_session(self, batch: Batch, line: int, session: int) -> int:
         """Count what the batch adds; the number of its session, which begins here if it is new."""
         claim, samples = batch.claim, batch.samples
         values = {
-            "session": self._session(claim, line),
+            "session": session,
             "line": line,
             "id": claim.header and claim.header.session_id,
             "first_id": samples[0].id if samples else None,
@@ -109,28 +115,24 @@ class Tables:
             "arrived_at_ns": batch.arrived_at_ns,
         }
         if not self._connection.execute(_ADD_TO_SESSION, values).rowcount:
-            self._sessions[claim] = self._insert(_BEGIN_SESSION, values)
+            session = values["session"] = self._next_session
+            self._next_session += 1
+            self._connection.execute(_BEGIN_SESSION, values)
             self._forget_sessions(line)
-        session = self._sessions[claim]
         if batch.gaps:
             self._write_gaps(session, batch.gaps)
         return session
 
-    def _session(self, claim: Claim, line: int) -> int | None:
-        """The number of a claim's session; None where it is new."""
-        session = self._sessions.get(claim)
-        if session is None and claim.header:
+    def _session(self, claim: Claim, line: int) -> int:
+        """The number of a claim's session; 0 where it is new."""
+        session = self._sessions.get(claim, 0)
+        if claim.header and not session:
             row = self._connection.execute(
                 "SELECT session FROM sessions WHERE line = ? AND id = ?",
                 (line, claim.header.session_id),
             ).fetchone()
-            if row:
-                session = self._sessions[claim] = row[0]
+            session = row[0] if row else 0
         return session
-
-    def _insert(self, statement: str, values: Mapping[str, object] | Sequence[object]) -> int:
-        """Insert a row; the number that it got."""
-        return self._connection.execute(statement, values).lastrowid or 0
 
     def _forget_sessions(self, line: int) -> None:
         """Delete the sessions of a line that are too many. Their samples stay for the line."""
@@ -200,9 +202,9 @@ class Tables:
         ).fetchone()
         line, session, last_id = row or (None, None, None)
         lease = self._leases.get(header.agent_id)
-        if lease is None or lease.failure:
-            lease = self._leases[header.agent_id] = Lease(lease.token + 1 if lease else 1)
-        claim = Claim(header, peer, lease, last_id, has_records=line is not None)
+        if lease is None or not lease.is_good:
+            lease = self._leases[header.agent_id] = Lease(next(self._tokens))
+        claim = Claim(header, peer, lease, last_id, has_records=line is not None, keeps_state=True)
         if line is not None:
             self._lines[lease] = line
         if session is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from broker.errors import RecordError
 from broker.recorder.sqlite.intake import Intake
 from broker.recorder.sqlite.plain import PlainLines
 from broker.recorder.sqlite.retention import STEP_ROWS, Retention
@@ -88,7 +89,7 @@ class RecorderThread:
 
     def _commit(self, batches: list[Batch]) -> None:
         """Write all that does not rest on something lost."""
-        kept = [batch for batch in batches if not batch.claim.lease.failure]
+        kept = [batch for batch in batches if batch.claim.lease.is_good]
         if not kept:
             return
         try:
@@ -98,7 +99,7 @@ class RecorderThread:
                 "%s: samples cannot be recorded, their streams are ended: %s", self._path, error
             )
             for batch in kept:
-                batch.claim.lease.failure = f"the broker cannot record samples: {error}"
+                batch.claim.lease.fail(RecordError(f"the broker cannot record samples: {error}"))
             return
         self._recording.ended("%s: samples are recorded again", self._path)
         for batch in kept:
