@@ -160,7 +160,7 @@ async def _serve(handler: Handler, call: _GrpcCall) -> None:
     try:
         await handler(call)
     except asyncio.CancelledError:
-        if call.ending is None:
+        if call.ending is None or call.context.done():  # by the peer, or a stop
             raise
     except Exception:
         log.exception("%s: a call of %s failed", call.peer, call.method)
