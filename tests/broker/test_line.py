@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.store import OpenLines, send_on
+from support.store import LONG_S, OpenLines, send_on
 
 from broker.model import Answer, Code, Refusal, Sample
 from broker.recorder import ANSWERS_AT_ONCE
@@ -112,12 +112,13 @@ class Model:
 
 
 @many
-@given(st.lists(streams, max_size=8), st.data())
+@given(st.lists(streams, max_size=8), st.sampled_from([-1.0, LONG_S]), st.data())
 async def test_new_ids_go_to_the_black_box_once_in_order_and_resent_ones_get_the_recorded_answer(
-    script: list[tuple[int, list[int]]], data: st.DataObject
+    script: list[tuple[int, list[int]]], slice_s: float, data: st.DataObject
 ) -> None:
+    """In slices of one sample each, and in one slice."""
     workshop = Workshop()
-    lines = OpenLines(workshop)
+    lines = OpenLines(workshop, slice_s=slice_s)
     line = (await lines.open(header())).line
     seen: list[int] = []
     duplicates = gaps = 0
