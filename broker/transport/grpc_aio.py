@@ -132,8 +132,9 @@ class _GrpcCall:
         return await self._inbox.take()
 
     async def write(self, messages: Sequence[bytes]) -> None:
+        write = self.context.write
         for message in messages:
-            await self.context.write(message)
+            await write(message)
 
     def end(self, ending: Ending) -> None:
         self._inbox.end(ending)
@@ -145,11 +146,11 @@ class _GrpcCall:
 
     async def _receive(self) -> None:
         error: Exception | None = None
+        inbox, read = self._inbox, self.context.read
         try:
-            while isinstance(message := await self.context.read(), bytes):
-                self._inbox.put(message)
-                if self._inbox.is_full:
-                    await self._inbox.room()
+            while isinstance(message := await read(), bytes):
+                if inbox.put(message):
+                    await inbox.room()
         except Exception as raised:  # whatever it is: the handler waits to hear of it
             error = raised
         finally:

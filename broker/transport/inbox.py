@@ -24,24 +24,21 @@ class Inbox:
         self.ending: Ending | None = None
         """What the handler's side has said first."""
 
-    def put(self, message: bytes) -> None:
-        """Add a message; one that comes after the end is dropped."""
+    def put(self, message: bytes) -> bool:
+        """Add a message; whether the transport must wait for room(). After the end, drop it."""
         if self._closed:
-            return
+            return False
         self._gathered.append(message)
         self._arrived.set()
-        if self.is_full:
-            self._room.clear()
+        if len(self._gathered) < self._pause_at:
+            return False
+        self._room.clear()
+        return True
 
     @property
     def size(self) -> int:
         """How many messages are held."""
         return len(self._gathered)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the transport must wait for room()."""
-        return len(self._gathered) >= self._pause_at
 
     async def room(self) -> None:
         """Wait until the transport may read on."""
