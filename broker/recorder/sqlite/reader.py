@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 _CHUNK = 500
 
 # How far a device's clock may be ahead of the broker's.
-_MARGIN_NS = 86_400 * 10**9
+_MARGIN_NS = 3600 * 10**9
 
 _CURSOR = re.compile("[0-9]{0,18}")
 
@@ -69,9 +69,9 @@ class SqliteReader:
     async def samples(self, agent_id: str, span: Span) -> AsyncIterator[Sequence[RecordedSample]]:
         """An agent's samples of this span, in the order of their records.
 
-        Looks through all records of the line from a day before the span on: a sample arrives
-        after it was taken, however late. Only what was taken by a clock that was more than a
-        day ahead of the broker's may be left out.
+        Looks through all records of the line from an hour before the span on: a sample arrives
+        after it was taken, however late. Only what was taken by a clock that was more than an
+        hour ahead of the broker's may be left out.
         """
         connection = await asyncio.to_thread(self._open)
         try:
