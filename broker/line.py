@@ -111,7 +111,7 @@ class Line:
         self.has_records = claim.has_records
         """Whether its black box must be rebuilt, in place of a fresh one."""
         self.rebased_by = 0
-        """The newest command to begin anew that was followed."""
+        """The newest rebase command that was followed."""
         self.turn = asyncio.Lock()
         """Held by whoever lets its black box work, or replaces it."""
         self.live: LiveStream | None = None
@@ -142,7 +142,7 @@ class Line:
         return self._host is not None
 
     def install(self, predictor: Predictor, replayed: int = 0) -> None:
-        """Go on with this black box; it has seen so many samples since its snapshot."""
+        """Go on with this black box; it has seen `replayed` samples since its snapshot."""
         self._host = Host(
             self.name,
             predictor,
@@ -157,7 +157,7 @@ class Line:
         """Give the black box as many samples as fit into a slice, in their order.
 
         Up to one that it raises at, which is refused, or that is repeated. None, where there
-        is no black box. A newer `command` to begin anew comes before all of them.
+        is no black box. A newer rebase `command` comes before all of them.
         """
         batch = Batch(cursor.claim)
         refusal = self._rebase(command, samples[0], batch) if command > self.rebased_by else None

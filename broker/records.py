@@ -6,7 +6,7 @@ from broker.errors import RecordError
 from broker.model import Answer, Sample
 from wire.metadata import StreamHeader
 
-# After a crash at most so many samples are replayed: about a second even where one
+# The most samples that are replayed after a crash: about a second even where one
 # takes a millisecond. And so seldom a snapshot costs little, unless it is large.
 SNAPSHOT_EVERY = 1000
 

@@ -73,7 +73,7 @@ class Inline:
 
 
 class Threads:
-    """In so many threads: for black boxes that are slow, and release the GIL meanwhile.
+    """In `count` threads: for black boxes that are slow, and release the GIL meanwhile.
 
     Calls begin in their order. One that never ends keeps its thread; not the process, though.
     """

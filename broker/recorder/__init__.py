@@ -69,7 +69,7 @@ class Recorder(Protocol):
         ...
 
     def pending_rebase(self, claim: Claim) -> int:
-        """The newest command to begin anew that is not applied yet, or 0."""
+        """The newest rebase command that is not applied yet, or 0."""
         ...
 
     def release(self, claim: Claim) -> None:

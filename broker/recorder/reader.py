@@ -150,7 +150,7 @@ class Reader(Protocol):
         ...
 
     async def outline(self, agent_id: str, span: Span, buckets: int) -> Sequence[Bucket]:
-        """The same as a picture of at most so many points; those without a sample are left out."""
+        """The same samples in at most `buckets` buckets; those without a sample are left out."""
         ...
 
     async def explanations(self, agent_id: str, span: Span) -> Sequence[RecordedExplanation]:
@@ -162,7 +162,7 @@ class Reader(Protocol):
         ...
 
     async def command_rebase(self, agent_id: str) -> None:
-        """Have a line begin anew, between two of its samples. CommandError for an unknown agent."""
+        """Reset a line's black box, between two samples. CommandError for an unknown agent."""
         ...
 
     async def tail(self) -> str:
@@ -170,7 +170,7 @@ class Reader(Protocol):
         ...
 
     async def news(self, cursor: str, most: int) -> News:
-        """Up to so many samples of all agents behind a cursor, in the order of their records.
+        """At most `most` samples of all agents behind a cursor, in the order of their records.
 
         Perhaps none, although there are more: what lies between may be of plain peers. The
         cursor stays where it was at the end. An empty one is before the oldest. ValueError for

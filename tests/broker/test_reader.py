@@ -294,3 +294,15 @@ async def test_an_agent_that_is_not_known_has_nothing(site: Site) -> None:
     await send(site.lines, range(3))
     assert await site.found("b") == []
     assert await site.reader.explanations("b", Span()) == []
+
+
+async def test_a_question_that_is_cancelled_is_over_before_its_connection_is_closed(
+    site: Site,
+) -> None:
+    await site.stream("a", 0, 0, 2000, 0)
+    for _ in range(30):
+        asking = asyncio.create_task(site.found("a"))
+        await asyncio.sleep(0.001)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    assert len(await site.found("a")) == 2000

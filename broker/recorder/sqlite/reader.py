@@ -113,7 +113,7 @@ class SqliteReader:
         return [Command(name, at_ns, position is not None) for name, at_ns, position in rows]
 
     async def command_rebase(self, agent_id: str) -> None:
-        """Have a line begin anew. CommandError for an agent that the store does not know."""
+        """Reset a line's black box. CommandError for an agent that the store does not know."""
         await asyncio.to_thread(self._command_rebase, agent_id)
 
     async def tail(self) -> str:
@@ -147,7 +147,10 @@ class SqliteReader:
     async def _on(
         self, connection: sqlite3.Connection, ask: Callable[[sqlite3.Connection], Result]
     ) -> Result:
-        """Ask once, of one state of the store, while a broker goes on."""
+        """Ask once, of one state of the store, whatever a broker writes meanwhile.
+
+        Also where the caller is cancelled, the thread is done with the connection at the end.
+        """
 
         def now() -> Result:
             try:
@@ -156,7 +159,11 @@ class SqliteReader:
             except sqlite3.Error as error:
                 raise store_error(self._path, error) from error
 
-        return await asyncio.to_thread(now)
+        asking = asyncio.create_task(asyncio.to_thread(now))
+        try:
+            return await asyncio.shield(asking)
+        finally:
+            await asyncio.wait([asking])
 
     def _open(self) -> sqlite3.Connection:
         with self._checked():

@@ -118,7 +118,7 @@ class SqliteRecorder:
         return await self._ask(lambda tables: tables.samples(agent_id, after))
 
     def pending_rebase(self, claim: Claim) -> int:
-        """The newest command to begin anew that is not applied yet, or 0."""
+        """The newest rebase command that is not applied yet, or 0."""
         return self._thread.rebases.get(claim.header.agent_id, 0) if claim.header else 0
 
     def release(self, claim: Claim) -> None:

@@ -258,7 +258,7 @@ class Tables:
         return [(position, Sample(id_, SENSORS.unpack(sensors))) for position, id_, sensors in rows]
 
     def rebases(self) -> dict[str, int]:
-        """By agent id, the newest command to begin anew that is not applied yet."""
+        """By agent id, the newest rebase command that is not applied yet."""
         return dict(
             self._connection.execute(
                 "SELECT agent_id, max(command) FROM commands"
