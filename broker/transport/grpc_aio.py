@@ -40,6 +40,9 @@ _OPTIONS = [
     ("grpc.keepalive_timeout_ms", 20_000),
 ]
 
+# What grpc.aio may take to be through with the calls that were cut.
+_CUT_S = 1.0
+
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
@@ -74,6 +77,10 @@ class GrpcTransport:
     async def stop(self, grace_s: float) -> None:
         """Accept no more; cut the calls that are left after the grace."""
         await self._server.stop(grace_s)
+        # grpc.aio is not through with a call that was cut, and prints a traceback where the loop
+        # closes before it is.
+        if left := [task for task in asyncio.all_tasks() if _is_of_a_call(task)]:
+            await asyncio.wait(left, timeout=_CUT_S)
 
     def _listen(self) -> int:
         try:
@@ -203,6 +210,10 @@ def _server_credentials(credentials: "Credentials") -> grpc.ServerCredentials:
         fetch,  # type: ignore[arg-type] # None is documented, and not in the stubs
         credentials.authorities is not None,
     )
+
+
+def _is_of_a_call(task: asyncio.Task[object]) -> bool:
+    return getattr(task.get_coro(), "__name__", "") == "_schedule_rpc_coro"
 
 
 def quiet_library() -> None:
