@@ -46,14 +46,14 @@ class Bench:
         """Add samples that arrive now, or by a clock that says something else."""
         at_ns = self.clock.time_ns() if at_s is None else int(at_s * 1e9)
         self.connection.executemany(
-            "INSERT INTO samples VALUES (NULL, ?, ?, 0, zeroblob(16), 0, ?, 0)",
+            "INSERT INTO samples VALUES (NULL, ?, ?, 0, zeroblob(16), 0, ?, 0, NULL)",
             [(line, line, at_ns)] * count,
         )
 
     def snapshot(self, line: int) -> None:
         """The line's black box tells its state now."""
         self.connection.execute(
-            "INSERT OR REPLACE INTO snapshots SELECT ?, max(position), 'd', x'' FROM samples",
+            "INSERT INTO snapshots SELECT ?, max(position), 'd', x'', 0, 0, 0 FROM samples",
             (line,),
         )
 

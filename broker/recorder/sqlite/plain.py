@@ -52,7 +52,7 @@ class PlainLines:
                 room -= len(rows)
                 if room <= 0:
                     return True
-                for table in ("snapshots", "sessions", "lines"):
+                for table in ("snapshots", "former_snapshots", "sessions", "lines"):
                     self._connection.execute(f"DELETE FROM {table} WHERE line = ?", (line,))  # noqa: S608
         return len(excess) > _STEP_LINES
 

@@ -132,9 +132,11 @@ class Retention:
     def _floor(self, sweep: _Sweep, line: int) -> int:
         if line not in sweep.floors:
             row = self._connection.execute(
-                "SELECT agent_id, position FROM lines LEFT JOIN snapshots USING (line)"
-                " WHERE line = ?",
-                (line,),
+                "SELECT agent_id, coalesce("
+                " (SELECT max(position) FROM snapshots WHERE line = :line),"
+                " (SELECT position FROM former_snapshots WHERE line = :line))"
+                " FROM lines WHERE line = :line",
+                {"line": line},
             ).fetchone()
             if row is None or row[0] is None:  # a plain peer's, which ends with its stream
                 sweep.floors[line] = sys.maxsize

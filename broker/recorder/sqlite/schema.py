@@ -94,6 +94,36 @@ MIGRATIONS = [
     WHERE peer LIKE 'ipv4:%' OR peer LIKE 'ipv6:%';
     CREATE INDEX explanations_by_line ON explanations (line)
     """,
+    """
+    -- Of the row's other columns; NULL: written before there were checksums, not verified.
+    ALTER TABLE samples ADD COLUMN checksum INTEGER;
+
+    -- The states of a line's black box, as a history: the newest, and those that are kept.
+    ALTER TABLE snapshots RENAME TO former_snapshots;
+    CREATE TABLE snapshots (
+        line INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        state BLOB NOT NULL,
+        arrived_at_ns INTEGER NOT NULL,  -- of the sample at this position
+        is_kept INTEGER NOT NULL,  -- 1: the last one of an hour, or before an alarm
+        checksum INTEGER NOT NULL,
+        PRIMARY KEY (line, position)
+    );
+
+    -- Records that a repair could not read, by the ids that they would have had.
+    CREATE TABLE losses (
+        agent_id TEXT,  -- NULL: nobody can tell
+        session_id TEXT,
+        first INTEGER,
+        last INTEGER,
+        why TEXT NOT NULL,
+        at_ns INTEGER NOT NULL
+    );
+
+    -- The broker process that opened the store last, by a random id of it. One row.
+    CREATE TABLE owner (run TEXT NOT NULL)
+    """,
 ]
 
 

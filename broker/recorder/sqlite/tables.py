@@ -47,6 +47,7 @@ class Tables:
         self._position: int = self._value(
             "SELECT max((SELECT ifnull(max(position), 0) FROM samples),"
             " (SELECT ifnull(max(position), 0) FROM snapshots),"
+            " (SELECT ifnull(max(position), 0) FROM former_snapshots),"
             " (SELECT ifnull(max(position), 0) FROM commands))"
         )
         self._tokens = itertools.count(1)
@@ -86,7 +87,7 @@ class Tables:
                 self._write_explanations(batch, line, session, position)
                 rows += _rows(batch, line, session, position)
                 position += len(batch.samples)
-            self._connection.executemany("INSERT INTO samples VALUES (?,?,?,?,?,?,?,?)", rows)
+            self._connection.executemany("INSERT INTO samples VALUES (?,?,?,?,?,?,?,?,NULL)", rows)
         self._position = position
         self._lines.update(lines)
         self._sessions.update(sessions)
@@ -151,11 +152,10 @@ class Tables:
         )
 
     def _write_snapshot(self, snapshot: Snapshot, line: int, position: int) -> None:
-        if snapshot.state is None:
-            self._forget_snapshot(line)
-        else:
+        self._forget_snapshots(line)
+        if snapshot.state is not None:
             self._connection.execute(
-                "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)",
+                "INSERT INTO snapshots VALUES (?, ?, ?, ?, 0, 0, 0)",
                 (line, position + snapshot.after, self._digest, snapshot.state),
             )
 
@@ -179,7 +179,7 @@ class Tables:
         header = batch.claim.header
         if header is None:
             return
-        self._forget_snapshot(line)
+        self._forget_snapshots(line)
         self._connection.execute(
             "UPDATE commands SET position = ? WHERE command = ?", (position, batch.rebased_by)
         )
@@ -188,8 +188,9 @@ class Tables:
             (header.agent_id, batch.rebased_by),
         )
 
-    def _forget_snapshot(self, line: int) -> None:
-        self._connection.execute("DELETE FROM snapshots WHERE line = ?", (line,))
+    def _forget_snapshots(self, line: int) -> None:
+        for table in ("snapshots", "former_snapshots"):
+            self._connection.execute(f"DELETE FROM {table} WHERE line = ?", (line,))  # noqa: S608
 
     # Reading
 
@@ -226,12 +227,15 @@ class Tables:
         outdated = False
         if with_snapshot:
             row = self._connection.execute(
-                "SELECT position, digest, state FROM snapshots WHERE line = ?", (line,)
+                "SELECT position, digest, state FROM snapshots WHERE line = :line UNION ALL"
+                " SELECT position, digest, state FROM former_snapshots WHERE line = :line"
+                " ORDER BY position DESC LIMIT 1",
+                {"line": line},
             ).fetchone()
             if row and row[1] == self._digest:
                 return Basis(row[0], row[2])
             if outdated := row is not None:
-                self._forget_snapshot(line)
+                self._forget_snapshots(line)
         return Basis(self.replayed_from(line), outdated=outdated)
 
     def replayed_from(self, line: int) -> int:
