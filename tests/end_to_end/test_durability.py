@@ -1,13 +1,16 @@
 """What is sampled outlives the agent, the outage and, as far as promised, the power."""
 
 import json
+import re
 import shutil
 import signal
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
-from support.processes import Agent, Broker, Running
+from support.processes import PATIENCE_S, Agent, Broker, Running
+from support.store import select
 
 
 class Device:
@@ -42,6 +45,13 @@ class Device:
         assert code == 0, text
         sessions: list[dict[str, object]] = json.loads(text)["sessions"]
         return sessions
+
+    def wait_until_the_disk_is_empty(self) -> None:
+        """Wait until no sample lies on the disk any more."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while select(self.cold / "spool.db", "SELECT count(*) FROM samples") != [(0,)]:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
 
     def cut_power(self) -> None:
         """What was in RAM is gone."""
@@ -99,13 +109,19 @@ def test_while_the_link_is_healthy_nothing_is_written_to_the_disk(
         Broker("--predictor", "parity") as broker,
         device.agent(dataset, broker.port, "--loop", "--rate", "max") as agent,
     ):
-        agent.wait_for("sample 4000: ")  # what the start of a session writes is written
+        agent.wait_for("sample 4000: ")
+        device.wait_until_the_disk_is_empty()  # of what the start of a session writes
         before = written(device.cold)
-        agent.wait_for("sample 14000: ")
+        agent.wait_for(f"sample {latest(agent) + 10_000}: ")
         assert written(device.cold) == before
         agent.signal(signal.SIGTERM)
         assert agent.wait() == 0
     assert device.sessions()[0]["waiting"] == 0
+
+
+def latest(agent: Agent) -> int:
+    """The latest sample whose prediction is logged."""
+    return int(re.findall(r" sample (\d+): ", agent.stderr)[-1])
 
 
 def written(directory: Path) -> dict[str, tuple[int, int]]:
