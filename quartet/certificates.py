@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from quartet.clock import was_set
+from quartet.foreign import shown
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,9 @@ KEYS = "P-256, P-384, or RSA of 2048 bits at least"
 
 _CURVES = ("secp256r1", "secp384r1")
 _LEAST_RSA_BITS = 2048
+
+# Of one name, in a message: a host name that is longer is rare.
+_MOST_IN_NAME = 80
 
 # Enough to renew by hand, over a holiday.
 _SOON = timedelta(days=30)
@@ -67,7 +71,7 @@ class Certificate:
                 certificate.not_valid_after_utc,
             )
         except MALFORMED as error:
-            raise ValueError(f"a certificate is malformed: {error}") from error
+            raise ValueError(f"a certificate is malformed: {shown(error)}") from error
 
     @classmethod
     def from_pem(cls, pem: bytes) -> "Certificate":
@@ -76,7 +80,8 @@ class Certificate:
 
     def __str__(self) -> str:
         more = f" and {len(self.names) - 3} more" if len(self.names) > 3 else ""
-        return (", ".join(self.names[:3]) or f"serial {self.serial:x}") + more
+        names = (shown(name, _MOST_IN_NAME) for name in self.names[:3])
+        return (", ".join(names) or f"serial {self.serial:x}") + more
 
 
 def is_usable(public: object) -> TypeGuard[PublicKey]:

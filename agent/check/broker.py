@@ -7,6 +7,7 @@ import ssl
 from agent.check.findings import Finding, Findings, failed, passed
 from agent.config import TlsSettings
 from quartet.address import Address
+from quartet.foreign import shown
 
 # A broker on a slow link answers within it; a firewall that drops never does.
 _PATIENCE_S = 5.0
@@ -23,7 +24,7 @@ def check_broker(
         reason = getattr(error, "strerror", None) or str(error)
         yield failed(
             "broker",
-            f"{address} cannot be reached: {reason}",
+            f"{address} cannot be reached: {shown(reason)}",
             "start it there with 'broker run', or set broker.address",
         )
         return
@@ -54,7 +55,7 @@ def _refused(connection: socket.socket, host: str, tls: TlsSettings) -> Finding 
     except ssl.SSLCertVerificationError as error:
         return failed(
             "broker",
-            f"this device does not accept the broker's certificate: {error.verify_message}",
+            f"this device does not accept the broker's certificate: {shown(error.verify_message)}",
             "bring the ca.pem that signed it here, or set broker.address to a name in it",
         )
     except (ssl.SSLError, ConnectionError) as error:

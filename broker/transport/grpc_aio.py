@@ -15,6 +15,7 @@ from broker.model import Code, Ending
 from broker.transport import Handler, Health
 from broker.transport.inbox import Inbox
 from quartet.address import Address
+from quartet.foreign import shown
 
 if TYPE_CHECKING:
     from broker.credentials import Credentials
@@ -185,7 +186,7 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 def _host_and_port(peer: str) -> str:
     """gRPC's `ipv4:127.0.0.1:1`, `ipv6:%5B::1%5D:1` as HOST:PORT."""
-    return unquote(peer.partition(":")[2])
+    return shown(unquote(peer.partition(":")[2]))
 
 
 def _server_credentials(credentials: "Credentials") -> grpc.ServerCredentials:
