@@ -11,7 +11,7 @@ from agent.spool import compare, ledger, runs
 from agent.spool.directories import DEFAULT, configured_directories
 from agent.spool.ledger import Entry, Ledger
 from quartet.columns import aligned
-from quartet.foreign import shown
+from quartet.foreign import in_json, shown
 
 _COLUMNS = (
     *("session", "started (UTC)", "sampled", "answered", "waiting"),
@@ -29,7 +29,7 @@ def run(settings: Settings, *, as_json: bool, broker_ledger: Path | None) -> int
     differences = compare.compare(settings.agent.id, ours, theirs) if theirs else []
     if as_json:
         document = {**msgspec.to_builtins(ours), "differences": differences}
-        print(msgspec.json.format(msgspec.json.encode(document)).decode())
+        print(in_json(msgspec.json.format(msgspec.json.encode(document)).decode()))
     else:
         print("\n".join(_text(ours)))
         for difference in differences:

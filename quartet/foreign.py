@@ -5,6 +5,8 @@ that terminals obey, marks that turn the direction of writing, invisible charact
 surrogates. What can be seen stays, `°C` say, and so does a backslash: shown twice is shown once.
 """
 
+import json
+
 MOST = 200
 """Characters that are shown of one thing that was said."""
 
@@ -12,7 +14,7 @@ _LEFT_OUT = "..."
 
 # A traceback of ours has fewer.
 _MOST_LINES = 200
-_MOST_IN_LINE = 4000
+_MOST_IN_LINE = 2000
 
 
 def shown(said: object, most: int = MOST) -> str:
@@ -52,6 +54,14 @@ def in_lines(text: str, indent: str = "  ") -> str:
         half = _MOST_LINES // 2
         lines[half:-half] = [f"{_LEFT_OUT} {more} lines"]
     return f"\n{indent}".join(shown(line, _MOST_IN_LINE) for line in lines)
+
+
+def in_json(document: str) -> str:
+    """A JSON document that means the same, with nothing in it that a terminal obeys."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]
+        for character in document
+    )
 
 
 def _text(said: object) -> str:
