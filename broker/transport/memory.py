@@ -44,7 +44,7 @@ class MemoryCall:
         return await self._requests.take()
 
     async def write(self, messages: Sequence[bytes]) -> None:
-        """Send messages; waits while the peer does not read. LostError after lose()."""
+        """Send messages; waits while the peer does not read. LostError after cancel() or lose()."""
         for message in messages:
             await self._answers.room()
             if self._is_lost:
@@ -82,6 +82,7 @@ class MemoryCall:
 
     def cancel(self) -> None:
         """Break the connection: the handler is cancelled."""
+        self.lose()
         if self._serving:
             self._serving.cancel()
 
