@@ -9,16 +9,8 @@ from pathlib import Path
 import grpc
 import pytest
 from support.certificates import Ca
-from support.endings import (
-    AGENT,
-    REASONS,
-    Caller,
-    Phase,
-    Reason,
-    Scene,
-    header,
-    request,
-)
+from support.endings import REASONS, Reason
+from support.scene import AGENT, Caller, Phase, Scene, header, request
 
 from broker.model import Code, Ending
 from broker.recorder.memory import MemoryRecorder

@@ -352,7 +352,8 @@ async def test_a_write_to_a_connection_that_broke_is_lost_and_no_mistake(
     call = broker.call(METHOD_PATH, ())
     await call.receive()
     call.cancel()
-    await lost.wait()
+    async with asyncio.timeout(PATIENCE_S):
+        await lost.wait()
     other = broker.call(OTHER_PATH, ())
     await other.send(b"ping")
     assert await other.receive() == b"<ping>"
