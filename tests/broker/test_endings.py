@@ -83,7 +83,7 @@ async def in_memory(scene: Scene, certificate: bytes) -> AsyncIterator[None]:
         call = transport.call(METHOD_PATH, metadata, peer="1.2.3.4:5", certificate=certificate)
         return InMemory(call)
 
-    scene.open_call = open_call
+    scene.open_call, scene.stop_transport = open_call, transport.stop
     yield
     await transport.stop(0.0)
 
@@ -98,7 +98,7 @@ async def over_grpc(scene: Scene, _: bytes) -> AsyncIterator[None]:
         def open_call(metadata: Metadata) -> Caller:
             return OverGrpc(channel.stream_stream(METHOD_PATH)(metadata=tuple(metadata)))
 
-        scene.open_call = open_call
+        scene.open_call, scene.stop_transport = open_call, transport.stop
         yield
     await transport.stop(0.0)
 

@@ -133,6 +133,11 @@ async def _cut(scene: Scene) -> None:
     scene.access.sweep()
 
 
+async def _cut_at_stop(scene: Scene) -> None:
+    scene.service.stop()
+    await scene.stop_transport(0.0)
+
+
 async def _break_down(scene: Scene) -> None:
     scene.recorder.defect = LookupError("a mistake of ours")
     if scene.phase in (Phase.FIRST, Phase.BETWEEN, Phase.WRITING):
@@ -237,6 +242,12 @@ REASONS = [
             _P.BETWEEN: _NOT_HELD_UP,
         },
         answered={_P.OPENING: (), _P.COMMIT: (), _P.WRITING: (0, 1)},
+    ),
+    Reason(
+        "cut by force at a stop",
+        _cut_at_stop,
+        Code.UNAVAILABLE,
+        answered={_P.ADMISSION: (), _P.OPENING: (), _P.COMMIT: (), _P.WRITING: (0, 1)},
     ),
     Reason(
         "a mistake of ours",

@@ -163,6 +163,7 @@ class Scene:
         self.call: Caller
         self.others: list[Caller] = []
         self.open_call: Callable[[Metadata], Caller]
+        self.stop_transport: Callable[[float], Awaitable[None]]
 
     @property
     def has_unread(self) -> bool:
