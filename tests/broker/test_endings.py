@@ -209,13 +209,31 @@ async def test_a_call_ends_for_each_reason_in_each_phase(
     assert bool(tracebacks) is reason.is_defect, tracebacks
 
 
+def test_the_list_is_the_one_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs/development/architecture.md").read_text()
+    section = page.partition("### Call endings")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:1] == "|"]
+    told = {row[0]: row[2] for row in rows[2:]}
+    assert told == {reason.name: told_status(reason) for reason in REASONS}
+    assert all(phase.value[0] in " ".join(section.split()) for phase in Phase)
+
+
+def told_status(reason: Reason) -> str:
+    keys = ", ".join(f"`{key}`" for key, _ in reason.trailing(Phase.BETWEEN))
+    return ", ".join(filter(None, (reason.code.name if reason.is_heard else "not heard", keys)))
+
+
 # Over a socket
 
 REACHABLE = (Phase.OPENING, Phase.FIRST, Phase.BETWEEN, Phase.COMMIT)
 """Nothing tells when a call is about to be admitted; and gRPC's buffers take all answers."""
 
-ALIKE = [reason for reason in REASONS if reason.name not in ("revoked", "expired", "lost")]
-"""Without TLS there is no certificate; and who is lost to a write has vanished."""
+_NOT_ALIKE = (
+    *("the certificate is revoked", "the certificate expires"),
+    "a write finds the connection broken",
+)
+ALIKE = [reason for reason in REASONS if reason.name not in _NOT_ALIKE]
+"""Without TLS there is no certificate; and where a write breaks, the peer has vanished."""
 
 
 @pytest.mark.parametrize(("reason", "phase"), cases(ALIKE, *REACHABLE))

@@ -89,6 +89,13 @@ async def _send_garbage(scene: Scene) -> None:
     await scene.call.send(b"\xff\xff")
 
 
+async def _resend_what_is_pruned(scene: Scene) -> None:
+    """As if an earlier stream of the session had come further, and its answers were gone."""
+    line = scene.lines._lines[AGENT]  # noqa: SLF001 - nobody else has it
+    line._sessions[header().session_id].last_id = 50  # noqa: SLF001
+    await scene.send_next()
+
+
 async def _send_what_raises(scene: Scene) -> None:
     await scene.call.send(request(scene.phase.next_id, RAISES_AT))
 
@@ -151,10 +158,12 @@ _NOT_HELD_UP = "the handler waits for nothing that could last: it ends in good o
 _P = Phase
 
 REASONS = [
-    Reason("delisted", _delist, Code.PERMISSION_DENIED, answered={_P.ADMISSION: ()}),
-    Reason("revoked", _revoke, Code.PERMISSION_DENIED, answered={_P.ADMISSION: ()}),
-    Reason("expired", _expire, Code.PERMISSION_DENIED, answered={_P.ADMISSION: ()}),
-    Reason("stopped", _stop, Code.UNAVAILABLE),
+    Reason("off the list", _delist, Code.PERMISSION_DENIED, answered={_P.ADMISSION: ()}),
+    Reason(
+        "the certificate is revoked", _revoke, Code.PERMISSION_DENIED, answered={_P.ADMISSION: ()}
+    ),
+    Reason("the certificate expires", _expire, Code.PERMISSION_DENIED, answered={_P.ADMISSION: ()}),
+    Reason("the broker stops", _stop, Code.UNAVAILABLE),
     Reason("superseded", _supersede, Code.ABORTED, lambda _: (("superseded-by", f"{9:032x}"),)),
     Reason("the peer closes its side", _half_close, Code.OK),
     Reason(
@@ -164,7 +173,7 @@ REASONS = [
         is_heard=False,
     ),
     Reason(
-        "lost",
+        "a write finds the connection broken",
         _lose,
         Code.UNAVAILABLE,
         is_heard=False,
@@ -182,6 +191,15 @@ REASONS = [
         lambda phase: (("refused-id", str(_bad_id(phase))),),
     ),
     Reason("a message that is none", _send_garbage, Code.INVALID_ARGUMENT),
+    Reason(
+        "a resent id whose answer is pruned",
+        _resend_what_is_pruned,
+        Code.OUT_OF_RANGE,
+        lambda phase: (("refused-id", str(phase.next_id)),),
+        impossible=dict.fromkeys(
+            (_P.ADMISSION, _P.OPENING), "an id is resent once its session's last id is known"
+        ),
+    ),
     Reason(
         "the black box raises",
         _send_what_raises,
