@@ -6,6 +6,7 @@ A place that is new belongs into PLACES, with the way to feed it.
 import asyncio
 import json
 import logging
+import os
 import socket
 import sqlite3
 import sys
@@ -21,6 +22,7 @@ from cryptography import x509
 from grpc_health.v1 import health, health_pb2_grpc
 from support.certificates import Ca
 from support.peers import Peer, scripted_broker
+from support.processes import Agent, Broker
 from support.spools import home_in_ram
 
 import agent.config
@@ -485,3 +487,23 @@ async def test_foreign_text_is_seen_and_not_obeyed(
             is_json = line.lstrip().startswith(("{", '"'))  # for programs, and whole
             assert len(line) < 2200 or is_json
             assert not line.startswith(("<0>", "2026-01-01"))
+
+
+def test_two_programs_obey_nothing_that_a_black_box_says(tmp_path: Path, dataset: Path) -> None:
+    (tmp_path / "evil_box.py").write_text(
+        "class Box:\n    def predict(self, sample):\n"
+        f"        if sample.id == 3: raise ValueError({EVIL!r})\n        return False\n"
+    )
+    path = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    with (
+        Broker("--predictor", "evil_box:Box", env=path) as broker,
+        Agent("--simulate", str(dataset), "--broker", broker.address, "--rate", "100") as running,
+    ):
+        broker.wait_for(r"sample 3: the black box raised ValueError: seen \\x1b\[31m")
+        running.wait_for(r"sample 3 was refused \(INTERNAL: .*ValueError: seen \\x1b\[31m")
+        running.stop()
+        broker.stop()
+    assert "Traceback" in broker.stderr
+    for line in (broker.stderr + running.stderr + running.stdout).split("\n"):
+        assert line.isprintable(), ascii(line)
+        assert not line.startswith(("<0>", "2026-01-01"))
