@@ -285,6 +285,9 @@ def title_of_an_evaluation(place: Place) -> None:
     files = [path, place.file("1,2,3,4\n" * 5, NAME)]
     place.monkeypatch.delenv("FORCE_COLOR")
     assert broker_main(["evaluate", *map(str, files), "--predictor", "parity"]) == 0
+    formula = place.file("1,2,3,4\n" * 5, "seen $^$\x1b.csv")  # which is no mathematics
+    drawn = ["--predictor", "parity", "--plot", str(place.directory / "p.png")]
+    assert broker_main(["evaluate", str(formula), *drawn]) == 0
 
 
 class _MuteError(Exception):
@@ -507,3 +510,12 @@ def test_two_programs_obey_nothing_that_a_black_box_says(tmp_path: Path, dataset
     for line in (broker.stderr + running.stderr + running.stdout).split("\n"):
         assert line.isprintable(), ascii(line)
         assert not line.startswith(("<0>", "2026-01-01"))
+
+
+def test_each_way_to_log_has_the_last_line_of_defence(monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = types.ModuleType("systemd.journal")
+    journal.send = print  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "systemd", types.ModuleType("systemd"))
+    monkeypatch.setitem(sys.modules, "systemd.journal", journal)
+    for handler in (logs.StderrLines(), logs.JournalHandler()):
+        assert isinstance(handler.formatter, LineFormatter)
