@@ -11,6 +11,7 @@ from agent.spool import compare, ledger, runs
 from agent.spool.directories import DEFAULT, configured_directories
 from agent.spool.ledger import Entry, Ledger
 from quartet.columns import aligned
+from quartet.foreign import in_json, shown
 
 _COLUMNS = (
     *("session", "started (UTC)", "sampled", "answered", "waiting"),
@@ -28,11 +29,11 @@ def run(settings: Settings, *, as_json: bool, broker_ledger: Path | None) -> int
     differences = compare.compare(settings.agent.id, ours, theirs) if theirs else []
     if as_json:
         document = {**msgspec.to_builtins(ours), "differences": differences}
-        print(msgspec.json.format(msgspec.json.encode(document)).decode())
+        print(in_json(msgspec.json.format(msgspec.json.encode(document)).decode()))
     else:
         print("\n".join(_text(ours)))
         for difference in differences:
-            print(f"{difference.session_id[:8]}  {difference.text}")
+            print(f"{shown(difference.session_id[:8])}  {difference.text}")
         if theirs and not differences:
             print("the broker's ledger says the same")
     return 0 if ours.balanced and not any(each.contradiction for each in differences) else 1
@@ -41,7 +42,7 @@ def run(settings: Settings, *, as_json: bool, broker_ledger: Path | None) -> int
 def _text(ours: Ledger) -> list[str]:
     lines = aligned([_COLUMNS, *map(_row, ours.sessions), _total(ours)])
     for entry in ours.sessions:
-        lines += [f"{entry.session_id[:8]}  {detail}" for detail in _details(entry)]
+        lines += [f"{shown(entry.session_id[:8])}  {detail}" for detail in _details(entry)]
     lines += [f"{each}: the agent saves what it can of it when it starts" for each in ours.damaged]
     lines.append("balanced" if ours.balanced else "NOT BALANCED")
     return lines

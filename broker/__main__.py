@@ -14,6 +14,7 @@ from broker.config import PredictorSettings, Settings, check, store_path
 from broker.predictors.load import load as load_predictor
 from quartet import command
 from quartet.errors import SettingsError
+from quartet.foreign import in_json, shown
 from quartet.settings import load
 
 
@@ -44,10 +45,10 @@ def _ledger(options: argparse.Namespace) -> int:
     from broker.recorder.opening import open_reader  # noqa: PLC0415
 
     ledger = Ledger(asyncio.run(open_reader(_store(options)).accounts()))
-    print(ledger.to_json() if options.json else ledger.to_text())
+    print(in_json(ledger.to_json()) if options.json else ledger.to_text())
     problems = ledger.problems()
     for problem in problems:
-        print(f"broker: {problem}", file=sys.stderr)
+        print(f"broker: {shown(problem)}", file=sys.stderr)
     return 1 if problems else 0
 
 

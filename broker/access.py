@@ -13,6 +13,7 @@ from broker.config import LimitsSettings
 from broker.errors import AccessError, CrowdedError, DeniedError
 from broker.model import Code, Ending
 from quartet.clock import Clock
+from quartet.foreign import shown
 
 if TYPE_CHECKING:
     from quartet.certificates import Certificate
@@ -140,7 +141,9 @@ class Access:
             return
         names = [agent_id] if agent_id else certificate.names if certificate else ()
         if not any(name in self._agents for name in names):
-            raise DeniedError(f"{' and '.join(names) or 'a nameless peer'} is not in access.agents")
+            raise DeniedError(
+                f"{' and '.join(map(shown, names)) or 'a nameless peer'} is not in access.agents"
+            )
 
     def _check_room(self, peer: Peer) -> None:
         if len(self._visits) >= self._limits.streams:

@@ -18,7 +18,7 @@ from broker.transport import Health
 from broker.transport.grpc_aio import GrpcTransport, quiet_library
 from broker.workers import Threads
 from quartet.address import Address
-from quartet.journal import PriorityFormatter, under_systemd
+from quartet.journal import LineFormatter, PriorityFormatter, under_systemd
 from quartet.notify import Notifier
 from quartet.reload import reconfigured
 from quartet.repeat import repeat
@@ -71,7 +71,7 @@ async def _run(
 def _log_to_stderr(level: str) -> None:
     form = "%(asctime)s %(levelname)-7s %(message)s"
     handler = logging.StreamHandler()
-    handler.setFormatter(PriorityFormatter() if under_systemd() else logging.Formatter(form))
+    handler.setFormatter(PriorityFormatter() if under_systemd() else LineFormatter(form))
     logging.basicConfig(level=level.upper(), handlers=[handler])
 
 

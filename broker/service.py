@@ -13,6 +13,7 @@ from broker.lines import Lines
 from broker.model import Code, Ending, Refusal
 from broker.stream import Stream, superseded
 from broker.transport import Call
+from quartet.foreign import shown
 from wire.metadata import REFUSED_ID, StreamHeader
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Service:
         try:
             header = StreamHeader.from_metadata(call.metadata)
         except ValueError as error:
-            call.end(Ending(Code.INVALID_ARGUMENT, str(error)))
+            call.end(Ending(Code.INVALID_ARGUMENT, shown(error)))
             return
         peer = Peer(call.peer, _certificate(call), header.agent_id if header else None)
         with self._access.admit(peer, call.end):

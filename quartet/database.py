@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from quartet.errors import DamagedError, NewerSchemaError, OlderSchemaError, StoreError
+from quartet.foreign import shown
 
 Synchronous = Literal["off", "normal", "full"]
 """When a commit is on the medium: left to the system, at checkpoints, at once."""
@@ -111,8 +112,8 @@ def store_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreE
     writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
     by_itself = code == sqlite3.SQLITE_READONLY and writable
     if code in _PLACE and not by_itself:
-        return StoreError(f"{path}: cannot be used: {error}", path)
-    return DamagedError(f"{path}: is damaged ({error})", path)
+        return StoreError(f"{path}: cannot be used: {shown(error)}", path)
+    return DamagedError(f"{path}: is damaged ({shown(error)})", path)
 
 
 def _check_version(path: Path, versions: int, busy_s: float) -> None:

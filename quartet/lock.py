@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from quartet.errors import InUseError
+from quartet.foreign import shown
 
 
 class FileLock:
@@ -21,7 +22,8 @@ class FileLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.read(self._descriptor, 20).decode("ascii", "replace").strip() or "unknown"
+            said = os.read(self._descriptor, 20).decode("ascii", "replace").strip()
+            owner = shown(said) or "unknown"
             os.close(self._descriptor)
             raise InUseError(
                 f"{path.parent}: is in use by process {owner} ({path.name}):"

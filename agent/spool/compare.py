@@ -10,6 +10,7 @@ from agent.spool import runs
 from agent.spool.account import EARLIER
 from agent.spool.ledger import Entry, Ledger
 from agent.spool.runs import Runs
+from quartet.foreign import shown
 
 
 class BrokerEntry(msgspec.Struct):
@@ -44,7 +45,9 @@ def load(path: Path) -> BrokerLedger:
     except OSError as error:
         raise LedgerError(f"{path}: cannot be read: {error.strerror}") from error
     except msgspec.MsgspecError as error:
-        raise LedgerError(f"{path}: is not what 'broker ledger --json' prints: {error}") from error
+        raise LedgerError(
+            f"{path}: is not what 'broker ledger --json' prints: {shown(error)}"
+        ) from error
     if ledger.schema != 1:
         raise LedgerError(f"{path}: has schema {ledger.schema}, known is 1: use the same version")
     return ledger

@@ -22,6 +22,7 @@ from agent.spool.row import Key, Row, unpack
 from agent.spool.tier import COMPANIONS, OpenTier, Tier, accounts, delete
 from quartet.database import Synchronous
 from quartet.errors import DamagedError, NewerSchemaError, StoreError
+from quartet.foreign import shown
 from wire.metadata import SESSION_ID
 
 log = logging.getLogger(__name__)
@@ -193,7 +194,7 @@ def _looked(tier: Tier, look: Callable[[Tier], Looked]) -> Looked:
         tier.close()
         if isinstance(error, StoreError):
             raise
-        raise DamagedError(f"{tier.path}: is damaged ({error})", tier.path) from error
+        raise DamagedError(f"{tier.path}: is damaged ({shown(error)})", tier.path) from error
 
 
 def _move(path: Path, why: str) -> Path:

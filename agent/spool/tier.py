@@ -20,6 +20,7 @@ from quartet.database import (
     transaction,
 )
 from quartet.errors import DamagedError
+from quartet.foreign import shown
 
 COMPANIONS = ("-wal", "-shm")
 """SQLite's own: the log of what is not yet in the file, and the index of that log."""
@@ -103,7 +104,7 @@ class Tier:
         try:
             return [(Session(*session), accounts.decode(account)) for *session, account in rows]
         except (msgspec.MsgspecError, TypeError) as error:
-            raise DamagedError(f"{self.path}: is damaged ({error})", self.path) from error
+            raise DamagedError(f"{self.path}: is damaged ({shown(error)})", self.path) from error
 
     def write(
         self,
@@ -167,7 +168,7 @@ class Tier:
         """Read the whole file; DamagedError where anything in it is not as it should be."""
         (said,) = [said for (said,) in self._select("PRAGMA integrity_check(1)")]
         if said != "ok":
-            raise DamagedError(f"{self.path}: is damaged ({said})", self.path)
+            raise DamagedError(f"{self.path}: is damaged ({shown(said)})", self.path)
 
     def hold(self) -> None:
         """Freeze the view of the file at the next read, whatever another connection writes."""

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from broker.errors import RecordError
 from broker.recorder.sqlite.tables import Tables
 from broker.records import Batch, Claim
+from quartet.foreign import shown
 
 Result = TypeVar("Result")
 
@@ -27,7 +28,7 @@ class Question(Generic[Result]):
         try:
             found = self._ask(tables)
         except Exception as error:  # whatever it is: somebody waits to hear of it
-            reason = f"the broker cannot read its records: {error}"
+            reason = f"the broker cannot read its records: {shown(error)}"
             self._deliver = lambda: self.answer.set_exception(RecordError(reason))
             return error
         self._deliver = lambda: self.answer.set_result(found)

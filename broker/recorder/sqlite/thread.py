@@ -15,6 +15,7 @@ from broker.recorder.sqlite.retention import STEP_ROWS, Retention
 from broker.recorder.sqlite.tables import Tables
 from broker.records import Batch
 from quartet.clock import Clock
+from quartet.foreign import shown
 from quartet.outage import Outage
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,8 @@ class RecorderThread:
                 "%s: samples cannot be recorded, their streams are ended: %s", self._path, error
             )
             for batch in kept:
-                batch.claim.lease.fail(RecordError(f"the broker cannot record samples: {error}"))
+                reason = f"the broker cannot record samples: {shown(error)}"
+                batch.claim.lease.fail(RecordError(reason))
             return
         self._recording.ended("%s: samples are recorded again", self._path)
         for batch in kept:
