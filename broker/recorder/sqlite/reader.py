@@ -23,8 +23,8 @@ from broker.recorder.reader import (
     Span,
     outline,
 )
+from broker.recorder.sqlite.checksums import SENSORS
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
-from broker.recorder.sqlite.tables import SENSORS
 from quartet.clock import Clock
 from quartet.database import connect, connect_to_read, store_error, transaction_to_read
 from quartet.errors import StoreError

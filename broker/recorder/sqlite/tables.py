@@ -2,18 +2,15 @@
 
 import itertools
 import sqlite3
-import struct
 from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from broker.model import Answer, Sample
+from broker.recorder.sqlite.checksums import SENSORS, sample_checksum
 from broker.recorder.sqlite.keeping import Keeping
 from broker.records import Basis, Batch, Claim, Lease, Snapshot
 from quartet.database import transaction
 from wire.metadata import StreamHeader
-
-SENSORS = struct.Struct("<4f")
-"""How a sample's four values are kept."""
 
 # What SQLite's integers hold; a peer may announce times far beyond its own life.
 _MAX_NS = 2**63 - 1
@@ -87,7 +84,7 @@ class Tables:
                 self._write_explanations(batch, line, session, position)
                 rows += _rows(batch, line, session, position)
                 position += len(batch.samples)
-            self._connection.executemany("INSERT INTO samples VALUES (?,?,?,?,?,?,?,?,NULL)", rows)
+            self._connection.executemany("INSERT INTO samples VALUES (?,?,?,?,?,?,?,?,?)", rows)
         self._position = position
         self._lines.update(lines)
         self._sessions.update(sessions)
@@ -281,10 +278,9 @@ def _rows(batch: Batch, line: int, session: int, position: int) -> Iterator[tupl
         itertools.count(position + 1), batch.samples, batch.answers, _times(batch), strict=False
     )
     for at, sample, answer, sampled_at_ns in taken:
-        yield (
-            *(at, line, session, sample.id, SENSORS.pack(*sample.values)),
-            *(sampled_at_ns, arrived_at_ns, answer.prediction),
-        )
+        sensors, prediction = SENSORS.pack(*sample.values), answer.prediction
+        row = (at, line, session, sample.id, sensors, sampled_at_ns, arrived_at_ns, prediction)
+        yield (*row, sample_checksum(*row))
 
 
 def _times(batch: Batch) -> Iterator[int]:
