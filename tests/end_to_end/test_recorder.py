@@ -162,7 +162,7 @@ def running(*arguments: str) -> subprocess.CompletedProcess[str]:
     [
         ("none/broker.db", "there is no directory"),
         ("noise.db", "is damaged (file is not a database)"),
-        ("newer.db", "has schema 9, this version of quartet knows 3"),
+        ("newer.db", "has schema 9, this version of quartet knows 4"),
         ("folder", "cannot be used"),
         ("/proc/broker.db", "cannot be written beside"),
     ],

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from broker.errors import RecordError
 from broker.model import Answer, Sample
 from broker.recorder.sqlite.checksums import (
     SAMPLE_COLUMNS,
@@ -68,6 +69,11 @@ class Tables:
     def line(self, claim: Claim) -> int:
         """The number of a claim's line; 0 before its first commit."""
         return self._lines.get(claim.lease, 0)
+
+    def fail_leases(self, error: RecordError) -> None:
+        """Have every line claimed anew."""
+        for lease in [*self._leases.values(), *self._lines]:
+            lease.fail(error)
 
     # Writing
 
