@@ -1,6 +1,7 @@
 """A store that is open: its connection, and all that works on it."""
 
 import sqlite3
+from contextlib import ExitStack
 from pathlib import Path
 
 from broker.recorder.sqlite.hold import Hold
@@ -14,6 +15,9 @@ from quartet.clock import Clock
 from quartet.database import connect, store_error
 from quartet.errors import DamagedError, StoreError
 
+# By these an agent and its sessions are found: who is not found would be new. Few rows.
+_SMALL = ("lines", "sessions", "commands")
+
 
 class Opened:
     """One thread at a time. StoreError where the store cannot be opened."""
@@ -23,11 +27,10 @@ class Opened:
         try:
             check_kind(path)
             self._connection = connect(path, MIGRATIONS, keeping.synchronous)
-            try:
-                self.tables = Tables(self._connection, digest, keeping)
-            except (sqlite3.Error, UnicodeDecodeError) as error:
-                self._connection.close()
-                raise store_error(path, error) from error
+            with ExitStack() as undo:
+                undo.callback(self._connection.close)
+                self.tables = self._tables(digest, keeping)
+                undo.pop_all()
         except DamagedError as error:
             raise StoreError(
                 f"{error}: run 'broker store repair --store {path}'; or move it aside, and the"
@@ -36,6 +39,17 @@ class Opened:
         self.retention = Retention(self._connection, keeping, clock, self.tables.needed_from)
         self.plain_lines = PlainLines(self._connection, keeping.plain_lines)
         self.watch = Watch(path, hold)
+
+    def _tables(self, digest: str, keeping: Keeping) -> Tables:
+        """The tables, once the small ones and their indexes agree."""
+        try:
+            for table in _SMALL:
+                said = self._connection.execute(f"PRAGMA integrity_check({table})").fetchone()[0]
+                if said != "ok":
+                    raise DamagedError(f"{self._path}: is damaged ({said})", self._path)
+            return Tables(self._connection, digest, keeping)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise store_error(self._path, error) from error
 
     def save(self) -> None:
         """Have all commits in the file itself. StoreError where they are not."""

@@ -97,7 +97,8 @@ class RecorderThread:
                     "%s: samples cannot be recorded, their streams are ended: %s", self._path, error
                 )
             for batch in kept:
-                batch.claim.lease.fail(RecordError(f"the broker cannot record samples: {error}"))
+                why = self._condition.trouble or error
+                batch.claim.lease.fail(RecordError(f"the broker cannot record samples: {why}"))
             return
         self._recording.ended("%s: samples are recorded again", self._path)
         for batch in kept:
@@ -114,7 +115,9 @@ class RecorderThread:
         error = question.put(self._condition.store.tables)
         if error is None:
             self._reading.ended("%s: records can be read again", self._path)
-        elif not self._condition.met(error):
+        elif self._condition.met(error):
+            question.refuse(self._condition.trouble)
+        else:
             self._reading.failed(
                 "%s: records cannot be read, their streams are ended: %s", self._path, error
             )
