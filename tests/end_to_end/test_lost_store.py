@@ -243,6 +243,9 @@ async def test_damage_under_a_running_broker_is_told_from_what_passes(
             assert f"run 'broker store repair --store {path}'" in details
         await until(lambda: health(broker) == 1)
         assert broker.code is None
+        told = await asyncio.to_thread(running, "broker", "ledger", "--store", str(path))
+        assert (told.returncode == 1) == (name != "samples")  # which it does not read
+        assert ("is damaged" in told.stderr) == (name != "samples")
         assert broker.stop() == 0
     assert broker.stderr.count("ERROR") == 1
     assert "over after" not in broker.stderr

@@ -232,6 +232,7 @@ def _sample(row: tuple[Any, ...]) -> RecordedSample:
 
 
 def _accounts(rows: sqlite3.Connection) -> Accounts:
+    _look_through(rows)
     missing: dict[int, list[tuple[int, int]]] = {}
     for session, first, last in rows.execute("SELECT * FROM gaps ORDER BY session, first"):
         missing.setdefault(session, []).append((first, last))
@@ -248,6 +249,16 @@ def _accounts(rows: sqlite3.Connection) -> Accounts:
         [SessionAccount(*[*row[1:], missing.get(row[0], [])]) for row in sessions],
         PlainAccount(*plain),
     )
+
+
+def _look_through(rows: sqlite3.Connection) -> None:
+    """Raise DatabaseError where the indexes of samples are damaged. Reads no sample."""
+    by_id, by_line = rows.execute(
+        "SELECT (SELECT count(*) FROM samples INDEXED BY samples_by_id WHERE session > 0),"
+        " (SELECT count(*) FROM samples INDEXED BY samples_by_line WHERE line > 0)"
+    ).fetchone()
+    if by_id != by_line:
+        raise sqlite3.DatabaseError(f"{by_id} samples by their ids, {by_line} by their agents")
 
 
 def _lines(rows: sqlite3.Connection) -> list[LineState]:
