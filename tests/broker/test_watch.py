@@ -77,6 +77,20 @@ async def test_what_is_written_while_a_file_is_away_is_never_answered(path: Path
     assert select(path, "SELECT id FROM samples") == [(id_,) for id_ in range(9)]
 
 
+async def test_a_link_that_leads_to_another_file_is_noticed(path: Path) -> None:
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    with lines_in(link, Chain) as lines:
+        await send(lines, range(5))
+        other = path.with_name("other.db")
+        other.touch()
+        link.unlink()
+        link.symlink_to(other)
+        with pytest.raises(RecordError, match="is another file than the one that is in use"):
+            await send(lines, [5])
+    assert other.read_bytes() == b""
+
+
 async def test_a_store_that_was_changed_while_it_was_away_is_not_used_again(path: Path) -> None:
     away = path.with_name("away.db")
     with lines_in(path, Chain) as lines:

@@ -136,6 +136,9 @@ async def test_a_store_that_is_not_in_its_place_any_more_ends_the_answers(
         assert broker.code is None
         assert (set(path.parent.iterdir()) if path.parent.exists() else set()) == files
         assert broker.stop() == 0
+    if how is replace_log:
+        assert select(path, "SELECT id FROM samples") == [(0,), (1,), (2,)]
+        assert select(path, "PRAGMA integrity_check") == [("ok",)]
     assert broker.stderr.count("ERROR") == 1
     assert "stop the broker" in broker.stderr
     assert "Traceback" not in broker.stderr

@@ -25,7 +25,8 @@ class Watch:
     """Looks at a store that is open. With `stat` alone: see Hold. One thread at a time."""
 
     def __init__(self, path: Path, hold: Hold) -> None:
-        self._path = path.resolve()
+        self._path = path
+        self._file = path.resolve()
         self._hold = hold
         self._opened = {name: _identity(self._name(name)) for name in ("", *LOGS)}
         self._away: tuple[int, int] | None = None
@@ -62,8 +63,8 @@ class Watch:
                 f" 'broker store restore' with a backup, or begin with an empty store, and start it"
             )
         return Change(
-            f"{self._path}: was moved away while in use: {_NOTHING_LEAVES}: put it back, and the"
-            " broker continues; or stop the broker, run 'broker store restore' with a backup, and"
+            f"{self._path}: was moved away while in use{_why(self._path)}: {_NOTHING_LEAVES}:"
+            " put it back, and the broker continues; or stop the broker, run 'broker store restore' with a backup, and"
             " start it"
         )
 
@@ -73,8 +74,20 @@ class Watch:
             " the broker, move away what is not wanted, and start it again"
         )
 
-    def _name(self, suffix: str) -> str:
-        return f"{self._path}{suffix}"
+    def _name(self, log: str) -> str:
+        """The file as people name it; its logs, where SQLite has them."""
+        return f"{self._file}{log}" if log else str(self._path)
+
+
+def _why(path: Path) -> str:
+    """What the system says, where that is more than that there is no such file."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f", or cannot be reached ({error.strerror})"
+    return ""
 
 
 def _identity(name: str) -> tuple[int, int] | None:
