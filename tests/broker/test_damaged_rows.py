@@ -248,6 +248,25 @@ def flipped(path: Path, to: Path, at: int, bit: int) -> Iterator[Path]:
             Path(f"{to}{name}").unlink(missing_ok=True)
 
 
+@pytest.mark.parametrize(
+    ("index", "entry"),
+    [("sqlite_autoindex_lines_1", b"an-agent"), ("sqlite_autoindex_sessions_1", b"0" * 31 + b"7")],
+)
+async def test_an_agent_or_a_session_that_an_index_has_lost_is_no_new_one(
+    index: str, entry: bytes, path: Path
+) -> None:
+    with lines_in(path, Chain) as lines:
+        await send(lines, range(5), session=7, agent="an-agent")
+    ((page,),) = select(path, "SELECT pgoffset FROM dbstat WHERE name = ?", index)
+    at = path.read_bytes().index(entry, page)  # noqa: ASYNC240 - nobody else is at work
+    with (
+        flipped(path, path.with_name("copy.db"), at, 1) as copy,
+        pytest.raises(StoreError, match="broker store repair"),
+        lines_in(copy, Chain),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("make", [Chain, Forgetful])
 async def test_one_flipped_bit_anywhere_makes_no_answer_wrong_without_a_word(
     make: type[Forgetful], path: Path, errors: Callable[[], list[str]]

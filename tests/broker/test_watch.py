@@ -1,7 +1,9 @@
 """The files of a store as its recorder watches them, in process."""
 
 import asyncio
+import contextlib
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,6 +77,24 @@ async def test_what_is_written_while_a_file_is_away_is_never_answered(path: Path
         await until(lambda: not lines.recorder.trouble)
         assert (await send(lines, range(4, 9)))[0][1:] == expected(box, range(5, 9))
     assert select(path, "SELECT id FROM samples") == [(id_,) for id_ in range(9)]
+
+
+async def test_what_was_written_to_a_file_that_went_away_meanwhile_is_not_answered(
+    path: Path,
+) -> None:
+    away = path.with_name("away.db")
+    with lines_in(path, Chain) as lines, await lines.open(header()) as stream:
+        await send_on(stream, [sample(0)])
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # the commit waits
+            answering = asyncio.create_task(stream.answer([sample(1)]))
+            assert not (await asyncio.wait([answering], timeout=0.2))[0]
+            move(path, away)
+            other.execute("ROLLBACK")
+        with pytest.raises(RecordError, match="was moved away while in use"):
+            await answering
+    move(away, path)  # its log has stayed where it was
+    assert select(path, "SELECT id FROM samples") == [(0,), (1,)]
 
 
 async def test_a_link_that_leads_to_another_file_is_noticed(path: Path) -> None:
@@ -163,11 +183,15 @@ def test_a_second_hold_is_refused_also_where_the_lock_file_is_deleted(path: Path
 
 async def test_health_follows_the_trouble_of_the_recorder() -> None:
     class Troubled:
-        trouble = "a disk that is gone"
+        trouble = ""
 
     recorder, transport = Troubled(), MemoryTransport()
     showing = asyncio.create_task(_show_health(transport, recorder))
-    await until(lambda: transport.health is Health.NOT_SERVING)
-    recorder.trouble = ""
-    await until(lambda: transport.health is Health.SERVING)
+    for trouble, health in (
+        ("", Health.SERVING),
+        ("its disk is gone", Health.NOT_SERVING),
+        ("", Health.SERVING),
+    ):
+        recorder.trouble = trouble
+        await until(lambda: transport.health is health)  # noqa: B023
     showing.cancel()

@@ -64,8 +64,8 @@ class Watch:
             )
         return Change(
             f"{self._path}: was moved away while in use{_why(self._path)}: {_NOTHING_LEAVES}:"
-            " put it back, and the broker continues; or stop the broker, run 'broker store restore' with a backup, and"
-            " start it"
+            " put it back, and the broker continues; or stop the broker, run 'broker store restore'"
+            " with a backup, and start it"
         )
 
     def _replaced(self) -> Change:
