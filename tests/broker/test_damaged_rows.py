@@ -16,6 +16,7 @@ from support.store import change, expected, lines_in, sample, select, send, send
 from broker.errors import RecordError
 from broker.model import Code
 from broker.predictors import Predictor
+from broker.recorder.reader import Span
 from broker.recorder.sqlite.checksums import (
     sample_checksum,
     sample_verifies,
@@ -23,9 +24,10 @@ from broker.recorder.sqlite.checksums import (
     snapshot_verifies,
 )
 from broker.recorder.sqlite.keeping import Keeping
+from broker.recorder.sqlite.reader import SqliteReader
 from broker.recorder.sqlite.recorder import SqliteRecorder
 from broker.recorder.sqlite.schema import check_kind
-from quartet.errors import StoreError
+from quartet.errors import DamagedError, StoreError
 
 AGENTS = "abc"
 COUNT = 300
@@ -210,6 +212,19 @@ async def test_a_damaged_answer_is_never_given_again(
         assert answers == expected(Chain(), range(280))[275:]
         assert (refusal.sample_id, refusal.code) == (280, Code.OUT_OF_RANGE)
     assert "a: 1 recorded answers from sample 275 on are damaged: they are not given" in errors()[0]
+
+
+@pytest.mark.parametrize("sensors", [b"", b"x" * 15, "x" * 16, 7])
+async def test_a_row_without_values_is_no_traceback_to_a_reader(
+    sensors: object, path: Path
+) -> None:
+    await filled(path, Chain)
+    change(path, "UPDATE samples SET sensors = ? WHERE id = 100 AND line = 1", sensors)
+    reader = SqliteReader(path)
+    with pytest.raises(DamagedError, match="sample 100 of a is damaged"):
+        _ = [chunk async for chunk in reader.samples("a", Span())]
+    with pytest.raises(DamagedError, match="sample 100 of a is damaged"):
+        await reader.news("", 10_000)
 
 
 # Stores of a former version

@@ -22,7 +22,7 @@ from support.store import (
     send_on,
 )
 
-from broker.app import _show_health
+from broker.app import show_health
 from broker.errors import RecordError
 from broker.recorder.sqlite.hold import Hold
 from broker.transport import Health
@@ -124,6 +124,18 @@ async def test_a_store_that_was_changed_while_it_was_away_is_not_used_again(path
             await send(lines, [5])
 
 
+@pytest.mark.parametrize("left", [0, 4096])
+async def test_a_store_that_is_overwritten_in_its_place_is_noticed(left: int, path: Path) -> None:
+    with lines_in(path, Chain) as lines:
+        await send(lines, range(5))
+    with lines_in(path, Chain) as lines:
+        await send(lines, range(5, 9))
+        os.truncate(path, left)
+        with pytest.raises(RecordError, match="was overwritten while in use"):
+            await send(lines, [9])
+        assert "broker store restore" in lines.recorder.trouble
+
+
 async def test_logs_that_cannot_be_saved_are_told_until_they_can(path: Path) -> None:
     box = Chain()
     with lines_in(path, Chain) as lines:
@@ -186,7 +198,7 @@ async def test_health_follows_the_trouble_of_the_recorder() -> None:
         trouble = ""
 
     recorder, transport = Troubled(), MemoryTransport()
-    showing = asyncio.create_task(_show_health(transport, recorder))
+    showing = asyncio.create_task(show_health(transport, recorder))
     for trouble, health in (
         ("", Health.SERVING),
         ("its disk is gone", Health.NOT_SERVING),

@@ -30,7 +30,7 @@ from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
 from broker.recorder.sqlite.watch import LOGS
 from quartet.clock import Clock
 from quartet.database import connect, connect_to_read, store_error, transaction_to_read
-from quartet.errors import StoreError
+from quartet.errors import DamagedError, StoreError
 from quartet.lock import holder
 
 Result = TypeVar("Result")
@@ -165,7 +165,7 @@ class SqliteReader:
             try:
                 with transaction_to_read(connection):
                     return ask(connection)
-            except (sqlite3.Error, UnicodeDecodeError, struct.error) as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise store_error(self._path, error) from error
 
         asking = asyncio.create_task(asyncio.to_thread(now))
@@ -225,7 +225,10 @@ class SqliteReader:
 
 def _sample(row: tuple[Any, ...]) -> RecordedSample:
     agent_id, session_id, id_, sensors, sampled_at_ns, arrived_at_ns, prediction, _ = row
-    values = SENSORS.unpack(sensors)
+    try:
+        values = SENSORS.unpack(sensors)
+    except (struct.error, TypeError) as error:
+        raise DamagedError(f"sample {id_} of {agent_id} is damaged: {error}") from error
     return RecordedSample(
         agent_id, session_id, id_, values, sampled_at_ns, arrived_at_ns, bool(prediction)
     )

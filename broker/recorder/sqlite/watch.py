@@ -29,6 +29,7 @@ class Watch:
         self._file = path.resolve()
         self._hold = hold
         self._opened = {name: _identity(self._name(name)) for name in ("", *LOGS)}
+        self._size = 0
         self._away: tuple[int, int] | None = None
 
     def look(self) -> Change | None:
@@ -43,6 +44,13 @@ class Watch:
                 " broker, and start it again"
             )
         self._away = None
+        size, _ = self._hold.stamp()
+        if size < self._size:  # SQLite never makes it smaller
+            return Change(
+                f"{self._path}: was overwritten while in use: {_NOTHING_LEAVES}: stop the broker,"
+                " run 'broker store restore' with a backup, and start it"
+            )
+        self._size = size
         logs = {name: _identity(self._name(name)) for name in LOGS}
         changed = [name for name in LOGS if logs[name] != self._opened[name]]
         if not changed:
