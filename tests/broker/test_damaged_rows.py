@@ -202,6 +202,23 @@ async def test_ids_that_were_jumped_over_are_not_missed(
     assert errors() == []
 
 
+async def test_two_replays_of_a_line_beside_each_other_miss_nothing(
+    path: Path, errors: Callable[[], list[str]]
+) -> None:
+    with lines_in(path, Forgetful) as lines:
+        await send(lines, range(1800))
+        recorder = lines.recorder
+        ahead = (await recorder.basis("a", with_snapshot=True)).position
+        for _ in range(3):
+            ahead = (await recorder.samples("a", ahead))[-1][0]
+        behind = (await recorder.basis("a", with_snapshot=True)).position
+        while found := await recorder.samples("a", behind):
+            behind = found[-1][0]
+            if more := await recorder.samples("a", ahead):
+                ahead = more[-1][0]
+    assert errors() == []
+
+
 async def test_a_damaged_answer_is_never_given_again(
     path: Path, errors: Callable[[], list[str]]
 ) -> None:

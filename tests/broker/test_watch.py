@@ -28,6 +28,7 @@ from broker.recorder.sqlite.hold import Hold
 from broker.transport import Health
 from broker.transport.memory import MemoryTransport
 from quartet.errors import InUseError
+from quartet.lock import FileLock
 
 
 @pytest.fixture
@@ -191,6 +192,22 @@ def test_a_second_hold_is_refused_also_where_the_lock_file_is_deleted(path: Path
         Hold(path)
     hold.close()
     Hold(path).close()
+
+
+async def test_a_lock_file_that_another_process_has_made_meanwhile_ends_the_answers(
+    path: Path,
+) -> None:
+    with lines_in(path, Chain, tick_s=0.0) as lines:
+        await send(lines, range(5))
+        lock_file = path.with_name("other.lock")
+        lock = FileLock(lock_file)
+        lock_file.rename(f"{path}.lock")
+        await until(lambda: "its lock file was deleted" in lines.recorder.trouble)
+        with pytest.raises(RecordError, match=f"is in use by process {os.getpid()}"):
+            await send(lines, [5])
+        lock.close()
+        await until(lambda: not lines.recorder.trouble)
+        assert (await send(lines, [5]))[1] is None
 
 
 async def test_health_follows_the_trouble_of_the_recorder() -> None:

@@ -196,7 +196,7 @@ async def test_no_second_program_makes_logs_that_a_broker_lacks(
         remove(path, "-wal", "-shm")
         told = await asyncio.to_thread(running, "broker", *command, "--store", str(path))
         assert told.returncode == 1
-        assert f"was deleted while process {broker.pid} uses it" in told.stderr
+        assert f"is missing, and process {broker.pid} uses the store" in told.stderr
         assert {file.name for file in path.parent.iterdir()} == {"broker.db", "broker.db.lock"}
         broker.signal(signal.SIGCONT)
         await asyncio.to_thread(broker.wait_for, "its records are saved")

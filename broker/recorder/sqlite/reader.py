@@ -201,8 +201,8 @@ class SqliteReader:
                 return
             if time.monotonic() > end_s:
                 raise StoreError(
-                    f"{' and '.join(missing)}: was deleted while process {owner} uses it: wait"
-                    " until the broker says that it is mended, or stop the broker"
+                    f"{' and '.join(missing)}: is missing, and process {owner} uses the store:"
+                    " wait until that one is done or has mended it, or stop it"
                 )
             time.sleep(_LOOK_S)
 

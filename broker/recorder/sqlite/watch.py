@@ -45,7 +45,7 @@ class Watch:
             )
         self._away = None
         size, _ = self._hold.stamp()
-        if size < self._size:  # SQLite never makes it smaller
+        if size < self._size:  # SQLite makes it smaller at a VACUUM alone
             return Change(
                 f"{self._path}: was overwritten while in use: {_NOTHING_LEAVES}: stop the broker,"
                 " run 'broker store restore' with a backup, and start it"
