@@ -18,6 +18,7 @@ class FileLock:
     """
 
     def __init__(self, path: Path, *, shared: bool = False) -> None:
+        self._path = path
         self._descriptor = _open(path, shared=shared)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -36,6 +37,14 @@ class FileLock:
             self.close()
             raise
 
+    def is_in_place(self) -> bool:
+        """Whether the path is still the file that is held."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return False
+        return os.path.samestat(found, os.fstat(self._descriptor))
+
     def close(self) -> None:
         """Let the next process have it."""
         os.close(self._descriptor)
@@ -47,6 +56,25 @@ class FileLock:
         except OSError as error:
             if error.errno != errno.ENOSPC:  # on a full disk the lock holds, without a name
                 raise
+
+
+def holder(path: Path) -> str:
+    """The process that holds a lock file, or "unknown"; empty where none does.
+
+    The lock is tried, and had for no longer than that.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.read(descriptor, 20).strip()
+        return owner.decode() if owner.isdigit() else "unknown"
+    finally:
+        os.close(descriptor)
+    return ""
 
 
 def _open(path: Path, *, shared: bool) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sqlite3
+import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -23,11 +24,14 @@ from broker.recorder.reader import (
     Span,
     outline,
 )
+from broker.recorder.sqlite.checksums import SENSORS
+from broker.recorder.sqlite.hold import lock_path
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
-from broker.recorder.sqlite.tables import SENSORS
+from broker.recorder.sqlite.watch import LOGS
 from quartet.clock import Clock
 from quartet.database import connect, connect_to_read, store_error, transaction_to_read
-from quartet.errors import StoreError
+from quartet.errors import DamagedError, StoreError
+from quartet.lock import holder
 
 Result = TypeVar("Result")
 
@@ -36,6 +40,10 @@ _CHUNK = 500
 
 # How far a device's clock may be ahead of the broker's.
 _MARGIN_NS = 3600 * 10**9
+
+# How long a broker may take to open a store, or to mend it: its looks are 1 s apart.
+_LOGS_S = 3.0
+_LOOK_S = 0.05
 
 _CURSOR = re.compile("[0-9]{0,18}")
 
@@ -57,6 +65,7 @@ class SqliteReader:
     def __init__(self, path: Path, clock: Clock = time) -> None:
         self._path = path
         self._clock = clock
+        self._logs = [f"{path.resolve()}{name}" for name in LOGS]
 
     async def accounts(self) -> Accounts:
         """What became of each sample. Raises StoreError, as all do."""
@@ -156,7 +165,7 @@ class SqliteReader:
             try:
                 with transaction_to_read(connection):
                     return ask(connection)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise store_error(self._path, error) from error
 
         asking = asyncio.create_task(asyncio.to_thread(now))
@@ -180,6 +189,23 @@ class SqliteReader:
                 (agent_id, self._clock.time_ns()),
             )
 
+    def _await_logs(self) -> None:
+        """Refuse a file that a broker has open, and whose logs are gone: to make them harms it.
+
+        A broker that starts or stops is without them for a moment.
+        """
+        end_s = time.monotonic() + _LOGS_S
+        while missing := [name for name in self._logs if not Path(name).exists()]:
+            owner = holder(lock_path(self._path))
+            if not owner:
+                return
+            if time.monotonic() > end_s:
+                raise StoreError(
+                    f"{' and '.join(missing)}: is missing, and process {owner} uses the store:"
+                    " wait until that one is done or has mended it, or stop it"
+                )
+            time.sleep(_LOOK_S)
+
     @contextmanager
     def _checked(self) -> Iterator[None]:
         """Have the file be a store; what SQLite says of it is a StoreError."""
@@ -189,22 +215,27 @@ class SqliteReader:
             raise StoreError(f"{self._path}: cannot be read: {error.strerror}") from error
         if not there:
             raise StoreError(f"{self._path}: there is no such file")
+        self._await_logs()
         check_kind(self._path)
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise store_error(self._path, error) from error
 
 
 def _sample(row: tuple[Any, ...]) -> RecordedSample:
     agent_id, session_id, id_, sensors, sampled_at_ns, arrived_at_ns, prediction, _ = row
-    values = SENSORS.unpack(sensors)
+    try:
+        values = SENSORS.unpack(sensors)
+    except (struct.error, TypeError) as error:
+        raise DamagedError(f"sample {id_} of {agent_id} is damaged: {error}") from error
     return RecordedSample(
         agent_id, session_id, id_, values, sampled_at_ns, arrived_at_ns, bool(prediction)
     )
 
 
 def _accounts(rows: sqlite3.Connection) -> Accounts:
+    _look_through(rows)
     missing: dict[int, list[tuple[int, int]]] = {}
     for session, first, last in rows.execute("SELECT * FROM gaps ORDER BY session, first"):
         missing.setdefault(session, []).append((first, last))
@@ -221,6 +252,16 @@ def _accounts(rows: sqlite3.Connection) -> Accounts:
         [SessionAccount(*[*row[1:], missing.get(row[0], [])]) for row in sessions],
         PlainAccount(*plain),
     )
+
+
+def _look_through(rows: sqlite3.Connection) -> None:
+    """Raise DatabaseError where the indexes of samples are damaged. Reads no sample."""
+    by_id, by_line = rows.execute(
+        "SELECT (SELECT count(*) FROM samples INDEXED BY samples_by_id WHERE session > 0),"
+        " (SELECT count(*) FROM samples INDEXED BY samples_by_line WHERE line > 0)"
+    ).fetchone()
+    if by_id != by_line:
+        raise sqlite3.DatabaseError(f"{by_id} samples by their ids, {by_line} by their agents")
 
 
 def _lines(rows: sqlite3.Connection) -> list[LineState]:
