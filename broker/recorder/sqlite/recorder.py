@@ -81,7 +81,7 @@ class SqliteRecorder:
             self._path,
             self._intake,
             tables,
-            Retention(connection, keeping, self._clock, tables.replayed_from),
+            Retention(connection, keeping, self._clock, tables.needed_from),
             PlainLines(connection, keeping.plain_lines),
             clock=self._clock,
             tick_s=self._tick_s,
