@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.recorder.sqlite.place import give
 from quartet.database import store_error, transaction
 from quartet.errors import DamagedError, StoreError
 from quartet.lock import FileLock
@@ -44,9 +45,7 @@ class Note:
     def parse(cls, text: str) -> "Note":
         """Read it; whatever else stands there is ignored."""
         clean = _CLEAN.search(text)
-        return cls(
-            frozenset(_RUN.findall(text)), (int(clean[1]), int(clean[2])) if clean else None
-        )
+        return cls(frozenset(_RUN.findall(text)), (int(clean[1]), int(clean[2])) if clean else None)
 
 
 class Hold:
@@ -107,14 +106,15 @@ class Hold:
         self._note = Note(runs, clean)
 
     def _is_as_left(self) -> bool:
-        """Whether nobody but an owner has written to the file and its log, as far as one can see."""
+        """Whether only an owner has written to the file and its log, as far as one can see."""
         file, wal = self._path.stat(), Path(f"{self._path}-wal")
         if self._note.clean:
             return self._note.clean == (file.st_size, file.st_mtime_ns) and not _has_log(self._path)
         if _owner(self._path) not in self._note.runs or not wal.exists():
             return False
-        written_ns = max(wal.stat().st_mtime_ns, self._lock.written_at_ns)
-        return file.st_ctime_ns <= written_ns <= _newest_ns(self._path) + _COMMIT_NS
+        wal_ns, begun_ns = wal.stat().st_mtime_ns, self._lock.written_at_ns
+        known_ns = max(_newest_ns(self._path) + _COMMIT_NS, begun_ns)
+        return file.st_ctime_ns <= max(wal_ns, begun_ns) <= known_ns
 
 
 def refuse_foreign_log(path: Path, note: Note | None = None) -> None:
@@ -172,8 +172,12 @@ def _lock_path(path: Path) -> Path:
 def _lock(path: Path) -> FileLock:
     if not path.parent.is_dir():
         raise StoreError(f"{path}: there is no directory {path.parent}: make it, or name another")
+    lock_path = _lock_path(path)
+    is_new = not lock_path.exists()
     try:
-        return FileLock(_lock_path(path))
+        lock = FileLock(lock_path)
+        if is_new:
+            give(lock_path, path.parent)
     except StoreError:
         raise
     except OSError as error:
@@ -181,3 +185,4 @@ def _lock(path: Path) -> FileLock:
             f"{path}: cannot be written beside: {error.strerror}: give the broker's user"
             f" {path.parent}, or name another place"
         ) from error
+    return lock

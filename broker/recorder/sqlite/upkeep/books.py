@@ -1,7 +1,6 @@
 """What the tables of an open store say of each other: who has which ids, and what is missing."""
 
 import sqlite3
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from broker.recorder.upkeep import IdRange, Loss, without
@@ -104,5 +103,3 @@ def tables(rows: sqlite3.Connection) -> set[str]:
 def columns(rows: sqlite3.Connection, table: str) -> set[str]:
     """The names of a table's columns."""
     return {row[1] for row in rows.execute(f"PRAGMA table_info({table})")}
-
-

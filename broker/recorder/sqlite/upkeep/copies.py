@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-from broker.recorder.sqlite.upkeep import place
+from broker.recorder.sqlite import place
 from broker.recorder.sqlite.upkeep.books import SessionRow, gaps, sessions
 from broker.recorder.sqlite.upkeep.check import check, integrity, open_any
 from broker.recorder.upkeep import Backup, Newest, Problem, Restored, without
@@ -53,7 +53,7 @@ def restore(path: Path, source: Path) -> Restored:
         raise StoreError(_unsound(source, findings.problems[0]))
     new = place.draft(path)
     _copy(source, new)
-    if (found := check(new).problems):
+    if found := check(new).problems:
         raise StoreError(_unsound(source, found[0]))
     lacks, unknown = _lacks(path, new)
     return Restored(place.exchange(path, new, "restored"), lacks, unknown)
@@ -112,12 +112,18 @@ def _lacking(rows: sqlite3.Connection, row: SessionRow, end: int | None) -> Prob
     ids = without([(first, row.last_id)] if first <= row.last_id else [], gaps(rows, row.session))
     if not ids:
         return None
-    return Problem("not in the backup", "its next sample shows them as a gap in the ledger", *(
-        row.agent_id, row.session_id), ids)
+    return Problem(
+        "not in the backup",
+        "its next sample shows them as a gap in the ledger",
+        *(row.agent_id, row.session_id),
+        ids,
+    )
 
 
 def _unsound(source: Path, problem: Problem) -> str:
     said = f"{source}: is not sound: {problem.what}"
     if any(Path(f"{source}{log}").exists() for log in ("-wal", "-journal")):
-        return f"{said}; it is a copy of files of a running broker: take one of 'broker store backup'"
+        return (
+            f"{said}; it is a copy of files of a running broker: take one of 'broker store backup'"
+        )
     return f"{said}: take another backup"

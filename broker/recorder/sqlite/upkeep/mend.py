@@ -12,14 +12,8 @@ _DAMAGED = "the records were damaged"
 _TIDY = """
     DELETE FROM explanations WHERE position NOT IN (SELECT position FROM samples);
     DELETE FROM gaps WHERE session NOT IN (SELECT session FROM sessions);
-    DELETE FROM snapshots WHERE line NOT IN (SELECT line FROM lines) OR position < (
-        SELECT max(position) FROM commands JOIN lines USING (agent_id)
-        WHERE lines.line = snapshots.line
-    );
-    DELETE FROM former_snapshots WHERE line NOT IN (SELECT line FROM lines) OR position < (
-        SELECT max(position) FROM commands JOIN lines USING (agent_id)
-        WHERE lines.line = former_snapshots.line
-    )
+    DELETE FROM snapshots WHERE line NOT IN (SELECT line FROM lines);
+    DELETE FROM former_snapshots WHERE line NOT IN (SELECT line FROM lines)
 """
 
 _LINES = """

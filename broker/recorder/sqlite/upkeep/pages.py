@@ -97,8 +97,10 @@ class Pages:
             kind = data[begin] if len(data) > begin else 0
             if kind in (_INDEX_INNER, _TABLE_INNER):
                 left.append(int.from_bytes(data[begin + 8 : begin + 12], "big"))
-                for cell in _cells(data, begin, kind):
-                    left.append(int.from_bytes(data[cell : cell + 4], "big"))
+                left += [
+                    int.from_bytes(data[cell : cell + 4], "big")
+                    for cell in _cells(data, begin, kind)
+                ]
         return frozenset(found)
 
     def _records(self, kind: int) -> Iterator[Record]:

@@ -4,13 +4,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from broker.recorder.sqlite import place
 from broker.recorder.sqlite.schema import MIGRATIONS
-from broker.recorder.sqlite.upkeep import place
 from broker.recorder.sqlite.upkeep.check import check
 from broker.recorder.sqlite.upkeep.mend import mend
 from broker.recorder.sqlite.upkeep.pages import Pages
 from broker.recorder.sqlite.upkeep.salvage import Salvage
-from broker.recorder.upkeep import Findings, Repair
+from broker.recorder.upkeep import Findings, Loss, Repair
 from quartet.clock import Clock
 from quartet.database import store_error
 from quartet.errors import StoreError
@@ -40,7 +40,7 @@ def repair(path: Path, clock: Clock) -> Repair:
     return Repair(aside, findings.samples, losses, notes)
 
 
-def _fill(rows: sqlite3.Connection, path: Path, now_ns: int):  # type: ignore[no-untyped-def]
+def _fill(rows: sqlite3.Connection, path: Path, now_ns: int) -> tuple[list[Loss], list[str]]:
     # The draft is worth nothing until it is whole, and is flushed then.
     rows.execute("PRAGMA journal_mode = off")
     rows.execute("PRAGMA synchronous = off")

@@ -34,6 +34,7 @@ def exchange(path: Path, new: Path, state: str) -> Path | None:
     `state`: "repaired" or "restored". StoreError where the directory does not let it.
     """
     try:
+        give(new, path if path.exists() else path.parent)
         flush(new)
         new.rename(_beside(path, state))
         _flush_directory(path)
@@ -65,6 +66,13 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def give(path: Path, like: Path) -> None:
+    """Have a file belong to whom another belongs: root may have made it for the broker."""
+    stat = like.stat()
+    with contextlib.suppress(PermissionError):
+        os.chown(path, stat.st_uid, stat.st_gid)
 
 
 def _set_aside(path: Path, why: str) -> Path | None:
