@@ -19,9 +19,10 @@ class SessionRow(NamedTuple):
     duplicates: int
     refused: int
     gaps: int
-    oldest_kept: int | None
-    """The ids of its oldest and newest sample on record: older ones may be pruned."""
     newest_kept: int | None
+    """The highest id on record."""
+    expected_from: int | None
+    """The lowest id that must be on record: what comes before may be pruned. None: nothing."""
 
     def imbalance(self) -> str:
         """How the counters contradict each other; empty where they do not."""
@@ -39,11 +40,17 @@ class SessionRow(NamedTuple):
 
 
 def sessions(rows: sqlite3.Connection) -> list[SessionRow]:
-    """The sessions of all agents, in the order in which they began."""
+    """The sessions of all agents, in the order in which they began.
+
+    A line is pruned from its oldest sample on. So nothing is pruned of a session that began
+    after the oldest sample that is there.
+    """
     found = rows.execute(
         "SELECT agent_id, session, id, first_id, last_id, received, answered, duplicates, refused,"
-        " gaps, (SELECT min(id) FROM samples WHERE session = sessions.session),"
-        " (SELECT max(id) FROM samples WHERE session = sessions.session)"
+        " gaps, (SELECT max(id) FROM samples WHERE session = sessions.session),"
+        " CASE WHEN (SELECT samples.session < sessions.session AND arrived_at_ns < opened_at_ns"
+        "  FROM samples WHERE line = sessions.line ORDER BY position LIMIT 1) THEN first_id"
+        " ELSE (SELECT min(id) FROM samples WHERE session = sessions.session) END"
         " FROM sessions JOIN lines USING (line) WHERE agent_id IS NOT NULL AND id IS NOT NULL"
         " ORDER BY session"
     )
@@ -51,19 +58,23 @@ def sessions(rows: sqlite3.Connection) -> list[SessionRow]:
 
 
 def holes(rows: sqlite3.Connection, session: SessionRow) -> list[IdRange]:
-    """Ids that were answered behind the oldest sample on record, and that have no record.
+    """Ids that were answered, that are not pruned, and that have no record.
 
     Where not all jumps of the agent are named, some of them may be jumps.
     """
-    if session.oldest_kept is None or session.newest_kept is None or session.last_id is None:
+    expected, newest, last_id = session.expected_from, session.newest_kept, session.last_id
+    if expected is None or last_id is None:
         return []
-    between: list[IdRange] = rows.execute(
-        "SELECT before + 1, id - 1 FROM (SELECT id, lag(id) OVER (ORDER BY id) AS before"
-        " FROM samples WHERE session = ?) WHERE id > before + 1",
-        (session.session,),
-    ).fetchall()
-    if session.newest_kept < session.last_id:
-        between.append((session.newest_kept + 1, session.last_id))
+    between: list[IdRange] = []
+    if newest is not None:
+        between = rows.execute(
+            "SELECT before + 1, id - 1 FROM (SELECT id, lag(id, 1, ?) OVER (ORDER BY id) AS before"
+            " FROM samples WHERE session = ?) WHERE id > before + 1",
+            (expected - 1, session.session),
+        ).fetchall()
+    behind = expected if newest is None else newest + 1
+    if behind <= last_id:
+        between.append((behind, last_id))
     return without(between, gaps(rows, session.session))
 
 

@@ -1,7 +1,7 @@
 """Makes the books of a salvaged store right: what the rows that were lost leave behind."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from broker.recorder.sqlite.upkeep.books import SessionRow, booked, gaps, holes, losses, sessions
 from broker.recorder.upkeep import Loss, ranges, without
@@ -57,6 +57,11 @@ def mend(rows: sqlite3.Connection, now_ns: int) -> tuple[list[Loss], list[str]]:
     for statement in _TIDY.split(";"):
         rows.execute(statement)
     for row in sessions(rows):
+        if row.answered and row.newest_kept is None and row.expected_from is None:
+            notes.append(
+                f"{row.agent_id}, session {row.session_id}: has no samples on record: they were"
+                " pruned, or are lost"
+            )
         found += _lost(rows, row, known, now_ns)
     found += _nameless(rows, now_ns)
     rows.executemany(
@@ -71,21 +76,17 @@ def mend(rows: sqlite3.Connection, now_ns: int) -> tuple[list[Loss], list[str]]:
 
 def _balance(rows: sqlite3.Connection, row: SessionRow) -> None:
     """Have the counters of a session agree with each other and with what is known of its ids."""
-    seen = [
-        id_
-        for query in (
-            "SELECT min(id), max(id) FROM samples WHERE session = ?",
-            "SELECT min(id), max(id) FROM lost_samples WHERE session = ?",
-        )
-        for id_ in rows.execute(query, (row.session,)).fetchone()
-        if id_ is not None
-    ]
     first_id, last_id = row.first_id, row.last_id
+    is_counted = row.received == row.answered + row.duplicates + row.refused
+    if last_id is None or (row.imbalance() and is_counted):
+        seen = _seen(rows, row.session, ("samples", "lost_samples"))
+    elif row.newest_kept is not None and row.newest_kept > last_id:
+        seen = [last_id, *_seen(rows, row.session, ("verified_samples",))]
+    else:
+        seen = [last_id]
     if seen:
-        first_id = min([*seen, *([] if first_id is None else [first_id])])
-        is_counted = row.received == row.answered + row.duplicates + row.refused
-        if last_id is None or last_id < max(seen) or (row.imbalance() and is_counted):
-            last_id = max(seen)
+        last_id = max(seen)
+        first_id = min(seen) if first_id is None else min(first_id, *seen)
     if first_id is None or last_id is None:
         span = 0
     else:
@@ -102,6 +103,19 @@ def _balance(rows: sqlite3.Connection, row: SessionRow) -> None:
             *(answered, jumped, row.session),
         ),
     )
+
+
+def _seen(rows: sqlite3.Connection, session: int, tables: Sequence[str]) -> list[int]:
+    """The lowest and the highest id of a session in each table."""
+    return [
+        id_
+        for table in tables
+        for id_ in rows.execute(
+            f"SELECT min(id), max(id) FROM {table} WHERE session = ?",  # noqa: S608
+            (session,),
+        ).fetchone()
+        if id_ is not None
+    ]
 
 
 def _take_likely_gaps(
@@ -123,7 +137,11 @@ def _lost(
     certain = ranges(
         id_
         for (id_,) in rows.execute(
-            "SELECT DISTINCT id FROM lost_samples WHERE session = ? ORDER BY id", (row.session,)
+            "SELECT DISTINCT id FROM lost_samples AS lost WHERE session = ? AND id <= ?"
+            " AND NOT EXISTS ("
+            "  SELECT 1 FROM samples WHERE session = lost.session AND samples.id = lost.id"
+            " ) ORDER BY id",
+            (row.session, row.last_id),
         )
     )
     before = booked(known, row)

@@ -51,6 +51,8 @@ _EVIDENCE = """
     CREATE TEMP TABLE known_sessions (line, id, session INTEGER);
     CREATE TEMP TABLE lost_samples (session, id, position INTEGER PRIMARY KEY);
     CREATE TEMP TABLE likely_gaps (session, first, last);
+    CREATE TEMP VIEW verified_samples AS
+        SELECT session, id FROM samples WHERE checksum IS NOT NULL
 """
 
 _BATCH = 1000
@@ -70,7 +72,8 @@ class Salvage:
 
     def fill(self, pages: Pages) -> None:
         """Copy the rows, then what the indexes know beyond them."""
-        self._rows.executescript(_EVIDENCE)
+        for statement in _EVIDENCE.split(";"):
+            self._rows.execute(statement)
         for table, rows in _batches(self._sound(pages.rows())):
             self._rows.executemany(_INSERT[table], rows)
         self._read_indexes(pages)
