@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.recorder.sqlite.place import give
-from quartet.database import store_error, transaction
+from quartet.database import integrity, store_error, transaction
 from quartet.errors import DamagedError, StoreError
 from quartet.lock import FileLock
 
@@ -71,11 +71,11 @@ class Hold:
         log.info("%s: was not left so by a broker: looking at all of it", self._path)
         try:
             with closing(_open_to_read(self._path)) as rows:
-                said = rows.execute("PRAGMA integrity_check(1)").fetchone()[0]
+                found = integrity(rows, 1)
         except sqlite3.Error as error:
             raise store_error(self._path, error) from error
-        if said != "ok":
-            raise DamagedError(f"{self._path}: is damaged ({said})", self._path)
+        if found:
+            raise DamagedError(f"{self._path}: is damaged ({found[0]})", self._path)
 
     def begin(self, rows: sqlite3.Connection) -> None:
         """Sign the open file as this run's. Raises sqlite3.Error.

@@ -16,7 +16,7 @@ from broker.recorder.sqlite.upkeep.books import SessionRow, booked, columns, hol
 from broker.recorder.sqlite.upkeep.books import sessions as read_sessions
 from broker.recorder.sqlite.upkeep.books import tables as read_tables
 from broker.recorder.upkeep import Findings, Problem, ranges, without
-from quartet.database import connect_to_read, transaction_to_read
+from quartet.database import connect_to_read, integrity, transaction_to_read
 from quartet.errors import DamagedError, OlderSchemaError
 
 REPAIR = "stop the broker, and run 'broker store repair'"
@@ -52,18 +52,12 @@ def open_any(path: Path) -> sqlite3.Connection:
         return connect_to_read(path, error.version)
 
 
-def integrity(rows: sqlite3.Connection) -> list[str]:
-    """What SQLite finds wrong with the file as a whole. Raises sqlite3.Error."""
-    found = [said for (said,) in rows.execute(f"PRAGMA integrity_check({_MOST_FINDINGS})")]
-    return [] if found == ["ok"] else found
-
-
 def _check(rows: sqlite3.Connection, findings: Findings) -> None:
     rows.text_factory = lambda raw: raw.decode(errors="replace")
     if missing := _missing_tables(rows):
         findings.problems.append(Problem(f"the schema is damaged: no {missing}", REPAIR))
         return
-    if found := integrity(rows):
+    if found := integrity(rows, _MOST_FINDINGS):
         count = f"{len(found)} findings" if len(found) < _MOST_FINDINGS else "many findings"
         findings.problems.append(Problem(f"the file is damaged ({found[0]}; {count})", REPAIR))
     findings.problems += _samples(rows, findings)

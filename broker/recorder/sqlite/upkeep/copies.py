@@ -7,9 +7,9 @@ from pathlib import Path
 
 from broker.recorder.sqlite import place
 from broker.recorder.sqlite.upkeep.books import SessionRow, gaps, sessions
-from broker.recorder.sqlite.upkeep.check import check, integrity, open_any
+from broker.recorder.sqlite.upkeep.check import check, open_any
 from broker.recorder.upkeep import Backup, Newest, Problem, Restored, without
-from quartet.database import store_error, transaction_to_read
+from quartet.database import integrity, store_error, transaction_to_read
 from quartet.errors import StoreError
 
 
@@ -73,7 +73,7 @@ def _verify(copy: Path) -> list[Newest]:
     """Check a copy, and tell up to where it goes."""
     try:
         with closing(open_any(copy)) as rows:
-            if found := integrity(rows):
+            if found := integrity(rows, 1):
                 raise StoreError(
                     f"the store is damaged ({found[0]}), and so would be its copy:"
                     " see 'broker store check'"
