@@ -58,11 +58,12 @@ KINDS: list[Damage] = [
 ]
 
 
-def damage(path: Path, kind: Damage, seed: int) -> None:
-    """Damage a file that nobody has open."""
+def damage(path: Path, kind: Damage, seed: int) -> bytes:
+    """Damage a file that nobody has open; what it is now."""
     data = bytearray(path.read_bytes())
     kind(data, random.Random(seed))  # noqa: S311
     path.write_bytes(data)
+    return bytes(data)
 
 
 def _page(data: bytearray, dice: random.Random) -> int:

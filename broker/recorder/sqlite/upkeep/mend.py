@@ -18,7 +18,7 @@ _TIDY = """
 
 _LINES = """
     INSERT OR IGNORE INTO lines
-    SELECT line, agent_id, 'unknown' FROM known_lines WHERE agent_id IS NOT NULL
+    SELECT line, agent_id, 'unknown' FROM known_lines
 """
 _LOST_SESSIONS = """
     SELECT session, min(line), min(id) FROM known_sessions
