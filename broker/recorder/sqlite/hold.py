@@ -13,7 +13,9 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.recorder.sqlite.books import losses, sessions, unbooked
 from broker.recorder.sqlite.place import give
+from broker.recorder.upkeep import whose
 from quartet.database import integrity, store_error, transaction
 from quartet.errors import DamagedError, StoreError
 from quartet.lock import FileLock
@@ -71,11 +73,11 @@ class Hold:
         log.info("%s: was not left so by a broker: looking at all of it", self._path)
         try:
             with closing(_open_to_read(self._path)) as rows:
-                found = integrity(rows, 1)
+                problem = _problem(rows)
         except sqlite3.Error as error:
             raise store_error(self._path, error) from error
-        if found:
-            raise DamagedError(f"{self._path}: is damaged ({found[0]})", self._path)
+        if problem:
+            raise DamagedError(f"{self._path}: is damaged ({problem})", self._path)
 
     def begin(self, rows: sqlite3.Connection) -> None:
         """Sign the open file as this run's. Raises sqlite3.Error.
@@ -141,6 +143,21 @@ def _owner(path: Path) -> str | None:
     except sqlite3.Error:  # an older store, or a damaged one, of which others will tell
         return None
     return str(row[0]) if row else None
+
+
+def _problem(rows: sqlite3.Connection) -> str:
+    """What is wrong with a file, as far as its structure and its books tell; empty: nothing.
+
+    A log over another state of its file may leave a sound one, with samples missing.
+    """
+    if found := integrity(rows, 1):
+        return found[0]
+    known = losses(rows)
+    for session in sessions(rows):
+        if missing := unbooked(rows, session, known):
+            said = whose(session.agent_id, session.session_id, missing)
+            return f"{said}answered, and not on record"
+    return ""
 
 
 def _has_log(path: Path) -> bool:

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from broker.recorder.sqlite.books import SessionRow, columns, losses, unbooked
+from broker.recorder.sqlite.books import sessions as read_sessions
+from broker.recorder.sqlite.books import tables as read_tables
 from broker.recorder.sqlite.checksums import (
     SAMPLE_COLUMNS,
     SNAPSHOT_COLUMNS,
@@ -12,10 +15,7 @@ from broker.recorder.sqlite.checksums import (
     snapshot_verifies,
 )
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
-from broker.recorder.sqlite.upkeep.books import SessionRow, booked, columns, holes, losses
-from broker.recorder.sqlite.upkeep.books import sessions as read_sessions
-from broker.recorder.sqlite.upkeep.books import tables as read_tables
-from broker.recorder.upkeep import Findings, Problem, ranges, without
+from broker.recorder.upkeep import Findings, Problem, ranges
 from quartet.database import connect_to_read, integrity, transaction_to_read
 from quartet.errors import DamagedError, OlderSchemaError
 
@@ -134,11 +134,7 @@ def _session(
     if imbalance := session.imbalance():
         yield Problem(f"the counters do not balance: {imbalance}", REPAIR, *whose)
         return
-    missing = without(holes(rows, session), booked(findings.losses, session))
-    named = rows.execute(
-        "SELECT ifnull(sum(last - first + 1), 0) FROM gaps WHERE session = ?", (session.session,)
-    ).fetchone()[0]
-    if sum(last - first + 1 for first, last in missing) > session.gaps - named:
+    if missing := unbooked(rows, session, findings.losses):
         yield Problem("answered, and not on record", REPAIR, *whose, missing)
     newest, last_id = session.newest_kept, session.last_id
     if newest is not None and (last_id is None or newest > last_id):

@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from broker.recorder.sqlite import place
-from broker.recorder.sqlite.upkeep.books import SessionRow, gaps, sessions
+from broker.recorder.sqlite.books import SessionRow, gaps, sessions
 from broker.recorder.sqlite.upkeep.check import check, open_any
 from broker.recorder.upkeep import Backup, Newest, Problem, Restored, without
 from quartet.database import integrity, store_error, transaction_to_read

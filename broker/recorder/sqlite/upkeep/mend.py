@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from broker.recorder.sqlite.upkeep.books import SessionRow, booked, gaps, holes, losses, sessions
+from broker.recorder.sqlite.books import SessionRow, booked, gaps, holes, losses, sessions
 from broker.recorder.upkeep import Loss, ranges, without
 
 _DAMAGED = "the records were damaged"

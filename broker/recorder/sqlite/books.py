@@ -78,6 +78,14 @@ def holes(rows: sqlite3.Connection, session: SessionRow) -> list[IdRange]:
     return without(between, gaps(rows, session.session))
 
 
+def unbooked(rows: sqlite3.Connection, session: SessionRow, known: list[Loss]) -> list[IdRange]:
+    """Holes that nothing explains: neither a jump of the agent nor a loss that is booked."""
+    missing = without(holes(rows, session), booked(known, session))
+    named = sum(last - first + 1 for first, last in gaps(rows, session.session))
+    count = sum(last - first + 1 for first, last in missing)
+    return missing if count > session.gaps - named else []
+
+
 def gaps(rows: sqlite3.Connection, session: int) -> list[IdRange]:
     """The ids that the agent jumped over, as far as they are named."""
     return rows.execute(
