@@ -21,6 +21,7 @@ class FileLock:
     """
 
     def __init__(self, path: Path, *, shared: bool = False) -> None:
+        self._path = path
         self._descriptor = _open(path, shared=shared)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -42,6 +43,14 @@ class FileLock:
             self.close()
             raise
 
+    def is_in_place(self) -> bool:
+        """Whether the path is still the file that is held."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return False
+        return os.path.samestat(found, os.fstat(self._descriptor))
+
     def close(self) -> None:
         """Let the next process have it."""
         os.close(self._descriptor)
@@ -50,18 +59,6 @@ class FileLock:
         """Leave a note in place of the former one."""
         self.note = text
         self._sign()
-
-    @staticmethod
-    def read_note(path: Path) -> str:
-        """The note in a lock file, whoever holds it; empty where there is none."""
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return ""
-        try:
-            return _read(descriptor).partition("\n")[2]
-        finally:
-            os.close(descriptor)
 
     def _sign(self) -> None:
         """Written over the former text, and cut behind it: a death in between leaves no less."""
@@ -72,6 +69,37 @@ class FileLock:
         except OSError as error:
             if error.errno != errno.ENOSPC:  # on a full disk the lock holds, without a name
                 raise
+
+
+def holder(path: Path) -> str:
+    """The process that holds a lock file, or "unknown"; empty where none does.
+
+    The lock is tried, and had for no longer than that.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = _read(descriptor).partition("\n")[0].strip()
+        return owner if owner.isdigit() else "unknown"
+    finally:
+        os.close(descriptor)
+    return ""
+
+
+def read_note(path: Path) -> str:
+    """The note in a lock file, whoever holds it; empty where there is none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return _read(descriptor).partition("\n")[2]
+    finally:
+        os.close(descriptor)
 
 
 def _read(descriptor: int) -> str:

@@ -1,205 +1,112 @@
-"""A store's file is its owner's alone, and is the one that it was: asked before it is opened.
+"""Has a store for one broker alone: by the lock file beside it, and by the file itself."""
 
-A log of commits belongs to one state of one file. SQLite writes it into whatever file lies there,
-also into an older copy, which destroys that. So each broker that opens a store puts a random
-id of its run into the file and into the lock file, where it also notes a clean end.
-"""
-
+import fcntl
 import logging
-import re
-import sqlite3
-import uuid
-from contextlib import closing, suppress
-from dataclasses import dataclass
+import os
+from contextlib import ExitStack
 from pathlib import Path
 
-from broker.recorder.sqlite.books import losses, sessions, unbooked
-from broker.recorder.sqlite.place import give
-from broker.recorder.upkeep import whose
-from quartet.database import integrity, store_error, transaction
-from quartet.errors import DamagedError, StoreError
+from broker.recorder.sqlite.place import finish, give
+from quartet.errors import InUseError, StoreError
 from quartet.lock import FileLock
 
 log = logging.getLogger(__name__)
 
-_RUN = re.compile(r"run ([0-9a-f]{32})")
-_CLEAN = re.compile(r"clean (\d{1,19}) (\d{1,19})")
 
-# A commit is on its way to the file for less than this after its samples came.
-_COMMIT_NS = 5 * 10**9
-
-_REMEDY = (
-    "restore a backup with 'broker store restore', or, if this file alone is wanted, move its"
-    " -wal and -shm away"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """What a lock file says of the store."""
-
-    runs: frozenset[str]
-    """Whose state the file may have."""
-    clean: tuple[int, int] | None
-    """Size and time of the file at the end of its last owner, who left no log."""
-
-    @classmethod
-    def parse(cls, text: str) -> "Note":
-        """Read it; whatever else stands there is ignored."""
-        clean = _CLEAN.search(text)
-        return cls(frozenset(_RUN.findall(text)), (int(clean[1]), int(clean[2])) if clean else None)
-
-
-class Hold:
-    """The lock of a store. StoreError, as InUseError, where it cannot be had."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = _lock(path)
-        self._note = Note.parse(self._lock.note)
-
-    def close(self) -> None:
-        """Let the next owner have it."""
-        self._lock.close()
-
-    def check(self) -> None:
-        """Raise StoreError where the file is not the one that its last owner left.
-
-        DamagedError: it was changed since, and is not sound.
-        """
-        refuse_foreign_log(self._path, self._note)
-        if not self._path.exists() or _owner(self._path) is None or self._is_as_left():
-            return
-        log.info("%s: was not left so by a broker: looking at all of it", self._path)
-        try:
-            with closing(_open_to_read(self._path)) as rows:
-                problem = _problem(rows)
-        except sqlite3.Error as error:
-            raise store_error(self._path, error) from error
-        if problem:
-            raise DamagedError(f"{self._path}: is damaged ({problem})", self._path)
-
-    def begin(self, rows: sqlite3.Connection) -> None:
-        """Sign the open file as this run's. Raises sqlite3.Error.
-
-        Until it is in the file itself and not in its log, the file may have either state.
-        """
-        run = uuid.uuid4().hex
-        self._write(self._note.runs | {run})
-        with transaction(rows):
-            rows.execute("DELETE FROM owner")
-            rows.execute("INSERT INTO owner VALUES (?)", (run,))
-        busy, *_ = rows.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if not busy:  # by a reader
-            self._write(frozenset({run}))
-
-    def end(self) -> None:
-        """Note that the file is closed, and whole by itself."""
-        with suppress(OSError):
-            if not _has_log(self._path):
-                stat = self._path.stat()
-                self._write(self._note.runs, (stat.st_size, stat.st_mtime_ns))
-
-    def _write(self, runs: frozenset[str], clean: tuple[int, int] | None = None) -> None:
-        lines = [f"run {run}\n" for run in sorted(runs)]
-        if clean:
-            lines.append("clean {} {}\n".format(*clean))
-        self._lock.write_note("".join(lines))
-        self._note = Note(runs, clean)
-
-    def _is_as_left(self) -> bool:
-        """Whether only an owner has written to the file and its log, as far as one can see."""
-        file, wal = self._path.stat(), Path(f"{self._path}-wal")
-        if self._note.clean:
-            return self._note.clean == (file.st_size, file.st_mtime_ns) and not _has_log(self._path)
-        if _owner(self._path) not in self._note.runs or not wal.exists():
-            return False
-        wal_ns, begun_ns = wal.stat().st_mtime_ns, self._lock.written_at_ns
-        known_ns = max(_newest_ns(self._path) + _COMMIT_NS, begun_ns)
-        return file.st_ctime_ns <= max(wal_ns, begun_ns) <= known_ns
-
-
-def refuse_foreign_log(path: Path, note: Note | None = None) -> None:
-    """Raise StoreError where a log of commits lies beside a file that it does not belong to."""
-    if not _has_log(path):
-        return
-    if not path.exists():
-        raise StoreError(
-            f"{path}: is gone, and its log of commits is still there: restore a backup with"
-            " 'broker store restore'"
-        )
-    runs = (note or Note.parse(FileLock.read_note(_lock_path(path)))).runs
-    run = _owner(path)
-    if run and runs and run not in runs:
-        raise StoreError(f"{path}: the log beside it ({path.name}-wal) is not its own: {_REMEDY}")
-
-
-def _owner(path: Path) -> str | None:
-    """The run that signed the file itself, whatever its log says; None: nobody."""
-    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-    try:
-        with closing(sqlite3.connect(uri, uri=True)) as rows:
-            row = rows.execute("SELECT run FROM owner").fetchone()
-    except sqlite3.Error:  # an older store, or a damaged one, of which others will tell
-        return None
-    return str(row[0]) if row else None
-
-
-def _problem(rows: sqlite3.Connection) -> str:
-    """What is wrong with a file, as far as its structure and its books tell; empty: nothing.
-
-    A log over another state of its file may leave a sound one, with samples missing.
-    """
-    if found := integrity(rows, 1):
-        return found[0]
-    known = losses(rows)
-    for session in sessions(rows):
-        if missing := unbooked(rows, session, known):
-            said = whose(session.agent_id, session.session_id, missing)
-            return f"{said}answered, and not on record"
-    return ""
-
-
-def _has_log(path: Path) -> bool:
-    try:
-        return Path(f"{path}-wal").stat().st_size > 0
-    except FileNotFoundError:
-        return False
-
-
-def _newest_ns(path: Path) -> int:
-    """When the newest sample arrived. What its log would do to the file does not happen."""
-    with suppress(sqlite3.Error), closing(_open_to_read(path)) as rows:
-        row = rows.execute(
-            "SELECT arrived_at_ns FROM samples ORDER BY position DESC LIMIT 1"
-        ).fetchone()
-        return int(row[0]) if row else 0
-    return 0
-
-
-def _open_to_read(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-
-
-def _lock_path(path: Path) -> Path:
-    file = path.resolve()  # two names of one file are one store
+def lock_path(path: Path) -> Path:
+    """The lock file of a store. Two names of one file are one store."""
+    file = path.resolve()
     return file.with_name(f"{file.name}.lock")
 
 
-def _lock(path: Path) -> FileLock:
-    if not path.parent.is_dir():
-        raise StoreError(f"{path}: there is no directory {path.parent}: make it, or name another")
-    lock_path = _lock_path(path)
-    is_new = not lock_path.exists()
+class Hold:
+    """Holds a store until close() or the end of the process. StoreError where it cannot be had.
+
+    The lock file says who holds it. The lock on the file itself, which is made where there is
+    none, holds also when the lock file is deleted. Its descriptor must live as long as SQLite
+    has the file open: whoever closes one drops the locks of SQLite in this process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if not path.parent.is_dir():
+            raise StoreError(
+                f"{path}: there is no directory {path.parent}: make it, or name another"
+            )
+        with ExitStack() as undo:
+            try:
+                self._lock_path = lock_path(path)
+                is_new = not self._lock_path.exists()
+                self._lock = FileLock(self._lock_path)
+                if is_new:
+                    give(self._lock_path, path.parent)
+            except StoreError:
+                raise
+            except OSError as error:
+                raise StoreError(
+                    f"{path}: cannot be written beside: {error.strerror}: give the broker's user"
+                    f" {path.parent}, or name another place"
+                ) from error
+            undo.callback(self._lock.close)
+            self.noted_at_ns = self._lock.written_at_ns
+            """When a former owner has written to the lock file last."""
+            finish(path)
+            self._descriptor = _lock_itself(path)
+            undo.pop_all()
+
+    @property
+    def note(self) -> str:
+        """What an owner has left in the lock file."""
+        return self._lock.note
+
+    def write_note(self, text: str) -> None:
+        """Leave a note in the lock file. Raises OSError."""
+        self._lock.write_note(text)
+
+    def renew(self) -> None:
+        """Make the lock file again, if it was deleted. InUseError where another process did."""
+        if self._lock.is_in_place():
+            return
+        try:
+            lock = FileLock(self._lock_path)
+        except InUseError:
+            raise
+        except OSError as error:
+            log.debug("%s: cannot be made again: %s", self._lock_path, error)
+            return
+        lock.write_note(self._lock.note)
+        self._lock.close()
+        self._lock = lock
+        log.warning("%s: was deleted while in use: it is made again", self._lock_path)
+
+    def stamp(self) -> tuple[int, int]:
+        """Size of the file itself and when it was changed, wherever it is now."""
+        found = os.fstat(self._descriptor)
+        return found.st_size, found.st_mtime_ns
+
+    def is_deleted(self) -> bool:
+        """Whether the file itself has no name any more."""
+        return os.fstat(self._descriptor).st_nlink == 0
+
+    def close(self) -> None:
+        """Let the next broker have it, once SQLite has closed the file."""
+        os.close(self._descriptor)
+        self._lock.close()
+
+
+def _lock_itself(path: Path) -> int:
+    """A descriptor of the file, which is locked."""
     try:
-        lock = FileLock(lock_path)
-        if is_new:
-            give(lock_path, path.parent)
-    except StoreError:
-        raise
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written beside: {error.strerror}: give the broker's user"
-            f" {path.parent}, or name another place"
-        ) from error
-    return lock
+        raise StoreError(f"{path}: cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise InUseError(
+            f"{path}: is in use by another process, whose lock file was deleted: stop that one"
+            " first, or give this one a place of its own",
+            "unknown",
+        ) from None
+    return descriptor

@@ -59,6 +59,11 @@ def finish(path: Path) -> Path | None:
     return aside
 
 
+def is_pending(path: Path) -> bool:
+    """Whether an exchange was cut short."""
+    return any(_beside(path, state).exists() for state in _ASIDE)
+
+
 def flush(path: Path) -> None:
     """Have a file on the medium. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -78,8 +83,12 @@ def give(path: Path, like: Path) -> None:
 def _set_aside(path: Path, why: str) -> Path | None:
     """Rename a file with its companions to a name that is free; the file comes last.
 
-    Where this is cut short, the same name still counts as free, as long as the file is not there.
+    One without content, as a lock makes it, goes. Where this is cut short, the same name still
+    counts as free, as long as the file is not there.
     """
+    if path.exists() and not path.stat().st_size and not Path(f"{path}-wal").exists():
+        path.unlink()
+        return None
     names = itertools.chain([why], (f"{why}-{number}" for number in itertools.count(2)))
     free = next(name for name in (_beside(path, why) for why in names) if not name.exists())
     for companion in (*_COMPANIONS, ""):

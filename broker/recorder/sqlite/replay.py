@@ -23,6 +23,8 @@ class _Course:
     """How far the replay of one line has come."""
 
     line: int
+    since: int
+    """The position behind which it began."""
     last_ids: dict[int, int] = field(default_factory=dict)
     """By session, the last id that was replayed."""
     bad: dict[int, Any] = field(default_factory=dict)
@@ -44,7 +46,7 @@ class Replays:
 
     def begin(self, agent_id: str, line: int, position: int) -> None:
         """Expect the samples of a line behind a position."""
-        course = self._courses[agent_id] = _Course(line)
+        course = self._courses[agent_id] = _Course(line, position)
         for row in self._rows(line, position - 1, 1):
             if row[0] == position and sample_verifies(row):
                 course.last_ids[row[2]] = row[3]
@@ -53,7 +55,7 @@ class Replays:
         """The next samples behind a position, with theirs; none at the end."""
         course = self._courses.get(agent_id)
         if course is None:
-            course = self._courses[agent_id] = _Course(self._line(agent_id))
+            course = self._courses[agent_id] = _Course(self._line(agent_id), after)
         found: dict[int, Sample] = {}
         while not found:
             rows = self._rows(course.line, after, _CHUNK)
@@ -86,7 +88,9 @@ class Replays:
 
     def _expect(self, course: _Course, session: int, id_: int) -> None:
         """Note the ids of a session before this one that should be there, and are not."""
-        last_id = course.last_ids.get(session, id_ - 1)
+        last_id = course.last_ids.get(session)
+        if last_id is None:
+            last_id = self._unseen(course, session, id_)
         course.last_ids[session] = id_
         if id_ <= last_id + 1:
             return
@@ -96,6 +100,15 @@ class Replays:
         # Of very many gaps not all are named, and none of a session that is forgotten.
         if len(gaps) < self._most_gaps and self._last_id(session) is not None:
             course.missing += _without((last_id + 1, id_ - 1), gaps)
+
+    def _unseen(self, course: _Course, session: int, id_: int) -> int:
+        """The id behind which those of a session are missing before the first that was found."""
+        row = self._connection.execute(
+            "SELECT id, position FROM samples WHERE session = ? AND id < ?"
+            " ORDER BY id DESC LIMIT 1",
+            (session, id_),
+        ).fetchone()
+        return row[0] - 1 if row and row[1] > course.since else id_ - 1
 
     def _last_id(self, session: int) -> int | None:
         row = self._connection.execute(

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from broker.errors import RecordError
 from broker.model import Answer, Sample
 from broker.recorder.sqlite.checksums import (
     SAMPLE_COLUMNS,
@@ -68,6 +69,11 @@ class Tables:
     def line(self, claim: Claim) -> int:
         """The number of a claim's line; 0 before its first commit."""
         return self._lines.get(claim.lease, 0)
+
+    def fail_leases(self, error: RecordError) -> None:
+        """Have every line claimed anew."""
+        for lease in [*self._leases.values(), *self._lines]:
+            lease.fail(error)
 
     # Writing
 
@@ -187,11 +193,14 @@ class Tables:
     def claim(self, header: StreamHeader, peer: str) -> Claim:
         """Take hold of an agent's line. Writes nothing."""
         row = self._connection.execute(
-            "SELECT lines.line, session, last_id FROM lines"
-            " LEFT JOIN sessions ON sessions.line = lines.line AND id = ? WHERE agent_id = ?",
+            "SELECT lines.line, session, last_id, answered + gaps = last_id - first_id + 1"
+            " FROM lines LEFT JOIN sessions ON sessions.line = lines.line AND id = ?"
+            " WHERE agent_id = ?",
             (header.session_id, header.agent_id),
         ).fetchone()
-        line, session, last_id = row or (None, None, None)
+        line, session, last_id, balances = row or (None, None, None, None)
+        if balances == 0 and session and last_id is not None:
+            last_id = self._recorded_id(session, last_id, header.agent_id)
         lease = self._leases.get(header.agent_id)
         if lease is None or not lease.is_good:
             lease = self._leases[header.agent_id] = Lease(next(self._tokens))
@@ -201,6 +210,18 @@ class Tables:
         if session is not None:
             self._sessions[claim] = session
         return claim
+
+    def _recorded_id(self, session: int, last_id: int, agent_id: str) -> int:
+        """The last id of a session whose counters cannot be right, by its samples."""
+        recorded = self._value(
+            "SELECT ifnull(max(id), ?) FROM samples WHERE session = ?", last_id, session
+        )
+        log.error(
+            "%s: the counters of its session are damaged, 'broker ledger' shows them: the last"
+            " sample that it has on record is %d",
+            *(agent_id, recorded),
+        )
+        return recorded
 
     def answers(self, claim: Claim, first_id: int, count: int) -> list[Answer]:
         """The recorded answers to `count` ids of a session, from `first_id` on, that verify."""

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from broker.recorder.sqlite.hold import Hold, refuse_foreign_log
-from broker.recorder.sqlite.place import finish
+from broker.recorder.sqlite.hold import Hold
+from broker.recorder.sqlite.place import is_pending
+from broker.recorder.sqlite.signature import Signature, refuse_foreign_log
 from broker.recorder.sqlite.upkeep import copies
 from broker.recorder.sqlite.upkeep.check import check
 from broker.recorder.sqlite.upkeep.repair import repair
@@ -35,8 +36,9 @@ class SqliteUpkeep:
 
     def repair(self) -> Repair:
         """Make a new store of all that is readable and verifies."""
-        with self._held():
+        if not is_pending(self._path):
             self._expect_file()
+        with self._held():
             refuse_foreign_log(self._path)
             return repair(self._path, self._clock)
 
@@ -55,9 +57,9 @@ class SqliteUpkeep:
     def _held(self) -> Iterator[None]:
         """Keep a broker out; an exchange that was cut short before is finished."""
         with closing(Hold(self._path)) as hold:
-            finish(self._path)
+            signature = Signature(self._path, hold)
             yield
-            hold.end()
+            signature.end()
 
     def _expect_file(self) -> None:
         if not self._path.is_file():

@@ -90,7 +90,7 @@ def _verify(copy: Path) -> list[Newest]:
 
 def _lacks(former: Path, new: Path) -> tuple[list[Problem], str]:
     """What a store has that the one for its place has not; and why that is not all, if so."""
-    if not former.exists():
+    if not former.exists() or not former.stat().st_size:
         return [], ""
     try:
         with closing(open_any(new)) as rows:
