@@ -15,6 +15,7 @@ from support.chain import Chain
 from support.damage import damage, noisy_page
 from support.store import lines_in, select, send
 
+from broker.__main__ import main
 from broker.ledger import Ledger
 from broker.model import Answer
 from broker.recorder.sqlite.reader import SqliteReader
@@ -291,6 +292,51 @@ def test_a_file_and_a_log_that_were_copied_one_after_the_other_are_refused_or_ar
             only_its_log(log, to)
 
         put_back(back, one, tmp_path / str(number), history)
+
+
+@pytest.mark.parametrize("command", [["ledger"], ["rebase", "a"], ["store", "check"]])
+def test_who_reads_or_commands_refuses_the_log_of_another_run_as_a_broker_does(
+    command: list[str], history: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "here" / "broker.db"
+    shutil.copytree(history.killed, path.parent)
+    back_alone(history.copies[0], path)
+    files = [path, Path(f"{path}-wal")]
+    before = [each.read_bytes() for each in files]
+    assert main([*command, "--store", str(path)]) == 1
+    said = capsys.readouterr()
+    assert "the log beside it is not its own (broker.db-wal)" in said.out + said.err
+    assert [each.read_bytes() for each in files] == before
+
+
+def test_a_log_without_its_file_is_refused_and_kept(history: History, tmp_path: Path) -> None:
+    path = tmp_path / "here" / "broker.db"
+    shutil.copytree(history.killed, path.parent)
+    path.unlink()
+    log = Path(f"{path}-wal").read_bytes()
+    for _ in range(2):
+        with pytest.raises(StoreError, match="is gone, and its log of commits is still there"):
+            lines_in(path, Chain).__enter__()
+        assert Path(f"{path}-wal").read_bytes() == log
+
+
+@pytest.mark.parametrize("end", ["stopped", "killed"])
+def test_a_store_that_nobody_touched_is_opened_without_a_look_at_all_of_it(
+    end: str, path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with lines_in(path, Chain) as lines:
+        asyncio.run(send(lines, range(300)))
+        killed = raw_copy(path, tmp_path / "killed") / path.name
+    for suffix in ("", "-wal"):  # as they were written, and not as they were copied
+        os.utime(f"{killed}{suffix}", ns=(time.time_ns(), time.time_ns()))
+    with caplog.at_level("INFO"), lines_in(path if end == "stopped" else killed, Chain):
+        pass
+    assert "looking at all of it" not in caplog.text
+    if end == "stopped":
+        select(path, "UPDATE sessions SET digest = 'd2'")
+        with caplog.at_level("INFO"), lines_in(path, Chain):
+            pass
+        assert "looking at all of it" in caplog.text
 
 
 def put_back(back: Callable[[Path, Path], None], copy: Path, place: Path, history: History) -> None:

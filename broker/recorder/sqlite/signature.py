@@ -133,7 +133,7 @@ def refuse_foreign_log(path: Path, note: Note | None = None) -> None:
     runs = (note or Note.parse(read_note(lock_path(path)))).runs
     run = _owner(path)
     if run and runs and run not in runs:
-        raise StoreError(f"{path}: the log beside it ({path.name}-wal) is not its own: {_REMEDY}")
+        raise StoreError(f"{path}: the log beside it is not its own ({path.name}-wal): {_REMEDY}")
 
 
 def _owner(path: Path) -> str | None:
