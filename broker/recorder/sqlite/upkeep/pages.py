@@ -6,6 +6,7 @@ https://www.sqlite.org/fileformat2.html tells the layout.
 import os
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -78,10 +79,10 @@ class Pages:
         """All rows of all tables with a row key, page by page."""
         return self._records(_TABLE_LEAF)
 
-    def entries(self) -> Iterator[Record]:
-        """All entries of indexes, and rows of tables without a row key."""
-        yield from self._records(_INDEX_LEAF)
-        yield from self._records(_INDEX_INNER)
+    def entries(self, but: frozenset[int]) -> Iterator[Record]:
+        """All entries of indexes, and rows of tables without a row key, except on some pages."""
+        yield from self._records(_INDEX_LEAF, but)
+        yield from self._records(_INDEX_INNER, but)
 
     def tree(self, root: int) -> frozenset[int]:
         """The pages of a table or index, as far as its root leads to them."""
@@ -103,9 +104,9 @@ class Pages:
                 ]
         return frozenset(found)
 
-    def _records(self, kind: int) -> Iterator[Record]:
+    def _records(self, kind: int, but: frozenset[int] = frozenset()) -> Iterator[Record]:
         for page in range(1, self._count + 1):
-            if page in self._free:
+            if page in self._free or page in but:
                 continue
             data = self._page(page)
             begin = _HEADER_BYTES if page == 1 else 0
@@ -251,30 +252,42 @@ def _cut(data: bytes, at: int, size: int) -> bytes:
 
 def _values(payload: bytes) -> list[Value]:
     """The columns of a record. IndexError or ValueError: it is torn."""
-    head, at = _varint(payload, 0)
-    body = head
+    head, _ = _varint(payload, 0)
+    kinds, size = _columns(payload[:head])
+    if head + size != len(payload):
+        raise ValueError("longer or shorter than its columns")
+    at = head
     values: list[Value] = []
-    while at < head:
-        kind, at = _varint(payload, at)
+    for kind, end in kinds:
+        part = payload[at : head + end]
+        at = head + end
         if kind in _INTEGER_BYTES:
-            size = _INTEGER_BYTES[kind]
-            values.append(int.from_bytes(_cut(payload, body, size), "big", signed=True))
-        elif kind in (8, 9):
-            size = 0
-            values.append(kind - 8)
-        elif kind == 0:
-            size = 0
-            values.append(None)
-        elif kind == 7:
-            size = 8
-            values.append(struct.unpack(">d", _cut(payload, body, 8))[0])
+            values.append(int.from_bytes(part, "big", signed=True))
         elif kind >= 12:
-            size = (kind - 12) // 2
-            part = _cut(payload, body, size)
-            values.append(part if kind % 2 == 0 else part.decode())
+            values.append(part.decode() if kind % 2 else part)
+        elif kind == 7:
+            values.append(struct.unpack(">d", part)[0])
         else:
-            raise ValueError("no such type")
-        body += size
-    if body != len(payload):
-        raise ValueError("longer than its columns")
+            values.append(None if kind == 0 else kind - 8)
     return values
+
+
+@lru_cache(maxsize=1024)
+def _columns(head: bytes) -> tuple[list[tuple[int, int]], int]:
+    """By the head of a record: the type of each column and where it ends, and where all end.
+
+    The rows of a table have few heads.
+    """
+    _, at = _varint(head, 0)
+    kinds: list[tuple[int, int]] = []
+    end = 0
+    while at < len(head):
+        kind, at = _varint(head, at)
+        if kind in (10, 11):
+            raise ValueError("no such type")
+        if kind >= 12:
+            end += (kind - 12) // 2
+        else:
+            end += 8 if kind == 7 else _INTEGER_BYTES.get(kind, 0)
+        kinds.append((kind, end))
+    return kinds, end

@@ -2,6 +2,9 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from functools import lru_cache
+from types import NoneType
 from typing import Any
 
 from broker.recorder.sqlite.checksums import SENSORS, sample_verifies, snapshot_verifies
@@ -23,6 +26,15 @@ _ROWS = {
     "tttiT": "schema",
 }
 _ENTRIES = {"Ti": "lines", "iTi": "sessions", "iii": "numbers"}
+
+
+class _Kind(Enum):
+    ROW = _ROWS
+    ENTRY = _ENTRIES
+
+
+# Indexes that tell nothing beyond the rows.
+_USELESS = ("samples_by_line", "explanations_by_line", "sqlite_autoindex_snapshots_1")
 
 _INSERT = {
     "samples": "INSERT OR IGNORE INTO samples VALUES (?,?,?,?,?,?,?,?,?)",
@@ -80,7 +92,7 @@ class Salvage:
 
     def _sound(self, records: Iterator[Record]) -> Iterator[tuple[str, Sequence[Value]]]:
         for record in records:
-            table = _shape(record.values, _ROWS)
+            table = _shape(tuple(map(type, record.values)), _Kind.ROW)
             if table == "schema":
                 name, root = record.values[1], record.values[3]
                 self._roots[str(name)] = int(root)  # type: ignore[arg-type]
@@ -92,12 +104,13 @@ class Salvage:
                     self.unsound += 1
 
     def _read_indexes(self, pages: Pages) -> None:
-        ids, gaps = (pages.tree(self._roots.get(name, 0)) for name in ("samples_by_id", "gaps"))
-        others = pages.tree(self._roots.get("sqlite_autoindex_snapshots_1", 0))
+        ids, gaps, *others = (
+            pages.tree(self._roots.get(name, 0)) for name in ("samples_by_id", "gaps", *_USELESS)
+        )
         for kind, entries in _batches(
             (kind, (*record.values, record.page))
-            for record in pages.entries()
-            if (kind := _shape(record.values, _ENTRIES))
+            for record in pages.entries(frozenset().union(*others))
+            if (kind := _shape(tuple(map(type, record.values)), _Kind.ENTRY))
         ):
             if kind == "lines":
                 self._add("known_lines VALUES (?,?)", (e[:2] for e in entries))
@@ -112,26 +125,26 @@ class Salvage:
                 self._add("gaps VALUES (?,?,?)", (e[:3] for e in entries if e[3] in gaps))
                 self._add(
                     "likely_gaps VALUES (?,?,?)",
-                    (e[:3] for e in entries if e[3] not in ids | gaps | others),
+                    (e[:3] for e in entries if e[3] not in ids and e[3] not in gaps),
                 )
 
     def _add(self, what: str, entries: Iterator[Sequence[Value]]) -> None:
         self._rows.executemany(f"INSERT OR IGNORE INTO {what}", entries)
 
 
-def _shape(values: Sequence[Value], shapes: dict[str, str]) -> str | None:
+@lru_cache(maxsize=1024)
+def _shape(types: tuple[type, ...], kind: _Kind) -> str | None:
     """Which table has columns of these types."""
-    for shape, table in shapes.items():
-        if len(shape) == len(values) and all(map(_fits, values, shape)):
-            return table
+    for shape, table in kind.value.items():
+        if len(shape) == len(types) and all(map(_fits, types, shape)):
+            return str(table)
     return None
 
 
-def _fits(value: Value, type_: str) -> bool:
-    if value is None:
-        return type_.isupper()
-    kinds = {"i": int, "t": str, "b": bytes}
-    return type_ != "N" and isinstance(value, kinds[type_.lower()])
+def _fits(type_: type, wanted: str) -> bool:
+    if type_ is NoneType:
+        return wanted.isupper()
+    return wanted != "N" and type_ is {"i": int, "t": str, "b": bytes}[wanted.lower()]
 
 
 def _completed(table: str, record: Record) -> Sequence[Value]:
