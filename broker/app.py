@@ -104,7 +104,7 @@ async def _serve(
         port = await transport.start({METHOD_PATH: service.serve})
         await transport.show(_health(recorder))
         background = _background(credentials, access, notifier, recorder)
-        background.append(asyncio.create_task(_show_health(transport, recorder)))
+        background.append(asyncio.create_task(show_health(transport, recorder)))
         log.info(
             "listening on %s%s, predictor %s",
             Address(address.host, port),
@@ -155,7 +155,7 @@ def _health(recorder: Recorder) -> Health:
     return Health.NOT_SERVING if recorder.trouble else Health.SERVING
 
 
-async def _show_health(transport: Transport, recorder: Recorder) -> None:
+async def show_health(transport: Transport, recorder: Recorder) -> None:
     """Tell from now on whether samples can be answered."""
     shown = None
     while True:

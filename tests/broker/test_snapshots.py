@@ -71,8 +71,7 @@ async def test_a_snapshot_of_the_same_commit_as_an_alarm_is_told_from_it(path: P
         await send(lines, range(46, 95))
         assert select(path, "SELECT position, is_kept FROM snapshots") == [(45, 1), (90, 0)]
     with lines_in(path, Quiet, snapshot_every=45) as lines:
-        await send(lines, range(48), agent="b")
-        await send(lines, range(48, 52), agent="b")
+        await send(lines, range(52), agent="b")
     assert select(path, "SELECT is_kept FROM snapshots WHERE line = 2") == [(1,)]
 
 

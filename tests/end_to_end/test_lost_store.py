@@ -136,6 +136,9 @@ async def test_a_store_that_is_not_in_its_place_any_more_ends_the_answers(
         assert broker.code is None
         assert (set(path.parent.iterdir()) if path.parent.exists() else set()) == files
         assert broker.stop() == 0
+    if how is replace_log:
+        assert select(path, "SELECT id FROM samples") == [(0,), (1,), (2,)]
+        assert select(path, "PRAGMA integrity_check") == [("ok",)]
     assert broker.stderr.count("ERROR") == 1
     assert "stop the broker" in broker.stderr
     assert "Traceback" not in broker.stderr
@@ -193,7 +196,7 @@ async def test_no_second_program_makes_logs_that_a_broker_lacks(
         remove(path, "-wal", "-shm")
         told = await asyncio.to_thread(running, "broker", *command, "--store", str(path))
         assert told.returncode == 1
-        assert f"was deleted while process {broker.pid} uses it" in told.stderr
+        assert f"is missing, and process {broker.pid} uses the store" in told.stderr
         assert {file.name for file in path.parent.iterdir()} == {"broker.db", "broker.db.lock"}
         broker.signal(signal.SIGCONT)
         await asyncio.to_thread(broker.wait_for, "its records are saved")
@@ -243,6 +246,9 @@ async def test_damage_under_a_running_broker_is_told_from_what_passes(
             assert f"run 'broker store repair --store {path}'" in details
         await until(lambda: health(broker) == 1)
         assert broker.code is None
+        told = await asyncio.to_thread(running, "broker", "ledger", "--store", str(path))
+        assert (told.returncode == 1) == (name != "samples")  # which it does not read
+        assert ("is damaged" in told.stderr) == (name != "samples")
         assert broker.stop() == 0
     assert broker.stderr.count("ERROR") == 1
     assert "over after" not in broker.stderr

@@ -32,7 +32,7 @@ from broker.recorder.sqlite.watch import LOGS
 from broker.recorder.upkeep import Loss
 from quartet.clock import Clock
 from quartet.database import connect, connect_to_read, store_error, transaction_to_read
-from quartet.errors import InUseError, StoreError
+from quartet.errors import DamagedError, InUseError, StoreError
 from quartet.lock import holder
 
 Result = TypeVar("Result")
@@ -167,7 +167,7 @@ class SqliteReader:
             try:
                 with transaction_to_read(connection):
                     return ask(connection)
-            except (sqlite3.Error, UnicodeDecodeError, struct.error) as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise store_error(self._path, error) from error
 
         asking = asyncio.create_task(asyncio.to_thread(now))
@@ -203,8 +203,8 @@ class SqliteReader:
                 return
             if time.monotonic() > end_s:
                 raise StoreError(
-                    f"{' and '.join(missing)}: was deleted while process {owner} uses it: wait"
-                    " until the broker says that it is mended, or stop the broker"
+                    f"{' and '.join(missing)}: is missing, and process {owner} uses the store:"
+                    " wait until that one is done or has mended it, or stop it"
                 )
             time.sleep(_LOOK_S)
 
@@ -242,13 +242,17 @@ class SqliteReader:
 
 def _sample(row: tuple[Any, ...]) -> RecordedSample:
     agent_id, session_id, id_, sensors, sampled_at_ns, arrived_at_ns, prediction, _ = row
-    values = SENSORS.unpack(sensors)
+    try:
+        values = SENSORS.unpack(sensors)
+    except (struct.error, TypeError) as error:
+        raise DamagedError(f"sample {id_} of {agent_id} is damaged: {error}") from error
     return RecordedSample(
         agent_id, session_id, id_, values, sampled_at_ns, arrived_at_ns, bool(prediction)
     )
 
 
 def _accounts(rows: sqlite3.Connection) -> Accounts:
+    _look_through(rows)
     missing: dict[int, list[tuple[int, int]]] = {}
     for session, first, last in rows.execute("SELECT * FROM gaps ORDER BY session, first"):
         missing.setdefault(session, []).append((first, last))
@@ -269,6 +273,16 @@ def _accounts(rows: sqlite3.Connection) -> Accounts:
         PlainAccount(*plain),
         [Loss(*row) for row in lost],
     )
+
+
+def _look_through(rows: sqlite3.Connection) -> None:
+    """Raise DatabaseError where the indexes of samples are damaged. Reads no sample."""
+    by_id, by_line = rows.execute(
+        "SELECT (SELECT count(*) FROM samples INDEXED BY samples_by_id WHERE session > 0),"
+        " (SELECT count(*) FROM samples INDEXED BY samples_by_line WHERE line > 0)"
+    ).fetchone()
+    if by_id != by_line:
+        raise sqlite3.DatabaseError(f"{by_id} samples by their ids, {by_line} by their agents")
 
 
 def _lines(rows: sqlite3.Connection) -> list[LineState]:
