@@ -81,6 +81,7 @@ def test_a_program_reads_the_books_as_json(path: Path, capsys: pytest.CaptureFix
             },
         ],
         "plain": {"streams": 2, "received": 4, "answered": 4},
+        "losses": [],
     }
 
 

@@ -7,6 +7,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from broker.recorder.sqlite.place import finish, give
 from quartet.errors import InUseError, StoreError
 from quartet.lock import FileLock
 
@@ -40,7 +41,10 @@ class Hold:
         with ExitStack() as undo:
             try:
                 self._lock_path = lock_path(path)
+                is_new = not self._lock_path.exists()
                 self._lock = FileLock(self._lock_path)
+                if is_new:
+                    give(self._lock_path, path.parent)
             except StoreError:
                 raise
             except OSError as error:
@@ -49,8 +53,20 @@ class Hold:
                     f" {path.parent}, or name another place"
                 ) from error
             undo.callback(self._lock.close)
+            self.noted_at_ns = self._lock.written_at_ns
+            """When a former owner has written to the lock file last."""
+            finish(path)
             self._descriptor = _lock_itself(path)
             undo.pop_all()
+
+    @property
+    def note(self) -> str:
+        """What an owner has left in the lock file."""
+        return self._lock.note
+
+    def write_note(self, text: str) -> None:
+        """Leave a note in the lock file. Raises OSError."""
+        self._lock.write_note(text)
 
     def renew(self) -> None:
         """Make the lock file again, if it was deleted. InUseError where another process did."""
@@ -63,6 +79,7 @@ class Hold:
         except OSError as error:
             log.debug("%s: cannot be made again: %s", self._lock_path, error)
             return
+        lock.write_note(self._lock.note)
         self._lock.close()
         self._lock = lock
         log.warning("%s: was deleted while in use: it is made again", self._lock_path)

@@ -6,7 +6,7 @@ import sqlite3
 import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,12 +25,14 @@ from broker.recorder.reader import (
     outline,
 )
 from broker.recorder.sqlite.checksums import SENSORS
-from broker.recorder.sqlite.hold import lock_path
+from broker.recorder.sqlite.hold import Hold, lock_path
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
+from broker.recorder.sqlite.signature import Signature, refuse_foreign_log
 from broker.recorder.sqlite.watch import LOGS
+from broker.recorder.upkeep import Loss
 from quartet.clock import Clock
 from quartet.database import connect, connect_to_read, store_error, transaction_to_read
-from quartet.errors import DamagedError, StoreError
+from quartet.errors import DamagedError, InUseError, StoreError
 from quartet.lock import holder
 
 Result = TypeVar("Result")
@@ -179,7 +181,7 @@ class SqliteReader:
             return connect_to_read(self._path, len(MIGRATIONS))
 
     def _command_rebase(self, agent_id: str) -> None:
-        with self._checked(), closing(connect(self._path, MIGRATIONS, "full")) as connection:
+        with self._checked(), self._open_to_write() as connection:
             agents = [row[0] for row in connection.execute("SELECT agent_id FROM lines")]
             if agent_id not in agents:
                 known = ", ".join(sorted(filter(None, agents))) or "none"
@@ -207,6 +209,20 @@ class SqliteReader:
             time.sleep(_LOOK_S)
 
     @contextmanager
+    def _open_to_write(self) -> Iterator[sqlite3.Connection]:
+        """Open the file beside a running broker; without one, as carefully as that would."""
+        with ExitStack() as stack:
+            signature = None
+            with suppress(InUseError):
+                hold = stack.enter_context(closing(Hold(self._path)))
+                signature = Signature(self._path, hold)
+                signature.check()
+            with closing(connect(self._path, MIGRATIONS, "full")) as connection:
+                yield connection
+            if signature:
+                signature.end()
+
+    @contextmanager
     def _checked(self) -> Iterator[None]:
         """Have the file be a store; what SQLite says of it is a StoreError."""
         try:
@@ -217,6 +233,7 @@ class SqliteReader:
             raise StoreError(f"{self._path}: there is no such file")
         self._await_logs()
         check_kind(self._path)
+        refuse_foreign_log(self._path)
         try:
             yield
         except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -248,9 +265,13 @@ def _accounts(rows: sqlite3.Connection) -> Accounts:
         "SELECT count(*), ifnull(sum(received), 0), ifnull(sum(answered), 0)"
         " FROM sessions JOIN lines USING (line) WHERE agent_id IS NULL"
     ).fetchone()
+    lost = rows.execute(
+        "SELECT agent_id, session_id, first, last, why, at_ns FROM losses ORDER BY rowid"
+    )
     return Accounts(
         [SessionAccount(*[*row[1:], missing.get(row[0], [])]) for row in sessions],
         PlainAccount(*plain),
+        [Loss(*row) for row in lost],
     )
 
 

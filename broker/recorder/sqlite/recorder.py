@@ -13,7 +13,8 @@ from broker.recorder.sqlite.condition import Condition
 from broker.recorder.sqlite.hold import Hold
 from broker.recorder.sqlite.intake import Intake, Question
 from broker.recorder.sqlite.keeping import Keeping
-from broker.recorder.sqlite.opened import Opened
+from broker.recorder.sqlite.opened import Opened, damage_told
+from broker.recorder.sqlite.signature import Signature
 from broker.recorder.sqlite.tables import Tables
 from broker.recorder.sqlite.thread import TICK_S, RecorderThread
 from broker.records import Basis, Batch, Claim, Lease
@@ -53,6 +54,9 @@ class SqliteRecorder:
         with ExitStack() as undo:
             self._hold = Hold(self._path)
             undo.callback(self._hold.close)
+            self._signature = Signature(self._path, self._hold)
+            with damage_told(self._path):
+                self._signature.check()
             self._condition = Condition(self._path, self._hold, self._open, self._clock)
             undo.pop_all()
         self._thread = RecorderThread(
@@ -66,10 +70,14 @@ class SqliteRecorder:
         self._intake.close()
         if self._thread.join():
             self._condition.close()
+            if not self._condition.trouble:
+                self._signature.end()
             self._hold.close()
 
     def _open(self) -> Opened:
-        return Opened(self._path, self._hold, self._digest, self._keeping, self._clock)
+        return Opened(
+            self._path, self._hold, self._signature, self._digest, self._keeping, self._clock
+        )
 
     @property
     def trouble(self) -> str:
