@@ -10,6 +10,8 @@ from typing import Any, Self, TypeVar
 
 from broker.errors import RecordError
 from broker.model import Answer, Sample
+from broker.recorder.sqlite.census import Census
+from broker.recorder.sqlite.erasing import Eraser
 from broker.recorder.sqlite.intake import Intake, Question
 from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.plain import PlainLines
@@ -77,12 +79,21 @@ class SqliteRecorder:
     def _begin(self, connection: sqlite3.Connection) -> None:
         keeping = self._keeping
         tables = Tables(connection, self._digest, keeping)
+        self._census = census = Census(connection, self._clock)
+        eraser = Eraser(connection, self._clock)
         self._thread = RecorderThread(
             self._path,
             self._intake,
             tables,
-            Retention(connection, keeping, self._clock, tables.replayed_from),
+            Retention(
+                *(connection, keeping, self._clock, tables.replayed_from),
+                census=census,
+                eraser=eraser,
+                fail_lease=tables.fail_lease,
+            ),
             PlainLines(connection, keeping.plain_lines),
+            census=census,
+            eraser=eraser,
             clock=self._clock,
             tick_s=self._tick_s,
         )
@@ -91,7 +102,7 @@ class SqliteRecorder:
         """Take hold of a stream's line. Raises RecordError."""
         if header is None:
             return Claim(None, peer, Lease(token=1), None, has_records=False, keeps_state=False)
-        return await self._ask(lambda tables: tables.claim(header, peer))
+        return await self._ask(lambda tables: self._census.claimed(tables.claim(header, peer)))
 
     def record(self, batch: Batch) -> "_Commit":
         """Take a batch over; awaited, it returns when the batch is committed."""
@@ -122,9 +133,8 @@ class SqliteRecorder:
         return self._thread.rebases.get(claim.header.agent_id, 0) if claim.header else 0
 
     def release(self, claim: Claim) -> None:
-        """A stream has ended; a plain peer's line may go then, when there are too many."""
-        if claim.header is None:
-            self._intake.release(claim)
+        """A stream has ended: its line may go from now on, where there is too much."""
+        self._intake.release(claim)
 
     async def _ask(self, ask: Callable[[Tables], Result]) -> Result:
         question = Question(ask)

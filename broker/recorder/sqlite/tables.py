@@ -6,8 +6,9 @@ import struct
 from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from broker.errors import RecordError
 from broker.model import Answer, Sample
-from broker.recorder.sqlite.keeping import Keeping
+from broker.recorder.sqlite.keeping import CUT, Keeping
 from broker.records import Basis, Batch, Claim, Lease, Snapshot
 from quartet.database import transaction
 from wire.metadata import StreamHeader
@@ -62,6 +63,11 @@ class Tables:
     def line(self, claim: Claim) -> int:
         """The number of a claim's line; 0 before its first commit."""
         return self._lines.get(claim.lease, 0)
+
+    @property
+    def position(self) -> int:
+        """The position of the newest sample that is committed."""
+        return self._position
 
     # Writing
 
@@ -212,6 +218,11 @@ class Tables:
             self._sessions[claim] = session
         return claim
 
+    def fail_lease(self, agent_id: str, reason: str) -> None:
+        """Have nothing be recorded any more with an agent's lease: its records are deleted."""
+        if lease := self._leases.pop(agent_id, None):
+            lease.fail(RecordError(reason))
+
     def answers(self, claim: Claim, first_id: int, count: int) -> list[Answer]:
         """The recorded answers to `count` ids of a session, from `first_id` on."""
         rows = self._connection.execute(
@@ -236,20 +247,28 @@ class Tables:
                 return Basis(row[0], row[2])
             if outdated := row is not None:
                 self._forget_snapshots(line)
-        return Basis(self.replayed_from(line), outdated=outdated)
+        position, is_cut = self._replay(line)
+        return Basis(position, outdated=outdated, is_cut=is_cut)
 
     def replayed_from(self, line: int) -> int:
         """The position behind which a fresh black box begins, where there is no snapshot."""
-        rebased: int = self._value(
-            "SELECT ifnull(max(position), 0) FROM lines JOIN commands USING (agent_id)"
-            " WHERE line = ?",
-            line,
-        )
+        return self._replay(line)[0]
+
+    def _replay(self, line: int) -> tuple[int, bool]:
+        """The same, and whether samples that belong to it were deleted to make room."""
+        command = self._connection.execute(
+            "SELECT position, name FROM lines JOIN commands USING (agent_id)"
+            " WHERE line = ? AND position IS NOT NULL ORDER BY position DESC, command DESC LIMIT 1",
+            (line,),
+        ).fetchone()
+        position, name = command or (0, "")
         row = self._connection.execute(
             "SELECT position FROM samples WHERE line = ? ORDER BY position DESC LIMIT 1 OFFSET ?",
             (line, self._keeping.replay),
         ).fetchone()
-        return max(rebased, row[0] if row else 0)
+        if row and row[0] >= position:
+            return row[0], False
+        return position, name == CUT
 
     def samples(self, agent_id: str, after: int) -> list[tuple[int, Sample]]:
         """The next samples of a line behind a position, with theirs."""
@@ -260,6 +279,11 @@ class Tables:
             (agent_id, after, _CHUNK),
         )
         return [(position, Sample(id_, SENSORS.unpack(sensors))) for position, id_, sensors in rows]
+
+    def forgets(self) -> list[str]:
+        """The agents that are to be forgotten."""
+        rows = self._connection.execute("SELECT agent_id FROM commands WHERE name = 'forget'")
+        return [agent_id for (agent_id,) in rows]
 
     def rebases(self) -> dict[str, int]:
         """By agent id, the newest rebase command that is not applied yet."""

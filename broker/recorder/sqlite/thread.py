@@ -9,11 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from broker.errors import RecordError
+from broker.recorder.sqlite.census import Census
+from broker.recorder.sqlite.erasing import Eraser
 from broker.recorder.sqlite.intake import Intake
 from broker.recorder.sqlite.plain import PlainLines
 from broker.recorder.sqlite.retention import STEP_ROWS, Retention
 from broker.recorder.sqlite.tables import Tables
-from broker.records import Batch
+from broker.records import Batch, Claim
 from quartet.clock import Clock
 from quartet.outage import Outage
 
@@ -37,6 +39,8 @@ class RecorderThread:
         retention: Retention,
         plain_lines: PlainLines,
         *,
+        census: Census,
+        eraser: Eraser,
         clock: Clock,
         tick_s: float = TICK_S,
     ) -> None:
@@ -46,6 +50,8 @@ class RecorderThread:
         self._retention = retention
         self._plain_lines = plain_lines
         self._plain_excess = False
+        self._census = census
+        self._eraser = eraser
         self._clock = clock
         self._tick_s = tick_s
         self._recording = Outage(log, clock)
@@ -84,8 +90,15 @@ class RecorderThread:
                 else:
                     self._reading.ended("%s: records can be read again", self._path)
                 _call(work.loop, question.deliver)
-            self._plain_lines.ended(map(self._tables.line, work.released))
+            for claim in work.released:
+                self._release(claim)
             more = self._keep_house(sum(len(batch.samples) for batch in work.batches))
+
+    def _release(self, claim: Claim) -> None:
+        line = self._tables.line(claim)
+        self._census.released(claim, line)
+        if claim.header is None:
+            self._plain_lines.ended([line])
 
     def _commit(self, batches: list[Batch]) -> None:
         """Write all that does not rest on something lost."""
@@ -104,6 +117,7 @@ class RecorderThread:
         self._recording.ended("%s: samples are recorded again", self._path)
         for batch in kept:
             header = batch.claim.header
+            self._census.added(self._tables.line(batch.claim), batch, self._tables.position)
             if header is None:
                 self._plain_lines.streams(self._tables.line(batch.claim))
             elif batch.rebased_by >= self.rebases.get(header.agent_id, sys.maxsize):
@@ -115,15 +129,24 @@ class RecorderThread:
         try:
             if tick:
                 self._next_tick_s = self._clock.monotonic() + self._tick_s
+                self._forget()
                 self.rebases = self._tables.rebases()
             if tick or self._plain_excess:
                 self._plain_excess = self._plain_lines.step(added)
-            more = self._retention.step(STEP_ROWS + added)
+            more = self._eraser.step(STEP_ROWS + added)
+            more = more or self._retention.step(STEP_ROWS + added)
         except Exception as error:  # whatever it is: recording goes on
             self._pruning.failed("%s: old samples cannot be deleted: %s", self._path, error)
             return False
         self._pruning.ended("%s: old samples are deleted again", self._path)
         return more or self._plain_excess
+
+    def _forget(self) -> None:
+        """Forget the agents that a person wants forgotten; step by step, the eraser's."""
+        for agent_id in self._tables.forgets():
+            self._tables.fail_lease(agent_id, f"'broker forget {agent_id}' deleted its records")
+            self._census.removed(self._eraser.forget(agent_id))
+            log.info("%s: forgotten by 'broker forget': its records are deleted", agent_id)
 
 
 def _call(loop: asyncio.AbstractEventLoop | None, what: Callable[[], object]) -> None:
