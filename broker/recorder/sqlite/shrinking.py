@@ -41,7 +41,7 @@ class Shrinking:
     """Deletes until the store fits, in steps. One thread at a time; raises sqlite3.Error.
 
     1. Of young lines without a stream, while they hold more than a quarter, the longest silent
-       first: samples that no black box needs; then all that they have.
+       first: samples that no black box needs; then all that they have; then the lines.
     2. The oldest samples that no black box needs: of young lines, while all of them hold more
        than a quarter; then of all lines.
     3. All that lines without a stream have, the longest silent first; then the lines.
@@ -96,6 +96,7 @@ class Shrinking:
     def _ways(self, most: Callable[[], int]) -> Iterator[None]:
         yield from self._clear_young(most, whole=False)
         yield from self._clear_young(most, whole=True)
+        yield from self._remove_young(most)
         yield from self._walk_young(most)
         yield from self._walk_all(most)
         yield from self._clear(self._silent(), most, whole=True)
@@ -119,10 +120,23 @@ class Shrinking:
         ]
 
     def _clear_young(self, most: Callable[[], int], *, whole: bool) -> Iterator[None]:
-        silent = self._census.silent(self._census.young())
-        held = sum(each.bytes for each in silent)
+        silent, excess = self._young_silent()
         lines = (each for each in silent if not each.is_empty)
-        return self._clear(lines, most, whole=whole, excess=held - self._share)
+        return self._clear(lines, most, whole=whole, excess=excess)
+
+    def _remove_young(self, most: Callable[[], int]) -> Iterator[None]:
+        silent, excess = self._young_silent()
+        for each in silent:
+            if excess <= 0:
+                return
+            if each.is_empty:
+                yield from self._remove([each], most)
+                excess -= each.bytes
+
+    def _young_silent(self) -> tuple[list[Resident], float]:
+        """Young lines without a stream, the longest silent first; how much they have too much."""
+        silent = self._census.silent(self._census.young())
+        return silent, sum(each.bytes for each in silent) - self._share
 
     def _clear(
         self,
