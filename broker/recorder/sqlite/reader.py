@@ -23,11 +23,14 @@ from broker.recorder.reader import (
     Span,
     outline,
 )
+from broker.recorder.sqlite.erasing import Eraser
+from broker.recorder.sqlite.keeping import CUT
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
 from broker.recorder.sqlite.tables import SENSORS
 from quartet.clock import Clock
 from quartet.database import connect, connect_to_read, store_error, transaction_to_read
-from quartet.errors import StoreError
+from quartet.errors import InUseError, StoreError
+from quartet.lock import FileLock
 
 Result = TypeVar("Result")
 
@@ -107,14 +110,19 @@ class SqliteReader:
     async def commands(self, agent_id: str) -> Sequence[Command]:
         """The latest command that was applied, and those that wait."""
         rows = await self._select(
-            "SELECT name, at_ns, position FROM commands WHERE agent_id = ? ORDER BY command",
-            agent_id,
+            "SELECT name, at_ns, position FROM commands WHERE agent_id = ? AND name != ?"
+            " ORDER BY command",
+            *(agent_id, CUT),
         )
         return [Command(name, at_ns, position is not None) for name, at_ns, position in rows]
 
     async def command_rebase(self, agent_id: str) -> None:
         """Reset a line's black box. CommandError for an agent that the store does not know."""
         await asyncio.to_thread(self._command_rebase, agent_id)
+
+    async def command_forget(self, agent_id: str) -> int | None:
+        """Delete all of an agent: at once, or by the broker that runs, which gives None."""
+        return await asyncio.to_thread(self._command_forget, agent_id)
 
     async def tail(self) -> str:
         """The cursor behind the newest sample."""
@@ -171,14 +179,50 @@ class SqliteReader:
 
     def _command_rebase(self, agent_id: str) -> None:
         with self._checked(), closing(connect(self._path, MIGRATIONS, "full")) as connection:
-            agents = [row[0] for row in connection.execute("SELECT agent_id FROM lines")]
-            if agent_id not in agents:
-                known = ", ".join(sorted(filter(None, agents))) or "none"
-                raise CommandError(f"{self._path}: knows no agent {agent_id}; it knows {known}")
-            connection.execute(
-                "INSERT INTO commands (agent_id, name, at_ns) VALUES (?, 'rebase', ?)",
-                (agent_id, self._clock.time_ns()),
-            )
+            self._add_command(connection, agent_id, "rebase")
+
+    def _command_forget(self, agent_id: str) -> int | None:
+        with (
+            self._checked(),
+            closing(connect(self._path, MIGRATIONS, "full")) as connection,
+            self._owned() as owned,
+        ):
+            self._add_command(connection, agent_id, "forget")
+            if not owned:
+                return None
+            count: int = connection.execute(
+                "SELECT count(*) FROM samples JOIN lines USING (line) WHERE agent_id = ?",
+                (agent_id,),
+            ).fetchone()[0]
+            eraser = Eraser(connection, self._clock)
+            eraser.forget(agent_id)
+            while eraser.step(_CHUNK):
+                pass
+            return count
+
+    def _add_command(self, connection: sqlite3.Connection, agent_id: str, name: str) -> None:
+        agents = [row[0] for row in connection.execute("SELECT agent_id FROM lines")]
+        if agent_id not in agents:
+            known = ", ".join(sorted(filter(None, agents))) or "none"
+            raise CommandError(f"{self._path}: knows no agent {agent_id}; it knows {known}")
+        connection.execute(
+            "INSERT INTO commands (agent_id, name, at_ns) VALUES (?, ?, ?)",
+            (agent_id, name, self._clock.time_ns()),
+        )
+
+    @contextmanager
+    def _owned(self) -> Iterator[bool]:
+        """Own the file while entered, unless a broker does."""
+        file = self._path.resolve()
+        try:
+            lock = FileLock(file.with_name(f"{file.name}.lock"))
+        except InUseError:
+            yield False
+            return
+        except OSError as error:
+            raise StoreError(f"{self._path}: cannot be written beside: {error.strerror}") from error
+        with closing(lock):
+            yield True
 
     @contextmanager
     def _checked(self) -> Iterator[None]:
@@ -215,7 +259,7 @@ def _accounts(rows: sqlite3.Connection) -> Accounts:
     )
     plain = rows.execute(
         "SELECT count(*), ifnull(sum(received), 0), ifnull(sum(answered), 0)"
-        " FROM sessions JOIN lines USING (line) WHERE agent_id IS NULL"
+        " FROM sessions JOIN lines USING (line) WHERE agent_id IS NULL AND id IS NULL"
     ).fetchone()
     return Accounts(
         [SessionAccount(*[*row[1:], missing.get(row[0], [])]) for row in sessions],
