@@ -22,6 +22,7 @@ from support.store import (
 
 from broker.errors import RecordError
 from broker.model import Sample
+from broker.recorder.reader import PlainAccount
 from broker.recorder.sqlite.erasing import Eraser
 from broker.recorder.sqlite.reader import SqliteReader
 from broker.recorder.sqlite.schema import MIGRATIONS
@@ -198,6 +199,9 @@ async def test_a_command_to_forget_outlives_any_death_of_the_broker(
     with closing(connection):
         eraser = Eraser(connection, time)
         eraser.forget("a")
+        accounts = await SqliteReader(path).accounts()
+        assert [each.agent_id for each in accounts.sessions] == ["b"]
+        assert accounts.plain == PlainAccount(0, 0, 0)
         assert eraser.step(500)  # and dies
     for store in (path, copy):
         with lines_in(store, Chain):

@@ -312,9 +312,11 @@ async def test_an_agent_that_is_forgotten_is_listed_nowhere(site: Site) -> None:
 async def test_without_a_broker_an_agent_is_forgotten_at_once(tmp_path: Path) -> None:
     with running(tmp_path) as site:
         await site.stream("b", 0, 0, 5, 0)
+        await site.stream("c", 0, 0, 5, 0)
         await site.stream("a", 0, 0, 1200, 0)
         cursor = await site.reader.tail()
     assert await site.reader.command_forget("a") == 1200
+    assert await site.reader.command_forget("c") == 5
     for table in ("lines", "sessions", "samples", "explanations", "snapshots"):
         rows = select(site.path, f"SELECT DISTINCT line FROM {table}")  # noqa: S608
         assert set(rows) <= {(1,)}

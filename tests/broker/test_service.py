@@ -198,6 +198,9 @@ async def test_who_is_refused_displaces_nobody_in_memory() -> None:
         for number in range(5):
             refused = broker.call(metadata(agent=f"invented-{number}"))
             assert (await refused.ending()).code is Code.RESOURCE_EXHAUSTED
+        more = broker.call(metadata(1, agent="second"))
+        await more.send(request(1))
+        assert await answers(more, 1) == [1]
         again = broker.call(metadata(agent="first"))
         await again.send(request(0))
         assert await answers(again, 1) == [0]  # as it was recorded

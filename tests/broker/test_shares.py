@@ -169,6 +169,20 @@ def test_an_agent_that_comes_back_meanwhile_keeps_the_rest(tmp_path: Path) -> No
         assert bench.kept(lines[1]) == []
 
 
+def test_a_flood_under_a_new_name_leaves_an_old_agent_what_it_has(tmp_path: Path) -> None:
+    with Bench(tmp_path, replay=10, max_bytes=MAX_BYTES) as bench:
+        bench.line(1, "old")
+        bench.samples(1, 7000)
+        bench.clock.advance(2 * DAY_S)
+        bench.line(2, "new")
+        bench.stream(2, live=True)
+        for _ in range(10):
+            bench.samples(2, 3000)
+            bench.prune(0.02)
+            assert bench.is_within(MAX_BYTES)
+        assert len(bench.kept(1)) == 7000
+
+
 arrivals = st.lists(
     st.tuples(
         st.integers(1, 12),  # line
