@@ -4,7 +4,6 @@ import asyncio
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -12,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.chain import Chain
 from support.clock import ManualClock
-from support.store import lines_in, send
 
 from broker.access import Access
 from broker.config import LimitsSettings
@@ -20,8 +18,6 @@ from broker.lines import Lines
 from broker.model import Code, Ending, Sample
 from broker.predictors import BlackBox, Predictor
 from broker.recorder.memory import Memory, MemoryRecorder
-from broker.recorder.sqlite.keeping import Keeping
-from broker.recorder.sqlite.recorder import SqliteRecorder
 from broker.records import Batch, Claim
 from broker.service import Service
 from broker.transport.inbox import PAUSE_AT
@@ -149,64 +145,6 @@ async def test_beyond_the_limit_a_stream_is_told_so_and_the_others_go_on() -> No
         )
         await first.send(request(4))
         assert await answers(first, 1) == [4]
-
-
-async def test_agents_that_are_new_are_limited_and_those_that_are_known_are_not(
-    tmp_path: Path,
-) -> None:
-    """Known by memory, or by records alone."""
-    with lines_in(tmp_path / "broker.db", Chain) as lines:
-        await send(lines, range(3), agent="recorded")
-    with SqliteRecorder(tmp_path / "broker.db", "d1", Keeping()) as recorder:
-        async with serving(recorder, limits=LimitsSettings(new_lines_per_minute=2)) as broker:
-
-            async def is_let_in(agent: str, first_id: int = 0) -> bool:
-                call = broker.call(metadata(first_id, agent=agent))
-                await call.send(request(first_id))
-                call.done_sending()
-                got = await answers(call, 1)
-                ending = await call.ending()
-                if not got:
-                    assert ending.code is Code.RESOURCE_EXHAUSTED
-                    assert "limits.new_lines_per_minute" in ending.reason
-                return bool(got)
-
-            assert await is_let_in("first")
-            assert await is_let_in("second")
-            assert not await is_let_in("third")
-            assert not await is_let_in("third")
-            assert await is_let_in("first", 1)
-            assert await is_let_in("recorded", 3)
-            for _ in range(3):
-                call = broker.call()  # a plain peer's line ends with it
-                await call.send(request(0))
-                assert await answers(call, 1) == [0]
-                call.done_sending()
-            broker.clock.advance(60.0)
-            assert await is_let_in("third")
-
-
-async def test_who_is_refused_displaces_nobody_in_memory() -> None:
-    recorder = MemoryRecorder(Memory(lines=2))
-    async with serving(recorder, limits=LimitsSettings(new_lines_per_minute=2)) as broker:
-        for agent in ("first", "second"):
-            call = broker.call(metadata(agent=agent))
-            await call.send(request(0))
-            assert await answers(call, 1) == [0]
-            call.done_sending()
-            await call.ending()
-        for number in range(5):
-            refused = broker.call(metadata(agent=f"invented-{number}"))
-            assert (await refused.ending()).code is Code.RESOURCE_EXHAUSTED
-        more = broker.call(metadata(1, agent="second"))
-        await more.send(request(1))
-        assert await answers(more, 1) == [1]
-        claim = await recorder.claim(StreamHeader("first", f"{0:032x}", 0, 1, 1), "")
-        assert claim.last_id == 0
-        recorder.release(claim)
-        again = broker.call(metadata(1, agent="first"))
-        await again.send(request(1))
-        assert await answers(again, 1) == [1]
 
 
 async def test_a_newer_stream_of_an_agent_supersedes_the_older_one() -> None:
