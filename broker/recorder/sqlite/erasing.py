@@ -25,6 +25,9 @@ _PARTS = (
     ),
 )
 
+# In place of an address, in a line that is being erased.
+_NOBODY = "nobody"
+
 
 class Eraser:
     """Deletes lines. One thread at a time; all raise sqlite3.Error."""
@@ -36,8 +39,7 @@ class Eraser:
         self._detached = [
             line
             for (line,) in connection.execute(
-                "SELECT line FROM lines WHERE agent_id IS NULL AND NOT EXISTS"
-                " (SELECT 1 FROM sessions WHERE sessions.line = lines.line AND id IS NULL)"
+                "SELECT line FROM lines WHERE agent_id IS NULL AND peer = ?", (_NOBODY,)
             )
         ]
 
@@ -63,7 +65,8 @@ class Eraser:
                 (agent_id,),
             )
             self._connection.execute(
-                "UPDATE lines SET agent_id = NULL WHERE agent_id = ?", (agent_id,)
+                "UPDATE lines SET agent_id = NULL, peer = ? WHERE agent_id = ?",
+                (_NOBODY, agent_id),
             )
         if row is None:
             return 0
