@@ -60,6 +60,17 @@ def _rebase(options: argparse.Namespace) -> int:
     return 0
 
 
+def _forget(options: argparse.Namespace) -> int:
+    from broker.recorder.opening import open_reader  # noqa: PLC0415 - as above
+
+    deleted = asyncio.run(open_reader(_store(options)).command_forget(options.agent))
+    if deleted is None:
+        print(f"{options.agent}: the running broker deletes its records within seconds")
+    else:
+        print(f"{options.agent}: deleted all records, {deleted} samples among them")
+    return 0
+
+
 def _upkeep(options: argparse.Namespace) -> int:
     from broker import store  # noqa: PLC0415 - no other command needs it
     from broker.recorder.opening import open_upkeep  # noqa: PLC0415
@@ -137,6 +148,13 @@ def _parser() -> argparse.ArgumentParser:
         commands, "rebase", _rebase, "have an agent's line go on with a fresh black box"
     )
     begin_anew.add_argument("agent", metavar="AGENT", help="its id")
+    forget = _command(
+        commands,
+        "forget",
+        _forget,
+        "delete all records of an agent: at once, or by the broker if it is running",
+    )
+    forget.add_argument("agent", metavar="AGENT", help="its id")
     offline = _offline(commands, "evaluate", _evaluate, "replay files through a black box, offline")
     offline.add_argument("files", nargs="+", type=Path, metavar="CSV", help="files of samples")
     offline.add_argument(

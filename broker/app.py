@@ -83,7 +83,7 @@ async def _serve(
     reread: Callable[[], Settings] | None,
 ) -> None:
     credentials = _credentials(settings)
-    access = Access(settings.access.agents, settings.limits, credentials)
+    access = Access(settings.access.agents, settings.limits_to_use, credentials)
     service = Service(lines, access)
     address = Address.parse(settings.listen.address, "listen.address")
     transport = GrpcTransport(address, credentials)
@@ -96,6 +96,7 @@ async def _serve(
             if reread:
                 settings = reconfigured(settings, reread, reloaded)
             logging.getLogger().setLevel(settings.log.level.upper())
+            access.limit(settings.limits_to_use)
             access.admit_only(settings.access.agents)
             if credentials:
                 credentials.refresh()

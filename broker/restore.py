@@ -91,6 +91,12 @@ class Restorer:
         while samples := await self._samples(agent_id, position):
             await self._feed(replay, [sample for _, sample in samples])
             position = samples[-1][0]
+        if basis.is_cut:
+            log.warning(
+                "%s: its records were deleted to keep the store within recorder.max_bytes: its"
+                " black box starts again from the %d samples that are left",
+                *(agent_id, replay.count),
+            )
         if replay.count:
             log.info("%s: black box restored, %d samples replayed", agent_id, replay.count)
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from broker import codec
@@ -73,7 +74,8 @@ class Service:
         peer = Peer(call.peer, _certificate(call), header.agent_id if header else None)
         with self._access.admit(peer, call.end):
             log.debug("%s: stream opened", peer)
-            with await self._lines.open(header, call.peer, call.end) as stream:
+            admit_new = partial(self._access.admit_new_line, peer)
+            with await self._lines.open(header, call.peer, call.end, admit_new) as stream:
                 try:
                     await self._stream(call, stream, peer)
                 except TakenError as error:

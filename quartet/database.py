@@ -141,7 +141,8 @@ def is_damage(error: Exception) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:  # a text that is none
         return isinstance(error, sqlite3.OperationalError)
-    return code & 0xFF in _DAMAGE
+    # The queries are right: where they name nothing, the schema's text is another one.
+    return code & 0xFF in _DAMAGE or str(error).startswith("no such ")
 
 
 def _check_version(path: Path, versions: int, busy_s: float) -> None:

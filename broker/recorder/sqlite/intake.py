@@ -53,7 +53,7 @@ class Round:
     """Set on the loop when all batches are committed, or their leases failed."""
     questions: list[Question[Any]] = field(default_factory=list)
     released: list[Claim] = field(default_factory=list)
-    """Of plain peers whose streams have ended."""
+    """Their streams have ended."""
     loop: asyncio.AbstractEventLoop | None = None
     """Where somebody waits for batches or questions."""
     last: bool = False
@@ -79,7 +79,7 @@ class Intake:
             self._open().questions.append(question)
 
     def release(self, claim: Claim) -> None:
-        """Tell that a plain peer's stream has ended. Any thread; in no hurry."""
+        """Tell that a stream has ended. Any thread; in no hurry."""
         with self._changed:
             self._round.released.append(claim)
 

@@ -25,7 +25,9 @@ from broker.recorder.reader import (
     outline,
 )
 from broker.recorder.sqlite.checksums import SENSORS
+from broker.recorder.sqlite.erasing import Eraser
 from broker.recorder.sqlite.hold import Hold, lock_path
+from broker.recorder.sqlite.keeping import CUT
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
 from broker.recorder.sqlite.signature import Signature, refuse_foreign_log
 from broker.recorder.sqlite.watch import LOGS
@@ -118,14 +120,19 @@ class SqliteReader:
     async def commands(self, agent_id: str) -> Sequence[Command]:
         """The latest command that was applied, and those that wait."""
         rows = await self._select(
-            "SELECT name, at_ns, position FROM commands WHERE agent_id = ? ORDER BY command",
-            agent_id,
+            "SELECT name, at_ns, position FROM commands WHERE agent_id = ? AND name != ?"
+            " ORDER BY command",
+            *(agent_id, CUT),
         )
         return [Command(name, at_ns, position is not None) for name, at_ns, position in rows]
 
     async def command_rebase(self, agent_id: str) -> None:
         """Reset a line's black box. CommandError for an agent that the store does not know."""
         await asyncio.to_thread(self._command_rebase, agent_id)
+
+    async def command_forget(self, agent_id: str) -> int | None:
+        """Delete all of an agent: at once, or by the broker that runs, which gives None."""
+        return await asyncio.to_thread(self._command_forget, agent_id)
 
     async def tail(self) -> str:
         """The cursor behind the newest sample."""
@@ -181,15 +188,33 @@ class SqliteReader:
             return connect_to_read(self._path, len(MIGRATIONS))
 
     def _command_rebase(self, agent_id: str) -> None:
-        with self._checked(), self._open_to_write() as connection:
-            agents = [row[0] for row in connection.execute("SELECT agent_id FROM lines")]
-            if agent_id not in agents:
-                known = ", ".join(sorted(filter(None, agents))) or "none"
-                raise CommandError(f"{self._path}: knows no agent {agent_id}; it knows {known}")
-            connection.execute(
-                "INSERT INTO commands (agent_id, name, at_ns) VALUES (?, 'rebase', ?)",
-                (agent_id, self._clock.time_ns()),
-            )
+        with self._checked(), self._open_to_write() as (connection, _):
+            self._add_command(connection, agent_id, "rebase")
+
+    def _command_forget(self, agent_id: str) -> int | None:
+        with self._checked(), self._open_to_write() as (connection, is_owned):
+            self._add_command(connection, agent_id, "forget")
+            if not is_owned:
+                return None
+            count: int = connection.execute(
+                "SELECT count(*) FROM samples JOIN lines USING (line) WHERE agent_id = ?",
+                (agent_id,),
+            ).fetchone()[0]
+            eraser = Eraser(connection, self._clock)
+            eraser.forget(agent_id)
+            while eraser.step(_CHUNK):
+                pass
+            return count
+
+    def _add_command(self, connection: sqlite3.Connection, agent_id: str, name: str) -> None:
+        agents = [row[0] for row in connection.execute("SELECT agent_id FROM lines")]
+        if agent_id not in agents:
+            known = ", ".join(sorted(filter(None, agents))) or "none"
+            raise CommandError(f"{self._path}: knows no agent {agent_id}; it knows {known}")
+        connection.execute(
+            "INSERT INTO commands (agent_id, name, at_ns) VALUES (?, ?, ?)",
+            (agent_id, name, self._clock.time_ns()),
+        )
 
     def _await_logs(self) -> None:
         """Refuse a file that a broker has open, and whose logs are gone: to make them harms it.
@@ -209,8 +234,11 @@ class SqliteReader:
             time.sleep(_LOOK_S)
 
     @contextmanager
-    def _open_to_write(self) -> Iterator[sqlite3.Connection]:
-        """Open the file beside a running broker; without one, as carefully as that would."""
+    def _open_to_write(self) -> Iterator[tuple[sqlite3.Connection, bool]]:
+        """Open the file beside a running broker; without one, as carefully as that would.
+
+        The connection, and whether no broker runs: nobody else may then own the file.
+        """
         with ExitStack() as stack:
             signature = None
             with suppress(InUseError):
@@ -218,7 +246,7 @@ class SqliteReader:
                 signature = Signature(self._path, hold)
                 signature.check()
             with closing(connect(self._path, MIGRATIONS, "full")) as connection:
-                yield connection
+                yield connection, signature is not None
             if signature:
                 signature.end()
 
@@ -263,7 +291,7 @@ def _accounts(rows: sqlite3.Connection) -> Accounts:
     )
     plain = rows.execute(
         "SELECT count(*), ifnull(sum(received), 0), ifnull(sum(answered), 0)"
-        " FROM sessions JOIN lines USING (line) WHERE agent_id IS NULL"
+        " FROM sessions JOIN lines USING (line) WHERE agent_id IS NULL AND id IS NULL"
     ).fetchone()
     lost = rows.execute(
         "SELECT agent_id, session_id, first, last, why, at_ns FROM losses ORDER BY rowid"

@@ -122,7 +122,9 @@ MIGRATIONS = [
     );
 
     -- The broker process that opened the store last, by a random id of it. One row.
-    CREATE TABLE owner (run TEXT NOT NULL)
+    CREATE TABLE owner (run TEXT NOT NULL);
+
+    CREATE INDEX commands_by_agent ON commands (agent_id)
     """,
 ]
 
