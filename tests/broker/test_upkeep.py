@@ -277,6 +277,19 @@ def test_a_store_in_use_is_checked_and_not_repaired(path: Path) -> None:
             SqliteUpkeep(path).repair()
 
 
+def test_a_store_whose_log_is_gone_from_under_its_broker_is_left_alone(path: Path) -> None:
+    with lines_in(path, Chain, tick_s=3600) as lines:
+        asyncio.run(send(lines, range(3)))
+        log = Path(f"{path}-wal")
+        aside = log.rename(f"{log}.aside")
+        for ask in (SqliteUpkeep(path).check, lambda: SqliteUpkeep(path).backup(path / "b")):
+            with pytest.raises(StoreError, match="is missing, and process"):
+                ask()
+        assert not log.exists()
+        aside.rename(log)
+    assert len(rows(path)) == 3
+
+
 def test_a_damaged_file_that_was_set_aside_is_never_replaced(stores: Path, path: Path) -> None:
     asides = []
     for seed in range(3):
