@@ -231,6 +231,16 @@ async def test_a_damaged_answer_is_never_given_again(
     assert "a: 1 recorded answers from sample 275 on are damaged: they are not given" in errors()[0]
 
 
+@pytest.mark.parametrize("shift", [-128, 1024])
+async def test_a_damaged_last_id_gives_no_sample_a_second_answer(
+    shift: int, path: Path, errors: Callable[[], list[str]]
+) -> None:
+    await filled(path, Chain)
+    change(path, "UPDATE sessions SET last_id = last_id + ? WHERE line = 1", shift)
+    assert await wrong_answers(path, Chain) == []
+    assert "a: the counters of its session are damaged" in errors()[0]
+
+
 @pytest.mark.parametrize("sensors", [b"", b"x" * 15, "x" * 16, 7])
 async def test_a_row_without_values_is_no_traceback_to_a_reader(
     sensors: object, path: Path

@@ -264,8 +264,11 @@ class Tables:
         return max(self._rebased(line), row[0] if row else 0)
 
     def _rebased(self, line: int) -> int:
-        """The position behind which the line's latest rebase was applied."""
-        return self._value(
+        """The position behind which the line's latest rebase was applied.
+
+        The history says so in a row that verifies; a command alone, where that is pruned.
+        """
+        return self._history.rebased(line) or self._value(
             "SELECT ifnull(max(position), 0) FROM lines JOIN commands USING (agent_id)"
             " WHERE line = ?",
             line,
