@@ -26,16 +26,15 @@ from broker.recorder.reader import (
 )
 from broker.recorder.sqlite.checksums import SENSORS
 from broker.recorder.sqlite.erasing import Eraser
-from broker.recorder.sqlite.hold import Hold, lock_path
+from broker.recorder.sqlite.hold import Hold
 from broker.recorder.sqlite.keeping import CUT
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
 from broker.recorder.sqlite.signature import Signature, refuse_foreign_log
-from broker.recorder.sqlite.watch import LOGS
+from broker.recorder.sqlite.watch import await_logs
 from broker.recorder.upkeep import Loss
 from quartet.clock import Clock
 from quartet.database import connect, connect_to_read, store_error, transaction_to_read
 from quartet.errors import DamagedError, InUseError, StoreError
-from quartet.lock import holder
 
 Result = TypeVar("Result")
 
@@ -44,10 +43,6 @@ _CHUNK = 500
 
 # How far a device's clock may be ahead of the broker's.
 _MARGIN_NS = 3600 * 10**9
-
-# How long a broker may take to open a store, or to mend it: its looks are 1 s apart.
-_LOGS_S = 3.0
-_LOOK_S = 0.05
 
 _CURSOR = re.compile("[0-9]{0,18}")
 
@@ -69,7 +64,6 @@ class SqliteReader:
     def __init__(self, path: Path, clock: Clock = time) -> None:
         self._path = path
         self._clock = clock
-        self._logs = [f"{path.resolve()}{name}" for name in LOGS]
 
     async def accounts(self) -> Accounts:
         """What became of each sample. Raises StoreError, as all do."""
@@ -216,23 +210,6 @@ class SqliteReader:
             (agent_id, name, self._clock.time_ns()),
         )
 
-    def _await_logs(self) -> None:
-        """Refuse a file that a broker has open, and whose logs are gone: to make them harms it.
-
-        A broker that starts or stops is without them for a moment.
-        """
-        end_s = time.monotonic() + _LOGS_S
-        while missing := [name for name in self._logs if not Path(name).exists()]:
-            owner = holder(lock_path(self._path))
-            if not owner:
-                return
-            if time.monotonic() > end_s:
-                raise StoreError(
-                    f"{' and '.join(missing)}: is missing, and process {owner} uses the store:"
-                    " wait until that one is done or has mended it, or stop it"
-                )
-            time.sleep(_LOOK_S)
-
     @contextmanager
     def _open_to_write(self) -> Iterator[tuple[sqlite3.Connection, bool]]:
         """Open the file beside a running broker; without one, as carefully as that would.
@@ -259,7 +236,7 @@ class SqliteReader:
             raise StoreError(f"{self._path}: cannot be read: {error.strerror}") from error
         if not there:
             raise StoreError(f"{self._path}: there is no such file")
-        self._await_logs()
+        await_logs(self._path)
         check_kind(self._path)
         refuse_foreign_log(self._path)
         try:

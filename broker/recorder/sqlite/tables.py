@@ -253,7 +253,7 @@ class Tables:
         line = self._value("SELECT ifnull(max(line), 0) FROM lines WHERE agent_id = ?", agent_id)
         basis = None
         if with_snapshot:
-            basis = self._history.basis(line, self._rebased(line), agent_id)
+            basis = self._history.basis(line, self._begun(line)[0], agent_id)
         if basis and basis.outdated:
             self._history.bar(line, self._position)
         if basis is None or basis.outdated:
@@ -264,34 +264,38 @@ class Tables:
 
     def needed_from(self, line: int) -> int:
         """The position behind which samples are needed to rebuild a line's black box."""
-        return self._history.verified(line, self._rebased(line)) or self._replay(line)[0]
+        return self._history.verified(line, self._begun(line)[0]) or self._replay(line)[0]
 
     def _replay(self, line: int) -> tuple[int, bool]:
         """The position behind which a fresh black box begins, where there is no snapshot.
 
         Also whether samples that belong to it were deleted to make room.
         """
-        command = self._connection.execute(
-            "SELECT position, name FROM lines JOIN commands USING (agent_id)"
-            " WHERE line = ? AND position IS NOT NULL ORDER BY position DESC, command DESC LIMIT 1",
-            (line,),
-        ).fetchone()
-        position, name = command or (0, "")
+        begun, is_cut = self._begun(line)
         row = self._connection.execute(
             "SELECT position FROM samples WHERE line = ? ORDER BY position DESC LIMIT 1 OFFSET ?",
             (line, self._keeping.replay),
         ).fetchone()
-        if row and row[0] >= position:
+        if row and row[0] >= begun:
             return row[0], False
-        return position, name == CUT
+        return begun, is_cut
 
-    def _rebased(self, line: int) -> int:
-        """The position behind which the line's latest command was applied."""
-        return self._value(
-            "SELECT ifnull(max(position), 0) FROM lines JOIN commands USING (agent_id)"
-            " WHERE line = ?",
-            line,
+    def _begun(self, line: int) -> tuple[int, bool]:
+        """The position behind which the line begins; whether what came before was cut off.
+
+        Of a rebase the history says so in a row that verifies; a command alone, where that is
+        pruned.
+        """
+        positions = dict(
+            self._connection.execute(
+                "SELECT name = ?, max(position) FROM lines JOIN commands USING (agent_id)"
+                " WHERE line = ? AND position IS NOT NULL GROUP BY 1",
+                (CUT, line),
+            ).fetchall()
         )
+        rebased = self._history.rebased(line) or positions.get(False, 0)
+        cut = positions.get(True, 0)
+        return max(rebased, cut), cut > 0 and cut >= rebased
 
     def samples(self, agent_id: str, after: int) -> list[tuple[int, Sample]]:
         """The next samples of a line behind a position, with theirs."""

@@ -12,6 +12,7 @@ from broker.recorder.sqlite.upkeep import copies
 from broker.recorder.sqlite.upkeep.check import REPAIR, check
 from broker.recorder.sqlite.upkeep.repair import repair
 from broker.recorder.sqlite.wal import unread_frames
+from broker.recorder.sqlite.watch import await_logs
 from broker.recorder.upkeep import Backup, Findings, Problem, Repair, Restored
 from quartet.clock import Clock
 from quartet.errors import StoreError
@@ -29,6 +30,7 @@ class SqliteUpkeep:
     def check(self) -> Findings:
         """Look at everything, beside a running broker or without one."""
         self._expect_file()
+        await_logs(self._path)
         try:
             refuse_foreign_log(self._path)
         except StoreError as error:
@@ -52,6 +54,7 @@ class SqliteUpkeep:
     def backup(self, to: Path) -> Backup:
         """Copy one state of the store, also of a running broker."""
         self._expect_file()
+        await_logs(self._path)
         refuse_foreign_log(self._path)
         return copies.backup(self._path, to)
 
