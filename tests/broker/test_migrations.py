@@ -24,7 +24,7 @@ _FILL = f"""
     INSERT INTO lines SELECT i, 'press-' || i, '192.168.1.2:5' FROM n;
     INSERT INTO snapshots SELECT line, {_ROWS}, 'd', zeroblob(65536) FROM lines;
     INSERT INTO explanations SELECT position, line, session, id, 'T2 at 23.1' FROM samples;
-"""
+"""  # noqa: S608 - constants
 
 
 @pytest.fixture(scope="module")
