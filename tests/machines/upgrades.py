@@ -4,6 +4,7 @@ One story, in this order: pytest tests/machines/upgrades.py (Debian, root).
 """
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -100,14 +101,17 @@ def test_a_run_that_fails_before_the_switch_has_revoked(plant: Plant) -> None:
     assert show(machine, "broker", "MainPID") == started
 
 
-def test_an_unusable_list_of_revocations_is_refused(plant: Plant) -> None:
-    good = plant.trixie.run("cat", "/etc/broker/crl.pem")
-    bad = plant.directory / "bad"
-    subprocess.run(["cp", "-a", plant.directory / "pki", bad], check=True)
-    (bad / "crl.pem").write_text("nothing")
-    run = plant.play("--limit=trixie", pki_manage=False, pki_directory=str(bad))
+def test_a_list_of_revocations_that_is_unusable_or_older_is_refused(plant: Plant) -> None:
+    machine, former = plant.trixie, plant.directory / "former"
+    shutil.copytree(plant.directory / "pki", former)
+    crl = revoke(plant, "press-7")
+    assert plant.play("--limit=trixie", broker_agents=["trixie", "bookworm"]).went_well
+    run = plant.play("--limit=trixie", pki_manage=False, pki_directory=str(former))
+    assert "is older than the list on the machine" in run.text
+    (former / "crl.pem").write_text("nothing")
+    run = plant.play("--limit=trixie", pki_manage=False, pki_directory=str(former))
     assert "holds no revocation list in PEM" in run.text
-    assert plant.trixie.run("cat", "/etc/broker/crl.pem") == good
+    assert machine.run("cat", "/etc/broker/crl.pem").encode() == crl
 
 
 def test_a_broker_that_fails_goes_back_with_its_store_and_trusts_nobody_again(plant: Plant) -> None:
@@ -170,24 +174,8 @@ def test_an_upgrade_of_the_store_keeps_a_backup(plant: Plant) -> None:
     assert {schema(machine, path) for path in backups} == {known}
     assert machine.run("stat", "--format=%U %a", backups[0]) == "broker 600\n"
     goes_on(machine)
-    wait_until(lambda: agree(machine, machine), 60, "the ledgers agree")
+    wait_until(lambda: agree(machine, plant.bookworm), 60, "the ledgers agree")
     again = plant.play("--limit=trixie", project=newest(plant))
-    assert not any(again.changed.values()), again.text
-
-
-def test_a_return_by_hand_crosses_the_schema_and_says_what_is_missing(plant: Plant) -> None:
-    machine = plant.trixie
-    has, known = schema(machine, f"{_STATE}/broker.db"), recorded(machine)
-    there = set(files(machine, f"{_STATE}/*.db"))
-    run = plant.play("--limit=trixie", "--extra-vars=quartet_allow_downgrade=true")
-    assert run.went_well, run.text
-    assert schema(machine, f"{_STATE}/broker.db") == has - 1
-    (aside,) = set(files(machine, f"{_STATE}/*.db")) - there
-    assert schema(machine, aside) == has
-    assert f"is {aside}, and is kept" in run.text
-    assert recorded(machine) < known
-    goes_on(machine)
-    again = plant.play("--limit=trixie")
     assert not any(again.changed.values()), again.text
 
 
@@ -209,3 +197,19 @@ def test_a_return_from_an_upgrade_keeps_every_sample_of_the_agent(plant: Plant) 
     wait_until(lambda: waiting(machine) < 5, 60, "what waited is answered")
     wait_until(lambda: agree(plant.trixie, machine), 60, "the ledgers agree")
     assert all(ids == set(range(max(ids) + 1)) for ids in predicted(machine).values())
+
+
+def test_a_return_by_hand_crosses_the_schema_and_says_what_is_missing(plant: Plant) -> None:
+    machine = plant.trixie
+    has, known = schema(machine, f"{_STATE}/broker.db"), recorded(machine)
+    there = set(files(machine, f"{_STATE}/*.db"))
+    run = plant.play("--limit=trixie", "--extra-vars=quartet_allow_downgrade=true")
+    assert run.went_well, run.text
+    assert schema(machine, f"{_STATE}/broker.db") == has - 1
+    (aside,) = set(files(machine, f"{_STATE}/*.db")) - there
+    assert schema(machine, aside) == has
+    assert f"is {aside}, and is kept" in run.text
+    assert recorded(machine) < known
+    goes_on(machine)
+    again = plant.play("--limit=trixie")
+    assert not any(again.changed.values()), again.text

@@ -191,7 +191,8 @@ def test_a_return_restores_the_backup_and_keeps_the_store(migrated: Plant) -> No
 
 def test_what_the_restored_store_lacks_is_told_by_the_release_that_can(migrated: Plant) -> None:
     newer = migrated.release(4, _RESTORE)
-    done = migrated.call("fit", migrated.release(3), newer)
+    older = migrated.release(3, _RESTORE.replace("press-1", "nobody"))
+    done = migrated.call("fit", older, newer)
     assert done["said"].startswith("press-1: ids 5 to 9 are missing. ")
     assert done["aside"] == f"{migrated.path}.before-restore"
     assert rows(migrated.path) == (3, 5)
@@ -208,6 +209,18 @@ def test_a_log_is_set_aside_with_its_store(migrated: Plant) -> None:
     done = migrated.call("fit", migrated.release(3), migrated.release(4))
     assert rows(Path(done["aside"])) == (4, 8)
     assert rows(migrated.path) == (3, 5)
+
+
+def test_a_log_that_a_reader_holds_is_set_aside_as_well(migrated: Plant) -> None:
+    with closing(sqlite3.connect(migrated.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM rows").fetchall()
+        migrated.write(4, 1)
+        aside = migrated.call("fit", migrated.release(3), migrated.release(4))["aside"]
+        assert Path(f"{aside}-wal").stat().st_size
+        with closing(sqlite3.connect(aside)) as database:
+            assert database.execute("SELECT count(*) FROM rows").fetchone() == (8,)
+        assert rows(migrated.path) == (3, 5)
 
 
 def test_an_older_backup_than_the_last_serves_an_older_release(migrated: Plant) -> None:

@@ -27,6 +27,8 @@ _NAME = re.compile(r"\.schema-(?P<schema>\d+)\.\d{8}T\d{6}Z\.db$")
 _LOGS = ("-wal", "-shm")
 # What must stay free of a disk, beside a backup and the room to restore it.
 _SPARE_BYTES = 32 << 20
+# A reader beside the stopped broker, a ledger say, may hold the log for longer: it moves along.
+_BUSY_S = 1.0
 ASK = "from broker.recorder.sqlite.schema import MIGRATIONS; print(len(MIGRATIONS))"
 
 
@@ -194,7 +196,7 @@ def _swap(path: Path, away: Path, new: Path) -> None:
     At each moment there is a whole store at `path`: a broker that finds none makes an empty one.
     """
     for each in (path, new):
-        with suppress(sqlite3.Error), closing(sqlite3.connect(each)) as database:
+        with suppress(sqlite3.Error), closing(sqlite3.connect(each, _BUSY_S)) as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for suffix in _LOGS:
         if (log := Path(f"{path}{suffix}")).exists():
