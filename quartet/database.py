@@ -80,6 +80,13 @@ def schema_version(connection: sqlite3.Connection) -> int:
     return version
 
 
+def integrity(connection: sqlite3.Connection, most: int) -> list[str]:
+    """What is wrong with the file as a whole, at most so many findings. Raises sqlite3.Error."""
+    found = connection.execute(f"PRAGMA integrity_check({most})").fetchall()
+    lines = [line for (said,) in found for line in str(said).splitlines()]
+    return [line for line in lines if line != "ok" and not line.startswith("***")]
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Commit all that is written while entered, or nothing. Raises sqlite3.Error."""

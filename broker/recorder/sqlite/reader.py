@@ -5,7 +5,7 @@ import re
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,11 +23,13 @@ from broker.recorder.reader import (
     Span,
     outline,
 )
+from broker.recorder.sqlite.checksums import SENSORS
+from broker.recorder.sqlite.hold import Hold, refuse_foreign_log
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
-from broker.recorder.sqlite.tables import SENSORS
+from broker.recorder.upkeep import Loss
 from quartet.clock import Clock
 from quartet.database import connect, connect_to_read, store_error, transaction_to_read
-from quartet.errors import StoreError
+from quartet.errors import InUseError, StoreError
 
 Result = TypeVar("Result")
 
@@ -170,7 +172,7 @@ class SqliteReader:
             return connect_to_read(self._path, len(MIGRATIONS))
 
     def _command_rebase(self, agent_id: str) -> None:
-        with self._checked(), closing(connect(self._path, MIGRATIONS, "full")) as connection:
+        with self._checked(), self._open_to_write() as connection:
             agents = [row[0] for row in connection.execute("SELECT agent_id FROM lines")]
             if agent_id not in agents:
                 known = ", ".join(sorted(filter(None, agents))) or "none"
@@ -179,6 +181,23 @@ class SqliteReader:
                 "INSERT INTO commands (agent_id, name, at_ns) VALUES (?, 'rebase', ?)",
                 (agent_id, self._clock.time_ns()),
             )
+
+    @contextmanager
+    def _open_to_write(self) -> Iterator[sqlite3.Connection]:
+        """Open the file beside a running broker; without one, as carefully as that would."""
+        hold = None
+        with suppress(InUseError):
+            hold = Hold(self._path)
+        try:
+            if hold:
+                hold.check()
+            with closing(connect(self._path, MIGRATIONS, "full")) as connection:
+                yield connection
+            if hold:
+                hold.end()
+        finally:
+            if hold:
+                hold.close()
 
     @contextmanager
     def _checked(self) -> Iterator[None]:
@@ -190,6 +209,7 @@ class SqliteReader:
         if not there:
             raise StoreError(f"{self._path}: there is no such file")
         check_kind(self._path)
+        refuse_foreign_log(self._path)
         try:
             yield
         except sqlite3.Error as error:
@@ -217,9 +237,13 @@ def _accounts(rows: sqlite3.Connection) -> Accounts:
         "SELECT count(*), ifnull(sum(received), 0), ifnull(sum(answered), 0)"
         " FROM sessions JOIN lines USING (line) WHERE agent_id IS NULL"
     ).fetchone()
+    lost = rows.execute(
+        "SELECT agent_id, session_id, first, last, why, at_ns FROM losses ORDER BY rowid"
+    )
     return Accounts(
         [SessionAccount(*[*row[1:], missing.get(row[0], [])]) for row in sessions],
         PlainAccount(*plain),
+        [Loss(*row) for row in lost],
     )
 
 

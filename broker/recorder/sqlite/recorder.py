@@ -10,8 +10,10 @@ from typing import Any, Self, TypeVar
 
 from broker.errors import RecordError
 from broker.model import Answer, Sample
+from broker.recorder.sqlite.hold import Hold
 from broker.recorder.sqlite.intake import Intake, Question
 from broker.recorder.sqlite.keeping import Keeping
+from broker.recorder.sqlite.place import finish
 from broker.recorder.sqlite.plain import PlainLines
 from broker.recorder.sqlite.retention import Retention
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
@@ -21,7 +23,6 @@ from broker.records import Basis, Batch, Claim, Lease
 from quartet.clock import Clock
 from quartet.database import Synchronous, connect, store_error
 from quartet.errors import DamagedError, StoreError
-from quartet.lock import FileLock
 from wire.metadata import StreamHeader
 
 Result = TypeVar("Result")
@@ -55,11 +56,12 @@ class SqliteRecorder:
     def __enter__(self) -> Self:
         """Take the file, and begin. StoreError where it cannot be used."""
         with ExitStack() as undo:
-            self._lock = _lock(self._path)
-            undo.callback(self._lock.close)
-            self._connection = _open(self._path, self._keeping.synchronous)
+            self._hold = Hold(self._path)
+            undo.callback(self._hold.close)
+            self._connection = _open(self._path, self._keeping.synchronous, self._hold)
             undo.callback(self._connection.close)
             try:
+                self._hold.begin(self._connection)
                 self._begin(self._connection)
             except sqlite3.Error as error:
                 raise store_error(self._path, error) from error
@@ -72,7 +74,8 @@ class SqliteRecorder:
         self._intake.close()
         if self._thread.join():
             self._connection.close()
-        self._lock.close()
+            self._hold.end()
+        self._hold.close()
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         keeping = self._keeping
@@ -81,7 +84,7 @@ class SqliteRecorder:
             self._path,
             self._intake,
             tables,
-            Retention(connection, keeping, self._clock, tables.replayed_from),
+            Retention(connection, keeping, self._clock, tables.needed_from),
             PlainLines(connection, keeping.plain_lines),
             clock=self._clock,
             tick_s=self._tick_s,
@@ -147,24 +150,14 @@ class _Commit:
         self._lease.check()
 
 
-def _lock(path: Path) -> FileLock:
-    if not path.parent.is_dir():
-        raise StoreError(f"{path}: there is no directory {path.parent}: make it, or name another")
+def _open(path: Path, synchronous: Synchronous, hold: Hold) -> sqlite3.Connection:
     try:
-        file = path.resolve()  # two names of one file are one store
-        return FileLock(file.with_name(f"{file.name}.lock"))
-    except StoreError:
-        raise
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written beside: {error.strerror}: give the broker's user"
-            f" {path.parent}, or name another place"
-        ) from error
-
-
-def _open(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
-    try:
+        finish(path)
         check_kind(path)
+        hold.check()
         return connect(path, MIGRATIONS, synchronous)
     except DamagedError as error:
-        raise StoreError(f"{error}: move it aside, and the broker begins a new one") from error
+        raise StoreError(
+            f"{error}: run 'broker store repair', or restore a backup with 'broker store restore',"
+            " or move it aside, and the broker begins a new one"
+        ) from error

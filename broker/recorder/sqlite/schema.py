@@ -104,7 +104,7 @@ MIGRATIONS = [
         line INTEGER NOT NULL,
         position INTEGER NOT NULL,
         digest TEXT NOT NULL,
-        state BLOB NOT NULL,
+        state BLOB,  -- NULL: there is none, and no earlier one may be restored
         arrived_at_ns INTEGER NOT NULL,  -- of the sample at this position
         is_kept INTEGER NOT NULL,  -- 1: the last one of an hour, or before an alarm
         checksum INTEGER NOT NULL,
