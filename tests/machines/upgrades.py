@@ -146,6 +146,7 @@ def test_a_broker_that_fails_goes_back_with_its_store_and_trusts_nobody_again(pl
     (aside,) = [path for path in files(machine, f"{_STATE}/*.db") if path != f"{_STATE}/broker.db"]
     assert schema(machine, aside) == known + 1
     assert aside in run.text
+    assert "not in the backup" in run.text
     goes_on(machine)
 
 
@@ -209,6 +210,7 @@ def test_a_return_by_hand_crosses_the_schema_and_says_what_is_missing(plant: Pla
     (aside,) = set(files(machine, f"{_STATE}/*.db")) - there
     assert schema(machine, aside) == has
     assert f"is {aside}, and is kept" in run.text
+    assert "not in the backup" in run.text
     assert recorded(machine) < known
     goes_on(machine)
     again = plant.play("--limit=trixie")

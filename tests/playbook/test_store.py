@@ -13,6 +13,7 @@ import pytest
 from support.playbook import FILES, script
 
 from broker.recorder.sqlite.schema import MIGRATIONS
+from quartet.database import connect
 
 store = script("store")
 
@@ -196,6 +197,26 @@ def test_what_the_restored_store_lacks_is_told_by_the_release_that_can(migrated:
     assert done["said"].startswith("press-1: ids 5 to 9 are missing. ")
     assert done["aside"] == f"{migrated.path}.before-restore"
     assert rows(migrated.path) == (3, 5)
+
+
+def test_the_commands_of_the_broker_do_it(plant: Plant) -> None:
+    former, release = plant.release(3), plant.release(len(MIGRATIONS))
+    for name, program in {"python": "", "broker": "-m broker"}.items():
+        (release / "bin" / name).write_text(f'#!/bin/sh\nexec {sys.executable} {program} "$@"\n')
+        (release / "bin" / name).chmod(0o755)
+    connect(plant.path, MIGRATIONS[:3], "normal").close()
+    plant.call("fit", release, former)
+    with closing(connect(plant.path, MIGRATIONS, "normal")) as database:
+        database.execute("INSERT INTO lines VALUES (1, 'press-1', '192.168.1.2:5')")
+        database.execute(
+            "INSERT INTO sessions VALUES (1, 1, ?, 0, 9, 10, 10, 0, 0, 0, 'd', 1)", ("0" * 32,)
+        )
+    done = plant.call("fit", former, release)
+    assert "press-1" in done["said"]
+    assert "not in the backup" in done["said"]
+    assert store.schema_of(plant.path) == 3
+    assert store.schema_of(Path(done["aside"])) == len(MIGRATIONS)
+    assert "replaced" in done["aside"]  # as the command names it
 
 
 def test_a_log_is_set_aside_with_its_store(migrated: Plant) -> None:
