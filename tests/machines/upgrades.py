@@ -119,6 +119,7 @@ def test_a_broker_that_fails_goes_back_with_its_store_and_trusts_nobody_again(pl
     former, known = release(machine, "broker"), schema(machine, f"{_STATE}/broker.db")
     config, unit = "/etc/broker/broker.toml", "/etc/systemd/system/broker.service"
     before = machine.run("cat", config), machine.run("cat", unit)
+    expiring = machine.run("cat", "/etc/broker/broker.pem")
     crl = revoke(plant, "press-9")
     project = project_of(
         plant, "0.1.1", _STORE, _ILL, ("systemd/broker.service", "TasksMax=256", "TasksMax=255")
@@ -129,12 +130,15 @@ def test_a_broker_that_fails_goes_back_with_its_store_and_trusts_nobody_again(pl
         service_smoke_s=10,
         broker_agents=["trixie"],
         broker_log={"level": "debug"},
+        pki_renew_days=10_000,
     )
     assert run.failed["trixie"] == 1
     assert f"The former release, {former}, runs again" in run.text
     assert release(machine, "broker") == former
     # who is trusted is the newest; the rest is the former
     assert machine.run("cat", "/etc/broker/crl.pem").encode() == crl
+    certificate = (plant.directory / "pki" / "broker.pem").read_text()
+    assert machine.run("cat", "/etc/broker/broker.pem") == certificate != expiring
     was = '\nagents = ["trixie", "bookworm"]\n'
     assert machine.run("cat", config) == before[0].replace(was, '\nagents = ["trixie"]\n')
     assert machine.run("cat", unit) == before[1]
@@ -158,6 +162,19 @@ def test_the_next_run_changes_the_list_alone(plant: Plant) -> None:
     goes_on(plant.bookworm)
     again = plant.play(*options)
     assert not any(again.changed.values()), again.text
+
+
+def test_a_certificate_without_its_key_goes_back(plant: Plant) -> None:
+    machine, wrong = plant.trixie, plant.directory / "wrong"
+    shutil.copytree(plant.directory / "pki", wrong)
+    shutil.copy(wrong / "agents" / "trixie.key", wrong / "broker.key")
+    key = machine.run("cat", "/etc/broker/broker.key")
+    run = plant.play(
+        "--limit=trixie", pki_manage=False, pki_directory=str(wrong), service_smoke_s=10
+    )
+    assert "runs again, with its configuration" in run.text
+    assert machine.run("cat", "/etc/broker/broker.key") == key
+    goes_on(machine)
 
 
 def newest(plant: Plant) -> Path:

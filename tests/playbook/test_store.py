@@ -99,6 +99,20 @@ def test_a_release_tells_which_schema_it_knows() -> None:
     assert int(answer) == len(MIGRATIONS)
 
 
+@pytest.mark.parametrize(
+    ("recorder", "path"),
+    [
+        ("", "/var/lib/broker/broker.db"),
+        ("[recorder]\nreplay = 5\n", "/var/lib/broker/broker.db"),
+        ('[recorder]\npath = "my.db"\n', "/var/lib/broker/my.db"),
+        ('[recorder]\npath = "/srv/my.db"\n', "/srv/my.db"),
+    ],
+)
+def test_the_store_is_where_the_unit_has_it(recorder: str, path: str, plant: Plant) -> None:
+    plant.config.write_text(recorder)
+    assert store.Store(plant.config, plant.release(3), None).path == Path(path)
+
+
 @pytest.mark.parametrize("has", [None, 3])
 def test_without_a_newer_schema_there_is_nothing_to_do(has: int | None, plant: Plant) -> None:
     if has:

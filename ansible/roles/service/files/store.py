@@ -22,6 +22,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+# Where the unit runs, and keeps its store if nothing else is configured.
+_STATE = Path("/var/lib/broker")
 _KEPT = 2
 _NAME = re.compile(r"\.schema-(?P<schema>\d+)\.\d{8}T\d{6}Z\.db$")
 _LOGS = ("-wal", "-shm")
@@ -46,7 +48,7 @@ class Store:
 
     def __init__(self, config: Path, release: Path, former: Path | None) -> None:
         settings = tomllib.loads(config.read_text()) if config.exists() else {}
-        self.path = Path(settings.get("recorder", {}).get("path", "/var/lib/broker/broker.db"))
+        self.path = _STATE.joinpath(settings.get("recorder", {}).get("path", "broker.db"))
         self.has = schema_of(self.path)
         self.knows = _schema_known(release)
         self._release = release
@@ -193,7 +195,7 @@ def _copy(path: Path, to: Path) -> None:
 def _swap(path: Path, away: Path, new: Path) -> None:
     """Put another file in the place of a store, which is `away` then, with its log.
 
-    At each moment there is a whole store at `path`: a broker that finds none makes an empty one.
+    At each moment there is a store at `path`: a broker that finds none makes an empty one.
     """
     for each in (path, new):
         with suppress(sqlite3.Error), closing(sqlite3.connect(each, _BUSY_S)) as database:
