@@ -140,6 +140,7 @@ def test_before_a_newer_schema_the_store_is_backed_up(who: str, plant: Plant) ->
     assert done["action"] == "backup"
     assert str(backup) in done["said"]
     assert backup.name.startswith("broker.schema-3.")
+    assert backup.stat().st_mode & 0o777 == 0o600
     assert rows(backup) == rows(plant.path) == (3, 5)
     asked = [each.read_text() for each in plant.directory.glob("release-*/bin/asked")]
     assert asked == ([] if who == "nobody" else [f"{who}\n"])

@@ -110,6 +110,7 @@ class Store:
             new.unlink(missing_ok=True)
         else:
             _copy(self.path, new)
+        new.chmod(0o600)
         new.rename(made)
         for _, old in list(self._made())[_KEPT:]:
             for part in _parts(old):
@@ -128,6 +129,7 @@ class Store:
         # No release can: it is one file all the same.
         new = self.path.with_name(f".{self.path.name}.new")
         _copy(backup, new)
+        new.chmod(0o600)
         away = self._aside()
         _swap(self.path, away, new)
         said = f"{backup} was restored; 'broker ledger --store {away}' tells what it lacks"
@@ -189,7 +191,6 @@ def _open(path: Path) -> sqlite3.Connection:
 def _copy(path: Path, to: Path) -> None:
     with closing(_open(path)) as database, closing(sqlite3.connect(to)) as copy:
         database.backup(copy)
-    to.chmod(0o600)
 
 
 def _swap(path: Path, away: Path, new: Path) -> None:
