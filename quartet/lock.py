@@ -17,6 +17,7 @@ class FileLock:
     """
 
     def __init__(self, path: Path, *, shared: bool = False) -> None:
+        self._path = path
         self._descriptor = _open(path, shared=shared)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -33,6 +34,19 @@ class FileLock:
         except OSError:
             self.close()
             raise
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the path still leads to the file that is locked: who comes second would see it.
+
+        It looks with `stat` alone.
+        """
+        try:
+            found = self._path.stat()
+        except OSError:
+            return False
+        mine = os.fstat(self._descriptor)
+        return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
 
     def close(self) -> None:
         """Let the next process have it."""

@@ -197,6 +197,15 @@ class Books:
 
     # What the tiers are told. An account goes where its rows go, in the same commit.
 
+    @property
+    def has_news(self) -> bool:
+        """Whether any account changed since the cold tier was given all."""
+        return bool(self._unmoved)
+
+    def running(self) -> Sessions:
+        """The accounts of sessions that may still sample: one at the most."""
+        return [(session, account) for session, account in self if not account.ended]
+
     def for_hot(self) -> Sessions:
         """The accounts that are news to the hot tier."""
         news = self._at(self._unwritten)

@@ -61,13 +61,14 @@ class Keeper:
 
     @property
     def failing(self) -> bool:
-        """Whether the hot tier takes no commit: samples gather in memory."""
+        """Whether no tier takes a commit: samples gather in memory."""
         return self._outage.is_on
 
     def step(self, work: Work) -> None:
         """Book, commit and deliver what gathered; write the disk where that is due."""
         self._book(work)
         try:
+            self._tiers.watch()
             self._make_room()
             self._commit()
             self._write_disk(closing=work.closing)
@@ -75,7 +76,7 @@ class Keeper:
                 self._start_over()
             self._deliver()
         except StoreError as error:
-            self._outage.failed("%s; samples gather in memory until it can be written", error)
+            self._outage.failed("%s; they are kept in memory alone until one can be written", error)
 
     def close(self) -> None:
         """Let go of the tiers, after the last step."""

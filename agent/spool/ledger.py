@@ -14,7 +14,7 @@ from agent.spool.account import Account, Fate, Ids, Sessions
 from agent.spool.directories import FILE, Directories
 from agent.spool.row import Key
 from agent.spool.runs import Runs
-from agent.spool.tier import OpenTier, Tier
+from agent.spool.tier import OpenTier, Tier, is_stale
 from quartet.errors import DamagedError, OlderSchemaError, StoreError
 
 # The tiers are read one after the other. Where the agent moved samples in
@@ -83,6 +83,8 @@ def _read(
             before = watch.version() if watch else 0
             in_cold, in_hot = (_hold(tier) if tier else [] for tier in (cold, hot))
             if not watch or watch.version() == before:
+                if cold and hot and is_stale((hot.moves(), in_hot), (cold.moves(), in_cold)):
+                    hot, in_hot = None, []
                 entries = _entries(cold, in_cold, hot, in_hot)
                 balanced = not damaged and all(not entry.difference for entry in entries)
                 return Ledger(balanced, entries, [*map(str, damaged.values())])

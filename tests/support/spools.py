@@ -211,16 +211,23 @@ def waiting(directories: Directories) -> set[Name]:
     found: list[dict[str, list[tuple[Any, ...]]]] = []
     for directory in (directories.hot, directories.cold):
         if not (directory / FILE).exists():
-            found.append({"ids": [], "rows": [], "settled": []})
+            found.append({"ids": [], "rows": [], "settled": [], "moves": []})
             continue
         with closing(reader(directory)) as file:
             queries = {
                 "ids": "SELECT sequence, id FROM sessions",
                 "rows": "SELECT session, id FROM samples",
                 "settled": "SELECT session, id FROM settled",
+                "moves": "SELECT number FROM moves",
             }
             found.append({key: file.execute(query).fetchall() for key, query in queries.items()})
     hot, cold = found
+    if (
+        hot["ids"]
+        and hot["moves"][0][0] + 1 < (cold["moves"] or [(0,)])[0][0]
+        and {id_ for _, id_ in hot["ids"]} <= {id_ for _, id_ in cold["ids"]}
+    ):
+        hot = {"ids": [], "rows": [], "settled": []}  # left behind
     hot_ids, cold_ids = dict(hot["ids"]), dict(cold["ids"])
     ids = {**cold_ids, **hot_ids}
     there = {(hot_ids[place], id_) for place, id_ in hot["rows"]}
