@@ -22,6 +22,7 @@ class Fate(StrEnum):
     STALLED = "dropped (disk too slow)"
     UNANSWERABLE = "unanswerable"
     DAMAGED = "unknown (damaged file)"
+    CRASHED = "unknown (in memory alone at a crash)"
 
 
 class Ids(msgspec.Struct):
@@ -30,13 +31,13 @@ class Ids(msgspec.Struct):
     count: int = 0
     runs: list[tuple[int, int]] = msgspec.field(default_factory=list)
 
-    def add(self, id_: int) -> None:
-        """Count one more id; they come in rising order, or nearly so."""
-        self.count += 1
-        if self.runs and self.runs[-1][1] == id_ - 1:
-            self.runs[-1] = self.runs[-1][0], id_
+    def add(self, first: int, last: int) -> None:
+        """Count more ids; they come in rising order, or nearly so."""
+        self.count += last - first + 1
+        if self.runs and self.runs[-1][1] == first - 1:
+            self.runs[-1] = self.runs[-1][0], last
         elif len(self.runs) < _MOST_RANGES:
-            self.runs.append((id_, id_))
+            self.runs.append((first, last))
 
 
 class Account(msgspec.Struct):
@@ -56,9 +57,9 @@ class Account(msgspec.Struct):
         """Number of samples that the spool must still hold."""
         return self.sampled - self.answered - sum(ids.count for ids in self.fates.values())
 
-    def add(self, fate: Fate, id_: int) -> None:
-        """Book a sample that stays without prediction."""
-        self.fates.setdefault(fate, Ids()).add(id_)
+    def add(self, fate: Fate, first: int, last: int) -> None:
+        """Book samples that stay without prediction."""
+        self.fates.setdefault(fate, Ids()).add(first, last)
 
     def lose(self, count: int) -> None:
         """Book samples that a damaged file took along; which ones it does not tell."""

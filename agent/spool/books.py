@@ -173,6 +173,16 @@ class Books:
         self._kept += 1
         self._touch(key.session)
 
+    def book_passed(self, sequence: int, first: int, last: int, fate: Fate | None) -> None:
+        """Book samples that were never kept: answered from memory, or without answer."""
+        account = self._books[sequence].account
+        account.sampled += last - first + 1
+        if fate:
+            account.add(fate, first, last)
+        else:
+            account.answered += last - first + 1
+        self._touch(sequence)
+
     def book_answer(self, key: Key) -> None:
         """Book the answer of a sample."""
         for account in self._accounts(key):
@@ -182,7 +192,7 @@ class Books:
     def book_fate(self, fate: Fate, key: Key) -> None:
         """Book a sample that stays without prediction."""
         for account in self._accounts(key):
-            account.add(fate, key.id)
+            account.add(fate, key.id, key.id)
         self._kept -= 1
         self._lost += fate is Fate.DAMAGED
 

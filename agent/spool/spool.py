@@ -8,6 +8,7 @@ import time
 from agent.config import SpoolSettings
 from agent.model import Reading, Sample, Session
 from agent.spool.books import Books
+from agent.spool.coming import PATIENCE_S, Coming
 from agent.spool.directories import Directories
 from agent.spool.keeper import Keeper
 from agent.spool.queue import Queue
@@ -48,12 +49,13 @@ class Spool:
         open_tier: OpenTier = Tier,
         max_id: int = MAX_ID,
         join_s: float = _JOIN_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._period_ns = period_ns
         self._clock = clock
         self._max_id = max_id
         self._join_s = join_s
-        self._queue = Queue()
+        self._queue = Queue(coming=Coming(patience_s=patience_s, clock=clock), clock=clock)
         self._books = Books()
         tiers = Tiers(directories, self._books, self._queue.held, clock=clock, open_tier=open_tier)
         schedule = WriteSchedule(settings, clock=clock)
@@ -71,7 +73,7 @@ class Spool:
         self.sampled = 0
         self.answered = 0
         self.unanswerable = 0
-        self.beat_ns = clock.monotonic_ns()  # written by: disk thread
+        self._beat_ns = clock.monotonic_ns()  # written by: disk thread
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="disk", daemon=True)
         self._thread.start()
@@ -90,6 +92,24 @@ class Spool:
     def lost(self) -> int:
         """Number of samples since the start that a damaged file did not give back."""
         return self._books.lost - self._lost_before
+
+    @property
+    def from_memory(self) -> int:
+        """Number of samples since the start that were sent while no tier had them."""
+        return self._queue.from_memory
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong now, in a few words, if anything is."""
+        return "spool: samples are kept in memory alone" if self._queue.is_alone else None
+
+    @property
+    def beat_ns(self) -> int:
+        """When the disk thread last gave a sign of life, on the monotonic clock.
+
+        While a disk hangs and samples are sent from memory, a restart would only lose them.
+        """
+        return self._clock.monotonic_ns() if self._queue.is_alone else self._beat_ns
 
     @property
     def unanswered(self) -> int:
@@ -145,7 +165,7 @@ class Spool:
     def _keep(self) -> None:
         try:
             while True:
-                self.beat_ns = self._clock.monotonic_ns()
+                self._beat_ns = self._clock.monotonic_ns()
                 work = self._queue.gather(_TICK_S)
                 self._keeper.step(work)
                 if work.closing:

@@ -29,7 +29,7 @@ def session(sequence: int) -> Session:
 def test_ids_are_counted_and_named_by_runs(some: set[int]) -> None:
     ids = Ids()
     for id_ in sorted(some):
-        ids.add(id_)
+        ids.add(id_, id_)
     assert ids.count == len(some)
     assert [*chain(*(range(a, b + 1) for a, b in ids.runs))] == sorted(some)
     assert all(b + 1 < c for (_, b), (c, _) in zip(ids.runs, ids.runs[1:], strict=False))
@@ -38,7 +38,7 @@ def test_ids_are_counted_and_named_by_runs(some: set[int]) -> None:
 def test_a_spool_that_drops_every_other_sample_is_counted_and_not_named_for_ever() -> None:
     ids = Ids()
     for id_ in range(0, 100_000, 2):
-        ids.add(id_)
+        ids.add(id_, id_)
     assert ids.count == 50_000
     assert len(msgspec.json.encode(ids)) < 20_000
 

@@ -88,7 +88,7 @@ class Device:
 
     def start(self) -> None:
         clock = self._clock
-        self.queue = Queue(self._most_ready, self._few_ready)
+        self.queue = Queue(self._most_ready, self._few_ready, clock=clock)
         self.books = Books(self._most_sessions)
         self.tiers = Tiers(
             self.directories, self.books, self.queue.held, clock=clock, open_tier=self.files
