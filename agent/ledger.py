@@ -77,5 +77,15 @@ def _details(entry: Entry) -> Iterator[str]:
         yield f"{fate} {ids.count}: {named}"
     if entry.power_lost:
         yield f"unknown (power): what was sampled from id {entry.sampled} on, if anything was"
+    if entry.damaged_ids:
+        damaged = runs.shown(entry.damaged_ids)
+        yield f"NOT BALANCED: {runs.size(entry.damaged_ids)} rows are damaged: {damaged}"
+    if entry.unbooked_ids:
+        yield (
+            f"NOT BALANCED: {runs.size(entry.unbooked_ids)} were in memory alone when the agent"
+            f" died: {runs.shown(entry.unbooked_ids)}; its next start books them as unknown"
+        )
     if entry.difference:
-        yield f"NOT BALANCED: {entry.difference:+d} samples have no fate"
+        among = runs.shown(entry.suspects)
+        where = f", among ids {among}" if among else ""
+        yield f"NOT BALANCED: {entry.difference:+d} samples have no fate{where}"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from quartet.errors import InUseError
 
+_LOCKS = Path("/proc/locks")
+
 
 class FileLock:
     """Holds `path` until close() or the end of the process, however that comes.
@@ -59,6 +61,30 @@ class FileLock:
         except OSError as error:
             if error.errno != errno.ENOSPC:  # on a full disk the lock holds, without a name
                 raise
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the FileLock at this path; asked without taking it.
+
+    Where the system does not tell of its locks, whether the process that signed it runs.
+    """
+    try:
+        found = path.stat()
+        signed = int(path.read_text("ascii") or 0)
+    except (OSError, ValueError):
+        return False
+    try:
+        locks = [line.split() for line in _LOCKS.read_text().splitlines()]
+    except OSError:
+        return Path("/proc", str(signed)).exists()
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+    for _, kind, _, _, owner, place, *_ in (each for each in locks if "->" not in each):
+        where, _, inode = place.rpartition(":")
+        # Some file systems tell another device here than to stat().
+        is_same = where == device or int(owner) == signed
+        if kind == "FLOCK" and int(inode) == found.st_ino and is_same:
+            return True
+    return False
 
 
 def _open(path: Path, *, shared: bool) -> int:

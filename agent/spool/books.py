@@ -1,6 +1,7 @@
 """The accounts of all sessions, and which of them each tier has not been told yet."""
 
 import copy
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ class Books:
         self._most_sessions = most_sessions
         self._books: dict[int, _Book] = {}
         self._last_stray = 0
+        self._powered: frozenset[str] = frozenset()
         # Sequences of sessions whose account is news: to the hot tier, to the cold tier
         # with all rows, and to the cold tier about rows that it has already.
         self._unwritten: set[int] = set()
@@ -88,6 +90,29 @@ class Books:
         """Leave out the sequences of rows whose session may be unknown."""
         self._last_stray = max(sequences, default=0)
 
+    def note_powered(self, ids: Iterable[str]) -> None:
+        """These sessions did not end by a power cut, whatever the tiers say."""
+        self._powered = frozenset(ids)
+
+    def book_given(self, session: Session, next_id: int) -> int:
+        """Ids below this one were given in a session that has ended; those not booked are unknown.
+
+        The number of them. The session may be one that no tier was told of.
+        """
+        known = next((book for book in self._books.values() if book.session.id == session.id), None)
+        if known is None:
+            if session.sequence in self._books or session.sequence == self._first_sequence:
+                session = dataclasses.replace(session, sequence=min(self._books) - 1)
+            self.enter(session, Account(ended=True))
+            known = self._books[session.sequence]
+        first = known.account.sampled
+        if first >= next_id:
+            return 0
+        known.account.sampled = next_id
+        known.account.add(Fate.CRASHED, first, next_id - 1)
+        self._touch(known.session.sequence)
+        return next_id - first
+
     def start(self) -> int:
         """Both tiers are open: the sequence of the first session of this start.
 
@@ -121,7 +146,7 @@ class Books:
             if self._first_sequence is not None:
                 self._met_late += account.waiting
             if not account.ended:  # and nothing of it is in RAM
-                self.end(session.sequence, power_lost=True)
+                self.end(session.sequence, power_lost=session.id not in self._powered)
 
     def rejoin(self, ids: Iterable[str]) -> None:
         """Forget up to where these sessions are done with: older rows of them came back."""
@@ -211,6 +236,15 @@ class Books:
     def has_news(self) -> bool:
         """Whether any account changed since the cold tier was given all."""
         return bool(self._unmoved)
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the hot tier, or the cold one in its place, has all accounts."""
+        return not self._unwritten
+
+    def sampled(self, session_id: str) -> int:
+        """The number of samples that are booked of a session."""
+        return max((a.sampled for s, a in self if s.id == session_id), default=0)
 
     def running(self) -> Sessions:
         """The accounts of sessions that may still sample: one at the most."""

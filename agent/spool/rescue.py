@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -141,6 +141,11 @@ def adopt(tier: Tier, hot_path: Path, known: Known, open_tier: OpenTier) -> Adop
         aside.tier.delete()
         log.warning("%s: imported again", aside.tier.path)
     return Adopted(any(found), frozenset(rejoined))
+
+
+def is_set_aside(paths: Iterable[Path]) -> bool:
+    """Whether a file of a newer version lies beside any of these: its samples are not lost."""
+    return any(any(path.parent.glob(f"{path.stem}.schema-*{path.suffix}")) for path in paths)
 
 
 def _asides(path: Path, newest_schema: int) -> list[Path]:

@@ -60,6 +60,7 @@ class Spool:
         tiers = Tiers(directories, self._books, self._queue.held, clock=clock, open_tier=open_tier)
         schedule = WriteSchedule(settings, clock=clock)
         self._keeper = Keeper(tiers, self._books, self._queue, schedule, settings, clock=clock)
+        self._register = tiers.register
         self.first_sequence = tiers.first_sequence
         """The sequence of the first session of this start; those before are of earlier ones."""
         self._next_sequence = self.first_sequence
@@ -125,6 +126,7 @@ class Spool:
         self._next_id += 1
         self.sampled += 1
         self.latest = sample
+        self._register.note(sample.session, self._next_id)
         self._queue.append(sample)
 
     def finish(self) -> None:

@@ -1,12 +1,13 @@
 """The two tiers as one store: RAM while all is well, disk for samples that wait long."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
 
-from agent.model import Sample
+from agent.model import Sample, Session
 from agent.spool.account import Sessions
 from agent.spool.books import Books
 from agent.spool.cold import Cold
@@ -14,10 +15,14 @@ from agent.spool.condition import ColdState
 from agent.spool.directories import Directories
 from agent.spool.hot import Hot
 from agent.spool.place import Place
+from agent.spool.register import Register
+from agent.spool.rescue import is_set_aside
 from agent.spool.row import BEFORE_ALL, Key, pack, unpack
 from agent.spool.tier import OpenTier, Tier
 from quartet.clock import Clock
 from quartet.errors import StoreError
+
+log = logging.getLogger(__name__)
 
 # A file that was removed or replaced is noticed within this time.
 _WATCH_EVERY_S = 1.0
@@ -70,7 +75,13 @@ class Tiers:
             for session, account in found.sessions:
                 books.enter(session, account)
                 books.end(session.sequence)
-            books.note_strays(found.rows)
+            self.register = Register((directories.hot, directories.cold), clock=clock)
+            """Tells, after a crash, of the ids that no tier knows."""
+            undo.callback(self.register.close, is_settled=False)
+            self._given = self.register.found
+            self._paths = hot_place.file, cold_place.file
+            books.note_powered(each.session.id for each in self._given if each.this_boot)
+            books.note_strays([*found.rows, *(each.session.sequence for each in self._given)])
             self._hot_rows = sum(count for count, _ in found.rows.values())
             self._undeleted = found.settled
             self._cold = Cold(
@@ -96,6 +107,9 @@ class Tiers:
 
     def close(self) -> None:
         """Let go of the files."""
+        noted = self.register.noted()
+        settled = all(self._books.sampled(id_) >= next_id for id_, next_id in noted.items())
+        self.register.close(is_settled=settled and self._books.is_written)
         self._cold.close()
         self._hot.close()
 
@@ -134,12 +148,32 @@ class Tiers:
             self._watch_at_s = self._clock.monotonic() + _WATCH_EVERY_S
             self._hot.watch()
             self._cold.watch()
+            self.register.watch()
 
     def commit(self, samples: Sequence[Sample], done: Sequence[Key]) -> None:
         """Keep samples, and forget others that are settled, as the books say.
 
         StoreError where neither tier takes them.
         """
+        given = self._book_given()
+        self._commit(samples, done)
+        self.register.forget(given)
+
+    def _book_given(self) -> list[Session]:
+        """Book the ids that no tier knew, once the cold tier's accounts are known; of sessions."""
+        if not (self._given and self._cold.has_all_sessions) or is_set_aside(self._paths):
+            return []
+        given, self._given = self._given, []
+        for each in given:
+            if lost := self._books.book_given(each.session, each.next_id):
+                log.error(
+                    "%d samples were in memory alone when the agent was killed; the last is %s of"
+                    " session %s, and they are booked as unknown",
+                    *(lost, each.next_id - 1, each.session.id),
+                )
+        return [each.session for each in given]
+
+    def _commit(self, samples: Sequence[Sample], done: Sequence[Key]) -> None:
         if self._commit_to_hot(samples, done):
             return
         stored = self._write_through(samples, done)

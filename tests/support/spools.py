@@ -119,6 +119,7 @@ class Device:
         samples = [replace(sample, values=as_float32(*sample.values)) for sample in samples]
         self._next_id += count
         for sample in samples:
+            self.tiers.register.note(session, sample.id + 1)
             self.queue.append(sample)
         return samples
 
