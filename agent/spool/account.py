@@ -5,6 +5,8 @@ from enum import StrEnum
 import msgspec
 
 from agent.model import Session
+from agent.spool import runs
+from agent.spool.runs import Runs
 
 EARLIER = "earlier"
 """In place of a session id: the sum of the sessions that are too old to be listed one by one."""
@@ -61,15 +63,39 @@ class Account(msgspec.Struct):
         """Book samples that stay without prediction."""
         self.fates.setdefault(fate, Ids()).add(first, last)
 
-    def lose(self, count: int) -> None:
-        """Book samples that a damaged file took along; which ones it does not tell."""
-        self.fates.setdefault(Fate.DAMAGED, Ids()).count += count
+    def lose(self, count: int, left: Runs) -> None:
+        """Book samples that a damaged file took along; `left` are the ids that it still has.
+
+        They are named where no other ids can be meant: of those that were answered since,
+        only the number is known.
+        """
+        named = (ids.runs for ids in self.fates.values())
+        missing = runs.minus([(self.done_below, self.sampled - 1)], runs.union(left, *named))
+        ids = self.fates.setdefault(Fate.DAMAGED, Ids())
+        if runs.size(missing) == count:
+            for first, last in missing:
+                ids.add(first, last)
+        else:
+            ids.count += count
+
+    def is_open(self, id_: int) -> bool:
+        """Whether a sample may still be kept: it was taken, and is not known to be settled."""
+        named = (run for ids in self.fates.values() for run in ids.runs)
+        return self.done_below <= id_ < self.sampled and not any(
+            first <= id_ <= last for first, last in named
+        )
+
+    def take_back(self, found: Runs) -> None:
+        """Samples that were booked as damaged, by their ids, are there after all."""
+        if lost := self.fates.get(Fate.DAMAGED):
+            again = runs.common(lost.runs, found)
+            lost.runs = runs.minus(lost.runs, again)
+            lost.count -= runs.size(again)
 
     def find_again(self, count: int) -> None:
         """Book samples that wait although they were booked as lost, or else as answered."""
-        lost = self.fates.get(Fate.DAMAGED)
-        if lost:
-            found = min(count, lost.count - sum(last - first + 1 for first, last in lost.runs))
+        if lost := self.fates.get(Fate.DAMAGED):
+            found = min(count, lost.count - runs.size(lost.runs))
             lost.count -= found
             count -= found
         self.answered -= count

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.model import Session
+from agent.spool import runs
 from agent.spool.account import EARLIER, Account, Fate, Sessions
 from agent.spool.row import BEFORE_ALL, Key
+from agent.spool.runs import Runs
 
 # Of a device that restarts every hour, six weeks are listed by session; what is
 # older is one sum.
@@ -74,6 +76,11 @@ class Books:
         """The session with this sequence, if there is one."""
         book = self._books.get(sequence)
         return book.session if book else None
+
+    def may_hold(self, key: Key) -> bool:
+        """Whether a sample of this key may be kept, as far as the accounts know."""
+        book = self._books.get(key.session)
+        return book is not None and book.account.is_open(key.id)
 
     def next_sequence(self) -> int:
         """A sequence after those of all sessions, and of rows that have no session."""
@@ -156,20 +163,21 @@ class Books:
                 account.done_below = 0
                 self._touch(session.sequence)
 
-    def reconcile(self, counts: dict[int, tuple[int, int]]) -> int:
+    def reconcile(self, found: dict[int, Runs]) -> int:
         """Book as lost what damaged files should hold and do not; the number of samples.
 
-        `counts` gives for each session the number of its rows and its last id. A sample that is
-        there although it was answered is booked as kept, and will be answered again.
+        `found` gives the ids of each session's rows. A sample that is there although it was
+        answered is booked as kept, and will be answered again.
         """
         lost = 0
         for session, account in self:
-            count, last_id = counts.get(session.sequence, (0, -1))
+            ids = found.get(session.sequence, [])
             waiting = account.waiting
-            account.sampled = max(account.sampled, last_id + 1)
-            missing = account.waiting - count
+            account.sampled = max(account.sampled, ids[-1][1] + 1 if ids else 0)
+            account.take_back(ids)
+            missing = account.waiting - runs.size(ids)
             if missing > 0:
-                account.lose(missing)
+                account.lose(missing, ids)
                 lost += missing
             else:
                 account.find_again(-missing)

@@ -3,10 +3,12 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from itertools import chain, groupby
+from operator import attrgetter
 from pathlib import Path
 
 from agent.model import Sample, Session
+from agent.spool import runs
 from agent.spool.account import Account, Sessions
 from agent.spool.books import Books
 from agent.spool.condition import ColdState, Condition
@@ -14,6 +16,7 @@ from agent.spool.hot import Hot
 from agent.spool.place import Place
 from agent.spool.rescue import TierFile, adopt
 from agent.spool.row import Key, Row, pack
+from agent.spool.runs import Runs
 from agent.spool.tier import OpenTier, Tier
 from quartet.clock import Clock
 from quartet.errors import DamagedError, StoreError
@@ -198,7 +201,7 @@ class Cold:
         """
         tier.check()
         tier.forget_before(Key(s.sequence, account.done_below) for s, account in self._books)
-        if lost := self._books.reconcile(tier.counts()):
+        if lost := self._books.reconcile(_ids(tier)):
             log.error("%s: %d samples are missing, and booked as unknown", self._file.path, lost)
         tier.forget_strays(self._books)
         self._write(tier, self._books.for_cold())
@@ -290,6 +293,14 @@ class Cold:
 def _file_of(error: OSError) -> Path | None:
     """The file that an error is about, where it is one of a tier."""
     return error.path if isinstance(error, StoreError) else None
+
+
+def _ids(tier: Tier) -> dict[int, Runs]:
+    """The ids of the rows of each session."""
+    return {
+        session: runs.gather(key.id for key in keys)
+        for session, keys in groupby(tier.keys(), attrgetter("session"))
+    }
 
 
 def _fold(tier: Tier, total: tuple[Session, Account], sequences: list[int]) -> None:

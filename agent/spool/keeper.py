@@ -203,9 +203,11 @@ class Keeper:
             return
         safe = self._delivered.union(map(Key.of, page.samples), map(Key.of, self._queue.held()))
         keys = [key for key in dict.fromkeys(page.damaged) if key not in safe]
-        if keys:
-            log.error("%d samples in the spool are damaged, from %s on", len(keys), keys[0])
-        for key in keys:
+        # A row whose key is damaged may name a sample that never was.
+        lost = [key for key in keys if self._books.may_hold(key)]
+        if lost:
+            log.error("%d samples in the spool are damaged, from %s on", len(lost), lost[0])
+        for key in lost:
             self._books.book_fate(Fate.DAMAGED, key)
         self._done += keys
 

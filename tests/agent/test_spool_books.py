@@ -99,8 +99,12 @@ def test_reconciled_books_agree_with_the_rows(sessions: list[tuple[int, int, int
             books.book_answer(Key(sequence, id_))
     rows = {n: min(rows, sampled) for n, (sampled, _, rows) in enumerate(sessions, 1)}
     expected = sum(max(0, s - min(s, a) - rows[n]) for n, (s, a, _) in enumerate(sessions, 1))
-    counts = {n: (rows[n], sampled - 1) for n, (sampled, _, _) in enumerate(sessions, 1) if rows[n]}
-    assert books.reconcile(counts) == expected
+    found = {
+        n: [(sampled - rows[n], sampled - 1)]
+        for n, (sampled, _, _) in enumerate(sessions, 1)
+        if rows[n]
+    }
+    assert books.reconcile(found) == expected
     for each, account in books:
         assert account.waiting == rows[each.sequence]
         assert 0 <= account.answered <= account.sampled

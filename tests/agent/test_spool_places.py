@@ -133,10 +133,12 @@ class SmallRam:
         subprocess.run(command, check=True)
 
     def fill(self) -> None:
-        with (self.directory / "filler").open("ab", buffering=0) as filler:
-            with contextlib.suppress(OSError):
-                while filler.write(b"x" * 4096):
-                    pass
+        with (
+            (self.directory / "filler").open("ab", buffering=0) as filler,
+            contextlib.suppress(OSError),
+        ):
+            while filler.write(b"x" * 4096):
+                pass
 
     def fill_inodes(self) -> None:
         for number in range(1000):
@@ -193,7 +195,7 @@ async def test_a_start_samples_also_where_ram_cannot_be_used_and_then_uses_it(
 
 @needs_root
 async def test_what_lay_in_ram_that_is_full_at_the_next_start_is_sent(
-    device: Device, clock: ManualClock
+    device: Device,
 ) -> None:
     device.start()
     samples = device.keep(20)
@@ -214,7 +216,7 @@ async def test_what_lay_in_ram_that_is_full_at_the_next_start_is_sent(
 
 
 async def test_a_hot_file_that_could_not_be_deleted_is_not_believed_later(
-    device: Device, clock: ManualClock
+    device: Device,
 ) -> None:
     def read_only(path: Path) -> None:
         if path.parent.name == "hot":
@@ -239,7 +241,7 @@ async def test_a_hot_file_that_could_not_be_deleted_is_not_believed_later(
 
 
 async def test_after_a_kill_the_books_know_each_id_that_was_given(
-    device: Device, clock: ManualClock, caplog: pytest.LogCaptureFixture
+    device: Device, caplog: pytest.LogCaptureFixture
 ) -> None:
     device.start()
     device.keep(3)
