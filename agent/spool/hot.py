@@ -4,6 +4,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,12 +124,16 @@ class Hot:
                 continue
             if stale:
                 tier.close()
-                return nothing
+                break
             self._tier = tier
             self._place.note()
             return found
-        log.error("%s: cannot be read: what it holds is not sent before it can be", self.path)
-        return nothing._replace(replaced=True)
+        else:
+            log.error("%s: cannot be read: what it holds is not sent", self.path)
+            nothing = nothing._replace(replaced=True)
+        with suppress(OSError):
+            delete(self._copy)
+        return nothing
 
     def _open_to_read(self) -> Tier:
         return self._open_tier(self.path, None)
@@ -254,11 +259,13 @@ class Hot:
             delete(self.path)
         elif self.path.exists():
             self._set_aside("replaced", f"{self.path}: is of somebody else")
-        tier = self._open_tier(self.path, "off")
+        tier = None
         try:
+            tier = self._open_tier(self.path, "off")
             tier.write(sessions=sessions, move=move)
         except BaseException:
-            tier.close()
+            if tier:
+                tier.close()
             delete(self.path)
             raise
         return tier

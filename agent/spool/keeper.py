@@ -64,23 +64,39 @@ class Keeper:
     def step(self, work: Work) -> None:
         """Book, commit and deliver what gathered; write the disk where that is due."""
         self._book(work)
+        is_kept = self._keep(closing=work.closing)
+        try:
+            if self._openings != self._tiers.cold_openings:
+                self._start_over()
+            self._deliver(is_kept=is_kept)
+        except StoreError as error:
+            self._failed(error)
+
+    def _keep(self, *, closing: bool) -> bool:
+        """Bring all that gathered into a tier; whether one took it."""
         try:
             self._tiers.watch()
             self._make_room()
             self._commit()
-            self._write_disk(closing=work.closing)
-            if self._openings != self._tiers.cold_openings:
-                self._start_over()
-            self._deliver()
+            self._write_disk(closing=closing)
         except StoreError as error:
-            self._outage.failed("%s; they are kept in memory alone until one can be written", error)
+            self._failed(error)
+            return False
+        return True
+
+    def _failed(self, error: StoreError) -> None:
+        self._outage.failed("%s; they are kept in memory alone until one can be written", error)
 
     def close(self) -> None:
         """Let go of the tiers, after the last step."""
         if self._episode:
             log.warning("the spool was full; %d samples were dropped", self._episode)
         if self.failing and not self._tiers.save(self._uncommitted, self._done):
-            log.error("%d samples could not be kept", len(self._uncommitted))
+            log.error(
+                "%d samples could not be kept, nor what became of others: the next start books"
+                " them as unknown",
+                len(self._uncommitted),
+            )
         self._tiers.close()
 
     def _book(self, work: Work) -> None:
@@ -272,34 +288,33 @@ class Keeper:
 
     # Delivery
 
-    def _deliver(self) -> None:
+    def _deliver(self, *, is_kept: bool) -> None:
+        """Bring the next samples to the reader; `is_kept`: all that gathered is in a tier."""
         samples, self._undelivered = self._undelivered, []
         taken = self._queue.take_over(samples, behind=self._behind)
         if taken:
             self._cursor = Key.of(samples[taken - 1])
         self._behind = self._behind or taken < len(samples)
-        self._hand_over([])
+        self._queue.deliver([], behind=self._behind, blocked=self._is_blocked, well=is_kept)
         # While the next samples lie on a disk that cannot be read, no newer one is delivered.
         if self._behind and self._queue.wants_more and not self._is_blocked:
-            self._read_on()
+            self._read_on(is_kept=is_kept)
 
     @property
     def _is_blocked(self) -> bool:
         return self._behind and self._tiers.cold_state is ColdState.AWAY
 
-    def _read_on(self) -> None:
+    def _read_on(self, *, is_kept: bool) -> None:
         page = self._tiers.read(self._cursor, self._queue.room)
         self._cursor, self._behind = page.last, page.more
         self._lose_damaged(page)
-        self._hand_over([s for s in page.samples if Key.of(s) not in self._delivered])
+        samples = [each for each in page.samples if Key.of(each) not in self._delivered]
+        self._queue.deliver(samples, behind=self._behind, blocked=self._is_blocked, well=is_kept)
         # Now all kept samples are in memory; otherwise a file has lost some without an error.
-        missing = not page.more and self._books.kept != len(self._queue.held())
+        missing = is_kept and not page.more and self._books.kept != len(self._queue.held())
         if page.damaged or (missing and self._tiers.cold_state.is_open):
             self._tiers.found_damage()
             self._schedule.flush_soon()
-
-    def _hand_over(self, samples: list[Sample]) -> None:
-        self._queue.deliver(samples, behind=self._behind, blocked=self._is_blocked)
 
     def _start_over(self) -> None:
         """Read from the start: the cold tier was opened, perhaps with older samples than all."""

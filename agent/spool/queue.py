@@ -194,11 +194,13 @@ class Queue:
         with self._changed:
             return self._coming.refuse(samples)
 
-    def deliver(self, samples: Sequence[Sample], *, behind: bool, blocked: bool) -> None:
-        """Let read() give these samples, which are from the tiers. The turn went well.
+    def deliver(
+        self, samples: Sequence[Sample], *, behind: bool, blocked: bool, well: bool
+    ) -> None:
+        """Let read() give these samples, which are from the tiers.
 
         `behind`: the tiers hold samples that were not delivered yet. `blocked`: these cannot
-        be read now, and come after start_over().
+        be read now, and come after start_over(). `well`: all that was gathered is in a tier.
         """
         with self._changed:
             self._ready.extend(samples)
@@ -208,7 +210,8 @@ class Queue:
                 self._supply = Supply.ENOUGH
             else:
                 self._supply = Supply.WANTED
-            self._coming.turn_went_well()
+            if well:
+                self._coming.turn_went_well()
             ended, count = not self._coming.is_late, self._coming.in_this_episode
             self._wake_reader()
         if ended:

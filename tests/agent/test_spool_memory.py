@@ -163,6 +163,9 @@ def test_what_is_appended_while_the_disk_thread_hangs_is_bounded(clock: ManualCl
     assert coming.take_early(4) == samples[:4]
     for sample in samples[:2]:
         assert coming.settle(sample, answered=True)
+    coming.take_back(samples[:4])
+    assert coming.refuse(samples[:2]) == []
+    assert coming.take_early(2) == samples[2:4]
     appended, passed = coming.gather()
     assert appended == samples[2:10]
     told = [(run.first, run.last, run.fate) for run in passed]

@@ -170,6 +170,9 @@ async def test_a_sample_whose_row_says_another_session_or_id_is_not_given(
     rescue.assert_true_and_in_order(original(which).samples)
     assert len(rescue.given) == SESSIONS * SAMPLES - 4
     assert rescue.ledger.balanced
+    for entry in rescue.ledger.sessions:
+        named = (run for ids in entry.fates.values() for run in ids.runs)
+        assert all(last < entry.sampled for _, last in named)  # none that never was
 
 
 async def test_a_directory_in_place_of_a_file_is_refused_with_its_name(clock: ManualClock) -> None:
