@@ -114,6 +114,11 @@ class Tiers:
         self._hot.close()
 
     @property
+    def has_unbooked(self) -> bool:
+        """Whether the register tells of ids that are not in the books yet."""
+        return bool(self._given)
+
+    @property
     def hot_rows(self) -> int:
         """Number of rows in the hot tier."""
         return self._hot_rows
