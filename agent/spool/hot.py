@@ -12,6 +12,7 @@ from agent.spool.account import Sessions
 from agent.spool.place import Place
 from agent.spool.rescue import TierFile, move_aside
 from agent.spool.row import AFTER_ALL, BEFORE_ALL, Key, Row
+from agent.spool.salvage import readable
 from agent.spool.tier import COMPANIONS, OpenTier, Tier, delete, is_stale
 from quartet.clock import Clock
 from quartet.errors import DamagedError, StoreError
@@ -58,7 +59,9 @@ class Hot:
         self._is_usable = False  # what is open can be written, and its path leads to it
         self._is_damaged = False
         self._left = False  # its file could not be deleted
-        self._held: list[Row] = []  # in memory, in place of a file that cannot be read
+        # In memory, in place of a file that cannot be read:
+        self._held: list[Row] = []
+        self._settled: list[Key] = []
         self._retry_s = _RETRY_S
         self._retry_at_s = self._well_since_s = clock.monotonic()
 
@@ -202,7 +205,9 @@ class Hot:
 
     def settled(self, after: Key = BEFORE_ALL, last: Key = AFTER_ALL) -> Iterator[Key]:
         """The keys that are settled, of those after the one and up to the other."""
-        return self._tier.settled(after, last) if self._tier else iter(())
+        if self._tier:
+            return self._tier.settled(after, last)
+        return (key for key in self._settled if after < key <= last)
 
     # Failures
 
@@ -270,20 +275,22 @@ class Hot:
             raise
         return tier
 
-    def give_up(self, held: list[Row]) -> None:
-        """It cannot be read: what is left of it is what is in memory."""
+    def give_up(self, held: Iterable[Row]) -> None:
+        """It cannot be read as a whole: what is left is in memory, and what can be read."""
+        rows, self._settled = readable(self.path)
         if self._tier:
             self._tier.close()
         self._tier = None
         self._is_damaged = True
-        self._held = held
+        found = {row.key: row for row in (*rows, *held)}
+        self._held = [found[key] for key in sorted(found)]
 
     def drop(self) -> None:
         """The disk has all that it held, while it is not well: forget it."""
         if self._tier is None and not self._held:
             return
         is_there = self._place.holds_own_file()
-        tier, self._tier, self._held = self._tier, None, []
+        tier, self._tier, self._held, self._settled = self._tier, None, [], []
         try:
             if self._is_damaged:
                 if tier:
@@ -311,7 +318,7 @@ class Hot:
 
     def _use(self, tier: Tier) -> None:
         self._tier = tier
-        self._held = []
+        self._held, self._settled = [], []
         self._is_well = self._is_usable = True
         self._is_damaged = self._left = False
         self._well_since_s = self._clock.monotonic()

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from agent.model import Session
-from agent.spool.account import EARLIER, Account
+from agent.spool.account import EARLIER, Account, Sessions
 from agent.spool.row import Key, Row, unpack
 from agent.spool.tier import Tier, accounts
 from wire.metadata import SESSION_ID
@@ -17,21 +17,43 @@ from wire.metadata import SESSION_ID
 
 def salvage(path: Path, tier: Tier) -> int:
     """Copy what is readable and sound in a damaged file; the number of samples."""
+    with _opened(path) as damaged:
+        if damaged:
+            sessions, rows, settled = _sound(damaged)
+            tier.write(sessions=sessions, rows=rows, settled=settled)
+    return tier.size()
+
+
+def readable(path: Path) -> tuple[list[Row], list[Key]]:
+    """The rows that are readable and sound in a damaged file, and the keys that are settled."""
+    with _opened(path) as damaged:
+        if damaged is None:
+            return [], []
+        _, rows, settled = _sound(damaged)
+        return [*{row.key: row for row in rows}.values()], [*settled]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection | None]:
     try:
         damaged = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     except sqlite3.Error:
-        return 0
+        yield None
+        return
     with contextlib.closing(damaged):
-        sessions = {entry[0].sequence: entry for entry in _sound_sessions(damaged)}
-        rows = (
-            row
-            for row in map(Row._make, _readable(damaged, "samples", "session, id, reading"))
-            if _is_sound(row, sessions)
-        )
-        keys = map(Key._make, _readable(damaged, "settled", "session, id"))
-        settled = (key for key in keys if all(isinstance(part, int) for part in key))
-        tier.write(sessions=sessions.values(), rows=rows, settled=settled)
-    return tier.size()
+        yield damaged
+
+
+def _sound(damaged: sqlite3.Connection) -> tuple[Sessions, Iterator[Row], Iterator[Key]]:
+    sessions = {entry[0].sequence: entry for entry in _sound_sessions(damaged)}
+    rows = (
+        row
+        for row in map(Row._make, _readable(damaged, "samples", "session, id, reading"))
+        if _is_sound(row, sessions)
+    )
+    keys = map(Key._make, _readable(damaged, "settled", "session, id"))
+    settled = (key for key in keys if all(isinstance(part, int) for part in key))
+    return [*sessions.values()], rows, settled
 
 
 def _sound_sessions(damaged: sqlite3.Connection) -> Iterator[tuple[Session, Account]]:

@@ -222,7 +222,7 @@ class Tiers:
             stored = self._cold.store_all(samples, done)
         except StoreError as error:
             self._hot.failed(error)
-            self._hot.give_up([pack(each) for each in self._held()])
+            self._hot.give_up(pack(each) for each in self._held())
             self._cold.found_damage()
             stored = self._cold.store_all(samples, done)
         if not stored:
@@ -238,10 +238,19 @@ class Tiers:
 
     def flush(self) -> bool:
         """Carry everything over to the cold tier; whether that succeeded."""
-        if not self._hot.is_well:
-            return self._write_through([], [])
-        if not self._cold.store_all():
-            return False
+        if self._hot.is_well:
+            try:
+                stored = self._cold.store_all()
+            except StoreError as error:  # about the hot tier: it cannot be read
+                self._hot.failed(error)
+            else:
+                if stored:
+                    self._forget_hot()
+                return stored
+        return self._write_through([], [])
+
+    def _forget_hot(self) -> None:
+        """The cold tier has all."""
         self._books.note_moved(self._newest)
         try:
             self._hot.clear(self._cold.move, self._books.for_hot())
@@ -250,7 +259,6 @@ class Tiers:
         self._books.note_written()
         self._hot_rows = self._undeleted = 0
         self._cold.fold()
-        return True
 
     def delete_settled(self) -> bool:
         """Delete the settled samples from the cold tier; whether that succeeded."""
@@ -272,9 +280,13 @@ class Tiers:
         if self.cold_state is ColdState.AWAY:
             return Page([], [], after, more=True)
         last = rows[-1].key if rows else after
-        settled = set(self._hot.settled(after, last)) if self._undeleted else ()
-        if len(rows) < limit:
-            rows += self._hot.read(last, limit - len(rows))
+        try:
+            settled = set(self._hot.settled(after, last)) if self._undeleted else ()
+            if len(rows) < limit:
+                rows += self._hot.read(last, limit - len(rows))
+        except StoreError as error:
+            self._hot.failed(error)
+            raise
         page = Page([], [], rows[-1].key if rows else after, more=len(rows) == limit)
         for row in rows:
             session = self._books.find(row.session)

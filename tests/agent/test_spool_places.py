@@ -118,6 +118,32 @@ async def test_while_both_directories_are_gone_samples_go_on_and_come_back_with_
     assert device.ledger().balanced
 
 
+async def test_a_hot_file_that_is_overwritten_is_given_up_and_its_samples_are_saved(
+    device: Device, clock: ManualClock
+) -> None:
+    device.start()
+    device.step()
+    device.keep(60_000)
+    device.keep(60_000)  # in all, more than fits into SQLite's cache, and into the queue
+    for name_ in (FILE, f"{FILE}-wal"):
+        path = device.directories.hot / name_
+        with path.open("r+b") as file:
+            file.seek(path.stat().st_size // 8192 * 4096)
+            file.write(b"x" * 8192)
+    clock.advance(3)
+    device.step()
+    given = [sample.id for sample in await device.drain()]
+    assert given == sorted(set(given))
+    assert len(given) > 119_000
+    assert [*device.directories.hot.glob("spool.damaged*.db")]
+    clock.advance(6)
+    await device.drain()
+    device.close()
+    (entry,) = device.ledger().sessions
+    assert (entry.sampled, entry.answered) == (120_000, len(given))
+    assert device.ledger().balanced
+
+
 # Full, without inodes, read-only
 
 
