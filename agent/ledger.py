@@ -43,6 +43,10 @@ def _text(ours: Ledger) -> list[str]:
     for entry in ours.sessions:
         lines += [f"{entry.session_id[:8]}  {detail}" for detail in _details(entry)]
     lines += [f"{each}: the agent saves what it can of it when it starts" for each in ours.damaged]
+    lines += [
+        f"{each}; it is ignored: samples that were in memory alone may be missing here"
+        for each in ours.ignored
+    ]
     lines.append("balanced" if ours.balanced else "NOT BALANCED")
     return lines
 

@@ -72,6 +72,8 @@ class Ledger(msgspec.Struct):
     sessions: list[Entry]
     damaged: list[str] = []
     """Why a file cannot be read. Its samples are not in this ledger."""
+    ignored: list[str] = []
+    """Why a register of ids cannot be read: samples that were in memory alone are not told."""
     schema: int = 1
 
 
@@ -113,7 +115,7 @@ def _read(
                 )
                 _add_given(entries, given, is_running=is_running)
                 balanced = not damaged and all(entry.is_sound for entry in entries)
-                return Ledger(balanced, entries, [*map(str, damaged.values()), *ignored])
+                return Ledger(balanced, entries, [*map(str, damaged.values())], ignored)
     raise StoreError(f"{directories.cold}: changes all the time; try again")
 
 

@@ -322,7 +322,7 @@ async def test_a_register_that_is_damaged_is_ignored_and_named(
     data = bytearray(path.read_bytes())
     data[40] ^= 1
     path.write_bytes(data)
-    assert f"{path}: is damaged" in device.ledger().damaged[0]
+    assert f"{path}: is damaged" in device.ledger().ignored[0]
     device.start()
     assert f"{path}: is damaged (its checksum); it is ignored" in caplog.text
     assert len(await device.drain()) == 3
