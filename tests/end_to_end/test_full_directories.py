@@ -79,10 +79,11 @@ def both(spoil: Callable[[Path], None]) -> Callable[[Device], None]:
     [
         (hot_alone(fill), "every sample is now written to the disk at once"),
         (hot_alone(remove), "every sample is now written to the disk at once"),
+        (hot_alone(fill_inodes), "sample 600: "),  # the files are open: it is met at the start
         (both(fill), "samples are sent from memory"),
         (both(remove), "samples are sent from memory"),
     ],
-    ids=["full", "removed", "both full", "both removed"],
+    ids=["full", "removed", "no inodes", "both full", "both removed"],
 )
 def test_predictions_go_on_and_after_a_kill_the_ledgers_agree(
     spoil: Callable[[Device], None], told: str, device: Device, dataset: Path, tmp_path: Path
