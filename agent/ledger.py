@@ -44,6 +44,10 @@ def _text(ours: Ledger) -> list[str]:
     for entry in ours.sessions:
         lines += [f"{shown(entry.session_id[:8])}  {detail}" for detail in _details(entry)]
     lines += [f"{each}: the agent saves what it can of it when it starts" for each in ours.damaged]
+    lines += [
+        f"{each}; it is ignored: samples that were in memory alone may be missing here"
+        for each in ours.ignored
+    ]
     lines.append("balanced" if ours.balanced else "NOT BALANCED")
     return lines
 
@@ -78,5 +82,15 @@ def _details(entry: Entry) -> Iterator[str]:
         yield f"{fate} {ids.count}: {named}"
     if entry.power_lost:
         yield f"unknown (power): what was sampled from id {entry.sampled} on, if anything was"
+    if entry.damaged_ids:
+        damaged = runs.shown(entry.damaged_ids)
+        yield f"NOT BALANCED: {runs.size(entry.damaged_ids)} rows are damaged: {damaged}"
+    if entry.unbooked_ids:
+        yield (
+            f"NOT BALANCED: {runs.size(entry.unbooked_ids)} were in memory alone when the agent"
+            f" died: {runs.shown(entry.unbooked_ids)}; its next start books them as unknown"
+        )
     if entry.difference:
-        yield f"NOT BALANCED: {entry.difference:+d} samples have no fate"
+        among = runs.shown(entry.suspects)
+        where = f", among ids {among}" if among else ""
+        yield f"NOT BALANCED: {entry.difference:+d} samples have no fate{where}"

@@ -75,7 +75,8 @@ def compare(agent_id: str, ours: Ledger, theirs: BrokerLedger) -> list[Differenc
 def _session(ours: Entry, theirs: BrokerEntry | None) -> Iterator[Difference]:
     recorded = runs.minus([(theirs.first_id, theirs.last_id)], theirs.missing) if theirs else []
     sampled: Runs = [(0, ours.sampled - 1)] if ours.sampled else []
-    without = runs.union(*(ids.runs for ids in ours.fates.values()))
+    sampled = runs.union(sampled, ours.unbooked_ids)
+    without = runs.union(ours.unbooked_ids, *(ids.runs for ids in ours.fates.values()))
     answered = runs.minus(sampled, runs.union(ours.waiting_ids, without))
     beyond = runs.minus(recorded, sampled)
 

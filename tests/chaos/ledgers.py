@@ -5,7 +5,9 @@ import msgspec
 Runs = list[tuple[int, int]]
 
 DAMAGED = "unknown (damaged file)"
-"""The one reason in the agent's books for which a sample may stay without prediction here."""
+CRASHED = "unknown (in memory alone at a crash)"
+EXCUSES = {DAMAGED, CRASHED}
+"""The reasons in the agent's books for which a sample may stay without prediction here."""
 
 
 class Ids(msgspec.Struct):

@@ -10,7 +10,16 @@ import msgspec
 import pytest
 
 from chaos.evidence import VALUES, Evidence, Key, Logging, Recorded
-from chaos.ledgers import DAMAGED, AgentLedger, BrokerEntry, BrokerLedger, Difference, Entry, Ids
+from chaos.ledgers import (
+    CRASHED,
+    DAMAGED,
+    AgentLedger,
+    BrokerEntry,
+    BrokerLedger,
+    Difference,
+    Entry,
+    Ids,
+)
 from chaos.predictors import Forgetful
 from chaos.verdict import judge
 
@@ -135,6 +144,7 @@ def test_each_broken_promise_is_told(
 def test_what_the_books_call_damaged_is_excused_and_no_more(runs: list[tuple[int, int]]) -> None:
     evidence = kept((SOME, Key(FIRST, 8)))
     assert judge(with_first(evidence, fates={DAMAGED: Ids(2, runs)})) == []
+    assert judge(with_first(evidence, fates={CRASHED: Ids(2, runs)})) == []
     assert judge(with_first(evidence, fates={DAMAGED: Ids(1, runs[:0])})) != []
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 
 from chaos.evidence import VALUES, Evidence, Key, Recorded
-from chaos.ledgers import DAMAGED, Entry, Ids, ids_in
+from chaos.ledgers import EXCUSES, Entry, Ids, ids_in
 from chaos.predictors import Forgetful
 
 # A stream's samples are evenly spaced to within this, else the agent opens another one;
@@ -34,8 +34,9 @@ def judge(evidence: Evidence) -> list[str]:
 
 
 def excused(entry: Entry) -> Ids:
-    """The samples that the agent's books say a damaged file has taken."""
-    return entry.fates.get(DAMAGED, Ids(0, []))
+    """The samples that a damaged file has taken, or a kill from memory, as the books say."""
+    found = [ids for fate, ids in entry.fates.items() if fate in EXCUSES]
+    return Ids(sum(ids.count for ids in found), [run for ids in found for run in ids.runs])
 
 
 def _shown(what: str, keys: Iterable[Key]) -> Iterator[str]:
@@ -137,7 +138,7 @@ def _session(here: set[int], entry: Entry | None, before: Entry | None) -> Itera
             yield "the books say that power was lost, and it was not"
         if entry.waiting:
             yield f"{entry.waiting} samples still wait: {entry.waiting_ids}"
-        for fate in entry.fates.keys() - {DAMAGED}:
+        for fate in entry.fates.keys() - EXCUSES:
             yield f"{fate}: {entry.fates[fate]}"
 
 
