@@ -61,7 +61,7 @@ def _run(home: Path, options: argparse.Namespace, no_mounts: str) -> list[str]:
         "faketime": no_mounts or ("" if library else "Debian's faketime is not installed"),
     }
     equipment = Equipment(
-        snapshots=random_.random() < 0.5,
+        predictor=f"chaos.predictors:{random_.choice(('Remembering', 'Forgetful'))}",
         mounts=not missing["mounts"],
         faketime=None if missing["faketime"] else library,
     )
@@ -70,7 +70,7 @@ def _run(home: Path, options: argparse.Namespace, no_mounts: str) -> list[str]:
             print(f"left out: {kind.name} ({why})")
     wanted = options.kinds.split(",") if options.kinds else list(DOINGS)
     kinds = [kind for kind in KINDS if kind.name in wanted and not missing.get(kind.needs)]
-    print(f"a black box {'with' if equipment.snapshots else 'without'} snapshots")
+    print(f"black box: {equipment.predictor}")
     plant = Plant(home, equipment, random_.getrandbits(32), tell=_tell)
     faults = plan(random_, options.faults, kinds, len(plant.devices))
     with plant.running():

@@ -31,14 +31,15 @@ backoff_max_s = 0.3
 {spool_toml(hot, cold)}"""
 
 
-def broker_toml(port: int, store: Path, *, snapshots: bool) -> str:
-    """Without snapshots a black box is brought back by all samples that there ever were."""
+def broker_toml(port: int, store: Path, predictor: str, max_bytes: int) -> str:
+    """A black box without snapshots is brought back by all samples that there ever were."""
     return f"""[listen]
 address = "127.0.0.1:{port}"
 [predictor]
-use = "chaos.predictors:{"Remembering" if snapshots else "Forgetful"}"
+use = "{predictor}"
 [recorder]
 path = "{store}"
+max_bytes = {max_bytes}
 replay = 1000000000
 """
 

@@ -36,12 +36,14 @@ _ROWS_APART = 97
 class Equipment:
     """What the plant is built with."""
 
-    snapshots: bool
-    """Whether the black box can tell its state."""
+    predictor: str
+    """The broker's black box."""
     mounts: bool
     """Whether the disks can be full."""
     faketime: Path | None
     """The library that makes an agent's clock step."""
+    max_bytes: int = 1 << 30
+    """Of the store."""
 
 
 class Plant:
@@ -95,8 +97,8 @@ class Plant:
             self.port = place.getsockname()[1]
             arguments = ["chaos.network", str(self.port), str(self._seed), str(len(self.devices))]
             self.network = stack.enter_context(Running(arguments, self._env, told=True))
-            snapshots = self._equipment.snapshots
-            self.broker_config.write_text(broker_toml(self.port, self.store, snapshots=snapshots))
+            predictor, max_bytes = self._equipment.predictor, self._equipment.max_bytes
+            self.broker_config.write_text(broker_toml(self.port, self.store, predictor, max_bytes))
             command = ["broker", "run", "--config", str(self.broker_config)]
             self.broker = Role(
                 "broker", command, self._env, self.logs, after_stop={0}, excuses=_NO_ROOM
