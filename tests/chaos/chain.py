@@ -74,7 +74,7 @@ def misjudged(recorded: Sequence[Recorded], breaks: Breaks) -> Iterator[Key]:
 def _resumed(recorded: Sequence[Recorded], history: Sequence[bytes], breaks: Breaks) -> list[bytes]:
     """The states after the last of these, of black boxes that began again at an allowed place."""
     resumed: set[bytes] = set()
-    replays = _replays(recorded, breaks)
+    replays = _replays(recorded, history, breaks)
     for begin in range(max(0, len(recorded) - _MOST_UNSEEN), len(recorded)):
         former, latter = recorded[begin - 1] if begin else None, recorded[begin]
         missing = breaks.missing(former, latter)
@@ -88,16 +88,19 @@ def _resumed(recorded: Sequence[Recorded], history: Sequence[bytes], breaks: Bre
     return sorted(resumed)
 
 
-def _replays(recorded: Sequence[Recorded], breaks: Breaks) -> list[list[bytes]]:
-    """The states before each sample, of fresh black boxes that saw what is left on record.
+def _replays(
+    recorded: Sequence[Recorded], history: Sequence[bytes], breaks: Breaks
+) -> list[list[bytes]]:
+    """The states before each sample, of black boxes that saw what is left on record.
 
-    From its begin on, and from behind each place where some is missing.
+    From the begin on; and from each place where some is missing, fresh or on top of what was
+    before it.
     """
     pairs = itertools.pairwise(recorded)
-    begins = [0, *(at for at, pair in enumerate(pairs, 1) if breaks.missing(*pair))]
+    holes = [at for at, pair in enumerate(pairs, 1) if breaks.missing(*pair)]
     replays = []
-    for begin in begins:
-        states = [_FRESH] * (begin + 1)
+    for begin, state in ((0, _FRESH), *((at, s) for at in holes for s in (_FRESH, history[at]))):
+        states = [state] * (begin + 1)
         for each in recorded[begin:-1]:
             states.append(_next(states[-1], each))
         replays.append(states)

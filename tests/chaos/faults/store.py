@@ -45,15 +45,14 @@ def remove_store(plant: Plant, _: Device, dice: Random) -> Happening:
 
 
 def remove_store_log(plant: Plant, _: Device, dice: Random) -> Happening:
-    """The file of commits, or that of its index, under a running broker."""
+    """The file of commits, or that of its index, under a running broker, which mends that."""
     mark = plant.broker.mark()
     for ending in dice.choice((("-wal",), ("-shm",), ("-wal", "-shm"))):
         plant.store.with_name(plant.store.name + ending).unlink(missing_ok=True)
         plant.tell(f"{ending} removed")
-    told_ns = caretaker.hear_of_it(plant, mark, "has lost its log")
+    caretaker.hear_of_it(plant, mark, "has lost its log", is_lasting=False)
     yield
     caretaker.put_in_order(plant)
-    caretaker.took(plant, None, told_ns)
 
 
 def replace_store(plant: Plant, _: Device, __: Random) -> Happening:
