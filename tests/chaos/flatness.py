@@ -21,7 +21,7 @@ class Allowance:
 
 
 ALLOWED = {
-    "PSS MB": Allowance(0.03, 2.0),
+    "RSS MB": Allowance(0.03, 2.0),
     "descriptors": Allowance(0.0, 2.0),
     "threads": Allowance(0.0, 1.0),
     "store MB": Allowance(0.1, 0.5),

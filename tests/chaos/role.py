@@ -86,6 +86,11 @@ class Role:
             return True
         return self._process.hears(pattern, after=since.lines, within_s=within_s) is not None
 
+    def last_word(self, about: str) -> str:
+        """The last line with this in it that the process has said; empty for none."""
+        lines = self.process.stderr.splitlines()
+        return next((line for line in reversed(lines) if about in line), "")
+
     def comes_up(self, pattern: str) -> bool:
         """Wait until the process that was started last says this; False where it ends before."""
         said = self.process.hears(pattern, after=0, within_s=_MOST_TO_START_S)

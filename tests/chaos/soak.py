@@ -80,10 +80,10 @@ def _add(found: dict[str, Figures], name: str, looked: Mapping[str, float]) -> N
 def _held(pid: int) -> dict[str, float]:
     """What a process holds, by proc(5)."""
     process = Path(f"/proc/{pid}")
-    rollup = (process / "smaps_rollup").read_text()
-    pss_kb = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    status = (process / "status").read_text().splitlines()
+    rss_kb = next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
     return {
-        "PSS MB": pss_kb * 1024 / _MB,
+        "RSS MB": rss_kb * 1024 / _MB,
         "descriptors": len([*(process / "fd").iterdir()]),
         "threads": len([*(process / "task").iterdir()]),
     }

@@ -4,7 +4,7 @@ import pytest
 
 from chaos.flatness import ALLOWED, Trend
 
-MEMORY, DESCRIPTORS = ALLOWED["PSS MB"], ALLOWED["descriptors"]
+MEMORY, DESCRIPTORS = ALLOWED["RSS MB"], ALLOWED["descriptors"]
 
 FULL = [min(60.0, 30.0 + n) for n in range(200)]  # a cache that is full after a while
 NOISE = [50.0 + n % 7 / 10 for n in range(200)]

@@ -1,5 +1,6 @@
 """An agent's two directories: full, gone, read-only, and with files that are not its own."""
 
+import re
 import shutil
 import signal
 from collections.abc import Callable, Generator, Iterator
@@ -9,10 +10,11 @@ from random import Random
 from chaos.device import Device
 from chaos.disk import Disk, damage, flip_bits, whole_files
 from chaos.plant import Plant
-from chaos.role import Mark
 from chaos.times import LONGEST_SILENCE_S
 
 Happening = Generator[None, None, None]
+
+_TROUBLE = " (?:WARNING|ERROR) .*"
 
 
 def corrupt_spool(plant: Plant, device: Device, dice: Random) -> Happening:
@@ -63,7 +65,6 @@ def exhaust_agents_inodes(_: Plant, device: Device, __: Random) -> Happening:
 
 def fill_both_directories(_: Plant, device: Device, __: Random) -> Happening:
     """What is sampled now is in memory alone, and in the books once one has room again."""
-    device.robbed = True
     yield from _no_room(device, (device.hot, device.cold), Disk.fill)
 
 
@@ -75,12 +76,13 @@ def _no_room(
     is_told: bool = True,
 ) -> Happening:
     """The agent may be killed meanwhile. A tier that is not written to cannot be told of."""
-    mark = device.agent.mark()
+    device.robbed = True
+    expected = _Word(device, disks[0], "has no room")
     for disk in disks:
         take_room(disk)
     yield
     if is_told:
-        _must_tell(device, disks[0], mark, "has no room")
+        expected.must_come()
     for disk in disks:
         disk.relieve()
 
@@ -103,21 +105,21 @@ def remove_agents_disk(_: Plant, device: Device, __: Random) -> Happening:
 
 
 def remove_both_directories(_: Plant, device: Device, __: Random) -> Happening:
-    mark = device.agent.mark()
+    expected = _Word(device, device.cold, "is gone")
     with _frozen(device):
         device.hot.remove()
         device.cold.remove()
-    _must_tell(device, device.cold, mark, "is gone")
+    expected.must_come()
     yield
     device.hot.put_back()
     device.cold.put_back()
 
 
 def _vanish(device: Device, disk: Disk, take: Callable[[Disk], None]) -> Happening:
-    mark = device.agent.mark()
+    expected = _Word(device, disk, "is gone")
     with _frozen(device):
         take(disk)
-    _must_tell(device, disk, mark, "is gone")
+    expected.must_come()
     yield
     disk.put_back()
 
@@ -127,14 +129,14 @@ def replace_spool(_: Plant, device: Device, __: Random) -> Happening:
     copy = device.home / "copy"
     shutil.copytree(device.cold.path, copy, dirs_exist_ok=True)
     yield
-    mark = device.agent.mark()
+    expected = _Word(device, device.cold, "is another one")
     with _frozen(device):
         for file in whole_files(copy):
             new = device.cold.path / f"{file.name}.new"
             shutil.copyfile(file, new)
             new.replace(device.cold.path / file.name)
     shutil.rmtree(copy)
-    _must_tell(device, device.cold, mark, "is another one")
+    expected.must_come()
 
 
 def remount_hot_read_only(_: Plant, device: Device, dice: Random) -> Happening:
@@ -147,6 +149,7 @@ def remount_agents_disk_read_only(_: Plant, device: Device, dice: Random) -> Hap
 
 def _read_only(device: Device, disk: Disk, dice: Random) -> Happening:
     """An agent starts on it, and comes to its end or not before it can be written again."""
+    device.robbed = True
     device.agent.kill()
     disk.set_read_only(True)
     device.start()
@@ -170,14 +173,30 @@ def _frozen(device: Device) -> Iterator[None]:
         device.agent.signal(signal.SIGCONT)
 
 
-def _must_tell(device: Device, disk: Disk, mark: Mark, what: str) -> None:
-    """Complain where the running agent says nothing of a directory within seconds."""
-    told = device.agent.says(f"(WARNING|ERROR).*{disk.path}", mark, LONGEST_SILENCE_S)
-    if not told:
-        device.complain(
-            f"agent {device.agent.starts} has not said within {LONGEST_SILENCE_S:g} s that"
-            f" {disk.path} {what}"
-        )
+class _Word:
+    """What the running agent must say of a directory, from now on."""
+
+    def __init__(self, device: Device, disk: Disk, what: str) -> None:
+        self._device = device
+        self._path = str(disk.path)
+        self._what = what
+        self._mark = device.agent.mark() if device.agent.runs else None
+        # A directory that it does not use now, and has said so, cannot fail once more.
+        self._is_out_of_use = bool(self._mark) and _is_trouble(device.agent.last_word(self._path))
+
+    def must_come(self) -> None:
+        """Complain where it does not within seconds."""
+        if self._mark is None or self._is_out_of_use:
+            return
+        if not self._device.agent.says(_TROUBLE + self._path, self._mark, LONGEST_SILENCE_S):
+            self._device.complain(
+                f"agent {self._mark.starts} has not said within {LONGEST_SILENCE_S:g} s that"
+                f" {self._path} {self._what}"
+            )
+
+
+def _is_trouble(line: str) -> bool:
+    return re.search(_TROUBLE, line) is not None
 
 
 FAULTS = (
