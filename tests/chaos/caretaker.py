@@ -1,5 +1,6 @@
 """What an operator does about the broker's store, by what the broker's messages say."""
 
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,7 @@ def bring_back(plant: Plant, backup: Backup | None) -> None:
     """Restore a backup while no broker runs; without one, clear the way for a new store."""
     if backup:
         _store(plant, "restore", str(backup.path))
+        _clear_away(plant)
     else:
         for file in plant.disk.path.glob("broker.db*"):
             file.unlink()
@@ -74,20 +76,30 @@ def put_in_order(plant: Plant) -> None:
         plant.tell(f"check: {said.strip().splitlines()[0] if said.strip() else code}")
         _store(plant, "repair")
         took(plant, None, time.time_ns())
+        _clear_away(plant)
     start(plant)
 
 
-def start(plant: Plant) -> None:
-    """Start the broker. One that refuses a damaged store leaves it for put_in_order()."""
+def start(plant: Plant, *, may_refuse: bool = False) -> None:
+    """Start the broker. A store that nobody has put in order it may refuse."""
     plant.broker.start()
     if not plant.broker.comes_up(_LISTENS):
-        plant.broker.join(expected={1})
-        plant.tell("the broker refuses to start")
+        plant.tell(f"refused: {plant.broker.process.stderr.splitlines()[-1]}")
+        plant.broker.join(expected={1} if may_refuse else ())
 
 
 def took(plant: Plant, backup: Backup | None, told_ns: int) -> None:
     """Note that records may be missing: of any time, or of those since a backup began."""
     plant.taken.append(Taken(backup.begun_ns if backup else 0, told_ns))
+
+
+def _clear_away(plant: Plant) -> None:
+    """Take the former files of the store, which the commands keep, off its disk."""
+    aside = plant.backups / f"aside-{time.time_ns()}"
+    for file in plant.disk.path.glob("broker.*"):
+        if not file.name.startswith(plant.store.name):
+            aside.mkdir(exist_ok=True)
+            shutil.move(file, aside)
 
 
 def _store(plant: Plant, *command: str) -> int:

@@ -89,13 +89,10 @@ class Disk:
             self._mounted = False
 
 
-def whole_files(directory: Path) -> list[Path]:
-    """The files of a database there that hold something."""
-    return sorted(
-        file
-        for file in directory.glob("*.db*")
-        if file.name.endswith((".db", "-wal")) and file.stat().st_size
-    )
+def whole_files(database: Path) -> list[Path]:
+    """The files of a database that hold something: its own, and its log of commits."""
+    files = (database, database.with_name(f"{database.name}-wal"))
+    return [file for file in files if file.exists() and file.stat().st_size]
 
 
 def damage(file: Path, dice: random.Random) -> str:

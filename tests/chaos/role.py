@@ -94,7 +94,7 @@ class Role:
     def comes_up(self, pattern: str) -> bool:
         """Wait until the process that was started last says this; False where it ends before."""
         said = self.process.hears(pattern, after=0, within_s=_MOST_TO_START_S)
-        if said is None and self.process.code is None:
+        if said is None and not self.process.is_silent:
             self.complain(f"has not started after {_MOST_TO_START_S:g} s")
         return said is not None
 

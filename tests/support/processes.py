@@ -97,6 +97,12 @@ class Running:
         with self._grown:
             return len(self._lines)
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether its stderr is at its end: it has ended, or is about to."""
+        with self._grown:
+            return self._ended
+
     def hears(self, pattern: str, *, after: int, within_s: float) -> str | None:
         """The first line behind `after` lines that matches; None where none comes in time."""
         wanted = re.compile(pattern)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from random import Random
 
+from agent.spool.directories import FILE
 from chaos.device import Device
 from chaos.disk import Disk, damage, flip_bits, whole_files
 from chaos.plant import Plant
@@ -40,7 +41,7 @@ def _spoil_between_starts(
     else:
         device.agent.kill()
     device.remember_ledger()
-    if whole := [file for disk in disks for file in whole_files(disk.path)]:
+    if whole := [file for disk in disks for file in whole_files(disk.path / FILE)]:
         plant.tell(spoil(dice.choice(whole), dice))
     yield
     device.start()
@@ -131,7 +132,7 @@ def replace_spool(_: Plant, device: Device, __: Random) -> Happening:
     yield
     expected = _Word(device, device.cold, "is another one")
     with _frozen(device):
-        for file in whole_files(copy):
+        for file in whole_files(copy / FILE):
             new = device.cold.path / f"{file.name}.new"
             shutil.copyfile(file, new)
             new.replace(device.cold.path / file.name)

@@ -87,10 +87,10 @@ def flip_store_bits(plant: Plant, _: Device, dice: Random) -> Happening:
         plant.broker.join()
     else:
         plant.broker.kill()
-    if whole := whole_files(plant.disk.path):
+    if whole := whole_files(plant.store):
         plant.tell(flip_bits(dice.choice(whole), dice))
     if dice.random() < 0.5:
-        caretaker.start(plant)
+        caretaker.start(plant, may_refuse=True)
     yield
     caretaker.put_in_order(plant)
 
@@ -118,7 +118,7 @@ def copy_store_back(plant: Plant, _: Device, __: Random) -> Happening:
     plant.broker.kill()
     shutil.copyfile(copy, plant.store)
     killed_ns = time.time_ns()
-    caretaker.start(plant)
+    caretaker.start(plant, may_refuse=True)
     caretaker.put_in_order(plant)
     caretaker.took(plant, None, killed_ns)
 
