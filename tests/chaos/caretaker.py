@@ -21,6 +21,11 @@ class Backup:
     begun_ns: int
 
 
+def is_up(plant: Plant) -> bool:
+    """Whether the broker runs, once it has started; one that found no room has ended."""
+    return plant.broker.runs and plant.broker.comes_up(_LISTENS)
+
+
 def back_up(plant: Plant) -> Backup | None:
     """Make a backup beside the running broker; None, with a complaint, where that fails."""
     begun_ns = time.time_ns()

@@ -1,8 +1,9 @@
 """The broker's store: no room, gone, replaced, damaged, and brought back by an operator."""
 
+import functools
 import shutil
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from random import Random
 
 from chaos import caretaker
@@ -11,6 +12,7 @@ from chaos.disk import flip_bits, spoil_page, whole_files
 from chaos.plant import Plant
 
 Happening = Generator[None, None, None]
+Doing = Callable[[Plant, Device, Random], Happening]
 
 # In so many cases the operator has a backup of just before.
 _PREPARED = 0.5
@@ -123,7 +125,26 @@ def copy_store_back(plant: Plant, _: Device, __: Random) -> Happening:
     caretaker.took(plant, None, killed_ns)
 
 
+def _of_running_broker(doing: Doing) -> Doing:
+    """The same, which waits until the broker is up, and lets be where it is not."""
+
+    @functools.wraps(doing)
+    def happening(plant: Plant, device: Device, dice: Random) -> Happening:
+        if caretaker.is_up(plant):
+            yield from doing(plant, device, dice)
+        else:
+            yield
+
+    return happening
+
+
 FAULTS = (
-    *(fill_brokers_disk, exhaust_brokers_inodes, remove_store, remove_store_log, replace_store),
-    *(damage_store_page, flip_store_bits, restore_backup, copy_store_back),
+    *(fill_brokers_disk, exhaust_brokers_inodes, flip_store_bits),
+    *map(
+        _of_running_broker,
+        (
+            *(remove_store, remove_store_log, replace_store),
+            *(damage_store_page, restore_backup, copy_store_back),
+        ),
+    ),
 )
