@@ -94,11 +94,6 @@ class Device:
             self.start()
 
     @property
-    def predicted_bytes(self) -> int:
-        """The size of its log of predictions: it grows with each."""
-        return self.logbook.stat().st_size if self.logbook.exists() else 0
-
-    @property
     def complaints(self) -> list[str]:
         """What went wrong so far, beyond what was done to it."""
         every = (*self._complaints, *self.agent.complaints)

@@ -3,7 +3,6 @@
 import re
 import shutil
 import signal
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from random import Random
@@ -15,8 +14,6 @@ from chaos.plant import Plant
 from chaos.times import LONGEST_SILENCE_S
 
 Happening = Generator[None, None, None]
-
-_LOOK_S = 0.2
 
 _TROUBLE = " (?:WARNING|ERROR) .*"
 
@@ -56,15 +53,15 @@ def fill_hot_directory(_: Plant, device: Device, __: Random) -> Happening:
 
 
 def exhaust_hot_inodes(_: Plant, device: Device, __: Random) -> Happening:
-    yield from _no_room(device, (device.hot,), Disk.exhaust_inodes, may_rest=True)
+    yield from _no_room(device, (device.hot,), Disk.exhaust_inodes)
 
 
 def fill_agents_disk(_: Plant, device: Device, __: Random) -> Happening:
-    yield from _no_room(device, (device.cold,), Disk.fill, may_rest=True)
+    yield from _no_room(device, (device.cold,), Disk.fill)
 
 
 def exhaust_agents_inodes(_: Plant, device: Device, __: Random) -> Happening:
-    yield from _no_room(device, (device.cold,), Disk.exhaust_inodes, may_rest=True)
+    yield from _no_room(device, (device.cold,), Disk.exhaust_inodes)
 
 
 def fill_both_directories(_: Plant, device: Device, __: Random) -> Happening:
@@ -73,20 +70,13 @@ def fill_both_directories(_: Plant, device: Device, __: Random) -> Happening:
 
 
 def _no_room(
-    device: Device,
-    disks: tuple[Disk, ...],
-    take_room: Callable[[Disk], None],
-    *,
-    may_rest: bool = False,
+    device: Device, disks: tuple[Disk, ...], take_room: Callable[[Disk], None]
 ) -> Happening:
-    """The agent may be killed meanwhile. A tier that is at rest cannot be told of."""
+    """The agent may be killed meanwhile: what it had taken must be somewhere."""
     device.robbed = True
-    expected = _Word(device, disks[0], "has no room")
     for disk in disks:
         take_room(disk)
     yield
-    if not may_rest:
-        expected.must_come(unless_it_works=True)
     for disk in disks:
         disk.relieve()
 
@@ -188,16 +178,11 @@ class _Word:
         # A directory that it does not use now, and has said so, cannot fail once more.
         self._is_out_of_use = bool(self._mark) and _is_trouble(device.agent.last_word(self._path))
 
-    def must_come(self, *, unless_it_works: bool = False) -> None:
-        """Complain where it does not within seconds, nor, if that is as good, a prediction."""
+    def must_come(self) -> None:
+        """Complain where it does not within seconds."""
         if self._mark is None or self._is_out_of_use:
             return
-        predicted, by_s = self._device.predicted_bytes, time.monotonic() + LONGEST_SILENCE_S
-        told = False
-        while not told and time.monotonic() < by_s:
-            told = self._device.agent.says(_TROUBLE + self._path, self._mark, _LOOK_S)
-            told |= unless_it_works and self._device.predicted_bytes > predicted
-        if not told:
+        if not self._device.agent.says(_TROUBLE + self._path, self._mark, LONGEST_SILENCE_S):
             self._device.complain(
                 f"agent {self._mark.starts} has not said within {LONGEST_SILENCE_S:g} s that"
                 f" {self._path} {self._what}"
