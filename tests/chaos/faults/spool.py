@@ -15,6 +15,9 @@ from chaos.times import LONGEST_SILENCE_S
 
 Happening = Generator[None, None, None]
 
+# With its spool open, an agent has a link, or says that it has none.
+_IS_UP = "streaming to|no link"
+
 _TROUBLE = " (?:WARNING|ERROR) .*"
 
 
@@ -174,7 +177,8 @@ class _Word:
         self._device = device
         self._path = str(disk.path)
         self._what = what
-        self._mark = device.agent.mark() if device.agent.runs else None
+        is_up = device.agent.runs and device.agent.comes_up(_IS_UP)
+        self._mark = device.agent.mark() if is_up else None
         # A directory that it does not use now, and has said so, cannot fail once more.
         self._is_out_of_use = bool(self._mark) and _is_trouble(device.agent.last_word(self._path))
 
