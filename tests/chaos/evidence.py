@@ -1,9 +1,11 @@
 """What a run has left behind: the logged predictions, the broker's records, all ledgers."""
 
+import bisect
 import contextlib
 import re
 import sqlite3
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +21,9 @@ from chaos.records import VALUES, Key, Logging, Recorded, Taken
 Ledger = TypeVar("Ledger", AgentLedger, BrokerLedger)
 
 # What a broker says of a record that does not verify, or of a store that is not whole.
-_DAMAGE = re.compile(r"^(\S+ \S+),(\d+) (?:WARNING|ERROR) .*(?:damaged|checksum|does not verify)")
+_STAMP = r"^(?P<s>\S+ \S+),(?P<ms>\d+) "
+_DAMAGE = re.compile(_STAMP + "(?:WARNING|ERROR) .*(?:damaged|checksum|does not verify)")
+_REBUILT = re.compile(_STAMP + r"INFO +(?P<agent>\S+): black box restored")
 
 
 class NoEvidenceError(Exception):
@@ -47,8 +51,8 @@ class Trail:
     """Whether a fault hit the agent's files."""
     taken: list[Taken] = field(default_factory=list)
     """The faults that took records from the broker."""
-    told_ns: list[int] = field(default_factory=list)
-    """When the broker told of damage. Unix ns."""
+    rebuilt_ns: list[int] = field(default_factory=list)
+    """When the line's black box was rebuilt for the first time since damage was told. Unix ns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,8 @@ def gather(plant: Plant) -> Evidence:
     """Read it all, once the plant has come to its end. NoEvidenceError where that fails."""
     ledger = _brokers_ledger(plant)
     recorded = _read_store(plant.store)
-    told_ns = sorted([*_told(plant.logs), *(taken.told_ns for taken in plant.taken)])
+    damage_ns, rebuilt_ns = _told(plant.logs)
+    told_ns = [*damage_ns, *(taken.told_ns for taken in plant.taken)]
     trails = [
         Trail(
             agent_id=device.agent_id,
@@ -77,7 +82,7 @@ def gather(plant: Plant) -> Evidence:
             remembered=device.remembered,
             robbed=device.robbed,
             taken=plant.taken,
-            told_ns=told_ns,
+            rebuilt_ns=_first_since(told_ns, rebuilt_ns.get(device.agent_id, [])),
         )
         for device in plant.devices
     ]
@@ -102,14 +107,29 @@ def _unix_ns(stamp: str) -> int:
     return since // timedelta(microseconds=1) * 1000
 
 
-def _told(logs: Path) -> list[int]:
-    """When brokers told of damage, by their own stamps."""
-    lines = (line for log in logs.glob("broker-*.log") for line in log.read_text().splitlines())
-    return [
-        round(datetime.fromisoformat(match[1]).timestamp()) * 10**9 + int(match[2]) * 10**6
-        for line in lines
-        if (match := _DAMAGE.match(line))
-    ]
+def _told(logs: Path) -> tuple[list[int], dict[str, list[int]]]:
+    """When brokers told of damage, and rebuilt the black box of each agent; by their own stamps."""
+    told: list[int] = []
+    rebuilt: dict[str, list[int]] = {}
+    for log in logs.glob("broker-*.log"):
+        for line in log.read_text().splitlines():
+            if match := _DAMAGE.match(line):
+                told.append(_stamped_ns(match))
+            elif match := _REBUILT.match(line):
+                rebuilt.setdefault(match["agent"], []).append(_stamped_ns(match))
+    return told, rebuilt
+
+
+def _stamped_ns(match: re.Match[str]) -> int:
+    at_s = round(datetime.fromisoformat(match["s"]).timestamp())
+    return at_s * 10**9 + int(match["ms"]) * 10**6
+
+
+def _first_since(told_ns: Iterable[int], rebuilt_ns: Iterable[int]) -> list[int]:
+    """Each word, and the first rebuilding behind it; of nothing, which is not logged, as well."""
+    rising = sorted(rebuilt_ns)
+    found = {bisect.bisect_left(rising, at_ns) for at_ns in told_ns}
+    return sorted({*told_ns, *(rising[at] for at in found if at < len(rising))})
 
 
 def _read_store(path: Path) -> dict[str, list[Recorded]]:

@@ -83,6 +83,7 @@ class Loss(msgspec.Struct):
     session_id: str | None
     first: int | None
     last: int | None
+    at_ns: int
 
 
 class BrokerLedger(msgspec.Struct):

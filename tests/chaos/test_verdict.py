@@ -268,7 +268,7 @@ def repaired() -> Trail:
     return replace(
         whole,
         recorded=[each for each in whole.recorded if each.key not in lost],
-        losses=[Loss("a", FIRST, 30, 34)],
+        losses=[Loss("a", FIRST, 30, 34, at_ns(SECOND, 39))],
         taken=taken,
     )
 
@@ -276,11 +276,13 @@ def repaired() -> Trail:
 def test_records_that_a_repair_could_not_read_are_excused_where_its_ledger_names_them() -> None:
     assert judge(repaired()) == []
     assert judge(replace(repaired(), losses=[])) != []
-    assert judge(replace(repaired(), losses=[Loss("a", FIRST, 30, 33)])) != []
+    assert judge(replace(repaired(), losses=[Loss("a", FIRST, 30, 33, at_ns(SECOND, 39))])) != []
 
 
 def test_losses_of_which_nobody_can_tell_the_ids_are_told_as_such() -> None:
-    assert judge(replace(repaired(), losses=[Loss(None, None, None, None)])) == []
+    assert (
+        judge(replace(repaired(), losses=[Loss(None, None, None, None, at_ns(SECOND, 39))])) == []
+    )
 
 
 def begun_again(told_ns: list[int], at: int = 50, state_of: int = 20, **change: Any) -> Trail:
@@ -303,7 +305,7 @@ def begun_again(told_ns: list[int], at: int = 50, state_of: int = 20, **change: 
             each.key: [Logging(each.prediction, each.sampled_at_ns, each.arrived_at_ns)]
             for each in recorded
         },
-        told_ns=told_ns,
+        rebuilt_ns=told_ns,
     )
 
 

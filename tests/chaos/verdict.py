@@ -42,8 +42,8 @@ class _Case:
         """All that is wrong."""
         trail = self._trail
         breaks = Breaks(
-            trail.told_ns,
-            lambda key: self._is_unnamed or key in self._named,
+            trail.rebuilt_ns,
+            self._lost_ns(),
             {entry.session_id: entry.last_id or 0 for entry in trail.broker},
             trail.rows,
         )
@@ -60,6 +60,18 @@ class _Case:
         yield from _shown("not in rising order in the line", self._out_of_order())
         yield from Books(trail).accusations()
         yield from self._ledgers()
+
+    def _lost_ns(self) -> dict[Key, int]:
+        """What is named as missing, and when it got lost; where nobody knows, at the begin."""
+        lost_ns = dict.fromkeys(self._named, 0)
+        for loss in self._trail.losses:
+            if loss.session_id is None:  # whatever was answered, and is not there
+                lost_ns |= dict.fromkeys(
+                    self._trail.logged.keys() - self._recorded.keys(), loss.at_ns
+                )
+            for id_ in range(loss.first or 0, (loss.last or -1) + 1):
+                lost_ns[Key(loss.session_id or "", id_)] = loss.at_ns
+        return lost_ns
 
     def _contradicting(self) -> Iterator[Key]:
         """Logged twice and differently, though the record was there all the time."""
