@@ -59,6 +59,14 @@ def _rebase(options: argparse.Namespace) -> int:
     return 0
 
 
+def _upkeep(options: argparse.Namespace) -> int:
+    from broker import store  # noqa: PLC0415 - no other command needs it
+    from broker.recorder.opening import open_upkeep  # noqa: PLC0415
+
+    upkeep = open_upkeep(_store(options))
+    return store.run(options.verb, upkeep, options.copy, as_json=options.json)
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     from broker.evaluate import commands  # noqa: PLC0415 - the others need none of it
 
@@ -148,8 +156,38 @@ def _parser() -> argparse.ArgumentParser:
     conformance.add_argument(
         "predictor", nargs="?", metavar="NAME", help="as of run (default: the configured one)"
     )
+    _add_store(commands.add_parser("store", help="check, repair, back up and restore the store"))
     _add_pki(commands.add_parser("pki", help="a small certificate authority"))
     return parser
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
+    for verb, help_, copy in (
+        (
+            "check",
+            "check all records; works while the broker runs (exit 1 if any is damaged)",
+            None,
+        ),
+        (
+            "repair",
+            "write a new store with all readable records; stop the broker first. The damaged file"
+            " is kept beside it",
+            None,
+        ),
+        ("backup", "copy the store to a new file; works while the broker runs", "DEST"),
+        (
+            "restore",
+            "replace the store with a backup; stop the broker first. The present store is kept"
+            " beside it",
+            "BACKUP",
+        ),
+    ):
+        command = _command(verbs, verb, _upkeep, help_)
+        command.add_argument("--json", action="store_true", help="print the result as JSON")
+        command.set_defaults(copy=None)
+        if copy:
+            command.add_argument("copy", type=Path, metavar=copy, help="the file of the copy")
 
 
 def _add_pki(parser: argparse.ArgumentParser) -> None:

@@ -12,9 +12,10 @@ from broker.config import Settings, reloaded, store_path
 from broker.lines import Lines
 from broker.predictors import BlackBox
 from broker.predictors.load import load
+from broker.recorder import Recorder
 from broker.recorder.opening import open_recorder
 from broker.service import Service
-from broker.transport import Health
+from broker.transport import Health, Transport
 from broker.transport.grpc_aio import GrpcTransport, quiet_library
 from broker.workers import Threads
 from quartet.address import Address
@@ -65,7 +66,7 @@ async def _run(
     async with open_recorder(store, settings.recorder, black_box.digest) as recorder:
         count = settings.predictor.threads_to_use
         lines = Lines(black_box, recorder, Threads(count) if count else None)
-        await _serve(settings, lines, reread)
+        await _serve(settings, lines, recorder, reread)
 
 
 def _log_to_stderr(level: str) -> None:
@@ -75,7 +76,12 @@ def _log_to_stderr(level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
-async def _serve(settings: Settings, lines: Lines, reread: Callable[[], Settings] | None) -> None:
+async def _serve(
+    settings: Settings,
+    lines: Lines,
+    recorder: Recorder,
+    reread: Callable[[], Settings] | None,
+) -> None:
     credentials = _credentials(settings)
     access = Access(settings.access.agents, settings.limits, credentials)
     service = Service(lines, access)
@@ -96,8 +102,9 @@ async def _serve(settings: Settings, lines: Lines, reread: Callable[[], Settings
 
     with on_signals(stop.set, reload if reread else None):
         port = await transport.start({METHOD_PATH: service.serve})
-        background = _background(credentials, access, notifier)
-        await transport.show(Health.SERVING)
+        await transport.show(_health(recorder))
+        background = _background(credentials, access, notifier, recorder)
+        background.append(asyncio.create_task(_show_health(transport, recorder)))
         log.info(
             "listening on %s%s, predictor %s",
             Address(address.host, port),
@@ -144,13 +151,27 @@ def _security(settings: Settings, address: Address) -> str:
     return " with TLS, for anyone, WITHOUT a certificate"
 
 
+def _health(recorder: Recorder) -> Health:
+    return Health.NOT_SERVING if recorder.trouble else Health.SERVING
+
+
+async def _show_health(transport: Transport, recorder: Recorder) -> None:
+    """Tell from now on whether samples can be answered."""
+    shown = None
+    while True:
+        if (health := _health(recorder)) is not shown:
+            await transport.show(health)
+            shown = health
+        await asyncio.sleep(_PULSE_S)
+
+
 def _background(
-    credentials: "Credentials | None", access: Access, notifier: Notifier
+    credentials: "Credentials | None", access: Access, notifier: Notifier, recorder: Recorder
 ) -> list[asyncio.Task[None]]:
     """Tell systemd how it goes; take new certificates, cut off what is revoked, remind."""
 
     def pulse() -> None:
-        notifier.status(f"{access.streams} streams")
+        notifier.status(recorder.trouble or f"{access.streams} streams")
         notifier.watchdog()
 
     def refresh() -> None:

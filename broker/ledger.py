@@ -28,7 +28,12 @@ class Ledger:
     def to_json(self) -> str:
         """For programs."""
         accounts = self.accounts
-        tree = {"schema": _SCHEMA, "sessions": accounts.sessions, "plain": accounts.plain}
+        tree = {
+            "schema": _SCHEMA,
+            "sessions": accounts.sessions,
+            "plain": accounts.plain,
+            "losses": accounts.losses,
+        }
         return msgspec.json.encode(tree).decode()
 
     def to_text(self) -> str:
@@ -47,6 +52,7 @@ class Ledger:
                 *(aligned([_HEAD, *rows], names=2) if rows else ["no sessions"]),
                 f"plain peers: {plain.streams} streams, {plain.received} received,"
                 f" {plain.answered} answered",
+                *(f"record lost: {loss}" for loss in self.accounts.losses),
             ]
         )
 

@@ -31,6 +31,14 @@ _PLACE = {
     sqlite3.SQLITE_PROTOCOL,  # two that open it at the same time
 }
 
+# What an open file is told to be damaged by.
+_DAMAGE = {
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_FORMAT,
+    sqlite3.SQLITE_CONSTRAINT,
+}
+
 # No schema gets so far: a version above is a damaged one.
 _MOST_VERSIONS = 10_000
 
@@ -80,6 +88,13 @@ def schema_version(connection: sqlite3.Connection) -> int:
     return version
 
 
+def integrity(connection: sqlite3.Connection, most: int) -> list[str]:
+    """What is wrong with the file as a whole, at most so many findings. Raises sqlite3.Error."""
+    found = connection.execute(f"PRAGMA integrity_check({most})").fetchall()
+    lines = [line for (said,) in found for line in str(said).splitlines()]
+    return [line for line in lines if line != "ok" and not line.startswith("***")]
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Commit all that is written while entered, or nothing. Raises sqlite3.Error."""
@@ -104,8 +119,8 @@ def transaction_to_read(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
-def store_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
-    """What an error of SQLite says to a person."""
+def store_error(path: Path, error: Exception) -> StoreError:
+    """What an error of SQLite, or of decoding what it gave, says to a person."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     # A file that says of itself that it must not be written does not know better.
     writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
@@ -113,6 +128,19 @@ def store_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreE
     if code in _PLACE and not by_itself:
         return StoreError(f"{path}: cannot be used: {error}", path)
     return DamagedError(f"{path}: is damaged ({error})", path)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error says that an open file is damaged: it will not pass.
+
+    A constraint is of ours: who breaks it rests on what was read, which was wrong.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        return True
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # a text that is none
+        return isinstance(error, sqlite3.OperationalError)
+    return code & 0xFF in _DAMAGE
 
 
 def _check_version(path: Path, versions: int, busy_s: float) -> None:

@@ -8,43 +8,102 @@ from pathlib import Path
 
 from quartet.errors import InUseError
 
+# A process id and a note are some hundred bytes; more is something else's.
+_MOST_BYTES = 4096
+
 
 class FileLock:
     """Holds `path` until close() or the end of the process, however that comes.
 
     InUseError, naming the process, where another one holds it; OSError where the
-    file cannot be made. `shared`: other users may own it in their turn.
+    file cannot be made. `shared`: other users may own it in their turn. Behind the id of its
+    process, an owner may leave a note, which stays for the next one.
     """
 
     def __init__(self, path: Path, *, shared: bool = False) -> None:
+        self._path = path
         self._descriptor = _open(path, shared=shared)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.read(self._descriptor, 20).decode("ascii", "replace").strip() or "unknown"
+            owner = _read(self._descriptor).partition("\n")[0].strip()[:20] or "unknown"
             os.close(self._descriptor)
             raise InUseError(
                 f"{path.parent}: is in use by process {owner} ({path.name}):"
                 " stop that one first, or give this one a place of its own",
                 owner,
             ) from None
+        self.written_at_ns = os.fstat(self._descriptor).st_mtime_ns
+        """When its former owner has written to it last."""
+        self.note = _read(self._descriptor).partition("\n")[2]
+        """What its former owner has left."""
         try:
             self._sign()
         except OSError:
             self.close()
             raise
 
+    def is_in_place(self) -> bool:
+        """Whether the path is still the file that is held."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return False
+        return os.path.samestat(found, os.fstat(self._descriptor))
+
     def close(self) -> None:
         """Let the next process have it."""
         os.close(self._descriptor)
 
+    def write_note(self, text: str) -> None:
+        """Leave a note in place of the former one."""
+        self.note = text
+        self._sign()
+
     def _sign(self) -> None:
+        """Written over the former text, and cut behind it: a death in between leaves no less."""
+        text = f"{os.getpid()}\n{self.note}".encode()
         try:
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+            os.pwrite(self._descriptor, text, 0)
+            os.ftruncate(self._descriptor, len(text))
         except OSError as error:
             if error.errno != errno.ENOSPC:  # on a full disk the lock holds, without a name
                 raise
+
+
+def holder(path: Path) -> str:
+    """The process that holds a lock file, or "unknown"; empty where none does.
+
+    The lock is tried, and had for no longer than that.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = _read(descriptor).partition("\n")[0].strip()
+        return owner if owner.isdigit() else "unknown"
+    finally:
+        os.close(descriptor)
+    return ""
+
+
+def read_note(path: Path) -> str:
+    """The note in a lock file, whoever holds it; empty where there is none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return _read(descriptor).partition("\n")[2]
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int) -> str:
+    return os.pread(descriptor, _MOST_BYTES, 0).decode("ascii", "replace")
 
 
 def _open(path: Path, *, shared: bool) -> int:

@@ -31,6 +31,14 @@ class Recorder(Protocol):
     records.
     """
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be recorded at all, and what to do; empty while all is well.
+
+        Any thread. What passes by itself, and ends the streams concerned alone, is none.
+        """
+        ...
+
     async def claim(self, header: StreamHeader | None, peer: str) -> Claim:
         """Take hold of a stream's line. Without a header it is a new one. Raises RecordError.
 

@@ -103,6 +103,8 @@ class Memory:
 class MemoryRecorder:
     """A Recorder that never waits. It keeps no samples: black boxes begin afresh. Loop only."""
 
+    trouble = ""
+
     def __init__(self, memory: Memory | None = None) -> None:
         """The memory may be shared with the recorders of other brokers in this process."""
         self._memory = memory or Memory()

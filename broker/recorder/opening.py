@@ -11,6 +11,8 @@ from broker.recorder.reader import Reader
 from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.reader import SqliteReader
 from broker.recorder.sqlite.recorder import SqliteRecorder
+from broker.recorder.sqlite.upkeep import SqliteUpkeep
+from broker.recorder.upkeep import Upkeep
 from broker.records import SNAPSHOT_EVERY
 
 
@@ -32,3 +34,8 @@ async def open_recorder(
 def open_reader(store: Path) -> Reader:
     """The reader of a store."""
     return SqliteReader(store)
+
+
+def open_upkeep(store: Path) -> Upkeep:
+    """The upkeep of a store."""
+    return SqliteUpkeep(store)

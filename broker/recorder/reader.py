@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from broker.recorder.upkeep import Loss
 from quartet.channels import Values
 
 
@@ -39,6 +40,8 @@ class Accounts:
 
     sessions: Sequence[SessionAccount]
     plain: PlainAccount
+    losses: Sequence[Loss] = ()
+    """Samples that are counted above, and whose records are lost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ def test_a_program_reads_the_books_as_json(path: Path, capsys: pytest.CaptureFix
             },
         ],
         "plain": {"streams": 2, "received": 4, "answered": 4},
+        "losses": [],
     }
 
 
@@ -155,7 +156,7 @@ def _newer(path: Path) -> None:
         (Path.mkdir, "there is no such file"),
         (lambda path: path.write_text("my diary"), "is damaged (file is not a database)"),
         (_foreign, "is a database, and not one of the broker"),
-        (_newer, "has schema 7, this version of quartet knows 3"),
+        (_newer, "has schema 7, this version of quartet knows 4"),
     ],
 )
 @pytest.mark.parametrize("command", [["ledger"], ["rebase", "a"]])

@@ -10,6 +10,7 @@ from support.chain import Chain
 from support.clock import ManualClock
 from support.store import lines_in, sample, select, send
 
+from broker.recorder.sqlite.checksums import snapshot_checksum
 from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.plain import PlainLines
 from broker.recorder.sqlite.retention import Retention
@@ -31,7 +32,7 @@ class Bench:
         self.connection = connect(folder / "broker.db", MIGRATIONS, "off")
         keeping = Keeping(replay=replay, **{"max_age_days": 1e6, "max_bytes": 1 << 50, **limits})
         tables = Tables(self.connection, "d", keeping)
-        self.retention = Retention(self.connection, keeping, self.clock, tables.replayed_from)
+        self.retention = Retention(self.connection, keeping, self.clock, tables.needed_from)
 
     def __enter__(self) -> "Bench":
         return self
@@ -52,9 +53,10 @@ class Bench:
 
     def snapshot(self, line: int) -> None:
         """The line's black box tells its state now."""
+        (position,) = self.connection.execute("SELECT max(position) FROM samples").fetchone()
         self.connection.execute(
-            "INSERT INTO snapshots SELECT ?, max(position), 'd', x'', 0, 0, 0 FROM samples",
-            (line,),
+            "INSERT INTO snapshots VALUES (?, ?, 'd', x'', 0, 0, ?)",
+            (line, position, snapshot_checksum(line, position, b"d", b"", 0)),
         )
 
     def prune(self, hours: float = 2.0, most: int = 500) -> int:
@@ -62,11 +64,15 @@ class Bench:
         largest = 0
         for _ in range(round(hours * 60)):
             self.clock.now_s += 60.0
-            before = self.connection.total_changes
+            before = self.count()
             while self.retention.step(most):
-                largest = max(largest, self.connection.total_changes - before)
-                before = self.connection.total_changes
+                largest = max(largest, before - self.count())
+                before = self.count()
         return largest
+
+    def count(self) -> int:
+        count: int = self.connection.execute("SELECT count(*) FROM samples").fetchone()[0]
+        return count
 
     def kept(self, line: int) -> list[int]:
         rows = self.connection.execute(

@@ -162,7 +162,7 @@ def running(*arguments: str) -> subprocess.CompletedProcess[str]:
     [
         ("none/broker.db", "there is no directory"),
         ("noise.db", "is damaged (file is not a database)"),
-        ("newer.db", "has schema 9, this version of quartet knows 3"),
+        ("newer.db", "has schema 9, this version of quartet knows 4"),
         ("folder", "cannot be used"),
         ("/proc/broker.db", "cannot be written beside"),
     ],
@@ -226,6 +226,7 @@ async def test_the_ledger_is_read_beside_the_broker_and_after_its_death(path: Pa
             }
         ],
         "plain": {"streams": 1, "received": 1, "answered": 1},
+        "losses": [],
     }
     table = await asyncio.to_thread(running, "ledger", "--store", str(path))
     assert table.stdout.splitlines()[1].split() == ["a", SESSION, *"0664203"]

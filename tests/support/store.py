@@ -126,6 +126,12 @@ def select(path: Path, query: str, *parameters: object) -> list[tuple[object, ..
         return connection.execute(query, parameters).fetchall()
 
 
+def change(path: Path, query: str, *parameters: object) -> int:
+    """Change a store beside its owner; how many rows."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return connection.execute(query, parameters).rowcount
+
+
 @contextlib.contextmanager
 def full_disk(path: Path, pid: int = 0) -> Iterator[None]:
     """No file of the process grows beyond what the store's log has now: writes fail."""

@@ -27,11 +27,15 @@ class Question(Generic[Result]):
         try:
             found = self._ask(tables)
         except Exception as error:  # whatever it is: somebody waits to hear of it
-            reason = f"the broker cannot read its records: {error}"
-            self._deliver = lambda: self.answer.set_exception(RecordError(reason))
+            self.refuse(str(error))
             return error
         self._deliver = lambda: self.answer.set_result(found)
         return None
+
+    def refuse(self, why: str) -> None:
+        """Have the answer raise. The recorder's thread only."""
+        reason = f"the broker cannot read its records: {why}"
+        self._deliver = lambda: self.answer.set_exception(RecordError(reason))
 
     def deliver(self) -> None:
         """Give the answer to whoever waits for it. Loop only."""

@@ -3,9 +3,10 @@
 import asyncio
 import re
 import sqlite3
+import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,11 +24,16 @@ from broker.recorder.reader import (
     Span,
     outline,
 )
+from broker.recorder.sqlite.checksums import SENSORS
+from broker.recorder.sqlite.hold import Hold, lock_path
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
-from broker.recorder.sqlite.tables import SENSORS
+from broker.recorder.sqlite.signature import Signature, refuse_foreign_log
+from broker.recorder.sqlite.watch import LOGS
+from broker.recorder.upkeep import Loss
 from quartet.clock import Clock
 from quartet.database import connect, connect_to_read, store_error, transaction_to_read
-from quartet.errors import StoreError
+from quartet.errors import InUseError, StoreError
+from quartet.lock import holder
 
 Result = TypeVar("Result")
 
@@ -36,6 +42,10 @@ _CHUNK = 500
 
 # How far a device's clock may be ahead of the broker's.
 _MARGIN_NS = 3600 * 10**9
+
+# How long a broker may take to open a store, or to mend it: its looks are 1 s apart.
+_LOGS_S = 3.0
+_LOOK_S = 0.05
 
 _CURSOR = re.compile("[0-9]{0,18}")
 
@@ -57,6 +67,7 @@ class SqliteReader:
     def __init__(self, path: Path, clock: Clock = time) -> None:
         self._path = path
         self._clock = clock
+        self._logs = [f"{path.resolve()}{name}" for name in LOGS]
 
     async def accounts(self) -> Accounts:
         """What became of each sample. Raises StoreError, as all do."""
@@ -156,7 +167,7 @@ class SqliteReader:
             try:
                 with transaction_to_read(connection):
                     return ask(connection)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError, struct.error) as error:
                 raise store_error(self._path, error) from error
 
         asking = asyncio.create_task(asyncio.to_thread(now))
@@ -170,7 +181,7 @@ class SqliteReader:
             return connect_to_read(self._path, len(MIGRATIONS))
 
     def _command_rebase(self, agent_id: str) -> None:
-        with self._checked(), closing(connect(self._path, MIGRATIONS, "full")) as connection:
+        with self._checked(), self._open_to_write() as connection:
             agents = [row[0] for row in connection.execute("SELECT agent_id FROM lines")]
             if agent_id not in agents:
                 known = ", ".join(sorted(filter(None, agents))) or "none"
@@ -179,6 +190,37 @@ class SqliteReader:
                 "INSERT INTO commands (agent_id, name, at_ns) VALUES (?, 'rebase', ?)",
                 (agent_id, self._clock.time_ns()),
             )
+
+    def _await_logs(self) -> None:
+        """Refuse a file that a broker has open, and whose logs are gone: to make them harms it.
+
+        A broker that starts or stops is without them for a moment.
+        """
+        end_s = time.monotonic() + _LOGS_S
+        while missing := [name for name in self._logs if not Path(name).exists()]:
+            owner = holder(lock_path(self._path))
+            if not owner:
+                return
+            if time.monotonic() > end_s:
+                raise StoreError(
+                    f"{' and '.join(missing)}: was deleted while process {owner} uses it: wait"
+                    " until the broker says that it is mended, or stop the broker"
+                )
+            time.sleep(_LOOK_S)
+
+    @contextmanager
+    def _open_to_write(self) -> Iterator[sqlite3.Connection]:
+        """Open the file beside a running broker; without one, as carefully as that would."""
+        with ExitStack() as stack:
+            signature = None
+            with suppress(InUseError):
+                hold = stack.enter_context(closing(Hold(self._path)))
+                signature = Signature(self._path, hold)
+                signature.check()
+            with closing(connect(self._path, MIGRATIONS, "full")) as connection:
+                yield connection
+            if signature:
+                signature.end()
 
     @contextmanager
     def _checked(self) -> Iterator[None]:
@@ -189,10 +231,12 @@ class SqliteReader:
             raise StoreError(f"{self._path}: cannot be read: {error.strerror}") from error
         if not there:
             raise StoreError(f"{self._path}: there is no such file")
+        self._await_logs()
         check_kind(self._path)
+        refuse_foreign_log(self._path)
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise store_error(self._path, error) from error
 
 
@@ -217,9 +261,13 @@ def _accounts(rows: sqlite3.Connection) -> Accounts:
         "SELECT count(*), ifnull(sum(received), 0), ifnull(sum(answered), 0)"
         " FROM sessions JOIN lines USING (line) WHERE agent_id IS NULL"
     ).fetchone()
+    lost = rows.execute(
+        "SELECT agent_id, session_id, first, last, why, at_ns FROM losses ORDER BY rowid"
+    )
     return Accounts(
         [SessionAccount(*[*row[1:], missing.get(row[0], [])]) for row in sessions],
         PlainAccount(*plain),
+        [Loss(*row) for row in lost],
     )
 
 

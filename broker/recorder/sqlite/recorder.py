@@ -1,7 +1,6 @@
 """The durable recorder: an SQLite file, and the one thread that it belongs to."""
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
@@ -10,18 +9,16 @@ from typing import Any, Self, TypeVar
 
 from broker.errors import RecordError
 from broker.model import Answer, Sample
+from broker.recorder.sqlite.condition import Condition
+from broker.recorder.sqlite.hold import Hold
 from broker.recorder.sqlite.intake import Intake, Question
 from broker.recorder.sqlite.keeping import Keeping
-from broker.recorder.sqlite.plain import PlainLines
-from broker.recorder.sqlite.retention import Retention
-from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
+from broker.recorder.sqlite.opened import Opened, damage_told
+from broker.recorder.sqlite.signature import Signature
 from broker.recorder.sqlite.tables import Tables
 from broker.recorder.sqlite.thread import TICK_S, RecorderThread
 from broker.records import Basis, Batch, Claim, Lease
 from quartet.clock import Clock
-from quartet.database import Synchronous, connect, store_error
-from quartet.errors import DamagedError, StoreError
-from quartet.lock import FileLock
 from wire.metadata import StreamHeader
 
 Result = TypeVar("Result")
@@ -55,15 +52,16 @@ class SqliteRecorder:
     def __enter__(self) -> Self:
         """Take the file, and begin. StoreError where it cannot be used."""
         with ExitStack() as undo:
-            self._lock = _lock(self._path)
-            undo.callback(self._lock.close)
-            self._connection = _open(self._path, self._keeping.synchronous)
-            undo.callback(self._connection.close)
-            try:
-                self._begin(self._connection)
-            except sqlite3.Error as error:
-                raise store_error(self._path, error) from error
+            self._hold = Hold(self._path)
+            undo.callback(self._hold.close)
+            self._signature = Signature(self._path, self._hold)
+            with damage_told(self._path):
+                self._signature.check()
+            self._condition = Condition(self._path, self._hold, self._open, self._clock)
             undo.pop_all()
+        self._thread = RecorderThread(
+            self._path, self._intake, self._condition, clock=self._clock, tick_s=self._tick_s
+        )
         self._thread.start()
         return self
 
@@ -71,21 +69,20 @@ class SqliteRecorder:
         """Commit what gathered, and let the file go."""
         self._intake.close()
         if self._thread.join():
-            self._connection.close()
-        self._lock.close()
+            self._condition.close()
+            if not self._condition.trouble:
+                self._signature.end()
+            self._hold.close()
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
-        keeping = self._keeping
-        tables = Tables(connection, self._digest, keeping)
-        self._thread = RecorderThread(
-            self._path,
-            self._intake,
-            tables,
-            Retention(connection, keeping, self._clock, tables.replayed_from),
-            PlainLines(connection, keeping.plain_lines),
-            clock=self._clock,
-            tick_s=self._tick_s,
+    def _open(self) -> Opened:
+        return Opened(
+            self._path, self._hold, self._signature, self._digest, self._keeping, self._clock
         )
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be recorded: damage, or files that are gone. Any thread."""
+        return self._condition.trouble
 
     async def claim(self, header: StreamHeader | None, peer: str) -> Claim:
         """Take hold of a stream's line. Raises RecordError."""
@@ -145,26 +142,3 @@ class _Commit:
         if self._committed:
             yield from self._committed.wait().__await__()
         self._lease.check()
-
-
-def _lock(path: Path) -> FileLock:
-    if not path.parent.is_dir():
-        raise StoreError(f"{path}: there is no directory {path.parent}: make it, or name another")
-    try:
-        file = path.resolve()  # two names of one file are one store
-        return FileLock(file.with_name(f"{file.name}.lock"))
-    except StoreError:
-        raise
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written beside: {error.strerror}: give the broker's user"
-            f" {path.parent}, or name another place"
-        ) from error
-
-
-def _open(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
-    try:
-        check_kind(path)
-        return connect(path, MIGRATIONS, synchronous)
-    except DamagedError as error:
-        raise StoreError(f"{error}: move it aside, and the broker begins a new one") from error

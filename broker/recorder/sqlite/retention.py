@@ -47,12 +47,12 @@ class Retention:
         connection: sqlite3.Connection,
         keeping: Keeping,
         clock: Clock,
-        replayed_from: Callable[[int], int],
+        needed_from: Callable[[int], int],
     ) -> None:
         self._connection = connection
         self._keeping = keeping
         self._clock = clock
-        self._replayed_from = replayed_from
+        self._needed_from = needed_from
         self._trust = ClockTrust(clock)
         self._sweep: _Sweep | None = None
         self._look_at_s = self._size_sweep_at_s = self._age_sweep_at_s = clock.monotonic()
@@ -102,6 +102,15 @@ class Retention:
                         f"DELETE FROM {table} WHERE position IN (SELECT value FROM json_each(?))",  # noqa: S608
                         (json.dumps(gone),),
                     )
+                # Nothing can be replayed on top of a state whose next samples are gone.
+                self._connection.executemany(
+                    "DELETE FROM snapshots WHERE line = ? AND position < ?",
+                    {
+                        line: (line, at)
+                        for at, line, _ in rows[:due]
+                        if at <= self._floor(sweep, line)
+                    }.values(),
+                )
         if ended:
             self._sweep = None
         else:
@@ -132,16 +141,9 @@ class Retention:
     def _floor(self, sweep: _Sweep, line: int) -> int:
         if line not in sweep.floors:
             row = self._connection.execute(
-                "SELECT agent_id, coalesce("
-                " (SELECT max(position) FROM snapshots WHERE line = :line),"
-                " (SELECT position FROM former_snapshots WHERE line = :line))"
-                " FROM lines WHERE line = :line",
-                {"line": line},
+                "SELECT agent_id FROM lines WHERE line = ?", (line,)
             ).fetchone()
-            if row is None or row[0] is None:  # a plain peer's, which ends with its stream
-                sweep.floors[line] = sys.maxsize
-            else:
-                snapshot_at: int | None = row[1]
-                replayed_from = self._replayed_from(line)
-                sweep.floors[line] = replayed_from if snapshot_at is None else snapshot_at
+            # A plain peer's ends with its stream.
+            is_agents = row is not None and row[0] is not None
+            sweep.floors[line] = self._needed_from(line) if is_agents else sys.maxsize
         return sweep.floors[line]

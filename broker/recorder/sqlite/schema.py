@@ -104,7 +104,7 @@ MIGRATIONS = [
         line INTEGER NOT NULL,
         position INTEGER NOT NULL,
         digest TEXT NOT NULL,
-        state BLOB NOT NULL,
+        state BLOB,  -- NULL: there is none, and no earlier one may be restored
         arrived_at_ns INTEGER NOT NULL,  -- of the sample at this position
         is_kept INTEGER NOT NULL,  -- 1: the last one of an hour, or before an alarm
         checksum INTEGER NOT NULL,
@@ -135,7 +135,7 @@ def check_kind(path: Path) -> None:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             kind = database.execute("PRAGMA application_id").fetchone()[0]
             tables = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise store_error(path, error) from error
     if tables and kind != APPLICATION_ID:
         raise StoreError(f"{path}: is a database, and not one of the broker: name another place")

@@ -1,25 +1,30 @@
-"""What is written to the store's tables and read from them: SQL, and nothing but."""
+"""What is written to the store's tables and read from them, verified."""
 
 import itertools
+import logging
 import sqlite3
-import struct
 from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from broker.errors import RecordError
 from broker.model import Answer, Sample
+from broker.recorder.sqlite.checksums import (
+    SAMPLE_COLUMNS,
+    SENSORS,
+    sample_checksum,
+    sample_verifies,
+)
+from broker.recorder.sqlite.history import History
 from broker.recorder.sqlite.keeping import Keeping
-from broker.records import Basis, Batch, Claim, Lease, Snapshot
+from broker.recorder.sqlite.replay import Replays
+from broker.records import Basis, Batch, Claim, Lease
 from quartet.database import transaction
 from wire.metadata import StreamHeader
 
-SENSORS = struct.Struct("<4f")
-"""How a sample's four values are kept."""
+log = logging.getLogger(__name__)
 
 # What SQLite's integers hold; a peer may announce times far beyond its own life.
 _MAX_NS = 2**63 - 1
-
-# As many samples are read at a time as are replayed in some milliseconds.
-_CHUNK = 500
 
 _ADD_TO_SESSION = """
     UPDATE sessions SET
@@ -50,6 +55,8 @@ class Tables:
             " (SELECT ifnull(max(position), 0) FROM former_snapshots),"
             " (SELECT ifnull(max(position), 0) FROM commands))"
         )
+        self._history = History(connection, digest)
+        self._replays = Replays(connection, keeping.gaps)
         self._tokens = itertools.count(1)
         self._leases: WeakValueDictionary[str, Lease] = WeakValueDictionary()
         # The numbers of lines and sessions that are committed, and the next ones. None is used
@@ -63,6 +70,11 @@ class Tables:
         """The number of a claim's line; 0 before its first commit."""
         return self._lines.get(claim.lease, 0)
 
+    def fail_leases(self, error: RecordError) -> None:
+        """Have every line claimed anew."""
+        for lease in [*self._leases.values(), *self._lines]:
+            lease.fail(error)
+
     # Writing
 
     def write(self, batches: Sequence[Batch]) -> None:
@@ -71,7 +83,7 @@ class Tables:
         lines: dict[Lease, int] = {}
         sessions: dict[Claim, int] = {}
         rows: list[tuple[object, ...]] = []
-        with transaction(self._connection):
+        with self._history.undone(), transaction(self._connection):
             for batch in batches:
                 claim = batch.claim
                 line = lines[claim.lease] = (
@@ -81,13 +93,13 @@ class Tables:
                     batch, line, sessions.get(claim) or self._session(claim, line)
                 )
                 if batch.rebased_by:
-                    self._write_rebase(batch, line, position)
-                if batch.snapshot:
-                    self._write_snapshot(batch.snapshot, line, position)
+                    self._write_rebase(batch, position)
+                if claim.header:
+                    self._history.write(batch, line, position)
                 self._write_explanations(batch, line, session, position)
                 rows += _rows(batch, line, session, position)
                 position += len(batch.samples)
-            self._connection.executemany("INSERT INTO samples VALUES (?,?,?,?,?,?,?,?,NULL)", rows)
+            self._connection.executemany("INSERT INTO samples VALUES (?,?,?,?,?,?,?,?,?)", rows)
         self._position = position
         self._lines.update(lines)
         self._sessions.update(sessions)
@@ -151,14 +163,6 @@ class Tables:
             ((session, *gap) for gap in gaps[: max(0, self._keeping.gaps - known)]),
         )
 
-    def _write_snapshot(self, snapshot: Snapshot, line: int, position: int) -> None:
-        self._forget_snapshots(line)
-        if snapshot.state is not None:
-            self._connection.execute(
-                "INSERT INTO snapshots VALUES (?, ?, ?, ?, 0, 0, 0)",
-                (line, position + snapshot.after, self._digest, snapshot.state),
-            )
-
     def _write_explanations(self, batch: Batch, line: int, session: int, position: int) -> None:
         self._connection.executemany(
             "INSERT INTO explanations VALUES (?, ?, ?, ?, ?)",
@@ -171,15 +175,11 @@ class Tables:
             ),
         )
 
-    def _write_rebase(self, batch: Batch, line: int, position: int) -> None:
-        """Note where it was applied. Of those that were, the last one of an agent tells all.
-
-        No snapshot from before it is restored any more, whatever black box comes.
-        """
+    def _write_rebase(self, batch: Batch, position: int) -> None:
+        """Note where it was applied. Of those that were, the last one of an agent tells all."""
         header = batch.claim.header
         if header is None:
             return
-        self._forget_snapshots(line)
         self._connection.execute(
             "UPDATE commands SET position = ? WHERE command = ?", (position, batch.rebased_by)
         )
@@ -188,20 +188,19 @@ class Tables:
             (header.agent_id, batch.rebased_by),
         )
 
-    def _forget_snapshots(self, line: int) -> None:
-        for table in ("snapshots", "former_snapshots"):
-            self._connection.execute(f"DELETE FROM {table} WHERE line = ?", (line,))  # noqa: S608
-
     # Reading
 
     def claim(self, header: StreamHeader, peer: str) -> Claim:
         """Take hold of an agent's line. Writes nothing."""
         row = self._connection.execute(
-            "SELECT lines.line, session, last_id FROM lines"
-            " LEFT JOIN sessions ON sessions.line = lines.line AND id = ? WHERE agent_id = ?",
+            "SELECT lines.line, session, last_id, answered + gaps = last_id - first_id + 1"
+            " FROM lines LEFT JOIN sessions ON sessions.line = lines.line AND id = ?"
+            " WHERE agent_id = ?",
             (header.session_id, header.agent_id),
         ).fetchone()
-        line, session, last_id = row or (None, None, None)
+        line, session, last_id, balances = row or (None, None, None, None)
+        if balances == 0 and session and last_id is not None:
+            last_id = self._recorded_id(session, last_id, header.agent_id)
         lease = self._leases.get(header.agent_id)
         if lease is None or not lease.is_good:
             lease = self._leases[header.agent_id] = Lease(next(self._tokens))
@@ -212,54 +211,69 @@ class Tables:
             self._sessions[claim] = session
         return claim
 
+    def _recorded_id(self, session: int, last_id: int, agent_id: str) -> int:
+        """The last id of a session whose counters cannot be right, by its samples."""
+        recorded = self._value(
+            "SELECT ifnull(max(id), ?) FROM samples WHERE session = ?", last_id, session
+        )
+        log.error(
+            "%s: the counters of its session are damaged, 'broker ledger' shows them: the last"
+            " sample that it has on record is %d",
+            *(agent_id, recorded),
+        )
+        return recorded
+
     def answers(self, claim: Claim, first_id: int, count: int) -> list[Answer]:
-        """The recorded answers to `count` ids of a session, from `first_id` on."""
+        """The recorded answers to `count` ids of a session, from `first_id` on, that verify."""
         rows = self._connection.execute(
-            "SELECT id, prediction FROM samples WHERE session = ? AND id >= ? AND id < ?"
+            f"SELECT {SAMPLE_COLUMNS} FROM samples WHERE session = ? AND id >= ? AND id < ?"  # noqa: S608
             " ORDER BY id",
             (self._session(claim, self.line(claim)), first_id, first_id + count),
-        )
-        return [Answer(id_, bool(prediction)) for id_, prediction in rows]
+        ).fetchall()
+        whole = [row for row in rows if sample_verifies(row)]
+        if len(whole) < len(rows) and claim.header:
+            log.error(
+                "%s: %d recorded answers from sample %d on are damaged: they are not given again",
+                *(claim.header.agent_id, len(rows) - len(whole), first_id),
+            )
+        return [Answer(id_, bool(prediction)) for _, _, _, id_, _, _, _, prediction, _ in whole]
 
     def basis(self, agent_id: str, *, with_snapshot: bool) -> Basis:
-        """What a line's black box is rebuilt from; a snapshot of another one is deleted."""
+        """What a line's black box is rebuilt from; a snapshot of another one bars the history."""
         line = self._value("SELECT ifnull(max(line), 0) FROM lines WHERE agent_id = ?", agent_id)
-        outdated = False
+        basis = None
         if with_snapshot:
-            row = self._connection.execute(
-                "SELECT position, digest, state FROM snapshots WHERE line = :line UNION ALL"
-                " SELECT position, digest, state FROM former_snapshots WHERE line = :line"
-                " ORDER BY position DESC LIMIT 1",
-                {"line": line},
-            ).fetchone()
-            if row and row[1] == self._digest:
-                return Basis(row[0], row[2])
-            if outdated := row is not None:
-                self._forget_snapshots(line)
-        return Basis(self.replayed_from(line), outdated=outdated)
+            basis = self._history.basis(line, self._rebased(line), agent_id)
+        if basis and basis.outdated:
+            self._history.bar(line, self._position)
+        if basis is None or basis.outdated:
+            basis = Basis(self.replayed_from(line), outdated=basis is not None)
+        self._replays.begin(agent_id, line, basis.position)
+        return basis
+
+    def needed_from(self, line: int) -> int:
+        """The position behind which samples are needed to rebuild a line's black box."""
+        return self._history.verified(line, self._rebased(line)) or self.replayed_from(line)
 
     def replayed_from(self, line: int) -> int:
         """The position behind which a fresh black box begins, where there is no snapshot."""
-        rebased: int = self._value(
-            "SELECT ifnull(max(position), 0) FROM lines JOIN commands USING (agent_id)"
-            " WHERE line = ?",
-            line,
-        )
         row = self._connection.execute(
             "SELECT position FROM samples WHERE line = ? ORDER BY position DESC LIMIT 1 OFFSET ?",
             (line, self._keeping.replay),
         ).fetchone()
-        return max(rebased, row[0] if row else 0)
+        return max(self._rebased(line), row[0] if row else 0)
+
+    def _rebased(self, line: int) -> int:
+        """The position behind which the line's latest rebase was applied."""
+        return self._value(
+            "SELECT ifnull(max(position), 0) FROM lines JOIN commands USING (agent_id)"
+            " WHERE line = ?",
+            line,
+        )
 
     def samples(self, agent_id: str, after: int) -> list[tuple[int, Sample]]:
         """The next samples of a line behind a position, with theirs."""
-        rows = self._connection.execute(
-            "SELECT position, id, sensors FROM samples"
-            " WHERE line = (SELECT line FROM lines WHERE agent_id = ?) AND position > ?"
-            " ORDER BY position LIMIT ?",
-            (agent_id, after, _CHUNK),
-        )
-        return [(position, Sample(id_, SENSORS.unpack(sensors))) for position, id_, sensors in rows]
+        return self._replays.samples(agent_id, after)
 
     def rebases(self) -> dict[str, int]:
         """By agent id, the newest rebase command that is not applied yet."""
@@ -281,10 +295,9 @@ def _rows(batch: Batch, line: int, session: int, position: int) -> Iterator[tupl
         itertools.count(position + 1), batch.samples, batch.answers, _times(batch), strict=False
     )
     for at, sample, answer, sampled_at_ns in taken:
-        yield (
-            *(at, line, session, sample.id, SENSORS.pack(*sample.values)),
-            *(sampled_at_ns, arrived_at_ns, answer.prediction),
-        )
+        sensors, prediction = SENSORS.pack(*sample.values), answer.prediction
+        row = (at, line, session, sample.id, sensors, sampled_at_ns, arrived_at_ns, prediction)
+        yield (*row, sample_checksum(*row))
 
 
 def _times(batch: Batch) -> Iterator[int]:

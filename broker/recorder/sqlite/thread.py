@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from broker.errors import RecordError
-from broker.recorder.sqlite.intake import Intake
-from broker.recorder.sqlite.plain import PlainLines
-from broker.recorder.sqlite.retention import STEP_ROWS, Retention
-from broker.recorder.sqlite.tables import Tables
+from broker.recorder.sqlite.condition import Condition
+from broker.recorder.sqlite.intake import Intake, Question
+from broker.recorder.sqlite.retention import STEP_ROWS
 from broker.records import Batch
 from quartet.clock import Clock
 from quartet.outage import Outage
@@ -33,18 +33,14 @@ class RecorderThread:
         self,
         path: Path,
         intake: Intake,
-        tables: Tables,
-        retention: Retention,
-        plain_lines: PlainLines,
+        condition: Condition,
         *,
         clock: Clock,
         tick_s: float = TICK_S,
     ) -> None:
         self._path = path
         self._intake = intake
-        self._tables = tables
-        self._retention = retention
-        self._plain_lines = plain_lines
+        self._condition = condition
         self._plain_excess = False
         self._clock = clock
         self._tick_s = tick_s
@@ -73,18 +69,15 @@ class RecorderThread:
         while not last:
             work = self._intake.next_round(0 if more else self._tick_s)
             last = work.last
+            self._condition.look()
             if work.batches:
                 self._commit(work.batches)
                 _call(work.loop, work.committed.set)
             for question in work.questions:
-                if error := question.put(self._tables):
-                    self._reading.failed(
-                        "%s: records cannot be read, their streams are ended: %s", self._path, error
-                    )
-                else:
-                    self._reading.ended("%s: records can be read again", self._path)
+                self._answer(question)
                 _call(work.loop, question.deliver)
-            self._plain_lines.ended(map(self._tables.line, work.released))
+            store = self._condition.store
+            store.plain_lines.ended(map(store.tables.line, work.released))
             more = self._keep_house(sum(len(batch.samples) for batch in work.batches))
 
     def _commit(self, batches: list[Batch]) -> None:
@@ -92,35 +85,61 @@ class RecorderThread:
         kept = [batch for batch in batches if batch.claim.lease.is_good]
         if not kept:
             return
+        tables = self._condition.store.tables
         try:
-            self._tables.write(kept)
+            self._condition.check()
+            tables.write(kept)
+            self._condition.look()  # what was written to files that are gone is on no record
+            self._condition.check()
         except Exception as error:  # whatever it is: streams wait to hear of it
-            self._recording.failed(
-                "%s: samples cannot be recorded, their streams are ended: %s", self._path, error
-            )
+            if not (self._condition.met(error) or self._condition.trouble):
+                self._recording.failed(
+                    "%s: samples cannot be recorded, their streams are ended: %s", self._path, error
+                )
             for batch in kept:
-                batch.claim.lease.fail(RecordError(f"the broker cannot record samples: {error}"))
+                why = self._condition.trouble or error
+                batch.claim.lease.fail(RecordError(f"the broker cannot record samples: {why}"))
             return
         self._recording.ended("%s: samples are recorded again", self._path)
         for batch in kept:
             header = batch.claim.header
             if header is None:
-                self._plain_lines.streams(self._tables.line(batch.claim))
+                self._condition.store.plain_lines.streams(tables.line(batch.claim))
             elif batch.rebased_by >= self.rebases.get(header.agent_id, sys.maxsize):
                 self.rebases = {k: v for k, v in self.rebases.items() if k != header.agent_id}
+
+    def _answer(self, question: Question[Any]) -> None:
+        if trouble := self._condition.trouble:
+            question.refuse(trouble)
+            return
+        error = question.put(self._condition.store.tables)
+        if error is None:
+            self._reading.ended("%s: records can be read again", self._path)
+        elif self._condition.met(error):
+            question.refuse(self._condition.trouble)
+        else:
+            self._reading.failed(
+                "%s: records cannot be read, their streams are ended: %s", self._path, error
+            )
 
     def _keep_house(self, added: int) -> bool:
         """Look for commands and for what is too much; whether there is more to do at once."""
         tick = self._clock.monotonic() >= self._next_tick_s
+        if tick:
+            self._next_tick_s = self._clock.monotonic() + self._tick_s
+            self._condition.renew_lock()
+        if self._condition.trouble:
+            return False
+        store = self._condition.store
         try:
             if tick:
-                self._next_tick_s = self._clock.monotonic() + self._tick_s
-                self.rebases = self._tables.rebases()
+                self.rebases = store.tables.rebases()
             if tick or self._plain_excess:
-                self._plain_excess = self._plain_lines.step(added)
-            more = self._retention.step(STEP_ROWS + added)
+                self._plain_excess = store.plain_lines.step(added)
+            more = store.retention.step(STEP_ROWS + added)
         except Exception as error:  # whatever it is: recording goes on
-            self._pruning.failed("%s: old samples cannot be deleted: %s", self._path, error)
+            if not self._condition.met(error):
+                self._pruning.failed("%s: old samples cannot be deleted: %s", self._path, error)
             return False
         self._pruning.ended("%s: old samples are deleted again", self._path)
         return more or self._plain_excess

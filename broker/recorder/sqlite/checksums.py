@@ -1,0 +1,82 @@
+"""Checksums of rows: whether a row is the one that was written, at the place where it was.
+
+Each is keyed with the row's place, so that one that was moved or swapped does not verify.
+"""
+
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+SENSORS = struct.Struct("<4f")
+"""How a sample's four values are kept."""
+
+SAMPLE_COLUMNS = (
+    "position, line, session, id, CAST(sensors AS BLOB), sampled_at_ns, arrived_at_ns, prediction,"
+    " checksum"
+)
+"""What sample_verifies() needs of a row of `samples`."""
+
+_SAMPLE = struct.Struct("<7q16s")
+_SNAPSHOT = struct.Struct("<4q")
+
+
+def sample_checksum(  # noqa: PLR0917 - the columns of a row, in their order
+    position: int,
+    line: int,
+    session: int,
+    id_: int,
+    sensors: bytes,
+    sampled_at_ns: int,
+    arrived_at_ns: int,
+    prediction: int,
+) -> int:
+    """Of a row of `samples`. struct.error where a column is not of its type."""
+    return zlib.crc32(
+        _SAMPLE.pack(
+            position, line, session, id_, sampled_at_ns, arrived_at_ns, prediction, sensors
+        )
+    )
+
+
+def sample_verifies(row: Sequence[Any]) -> bool:
+    """Whether a row of SAMPLE_COLUMNS is whole; without a checksum, whether it may be.
+
+    Rows from before there were checksums have none.
+    """
+    *columns, checksum = row
+    sensors = columns[4]
+    if not isinstance(sensors, bytes) or len(sensors) != SENSORS.size:
+        return False
+    try:
+        computed = sample_checksum(*columns)
+    except struct.error:
+        return False
+    return checksum is None or bool(checksum == computed)
+
+
+def snapshot_checksum(
+    line: int, position: int, digest: bytes, state: bytes | None, arrived_at_ns: int
+) -> int:
+    """Of a row of `snapshots`, whose `is_kept` may change; `digest` in UTF-8."""
+    size = -1 if state is None else len(state)
+    head = _SNAPSHOT.pack(line, position, arrived_at_ns, size)
+    return zlib.crc32(state or b"", zlib.crc32(digest, zlib.crc32(head)))
+
+
+SNAPSHOT_COLUMNS = (
+    "line, position, CAST(digest AS BLOB), CAST(state AS BLOB), arrived_at_ns, checksum"
+)
+"""What snapshot_verifies() needs of a row of `snapshots`."""
+
+
+def snapshot_verifies(row: Sequence[Any]) -> bool:
+    """Whether a row of SNAPSHOT_COLUMNS is whole."""
+    *columns, checksum = row
+    _, _, digest, state, _ = columns
+    if not isinstance(digest, bytes) or not isinstance(state, bytes | None):
+        return False
+    try:
+        return bool(checksum == snapshot_checksum(*columns))
+    except struct.error:
+        return False

@@ -1,0 +1,195 @@
+"""The states of black boxes, by line, as a history: the newest, and those kept for the past."""
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from broker.recorder.sqlite.checksums import (
+    SNAPSHOT_COLUMNS,
+    snapshot_checksum,
+    snapshot_verifies,
+)
+from broker.records import Basis, Batch
+from quartet.database import transaction
+
+log = logging.getLogger(__name__)
+
+_HOUR_NS = 3600 * 10**9
+
+# Known without a look; of more the records are read again.
+_MOST_LINES = 10_000
+
+
+@dataclass(slots=True)
+class _Newest:
+    """What is known of a line without a look at its records."""
+
+    position: int
+    """Of its newest snapshot; 0: it has none."""
+    arrived_at_ns: int
+    is_kept: bool
+    prediction: bool
+    """The answer to its newest sample."""
+
+
+class History:
+    """Keeps of each line the newest snapshot, the last of each hour, and those before an alarm.
+
+    An alarm begins where an answer is True, and the one before it was not. A row without a
+    state bars what lies before it: that is kept to be looked at, and never restored. One thread
+    at a time; each method raises sqlite3.Error.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, digest: str) -> None:
+        self._connection = connection
+        self._digest = digest.encode()
+        self._lines: dict[int, _Newest] = {}
+
+    def write(self, batch: Batch, line: int, position: int) -> None:
+        """Add a batch of an agent, whose samples come behind a position. In a transaction."""
+        if len(self._lines) > _MOST_LINES:
+            self._lines.clear()
+        newest = self._newest(line)
+        if batch.rebased_by:
+            newest = self._add(line, newest, position, None, batch.arrived_at_ns)
+        answers, snapshot = batch.answers, batch.snapshot
+        seen = snapshot.after if snapshot else len(answers)
+        alarms = _alarms(batch, newest.prediction)
+        if alarms and alarms[0] < seen:
+            self._keep(line, newest)
+        if snapshot:
+            at = position + snapshot.after
+            newest = self._add(line, newest, at, snapshot.state, batch.arrived_at_ns)
+            if alarms and alarms[-1] >= seen:
+                self._keep(line, newest)
+        if answers:
+            newest.prediction = answers[-1].prediction
+        self._lines[line] = newest
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Forget what is known of lines where what is written while entered is rolled back."""
+        try:
+            yield
+        except BaseException:
+            self._lines.clear()
+            raise
+
+    def bar(self, line: int, position: int) -> None:
+        """Have nothing restored that is recorded up to a position."""
+        newest = self._newest(line)
+        with self.undone(), transaction(self._connection):
+            self._lines[line] = self._add(line, newest, position, None, newest.arrived_at_ns)
+
+    def basis(self, line: int, since: int, name: str) -> Basis | None:
+        """The newest snapshot from a position on that verifies; what does not is told.
+
+        `outdated`, without a state, where it is another black box's.
+        """
+        bad = 0
+        for position, verifies, digest, state in self._states(line, since):
+            if not verifies:
+                bad += 1
+                continue
+            if digest != self._digest:
+                return Basis(position, outdated=True)
+            if bad:
+                log.error(
+                    "%s: its newest snapshot is damaged: an earlier one is restored, and all"
+                    " samples since then are replayed, so that predictions stay the same",
+                    name,
+                )
+            return Basis(position, state)
+        if bad:
+            log.error(
+                "%s: its snapshots are damaged: its latest samples are replayed into a fresh black"
+                " box, and later predictions may differ until its next warm-up",
+                name,
+            )
+        return None
+
+    def verified(self, line: int, since: int) -> int:
+        """The position of the newest snapshot from a position on that verifies; 0 for none."""
+        for position, verifies, _, _ in self._states(line, since):
+            if verifies:
+                return position
+        return 0
+
+    def _states(self, line: int, since: int) -> Iterator[tuple[int, bool, bytes, bytes]]:
+        """Position, whether it verifies, digest and state, of the newest first, up to a bar."""
+        rows = self._connection.execute(
+            "SELECT position FROM snapshots WHERE line = ? AND position >= ?"
+            " ORDER BY position DESC",
+            (line, since),
+        ).fetchall()
+        for (position,) in rows:
+            row = self._connection.execute(
+                f"SELECT {SNAPSHOT_COLUMNS} FROM snapshots WHERE line = ? AND position = ?",  # noqa: S608
+                (line, position),
+            ).fetchone()
+            if row is None:  # the index says so, and the table does not
+                continue
+            if row[3] is None:
+                return
+            yield position, snapshot_verifies(row), row[2], row[3]
+        former = self._connection.execute(
+            "SELECT position, CAST(digest AS BLOB), CAST(state AS BLOB) FROM former_snapshots"
+            " WHERE line = ? AND position >= ?",
+            (line, since),
+        ).fetchone()
+        if former:
+            yield former[0], True, former[1], former[2]
+
+    def _newest(self, line: int) -> _Newest:
+        if newest := self._lines.get(line):
+            return newest
+        snapshot = self._connection.execute(
+            "SELECT position, arrived_at_ns, is_kept FROM snapshots WHERE line = ?"
+            " ORDER BY position DESC LIMIT 1",
+            (line,),
+        ).fetchone()
+        sample = self._connection.execute(
+            "SELECT prediction FROM samples WHERE line = ? ORDER BY position DESC LIMIT 1", (line,)
+        ).fetchone()
+        position, arrived_at_ns, is_kept = snapshot or (0, 0, 1)
+        return _Newest(position, arrived_at_ns, bool(is_kept), bool(sample and sample[0]))
+
+    def _add(
+        self, line: int, newest: _Newest, position: int, state: bytes | None, arrived_at_ns: int
+    ) -> _Newest:
+        """Write a snapshot, or a bar, in place of the newest one or behind it."""
+        self._connection.execute("DELETE FROM former_snapshots WHERE line = ?", (line,))
+        ends_hour = newest.arrived_at_ns // _HOUR_NS != arrived_at_ns // _HOUR_NS
+        if ends_hour or state is None:
+            self._keep(line, newest)
+        if not newest.is_kept:
+            self._connection.execute(
+                "DELETE FROM snapshots WHERE line = ? AND position = ?", (line, newest.position)
+            )
+        checksum = snapshot_checksum(line, position, self._digest, state, arrived_at_ns)
+        is_kept = state is None
+        self._connection.execute(
+            "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (line, position, self._digest.decode(), state, arrived_at_ns, is_kept, checksum),
+        )
+        return _Newest(position, arrived_at_ns, is_kept, newest.prediction)
+
+    def _keep(self, line: int, newest: _Newest) -> None:
+        if not newest.is_kept:
+            newest.is_kept = True
+            self._connection.execute(
+                "UPDATE snapshots SET is_kept = 1 WHERE line = ? AND position = ?",
+                (line, newest.position),
+            )
+
+
+def _alarms(batch: Batch, before: bool) -> list[int]:
+    """How many samples of the batch come before each of its alarms; `before`: the last answer."""
+    alarms = []
+    for number, answer in enumerate(batch.answers):
+        if answer.prediction and not before:
+            alarms.append(number)
+        before = answer.prediction
+    return alarms

@@ -1,0 +1,82 @@
+"""A store that is open: its connection, and all that works on it."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from broker.recorder.sqlite.hold import Hold
+from broker.recorder.sqlite.keeping import Keeping
+from broker.recorder.sqlite.plain import PlainLines
+from broker.recorder.sqlite.retention import Retention
+from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
+from broker.recorder.sqlite.signature import Signature
+from broker.recorder.sqlite.tables import Tables
+from broker.recorder.sqlite.watch import Watch
+from quartet.clock import Clock
+from quartet.database import connect, store_error
+from quartet.errors import DamagedError, StoreError
+
+# By these an agent and its sessions are found: who is not found would be new. Few rows.
+_SMALL = ("lines", "sessions", "commands")
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Have a DamagedError say what to do, as a StoreError."""
+    try:
+        yield
+    except DamagedError as error:
+        raise StoreError(
+            f"{error}: run 'broker store repair --store {path}', or restore a backup with 'broker"
+            " store restore'; or move it aside, and the broker begins a new one"
+        ) from error
+
+
+class Opened:
+    """One thread at a time. StoreError where the store cannot be opened."""
+
+    def __init__(  # noqa: PLR0917 - what a store is opened with
+        self,
+        path: Path,
+        hold: Hold,
+        signature: Signature,
+        digest: str,
+        keeping: Keeping,
+        clock: Clock,
+    ) -> None:
+        self._path = path
+        with damage_told(path), ExitStack() as undo:
+            check_kind(path)
+            self._connection = connect(path, MIGRATIONS, keeping.synchronous)
+            undo.callback(self._connection.close)
+            self.tables = self._tables(signature, digest, keeping)
+            undo.pop_all()
+        self.retention = Retention(self._connection, keeping, clock, self.tables.needed_from)
+        self.plain_lines = PlainLines(self._connection, keeping.plain_lines)
+        self.watch = Watch(path, hold)
+
+    def _tables(self, signature: Signature, digest: str, keeping: Keeping) -> Tables:
+        """The tables, once the small ones and their indexes agree, and the file is signed."""
+        try:
+            for table in _SMALL:
+                said = self._connection.execute(f"PRAGMA integrity_check({table})").fetchone()[0]
+                if said != "ok":
+                    raise DamagedError(f"{self._path}: is damaged ({said})", self._path)
+            signature.sign(self._connection)
+            return Tables(self._connection, digest, keeping)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise store_error(self._path, error) from error
+
+    def save(self) -> None:
+        """Have all commits in the file itself. StoreError where they are not."""
+        try:
+            busy, frames, saved = self._connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        except sqlite3.Error as error:
+            raise store_error(self._path, error) from error
+        if busy or frames != saved:
+            raise StoreError(f"{self._path}: a program that reads it is in the way")
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._connection.close()

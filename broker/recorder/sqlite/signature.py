@@ -1,0 +1,190 @@
+"""Whether a store's file is the one that its last owner left: asked before it is opened.
+
+A log of commits belongs to one state of one file. SQLite writes it into whatever file lies there,
+also into an older copy, which destroys that. So each broker that opens a store puts a random
+id of its run into the file and into the lock file, where it also notes a clean end.
+"""
+
+import logging
+import re
+import sqlite3
+import uuid
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.recorder.sqlite.books import losses, sessions, unbooked
+from broker.recorder.sqlite.hold import Hold, lock_path
+from broker.recorder.upkeep import whose
+from quartet.database import integrity, store_error, transaction
+from quartet.errors import DamagedError, StoreError
+from quartet.lock import read_note
+
+log = logging.getLogger(__name__)
+
+_RUN = re.compile(r"run ([0-9a-f]{32})")
+_CLEAN = re.compile(r"clean (\d{1,19}) (\d{1,19})")
+
+# A commit is on its way to the file for less than this after its samples came.
+_COMMIT_NS = 5 * 10**9
+
+_REMEDY = (
+    "restore a backup with 'broker store restore', or, if this file alone is wanted, move its"
+    " -wal and -shm away"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a lock file says of the store."""
+
+    runs: frozenset[str]
+    """Whose state the file may have."""
+    clean: tuple[int, int] | None
+    """Size and time of the file at the end of its last owner, who left no log."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Note":
+        """Read it; whatever else stands there is ignored."""
+        clean = _CLEAN.search(text)
+        return cls(frozenset(_RUN.findall(text)), (int(clean[1]), int(clean[2])) if clean else None)
+
+
+class Signature:
+    """What the owner of a store leaves in it and in its lock file. One thread at a time."""
+
+    def __init__(self, path: Path, hold: Hold) -> None:
+        self._path = path.resolve()  # its log lies beside the file itself
+        self._hold = hold
+        self._note = Note.parse(hold.note)
+
+    def check(self) -> None:
+        """Raise StoreError where the file is not the one that its last owner left.
+
+        DamagedError: it was changed since, and is not sound.
+        """
+        refuse_foreign_log(self._path, self._note)
+        if not _is_file(self._path) or _owner(self._path) is None or self._is_as_left():
+            return
+        log.info("%s: was not left so by a broker: looking at all of it", self._path)
+        try:
+            with closing(_open_to_read(self._path)) as rows:
+                problem = _problem(rows, with_log=_has_log(self._path))
+        except sqlite3.Error as error:
+            raise store_error(self._path, error) from error
+        if problem:
+            raise DamagedError(f"{self._path}: is damaged ({problem})", self._path)
+
+    def sign(self, rows: sqlite3.Connection) -> None:
+        """Sign the open file as this run's. Raises sqlite3.Error.
+
+        Until it is in the file itself and not in its log, the file may have either state.
+        """
+        run = uuid.uuid4().hex
+        self._write(self._note.runs | {run})
+        try:
+            with transaction(rows):
+                rows.execute("DELETE FROM owner")
+                rows.execute("INSERT INTO owner VALUES (?)", (run,))
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
+                return  # it has the former one, which does as well
+            raise
+        busy, *_ = rows.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if not busy:  # by a reader
+            self._write(frozenset({run}))
+
+    def end(self) -> None:
+        """Note that the file is closed, and whole by itself."""
+        with suppress(OSError):
+            if not _has_log(self._path):
+                stat = self._path.stat()
+                self._write(self._note.runs, (stat.st_size, stat.st_mtime_ns))
+
+    def _write(self, runs: frozenset[str], clean: tuple[int, int] | None = None) -> None:
+        lines = [f"run {run}\n" for run in sorted(runs)]
+        if clean:
+            lines.append("clean {} {}\n".format(*clean))
+        self._hold.write_note("".join(lines))
+        self._note = Note(runs, clean)
+
+    def _is_as_left(self) -> bool:
+        """Whether only an owner has written to the file and its log, as far as one can see."""
+        file, wal = self._path.stat(), Path(f"{self._path}-wal")
+        if self._note.clean:
+            return self._note.clean == (file.st_size, file.st_mtime_ns) and not _has_log(self._path)
+        if _owner(self._path) not in self._note.runs or not wal.exists():
+            return False
+        wal_ns, begun_ns = wal.stat().st_mtime_ns, self._hold.noted_at_ns
+        known_ns = max(_newest_ns(self._path) + _COMMIT_NS, begun_ns)
+        return file.st_ctime_ns <= max(wal_ns, begun_ns) <= known_ns
+
+
+def refuse_foreign_log(path: Path, note: Note | None = None) -> None:
+    """Raise StoreError where a log of commits lies beside a file that it does not belong to."""
+    path = path.resolve()
+    if not _has_log(path):
+        return
+    if not _is_file(path):
+        raise StoreError(
+            f"{path}: is gone, and its log of commits is still there: restore a backup with"
+            " 'broker store restore'"
+        )
+    runs = (note or Note.parse(read_note(lock_path(path)))).runs
+    run = _owner(path)
+    if run and runs and run not in runs:
+        raise StoreError(f"{path}: the log beside it is not its own ({path.name}-wal): {_REMEDY}")
+
+
+def _owner(path: Path) -> str | None:
+    """The run that signed the file itself, whatever its log says; None: nobody."""
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as rows:
+            row = rows.execute("SELECT run FROM owner").fetchone()
+    except sqlite3.Error:  # an older store, or a damaged one, of which others will tell
+        return None
+    return str(row[0]) if row else None
+
+
+def _problem(rows: sqlite3.Connection, *, with_log: bool) -> str:
+    """What is wrong with the structure of a file; empty: nothing.
+
+    A log over another state of its file may leave a sound structure, with samples missing.
+    """
+    if found := integrity(rows, 1):
+        return found[0]
+    if not with_log:
+        return ""
+    known = losses(rows)
+    for session in sessions(rows):
+        if missing := unbooked(rows, session, known):
+            said = whose(session.agent_id, session.session_id, missing)
+            return f"{said}answered, and not on record"
+    return ""
+
+
+def _is_file(path: Path) -> bool:
+    """Whether the file is there: one without content is as good as none."""
+    return path.exists() and path.stat().st_size > 0
+
+
+def _has_log(path: Path) -> bool:
+    try:
+        return Path(f"{path}-wal").stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def _newest_ns(path: Path) -> int:
+    """When the newest sample arrived. What its log would do to the file does not happen."""
+    with suppress(sqlite3.Error), closing(_open_to_read(path)) as rows:
+        row = rows.execute(
+            "SELECT arrived_at_ns FROM samples ORDER BY position DESC LIMIT 1"
+        ).fetchone()
+        return int(row[0]) if row else 0
+    return 0
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)

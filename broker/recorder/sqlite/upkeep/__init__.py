@@ -1,0 +1,66 @@
+"""What a store needs once in a while: a check, a repair, a backup, and to be restored from one."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from broker.recorder.sqlite.hold import Hold
+from broker.recorder.sqlite.place import is_pending
+from broker.recorder.sqlite.signature import Signature, refuse_foreign_log
+from broker.recorder.sqlite.upkeep import copies
+from broker.recorder.sqlite.upkeep.check import check
+from broker.recorder.sqlite.upkeep.repair import repair
+from broker.recorder.upkeep import Backup, Findings, Problem, Repair, Restored
+from quartet.clock import Clock
+from quartet.errors import StoreError
+
+
+class SqliteUpkeep:
+    """The Upkeep of a file. Each method may be called in any thread."""
+
+    def __init__(self, path: Path, clock: Clock = time) -> None:
+        # Its lock, log and drafts lie beside the file itself.
+        self._path = path.resolve()
+        self._clock = clock
+
+    def check(self) -> Findings:
+        """Look at everything, beside a running broker or without one."""
+        self._expect_file()
+        try:
+            refuse_foreign_log(self._path)
+        except StoreError as error:
+            what, _, remedy = str(error).rpartition(": ")
+            return Findings([Problem(what, remedy)])
+        return check(self._path)
+
+    def repair(self) -> Repair:
+        """Make a new store of all that is readable and verifies."""
+        if not is_pending(self._path):
+            self._expect_file()
+        with self._held():
+            refuse_foreign_log(self._path)
+            return repair(self._path, self._clock)
+
+    def backup(self, to: Path) -> Backup:
+        """Copy one state of the store, also of a running broker."""
+        self._expect_file()
+        refuse_foreign_log(self._path)
+        return copies.backup(self._path, to)
+
+    def restore(self, backup: Path) -> Restored:
+        """Put a backup into the place of the store."""
+        with self._held():
+            return copies.restore(self._path, backup)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Keep a broker out; an exchange that was cut short before is finished."""
+        with closing(Hold(self._path)) as hold:
+            signature = Signature(self._path, hold)
+            yield
+            signature.end()
+
+    def _expect_file(self) -> None:
+        if not self._path.is_file():
+            raise StoreError(f"{self._path}: there is no such file")

@@ -1,0 +1,65 @@
+"""Makes a new store of all that a damaged one still tells."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from broker.recorder.sqlite import place
+from broker.recorder.sqlite.schema import MIGRATIONS
+from broker.recorder.sqlite.upkeep.check import check
+from broker.recorder.sqlite.upkeep.mend import mend
+from broker.recorder.sqlite.upkeep.pages import Pages
+from broker.recorder.sqlite.upkeep.salvage import Salvage
+from broker.recorder.upkeep import Findings, Loss, Repair
+from quartet.clock import Clock
+from quartet.database import store_error
+from quartet.errors import StoreError
+
+
+def repair(path: Path, clock: Clock) -> Repair:
+    """Repair a store that nobody else uses. StoreError: nothing was changed."""
+    if not check(path).problems:
+        return Repair(None)
+    new = place.draft(path)
+    try:
+        with closing(sqlite3.connect(new, isolation_level=None)) as rows:
+            losses, notes = _fill(rows, path, clock.time_ns())
+    except sqlite3.Error as error:
+        raise store_error(new, error) from error
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+    findings = check(new)
+    if findings.problems:
+        raise StoreError(f"{path}: what could be read is not sound: {findings.problems[0]}")
+    if not _has_any(findings, new):
+        raise StoreError(
+            f"{path}: nothing in it can be read: restore a backup with 'broker store restore', or"
+            " move it aside, and the broker begins a new one"
+        )
+    aside = place.exchange(path, new, "repaired")
+    return Repair(aside, findings.samples, losses, notes)
+
+
+def _fill(rows: sqlite3.Connection, path: Path, now_ns: int) -> tuple[list[Loss], list[str]]:
+    # The draft is worth nothing until it is whole, and is flushed then.
+    rows.execute("PRAGMA journal_mode = off")
+    rows.execute("PRAGMA synchronous = off")
+    for version, script in enumerate(MIGRATIONS, 1):
+        rows.executescript(f"{script}; PRAGMA user_version = {version}")
+    salvage = Salvage(rows)
+    with Pages(path) as pages:
+        rows.execute("BEGIN")
+        salvage.fill(pages)
+        losses, notes = mend(rows, now_ns)
+        rows.execute("COMMIT")
+        if not pages.has_header:
+            notes.append("the file's header is torn: records that were deleted may be back")
+    if salvage.unsound:
+        notes.append(f"{salvage.unsound} rows were left out: they are not what was recorded")
+    return losses, notes
+
+
+def _has_any(findings: Findings, path: Path) -> bool:
+    with closing(sqlite3.connect(path)) as rows:
+        lines: int = rows.execute("SELECT count(*) FROM lines").fetchone()[0]
+    return bool(findings.samples or lines)

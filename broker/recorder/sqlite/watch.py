@@ -1,0 +1,86 @@
+"""Whether the files that a recorder has open are those that people see under their names."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.recorder.sqlite.hold import Hold
+
+LOGS = ("-wal", "-shm")
+"""What SQLite keeps beside a file that is open."""
+
+_NOTHING_LEAVES = "nothing is recorded, and no sample is answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is not as it was when the store was opened, as a person is told."""
+
+    text: str
+    is_mendable: bool = False
+    """Only what SQLite keeps beside the file is gone, and nobody has made it again."""
+
+
+class Watch:
+    """Looks at a store that is open. With `stat` alone: see Hold. One thread at a time."""
+
+    def __init__(self, path: Path, hold: Hold) -> None:
+        self._path = path.resolve()
+        self._hold = hold
+        self._opened = {name: _identity(self._name(name)) for name in ("", *LOGS)}
+        self._away: tuple[int, int] | None = None
+
+    def look(self) -> Change | None:
+        """What has changed, if something has."""
+        found = _identity(self._name(""))
+        if found != self._opened[""]:
+            self._away = self._away or self._hold.stamp()
+            return self._missing() if found is None else self._replaced()
+        if self._away and self._away != self._hold.stamp():
+            return Change(
+                f"{self._path}: was changed while it was moved away: {_NOTHING_LEAVES}: stop the"
+                " broker, and start it again"
+            )
+        self._away = None
+        logs = {name: _identity(self._name(name)) for name in LOGS}
+        changed = [name for name in LOGS if logs[name] != self._opened[name]]
+        if not changed:
+            return None
+        names = " and ".join(self._name(name) for name in changed)
+        if any(logs[name] for name in changed):
+            return Change(
+                f"{names}: another program has replaced what the broker had open:"
+                f" {_NOTHING_LEAVES}: end that program, then stop the broker, which saves its"
+                " records, and start it again"
+            )
+        return Change(f"{names}: was deleted while in use", is_mendable=True)
+
+    def _missing(self) -> Change:
+        if self._hold.is_deleted():
+            return Change(
+                f"{self._path}: was deleted while in use: {_NOTHING_LEAVES}: stop the broker, run"
+                f" 'broker store restore' with a backup, or begin with an empty store, and start it"
+            )
+        return Change(
+            f"{self._path}: was moved away while in use: {_NOTHING_LEAVES}: put it back, and the"
+            " broker continues; or stop the broker, run 'broker store restore' with a backup, and"
+            " start it"
+        )
+
+    def _replaced(self) -> Change:
+        return Change(
+            f"{self._path}: is another file than the one that is in use: {_NOTHING_LEAVES}: stop"
+            " the broker, move away what is not wanted, and start it again"
+        )
+
+    def _name(self, suffix: str) -> str:
+        return f"{self._path}{suffix}"
+
+
+def _identity(name: str) -> tuple[int, int] | None:
+    """Which file has this name; None: there is none that can be seen."""
+    try:
+        found = os.stat(name)  # noqa: PTH116 - asked twice for each commit
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
