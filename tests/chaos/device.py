@@ -121,13 +121,13 @@ class Device:
         shutil.copytree(self.hot.path, hot)
         shutil.copytree(self.cold.path, cold)
         config.write_text(spool_toml(hot, cold))
-        code, text = self._command("agent", "ledger", "--config", str(config), "--json")
+        _, text = self._command("agent", "ledger", "--config", str(config), "--json")
         (copies / "ledger.json").write_text(text)
         with contextlib.suppress(msgspec.MsgspecError):
             ledger = msgspec.json.decode(text, type=AgentLedger)
-            if code and not ledger.damaged:
-                self.complain(f"{copies}: the ledger did not balance")
             for entry in ledger.sessions:
+                if entry.difference and not ledger.damaged:
+                    self.complain(f"{copies}: the ledger did not balance")
                 self._remember(entry)
 
     def _remember(self, entry: Entry) -> None:

@@ -32,6 +32,12 @@ class Entry(msgspec.Struct):
     power_lost: bool
 
     @property
+    def difference(self) -> int:
+        """Number of samples without a fate, but for one that had only just its id."""
+        without = sum(ids.count for ids in self.fates.values())
+        return self.sampled - self.answered - self.waiting - without
+
+    @property
     def excused(self) -> Ids:
         """The samples that, by these books, were lost in a way that nobody could help."""
         found = [ids for fate, ids in self.fates.items() if fate.startswith(UNKNOWN)]

@@ -221,6 +221,15 @@ def test_records_that_a_restored_backup_lacks_are_excused_where_a_ledger_names_t
     assert judge(restored()) == []
 
 
+def test_what_both_sides_lost_by_two_faults_no_ledger_can_name() -> None:
+    trail = restored()
+    forgotten = msgspec.structs.replace(
+        trail.agent.sessions[0], sampled=30, answered=30, power_lost=True
+    )
+    agent = AgentLedger(True, [forgotten, *trail.agent.sessions[1:]])
+    assert judge(replace(before(trail), agent=agent)) == []
+
+
 def test_a_sample_that_came_again_after_the_restoring_may_be_answered_anew() -> None:
     trail = restored()
     again = next(each for each in trail.recorded if each.key.session_id == SECOND)

@@ -107,12 +107,14 @@ class _Case:
                 yield key
 
     def _unnamed(self) -> Iterator[Key]:
-        """What a fault took is in a ledger, by its id."""
+        """What a fault took is in a ledger, by its id; unless another took the agent's books."""
         if self._is_unnamed:  # a repair has told that it cannot tell
             return
+        sampled = {entry.session_id: entry.sampled for entry in self._trail.agent.sessions}
         for key, loggings in self._trail.logged.items():
             gone = key not in self._recorded and all(map(self._may_lack, loggings))
-            if gone and key not in self._named:
+            is_booked = key.id < sampled.get(key.session_id, 0)
+            if gone and is_booked and key not in self._named:
                 yield key
 
     def _may_lack(self, logging: Logging) -> bool:
