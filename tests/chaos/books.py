@@ -41,7 +41,8 @@ class Books:
     def _session(self, here: set[int], entry: Entry | None, before: Entry | None) -> Iterator[str]:
         """Judge the predicted ids of a session by what its books say, and what they said before."""
         sampled = max(each.sampled for each in (entry, before) if each)
-        lost = entry.excused if entry else Ids(0, [])
+        known = entry or before
+        lost = known.excused if known else Ids(0, [])
         without = {*range(sampled)} - here - ids_in(lost.runs)
         if entry is None or entry.power_lost:  # the books went, and what waited went with them
             without -= ids_in(before.waiting_ids) if before else set()

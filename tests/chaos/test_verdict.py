@@ -197,6 +197,15 @@ def test_a_session_that_a_damaged_file_forgot_is_judged_by_what_was_known_before
     assert judge(logged(forgotten, SOME)) != []
 
 
+def test_what_forgotten_books_called_unknown_is_excused() -> None:
+    last = Key(FIRST, 39)
+    trail = before(kept((last,)))
+    trail = replace(trail, agent=AgentLedger(True, trail.agent.sessions[1:]))
+    assert judge(trail) != []
+    trail.remembered[FIRST].fates[DAMAGED] = Ids(1, [(39, 39)])
+    assert judge(trail) == []
+
+
 GONE = [Key(FIRST, id_) for id_ in range(30, COUNT)]
 """They were answered, and their records are gone with the store that had them."""
 
