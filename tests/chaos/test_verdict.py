@@ -15,6 +15,7 @@ from chaos.records import VALUES, Key, Logging, Recorded, Taken
 from chaos.verdict import judge as judge_all
 
 DAMAGED = "unknown (damaged file)"
+CRASHED = "unknown (in memory alone at a crash)"
 
 FIRST, SECOND = "a" * 32, "b" * 32
 COUNT = 40
@@ -163,6 +164,7 @@ def test_what_was_seen_on_the_way_is_told() -> None:
 def test_what_the_books_call_damaged_is_excused_and_no_more(runs: list[tuple[int, int]]) -> None:
     trail = replace(kept((SOME, Key(FIRST, 8))), robbed=True)
     assert judge(with_first(trail, fates={DAMAGED: Ids(2, runs)})) == []
+    assert judge(with_first(trail, fates={CRASHED: Ids(2, runs)})) == []
     assert judge(with_first(trail, fates={DAMAGED: Ids(1, runs[:0])})) != []
 
 
