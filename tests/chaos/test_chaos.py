@@ -14,7 +14,6 @@ TESTS = Path(__file__).parents[1]
 # `make chaos` draws another seed each time.
 SEED = 31
 
-
 _CHAOS = (sys.executable, "-m", "chaos")
 
 
