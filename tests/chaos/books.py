@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from chaos.evidence import Trail
-from chaos.ledgers import UNKNOWN, Difference, Entry, Ids, ids_in
+from chaos.ledgers import UNANSWERABLE, UNKNOWN, Difference, Entry, Ids, ids_in
 
 # So many examples of a failure are as good as all of them.
 _MOST_SHOWN = 5
@@ -17,6 +17,7 @@ class Books:
     def __init__(self, trail: Trail) -> None:
         self._trail = trail
         self._entries = {entry.session_id: entry for entry in trail.agent.sessions}
+        self._gaps = {entry.session_id: ids_in(entry.missing) for entry in trail.broker}
         self._logged: dict[str, set[int]] = {}
         for session_id, id_ in trail.logged:
             self._logged.setdefault(session_id, set()).add(id_)
@@ -43,7 +44,8 @@ class Books:
         sampled = max(each.sampled for each in (entry, before) if each)
         known = entry or before
         lost = known.excused if known else Ids(0, [])
-        without = {*range(sampled)} - here - ids_in(lost.runs)
+        expired = self._expired(known) if known else set()
+        without = {*range(sampled)} - here - ids_in(lost.runs) - expired
         if entry is None or entry.power_lost:  # the books went, and what waited went with them
             without -= ids_in(before.waiting_ids) if before else set()
         elif entry.sampled < sampled:
@@ -66,9 +68,20 @@ class Books:
             yield f"{entry.waiting} samples still wait: {entry.waiting_ids}"
         if entry.excused.count and not self._trail.robbed:
             yield f"the books call {entry.excused} unknown, and no fault hit their files"
+        expired = self._expired(entry)
         for fate, ids in entry.fates.items():
-            if not fate.startswith(UNKNOWN):
+            if not (fate.startswith(UNKNOWN) or ids_in(ids.runs) <= expired):
                 yield f"{fate}: {ids}"
+
+    def _expired(self, entry: Entry) -> set[int]:
+        """Those that came again when a fault had taken their record: nobody can answer them.
+
+        One that the broker never saw is none of them.
+        """
+        if not self._trail.taken or UNANSWERABLE not in entry.fates:
+            return set()
+        unanswerable = ids_in(entry.fates[UNANSWERABLE].runs)
+        return unanswerable - self._gaps.get(entry.session_id, set())
 
     def _is_explained(self, difference: Difference) -> bool:
         """Of a session that a fault took from one side; each sample of it is judged elsewhere."""

@@ -9,6 +9,9 @@ Runs = list[tuple[int, int]]
 UNKNOWN = "unknown"
 """Begins the reasons in the agent's books for which a sample may stay without prediction here."""
 
+UNANSWERABLE = "unanswerable"
+"""The reason for samples that the broker refused."""
+
 _IDS = re.compile(r"\b(\d+)(?:\.\.(\d+))?")
 
 

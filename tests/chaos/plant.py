@@ -26,7 +26,12 @@ DATASET = TESTS.parent / "dataset" / "sensors.csv"
 _BROKERS_DISK_MB = 96
 
 # With this a broker may refuse to start.
-_NO_ROOM = ("database or disk is full", "disk I/O error", "No space left on device")
+_NO_ROOM = (
+    "database or disk is full",
+    "disk I/O error",
+    "No space left on device",
+    "unable to open database file",  # there is no inode for its log
+)
 
 # So far apart are the rows with which two agents begin: nobody's samples are like another's.
 _ROWS_APART = 97

@@ -299,6 +299,15 @@ def test_records_that_a_repair_could_not_read_are_excused_where_its_ledger_names
     assert judge(replace(repaired(), losses=[Loss("a", FIRST, 30, 33, at_ns(SECOND, 39))])) != []
 
 
+def test_a_sample_that_came_again_without_its_record_may_be_unanswerable() -> None:
+    trail = with_first(repaired(), fates={"unanswerable": Ids(1, [(30, 30)])})
+    assert judge(logged(trail, GONE[0])) == []
+    assert judge(logged(replace(trail, taken=[]), GONE[0])) != []
+    never_seen = kept((SOME,))
+    never_seen = with_first(never_seen, fates={"unanswerable": Ids(1, [(7, 7)])})
+    assert judge(replace(never_seen, taken=repaired().taken)) != []
+
+
 def test_losses_of_which_nobody_can_tell_the_ids_are_told_as_such() -> None:
     assert (
         judge(replace(repaired(), losses=[Loss(None, None, None, None, at_ns(SECOND, 39))])) == []

@@ -177,6 +177,9 @@ def _named(trail: Trail) -> set[Key]:
     named = {Key(entry.session_id, id_) for entry in trail.broker for id_ in ids_in(entry.missing)}
     for session_id, ids in _lost(trail).items():
         named |= {Key(session_id, id_) for id_ in ids}
+    for session in trail.agent.sessions:
+        for ids in session.fates.values():
+            named |= {Key(session.session_id, id_) for id_ in ids_in(ids.runs)}
     for difference in trail.agent.differences:
         if "not on the broker's record" in difference.text:
             named |= {Key(difference.session_id, id_) for id_ in difference.ids}
