@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 # Each time is short against a person's patience and long against a reply deadline
 # of 1 s, a spill after 0.5 s and a start of about 1 s.
-_PAUSE_S = (0.3, 1.6)  # between one fault's begin and the next one's
+_PAUSE_S = (0.2, 1.2)  # between one fault's begin and the next one's
 _RECOVERY_S = (0.3, 2.0)  # for a part of the plant, until it is hit again
 
 # So many of the faults come at the same moment as the one before.
