@@ -56,7 +56,8 @@ class Books:
                 f"{len(without)} of {sampled} samples without prediction, from {shown} on;"
                 f" the books excuse {lost}"
             )
-        if beyond := {id_ for id_ in here if id_ >= sampled}:
+        may_lack = before is not None and (entry is None or entry.power_lost)
+        if not may_lack and (beyond := {id_ for id_ in here if id_ >= sampled}):
             yield f"{len(beyond)} predictions of samples that were never taken"
         if entry:
             yield from self._entry(entry, before)

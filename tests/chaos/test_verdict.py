@@ -199,6 +199,13 @@ def test_a_session_that_a_damaged_file_forgot_is_judged_by_what_was_known_before
     assert judge(logged(forgotten, SOME)) != []
 
 
+def test_books_that_went_know_nothing_of_what_was_sampled_afterwards() -> None:
+    trail = before(kept())
+    trail.remembered[FIRST].sampled = 30  # when they were read; the agent went on
+    assert judge(replace(trail, agent=AgentLedger(True, trail.agent.sessions[1:]))) == []
+    assert judge(with_first(trail, sampled=30)) != []
+
+
 def test_what_forgotten_books_called_unknown_is_excused() -> None:
     last = Key(FIRST, 39)
     trail = before(kept((last,)))
