@@ -16,7 +16,7 @@ PYTHON ?= python3
 VENV ?= .venv
 
 BIN = $(VENV)/bin
-CODE = agent broker quartet proto tests bench dataset docs
+CODE = agent ansible broker quartet proto tests bench dataset docs
 
 .PHONY: demo test test-oldest chaos soak attack bench e2e e2e-services e2e-arm64 image-test format picture clean
 
@@ -27,7 +27,7 @@ test: $(VENV)/dev
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check --quiet $(CODE)
 	$(BIN)/mypy
-	$(BIN)/mypy dataset/make_dataset.py docs/picture.py
+	$(BIN)/mypy dataset/make_dataset.py docs/picture.py ansible/roles/service/files/*.py
 	$(BIN)/lint-imports
 	PYTHON="$(abspath $(BIN)/python)" STUBS_VENV="$(abspath $(VENV)/stubs)" sh proto/generate.sh --check
 	$(BIN)/pytest -n auto
@@ -55,6 +55,7 @@ bench: $(VENV)/bench
 e2e: $(VENV)/e2e e2e-services
 	$(BIN)/pytest --timeout 900 tests/machines/container_checks.py
 	$(BIN)/pytest --timeout 900 tests/machines/deployment.py
+	$(BIN)/pytest --timeout 900 tests/machines/upgrades.py
 
 e2e-services: $(VENV)/e2e
 	$(BIN)/ansible-lint -q --offline --profile production ansible

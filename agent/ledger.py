@@ -11,6 +11,7 @@ from agent.spool import compare, ledger, runs
 from agent.spool.directories import DEFAULT, configured_directories
 from agent.spool.ledger import Entry, Ledger
 from quartet.columns import aligned
+from quartet.foreign import in_json, shown
 
 _COLUMNS = (
     *("session", "started (UTC)", "sampled", "answered", "waiting"),
@@ -28,11 +29,11 @@ def run(settings: Settings, *, as_json: bool, broker_ledger: Path | None) -> int
     differences = compare.compare(settings.agent.id, ours, theirs) if theirs else []
     if as_json:
         document = {**msgspec.to_builtins(ours), "differences": differences}
-        print(msgspec.json.format(msgspec.json.encode(document)).decode())
+        print(in_json(msgspec.json.format(msgspec.json.encode(document)).decode()))
     else:
         print("\n".join(_text(ours)))
         for difference in differences:
-            print(f"{difference.session_id[:8]}  {difference.text}")
+            print(f"{shown(difference.session_id[:8])}  {difference.text}")
         if theirs and not differences:
             print("the broker's ledger says the same")
     return 0 if ours.balanced and not any(each.contradiction for each in differences) else 1
@@ -41,8 +42,12 @@ def run(settings: Settings, *, as_json: bool, broker_ledger: Path | None) -> int
 def _text(ours: Ledger) -> list[str]:
     lines = aligned([_COLUMNS, *map(_row, ours.sessions), _total(ours)])
     for entry in ours.sessions:
-        lines += [f"{entry.session_id[:8]}  {detail}" for detail in _details(entry)]
+        lines += [f"{shown(entry.session_id[:8])}  {detail}" for detail in _details(entry)]
     lines += [f"{each}: the agent saves what it can of it when it starts" for each in ours.damaged]
+    lines += [
+        f"{each}; it is ignored: samples that were in memory alone may be missing here"
+        for each in ours.ignored
+    ]
     lines.append("balanced" if ours.balanced else "NOT BALANCED")
     return lines
 
@@ -77,5 +82,15 @@ def _details(entry: Entry) -> Iterator[str]:
         yield f"{fate} {ids.count}: {named}"
     if entry.power_lost:
         yield f"unknown (power): what was sampled from id {entry.sampled} on, if anything was"
+    if entry.damaged_ids:
+        damaged = runs.shown(entry.damaged_ids)
+        yield f"NOT BALANCED: {runs.size(entry.damaged_ids)} rows are damaged: {damaged}"
+    if entry.unbooked_ids:
+        yield (
+            f"NOT BALANCED: {runs.size(entry.unbooked_ids)} were in memory alone when the agent"
+            f" died: {runs.shown(entry.unbooked_ids)}; its next start books them as unknown"
+        )
     if entry.difference:
-        yield f"NOT BALANCED: {entry.difference:+d} samples have no fate"
+        among = runs.shown(entry.suspects)
+        where = f", among ids {among}" if among else ""
+        yield f"NOT BALANCED: {entry.difference:+d} samples have no fate{where}"

@@ -18,6 +18,7 @@ from agent.model import Prediction, Sample
 from agent.stream import Call, Ending, Metadata, Outbox, Stream
 from quartet.address import Address
 from quartet.clock import Clock
+from quartet.foreign import shown
 from quartet.outage import Outage
 from wire import METHOD_PATH
 
@@ -166,7 +167,7 @@ class Link:
         self.state = LinkState.WAITING
         never_connected = ending.details.startswith(_NEVER_CONNECTED)
         meaning = self._credentials.meaning_of(ending.details) if never_connected else ""
-        self.trouble = f"{ending.code.name}: {meaning or ending.details}"
+        self.trouble = f"{ending.code.name}: {meaning or shown(ending.details)}"
         if ending.refused is not None:
             return self._judge_refusal(ending, ending.refused)
         if ending.superseded_by is not None:

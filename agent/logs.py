@@ -4,7 +4,8 @@ import logging
 import sys
 
 from agent.errors import SinkError
-from quartet.journal import SYSLOG_PRIORITY, PriorityFormatter, under_systemd
+from quartet.foreign import shown
+from quartet.journal import SYSLOG_PRIORITY, LineFormatter, PriorityFormatter, under_systemd
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +54,13 @@ class JournalHandler(logging.Handler):
                 "no systemd library for this Python: run 'apt install python3-systemd' and use a"
                 " virtual environment with --system-site-packages"
             ) from error
+        self.setFormatter(LineFormatter())
         self._send = send
         self._otherwise = StderrLines()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one entry."""
+        fields: dict[str, str] = getattr(record, "journal_fields", {})
         try:
             self._send(
                 self.format(record),
@@ -67,7 +70,7 @@ class JournalHandler(logging.Handler):
                 CODE_FILE=record.pathname,
                 CODE_LINE=record.lineno,
                 CODE_FUNC=record.funcName,
-                **getattr(record, "journal_fields", {}),
+                **{name: shown(value) for name, value in fields.items()},
             )
         except OSError:
             self._otherwise.emit(record)
@@ -78,7 +81,7 @@ class StderrLines(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+        self.setFormatter(LineFormatter("%(asctime)s %(levelname)-7s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line."""

@@ -44,11 +44,13 @@ class Summary:
         """The state of the agent on one line."""
         round_trip_ms = self._metrics.round_trips.percentile_ms(50)
         overruns = f", {self._sampler.overruns} overruns" if self._sampler.overruns else ""
+        from_memory = self._spool.from_memory
+        alone = f", {from_memory} kept in memory alone" if from_memory else ""
         alarm = f"; alarm {self._alarm.state}" if self._alarm else ""
         return (
             f"{self._link.state}; {self._spool.sampled} samples,"
-            f" {self._spool.unanswered} waiting, {self._metrics.true} predicted True{overruns};"
-            f" round trip {round_trip_ms:.1f} ms{alarm}" + self._trouble()
+            f" {self._spool.unanswered} waiting{alone}, {self._metrics.true} predicted True"
+            f"{overruns}; round trip {round_trip_ms:.1f} ms{alarm}" + self._trouble()
         )
 
     def text(self) -> str:
@@ -72,6 +74,7 @@ class Summary:
             "without answer" if self._spool.private else "kept for later": self._spool.unanswered,
             "dropped": self._spool.dropped,
             "lost": self._spool.lost,
+            "kept in memory alone": self._spool.from_memory,
             "unanswerable": self._spool.unanswerable,
             "answers expired": self._link.answers_expired,
             "unknown answers": self._link.unknown_answers,
@@ -80,5 +83,7 @@ class Summary:
         }
 
     def _trouble(self) -> str:
-        troubles = "; ".join(filter(None, (self._source.trouble, self._link.trouble)))
+        troubles = "; ".join(
+            filter(None, (self._source.trouble, self._spool.trouble, self._link.trouble))
+        )
         return f" ({troubles})" if troubles else ""

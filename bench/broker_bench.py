@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 
+from bench import checksums
 from bench.child import Child, ChildError
 from bench.load import Report
 
@@ -181,6 +182,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     print(table(cells))
+    print(f"Checksums: {checksums.share():.1%} of the CPU time of the store's commits.")
     return 1 if failures else 0
 
 

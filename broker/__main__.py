@@ -14,6 +14,7 @@ from broker.config import PredictorSettings, Settings, check, store_path
 from broker.predictors.load import load as load_predictor
 from quartet import command
 from quartet.errors import SettingsError
+from quartet.foreign import in_json, shown
 from quartet.settings import load
 
 
@@ -44,10 +45,10 @@ def _ledger(options: argparse.Namespace) -> int:
     from broker.recorder.opening import open_reader  # noqa: PLC0415
 
     ledger = Ledger(asyncio.run(open_reader(_store(options)).accounts()))
-    print(ledger.to_json() if options.json else ledger.to_text())
+    print(in_json(ledger.to_json()) if options.json else ledger.to_text())
     problems = ledger.problems()
     for problem in problems:
-        print(f"broker: {problem}", file=sys.stderr)
+        print(f"broker: {shown(problem)}", file=sys.stderr)
     return 1 if problems else 0
 
 
@@ -56,6 +57,17 @@ def _rebase(options: argparse.Namespace) -> int:
 
     asyncio.run(open_reader(_store(options)).command_rebase(options.agent))
     print(f"{options.agent}: a fresh black box from its next sample on")
+    return 0
+
+
+def _forget(options: argparse.Namespace) -> int:
+    from broker.recorder.opening import open_reader  # noqa: PLC0415 - as above
+
+    deleted = asyncio.run(open_reader(_store(options)).command_forget(options.agent))
+    if deleted is None:
+        print(f"{options.agent}: the running broker deletes its records within seconds")
+    else:
+        print(f"{options.agent}: deleted all records, {deleted} samples among them")
     return 0
 
 
@@ -136,6 +148,13 @@ def _parser() -> argparse.ArgumentParser:
         commands, "rebase", _rebase, "have an agent's line go on with a fresh black box"
     )
     begin_anew.add_argument("agent", metavar="AGENT", help="its id")
+    forget = _command(
+        commands,
+        "forget",
+        _forget,
+        "delete all records of an agent: at once, or by the broker if it is running",
+    )
+    forget.add_argument("agent", metavar="AGENT", help="its id")
     offline = _offline(commands, "evaluate", _evaluate, "replay files through a black box, offline")
     offline.add_argument("files", nargs="+", type=Path, metavar="CSV", help="files of samples")
     offline.add_argument(

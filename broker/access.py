@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from broker.config import LimitsSettings
 from broker.errors import AccessError, CrowdedError, DeniedError
 from broker.model import Code, Ending
+from broker.newcomers import Newcomers, host_of
 from quartet.clock import Clock
+from quartet.foreign import shown
 
 if TYPE_CHECKING:
     from quartet.certificates import Certificate
@@ -75,6 +77,7 @@ class Access:
         self._clock = clock
         self._visits: set[_Visit] = set()
         self._counts: Counter[str] = Counter()
+        self._newcomers = Newcomers(clock)
         self._said: OrderedDict[tuple[str, str, type[AccessError]], float] = OrderedDict()
 
     @property
@@ -93,7 +96,8 @@ class Access:
             self._check_name(peer)
             self._check_room(peer)
         except AccessError as error:
-            self._say(peer, error)
+            host = peer.address.rpartition(":")[0]
+            self._say(peer, error, (host, _counted_as(peer), type(error)))
             raise
         visit = _Visit(peer, end)
         who = _counted_as(peer)
@@ -106,6 +110,21 @@ class Access:
             self._counts[who] -= 1
             if not self._counts[who]:
                 del self._counts[who]
+
+    def admit_new_line(self, peer: Peer) -> None:
+        """Let in an agent that was never seen. CrowdedError, which is logged, where it may not."""
+        most, host = self._limits.new_lines_per_minute, host_of(peer.address)
+        if not most or self._newcomers.add(host, most):
+            return
+        error = CrowdedError(
+            f"limits.new_lines_per_minute is reached by {host}: {most} agents that were not known"
+        )
+        self._say(peer, error, (host, "", CrowdedError))  # its other names are no news
+        raise error
+
+    def limit(self, limits: LimitsSettings) -> None:
+        """Have other limits. Streams that are open stay."""
+        self._limits = limits
 
     def admit_only(self, agents: Collection[str] | None) -> None:
         """Have another list of those who may stream, and end the streams of those not in it."""
@@ -140,7 +159,9 @@ class Access:
             return
         names = [agent_id] if agent_id else certificate.names if certificate else ()
         if not any(name in self._agents for name in names):
-            raise DeniedError(f"{' and '.join(names) or 'a nameless peer'} is not in access.agents")
+            raise DeniedError(
+                f"{' and '.join(map(shown, names)) or 'a nameless peer'} is not in access.agents"
+            )
 
     def _check_room(self, peer: Peer) -> None:
         if len(self._visits) >= self._limits.streams:
@@ -150,9 +171,8 @@ class Access:
         if who and self._counts[who] >= most:
             raise CrowdedError(f"limits.streams_per_agent is reached by {who}: {most}")
 
-    def _say(self, peer: Peer, error: AccessError) -> None:
-        host = peer.address.rpartition(":")[0]
-        key, now_s = (host, _counted_as(peer), type(error)), self._clock.monotonic()
+    def _say(self, peer: Peer, error: AccessError, key: tuple[str, str, type[AccessError]]) -> None:
+        now_s = self._clock.monotonic()
         is_news = now_s - self._said.get(key, -_SAID_FOR_S) >= _SAID_FOR_S
         log.log(logging.WARNING if is_news else logging.DEBUG, "%s is refused: %s", peer, error)
         if is_news:

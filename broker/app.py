@@ -19,7 +19,7 @@ from broker.transport import Health, Transport
 from broker.transport.grpc_aio import GrpcTransport, quiet_library
 from broker.workers import Threads
 from quartet.address import Address
-from quartet.journal import PriorityFormatter, under_systemd
+from quartet.journal import LineFormatter, PriorityFormatter, under_systemd
 from quartet.notify import Notifier
 from quartet.reload import reconfigured
 from quartet.repeat import repeat
@@ -72,7 +72,7 @@ async def _run(
 def _log_to_stderr(level: str) -> None:
     form = "%(asctime)s %(levelname)-7s %(message)s"
     handler = logging.StreamHandler()
-    handler.setFormatter(PriorityFormatter() if under_systemd() else logging.Formatter(form))
+    handler.setFormatter(PriorityFormatter() if under_systemd() else LineFormatter(form))
     logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
@@ -83,7 +83,7 @@ async def _serve(
     reread: Callable[[], Settings] | None,
 ) -> None:
     credentials = _credentials(settings)
-    access = Access(settings.access.agents, settings.limits, credentials)
+    access = Access(settings.access.agents, settings.limits_to_use, credentials)
     service = Service(lines, access)
     address = Address.parse(settings.listen.address, "listen.address")
     transport = GrpcTransport(address, credentials)
@@ -96,6 +96,7 @@ async def _serve(
             if reread:
                 settings = reconfigured(settings, reread, reloaded)
             logging.getLogger().setLevel(settings.log.level.upper())
+            access.limit(settings.limits_to_use)
             access.admit_only(settings.access.agents)
             if credentials:
                 credentials.refresh()
@@ -104,7 +105,7 @@ async def _serve(
         port = await transport.start({METHOD_PATH: service.serve})
         await transport.show(_health(recorder))
         background = _background(credentials, access, notifier, recorder)
-        background.append(asyncio.create_task(_show_health(transport, recorder)))
+        background.append(asyncio.create_task(show_health(transport, recorder)))
         log.info(
             "listening on %s%s, predictor %s",
             Address(address.host, port),
@@ -155,7 +156,7 @@ def _health(recorder: Recorder) -> Health:
     return Health.NOT_SERVING if recorder.trouble else Health.SERVING
 
 
-async def _show_health(transport: Transport, recorder: Recorder) -> None:
+async def show_health(transport: Transport, recorder: Recorder) -> None:
     """Tell from now on whether samples can be answered."""
     shown = None
     while True:

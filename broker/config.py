@@ -56,12 +56,18 @@ class AccessSettings(Table, frozen=True):
 
 
 class LimitsSettings(Table, frozen=True):
-    """`[limits]`: the most streams at a time."""
+    """`[limits]`: the most streams at a time, and how fast new agents may come."""
 
     streams: Annotated[int, msgspec.Meta(ge=1)] = 1024
     streams_per_agent: Annotated[int, msgspec.Meta(ge=2)] = 16
     """Two at least: a new stream comes while the one that it supersedes ends."""
+    new_lines_per_minute: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Agents that were never seen, of one host; 0: no limit."""
 
+
+# A thousand devices behind one router come at once, and once. Who invents names comes to 12,000
+# a minute on a small machine.
+_NEW_LINES_PER_MINUTE = 2000
 
 # A line occupies one at a time: two let a slow one not stop the others.
 _ONNX_THREADS = 2
@@ -111,6 +117,15 @@ class Settings(Table, frozen=True):
     recorder: RecorderSettings = RecorderSettings()
     log: LogSettings = LogSettings()
 
+    @property
+    def limits_to_use(self) -> LimitsSettings:
+        """As configured; by default names are limited where nobody has signed them."""
+        if self.limits.new_lines_per_minute is not None:
+            return self.limits
+        signed = self.tls is not None and self.tls.require_client_certificate
+        most = 0 if signed else _NEW_LINES_PER_MINUTE
+        return msgspec.structs.replace(self.limits, new_lines_per_minute=most)
+
 
 def store_path(settings: Settings, environment: Mapping[str, str]) -> Path | None:
     """Where the store is: as configured, else where systemd keeps state; None: in memory."""
@@ -121,8 +136,10 @@ def store_path(settings: Settings, environment: Mapping[str, str]) -> Path | Non
 
 
 def reloaded(running: Settings, latest: Settings) -> Settings:
-    """The running settings with the latest log level and list of agents."""
-    return msgspec.structs.replace(running, log=latest.log, access=latest.access)
+    """The running settings with the latest log level, list of agents and limits."""
+    return msgspec.structs.replace(
+        running, log=latest.log, access=latest.access, limits=latest.limits
+    )
 
 
 def check(settings: Settings) -> None:

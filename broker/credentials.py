@@ -4,7 +4,7 @@ import logging
 import time
 
 from broker.config import TlsSettings
-from quartet.certificates import Certificate, remind
+from quartet.certificates import Certificate, remind, unfit_for_agents, unfit_for_brokers
 from quartet.clock import Clock, utc
 from quartet.pem import (
     Authorities,
@@ -61,18 +61,31 @@ class Credentials:
             log.info("tls.crl: taken anew: %d revoked", len(self._revoked.value))
 
     def remind(self) -> None:
-        """Log what is not valid, or soon will not be."""
-        now = utc(self._clock)
-        remind("tls.certificate", [self.identity.certificate], now)
+        """Log what is not valid, or soon will not be, or is not for a broker."""
+        now, own = utc(self._clock), self.identity.certificate
+        remind("tls.certificate", [own], now)
+        if reason := unfit_for_brokers(own):
+            log.error("tls.certificate (%s): %s; no agent accepts it", own, reason)
         if self.authorities:
             remind("tls.client_ca", self.authorities.certificates, now)
 
     def objection(self, certificate: Certificate) -> str:
-        """Why a peer's certificate, which was good once, is not any more; empty if it is."""
+        """Why nobody may stream by a certificate that was good at its handshake; empty if one may.
+
+        The usage decides, and nobody is an agent with the broker's own key, which may ask the
+        broker how it is.
+        """
         if self._revoked and (certificate.issuer, certificate.serial) in self._revoked.value:
             return f"the certificate of {certificate} is revoked"
         if certificate.not_after < utc(self._clock):
             return f"the certificate of {certificate} has expired"
+        if reason := unfit_for_agents(certificate):
+            return f"the certificate of {certificate} is {reason}"
+        if certificate.key and certificate.key == self.identity.certificate.key:
+            return (
+                f"the certificate of {certificate} is the broker's own: 'broker pki issue AGENT'"
+                " makes one for an agent"
+            )
         return ""
 
 

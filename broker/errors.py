@@ -9,6 +9,7 @@ BrokerError
 ├── AccessError            a stream that must not be
 │   ├── DeniedError        of one who may not speak so
 │   └── CrowdedError       beyond a limit
+├── LostError              the connection of a call broke
 └── RecordError            the recorder could not keep or find what a stream needs
     └── TakenError         another owner has claimed the line
 """
@@ -56,6 +57,10 @@ class CrowdedError(AccessError):
     """One stream more than there may be."""
 
     code = Code.RESOURCE_EXHAUSTED
+
+
+class LostError(BrokerError, ConnectionError):
+    """The connection of a call broke: its peer hears nothing more, and there is nothing to mend."""
 
 
 class RecordError(BrokerError, OSError):

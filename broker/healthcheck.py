@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from broker.config import Settings, TlsSettings
 from quartet.address import Address
 from quartet.errors import SettingsError
+from quartet.foreign import shown
 from quartet.settings import load
 
 DEFAULT_ADDRESS = "127.0.0.1:8061"
@@ -29,7 +30,7 @@ def problem(address: Address, tls: TlsSettings | None = None) -> str:
             answer = health.Check(health_pb2.HealthCheckRequest(), timeout=_DEADLINE_S)
         except grpc.RpcError as error:
             hint = "" if tls else "; --config tells of its TLS, if it has any"
-            return f"{address}: {error.code().name}: {error.details()}{hint}"
+            return f"{address}: {error.code().name}: {shown(error.details())}{hint}"
     if answer.status == health_pb2.HealthCheckResponse.SERVING:
         return ""
     return f"{address}: {health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)}"

@@ -12,6 +12,7 @@ from broker.predictors import (
     one_line,
 )
 from broker.records import MAX_SNAPSHOT_BYTES, SNAPSHOT_EVERY
+from quartet.foreign import described
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +64,8 @@ class Host:
         except BaseException as error:  # whatever a black box raises
             self._explaining = None
             log.warning(
-                "%s: its black box cannot explain itself (%s: %s), and is not asked any more",
-                *(self._name, type(error).__name__, error),
+                "%s: its black box cannot explain itself (%s), and is not asked any more",
+                *(self._name, described(error)),
             )
             return None
         if text is not None:
@@ -92,9 +93,9 @@ class Host:
         except BaseException as error:  # whatever a black box raises
             self._stateful = None
             log.warning(
-                "%s: its black box gives no snapshot (%s: %s): from now on it is rebuilt from"
+                "%s: its black box gives no snapshot (%s): from now on it is rebuilt from"
                 " its latest samples alone",
-                *(self._name, type(error).__name__, error),
+                *(self._name, described(error)),
             )
             return None
 

@@ -14,6 +14,7 @@ from broker.model import Answer, Code, Refusal, Sample
 from broker.predictors import Predictor
 from broker.records import SNAPSHOT_EVERY, Batch, Claim, Explanation, Lease, Snapshot
 from quartet.clock import Clock
+from quartet.foreign import described
 
 log = logging.getLogger(__name__)
 
@@ -222,5 +223,5 @@ def _add_more(host: Host, answer: Answer, batch: Batch) -> None:
 
 def raised(sample_id: int, error: BaseException) -> Refusal:
     """The refusal of a sample at which the black box raised."""
-    reason = f"the black box raised {type(error).__name__}: {error}"
+    reason = f"the black box raised {described(error)}"
     return Refusal(sample_id, Code.INTERNAL, reason, error)

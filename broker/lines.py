@@ -47,12 +47,17 @@ class Lines:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def open(
-        self, header: StreamHeader | None, peer: str, end: Callable[[Ending], None]
+        self,
+        header: StreamHeader | None,
+        peer: str,
+        end: Callable[[Ending], None],
+        admit_new: Callable[[], None] = lambda: None,
     ) -> Stream:
         """Begin a stream into the agent's line; a plain peer's line is the stream itself.
 
         Of two live streams of one agent id the newer wins: `end` is called when that is another
-        one. Raises RecordError.
+        one. `admit_new` is called for an agent that neither memory nor records know; what it
+        raises goes on. Raises RecordError.
         """
         if header is None:
             claim = await self._recorder.claim(None, peer)
@@ -61,6 +66,12 @@ class Lines:
         async with self._turns.setdefault(header.agent_id, asyncio.Lock()):
             with self._held(header.agent_id):
                 claim = await self._claim(header, peer)
+            if not claim.has_records and header.agent_id not in self._lines:
+                try:
+                    admit_new()
+                except BaseException:
+                    self._recorder.release(claim)
+                    raise
             line = self._find(header, claim)
             stream = self._stream(line, claim, end)
             if line.live:

@@ -115,3 +115,5 @@ class Basis:
     snapshot: bytes | None = None
     outdated: bool = False
     """There was a snapshot, and it was another black box's."""
+    is_cut: bool = False
+    """Older samples, which a black box would see as well, were deleted to make room."""

@@ -15,6 +15,7 @@ from broker.recorder import Recorder
 from broker.records import Basis
 from broker.workers import Workers
 from quartet.clock import Clock
+from quartet.foreign import described
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,12 @@ class Restorer:
         while samples := await self._samples(agent_id, position):
             await self._feed(replay, [sample for _, sample in samples])
             position = samples[-1][0]
+        if basis.is_cut:
+            log.warning(
+                "%s: its records were deleted to keep the store within recorder.max_bytes: its"
+                " black box starts again from the %d samples that are left",
+                *(agent_id, replay.count),
+            )
         if replay.count:
             log.info("%s: black box restored, %d samples replayed", agent_id, replay.count)
 
@@ -137,9 +144,9 @@ class _Replay:
                 self.predictor.restore(basis.snapshot)
             except BaseException as error:  # whatever a black box raises
                 log.warning(
-                    "%s: its black box refuses its snapshot (%s: %s): its latest samples are"
+                    "%s: its black box refuses its snapshot (%s): its latest samples are"
                     " replayed into a fresh one",
-                    *(self._name, type(error).__name__, error),
+                    *(self._name, described(error)),
                 )
             else:
                 return True
@@ -155,9 +162,9 @@ class _Replay:
             if not self._raised:
                 self._raised = True
                 log.warning(
-                    "%s: its black box raised %s: %s on the recorded sample %d: it begins anew"
+                    "%s: its black box raised %s on the recorded sample %d: it begins anew"
                     " after it",
-                    *(self._name, type(error).__name__, error, sample.id),
+                    *(self._name, described(error), sample.id),
                 )
             self.predictor = self._black_box.make()
             return

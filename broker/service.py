@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from broker import codec
@@ -13,6 +14,7 @@ from broker.lines import Lines
 from broker.model import Code, Ending, Refusal
 from broker.stream import Stream, superseded
 from broker.transport import Call
+from quartet.foreign import shown
 from wire.metadata import REFUSED_ID, StreamHeader
 
 if TYPE_CHECKING:
@@ -67,12 +69,13 @@ class Service:
         try:
             header = StreamHeader.from_metadata(call.metadata)
         except ValueError as error:
-            call.end(Ending(Code.INVALID_ARGUMENT, str(error)))
+            call.end(Ending(Code.INVALID_ARGUMENT, shown(error)))
             return
         peer = Peer(call.peer, _certificate(call), header.agent_id if header else None)
         with self._access.admit(peer, call.end):
             log.debug("%s: stream opened", peer)
-            with await self._lines.open(header, call.peer, call.end) as stream:
+            admit_new = partial(self._access.admit_new_line, peer)
+            with await self._lines.open(header, call.peer, call.end, admit_new) as stream:
                 try:
                     await self._stream(call, stream, peer)
                 except TakenError as error:

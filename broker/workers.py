@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from quartet.clock import Clock
+from quartet.foreign import described
 
 log = logging.getLogger(__name__)
 
@@ -136,4 +137,4 @@ def _passable(error: BaseException) -> Exception:
     """The error as a future can raise it, and end no more than who waits for it."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
-    return RuntimeError(f"the black box raised {type(error).__name__}: {error}")
+    return RuntimeError(f"the black box raised {described(error)}")

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 
 from quartet.errors import SettingsError
+from quartet.foreign import shown
 
 _MAX_PORT = 65535
 _PORT = re.compile("[0-9]{1,5}")
@@ -32,7 +33,9 @@ class Address:
             or not _PORT.fullmatch(port)
             or int(port) > _MAX_PORT
         ):
-            raise SettingsError(f"{name}: expected HOST:PORT, such as 127.0.0.1:8061, got {text!r}")
+            raise SettingsError(
+                f"{name}: expected HOST:PORT, such as 127.0.0.1:8061, got {shown(repr(text))}"
+            )
         return cls(host, int(port))
 
     @property

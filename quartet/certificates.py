@@ -3,6 +3,7 @@
 What time alone makes wrong is told by remind(), and stops nothing: a clock may be wrong as well.
 """
 
+import hashlib
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
 )
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from quartet.clock import was_set
+from quartet.foreign import shown
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +38,16 @@ MALFORMED = (
 KEYS = "P-256, P-384, or RSA of 2048 bits at least"
 """The keys that gRPC's TLS verifies, and that are trusted."""
 
+_SERVERS = "and not for servers: 'broker pki issue --host HOST' makes one for the broker"
+
+NOT_FOR_SERVERS = f"made for clients, as an agent's is, {_SERVERS}"
+"""What is wrong with such a certificate of a broker."""
+
 _CURVES = ("secp256r1", "secp384r1")
 _LEAST_RSA_BITS = 2048
+
+# Of one name, in a message: a host name that is longer is rare.
+_MOST_IN_NAME = 80
 
 # Enough to renew by hand, over a holiday.
 _SOON = timedelta(days=30)
@@ -54,6 +64,12 @@ class Certificate:
     """In a form that is the same for all ways to write it."""
     not_before: datetime
     not_after: datetime
+    for_clients: bool = True
+    """Whether who opens a connection may show it: one that names no usage is for all."""
+    for_servers: bool = True
+    """Whether who is connected to may."""
+    key: bytes = b""
+    """A digest of its public key; empty where no library knows such keys."""
 
     @classmethod
     def of(cls, certificate: x509.Certificate) -> "Certificate":
@@ -65,9 +81,12 @@ class Certificate:
                 canonical(certificate.issuer),
                 certificate.not_valid_before_utc,
                 certificate.not_valid_after_utc,
+                _is_for(certificate, ExtendedKeyUsageOID.CLIENT_AUTH),
+                _is_for(certificate, ExtendedKeyUsageOID.SERVER_AUTH),
+                _digest_of_key(certificate),
             )
         except MALFORMED as error:
-            raise ValueError(f"a certificate is malformed: {error}") from error
+            raise ValueError(f"a certificate is malformed: {shown(error)}") from error
 
     @classmethod
     def from_pem(cls, pem: bytes) -> "Certificate":
@@ -76,7 +95,8 @@ class Certificate:
 
     def __str__(self) -> str:
         more = f" and {len(self.names) - 3} more" if len(self.names) > 3 else ""
-        return (", ".join(self.names[:3]) or f"serial {self.serial:x}") + more
+        names = (shown(name, _MOST_IN_NAME) for name in self.names[:3])
+        return (", ".join(names) or f"serial {self.serial:x}") + more
 
 
 def is_usable(public: object) -> TypeGuard[PublicKey]:
@@ -122,6 +142,21 @@ def invalid(certificate: Certificate, now: datetime) -> str:
     )
 
 
+def unfit_for_agents(certificate: Certificate) -> str:
+    """Why no agent can show it; empty if one can."""
+    if certificate.for_clients:
+        return ""
+    what = "servers" if certificate.for_servers else "something else"
+    return f"made for {what}, and not for clients: 'broker pki issue AGENT' makes one for an agent"
+
+
+def unfit_for_brokers(certificate: Certificate) -> str:
+    """Why no broker can show it; empty if one can."""
+    if certificate.for_servers:
+        return ""
+    return NOT_FOR_SERVERS if certificate.for_clients else f"made for something else, {_SERVERS}"
+
+
 def expires_soon(certificate: Certificate, now: datetime) -> bool:
     """Whether it is time to renew it."""
     return certificate.not_after - now < _SOON
@@ -138,6 +173,23 @@ def canonical(name: x509.Name) -> str:
     """As RFC 5280 compares names: without regard to string type, case and spaces."""
     parts = ((part.oid.dotted_string, " ".join(str(part.value).split())) for part in name)
     return "/".join(f"{oid}={value.casefold()}" for oid, value in parts)
+
+
+def _is_for(certificate: x509.Certificate, use: x509.ObjectIdentifier) -> bool:
+    try:
+        uses = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    return use in uses  # as OpenSSL has it: a usage "any" is none of these
+
+
+def _digest_of_key(certificate: x509.Certificate) -> bytes:
+    try:
+        public = certificate.public_key()
+    except MALFORMED:
+        return b""
+    form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    return hashlib.sha256(public.public_bytes(*form)).digest()
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

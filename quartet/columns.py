@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from quartet.foreign import shown
+
 # A list of names and values looks alike whichever of its names are there.
 _LEAST_NAME_WIDTH = 16
 
@@ -9,8 +11,9 @@ _LEAST_NAME_WIDTH = 16
 def aligned(rows: Sequence[Sequence[str]], *, names: int = 0) -> list[str]:
     """A line for each row, all of one length: the first `names` cells to the left, numbers right.
 
-    No line ends with spaces.
+    No line ends with spaces, and none is broken by what a cell holds.
     """
+    rows = [[*map(shown, row)] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -23,6 +26,6 @@ def aligned(rows: Sequence[Sequence[str]], *, names: int = 0) -> list[str]:
 
 def named(values: Iterable[tuple[str, str]]) -> list[str]:
     """A line for each name with its value, the values below each other."""
-    pairs = list(values)
+    pairs = [(shown(name), shown(value)) for name, value in values]
     width = max((len(name) for name, _ in pairs), default=0)
     return [f"{name:<{max(width, _LEAST_NAME_WIDTH)}}  {value}" for name, value in pairs]

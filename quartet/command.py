@@ -1,10 +1,12 @@
 """A command of a program: run, with its error as one line and its end as an exit code."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
 
 from quartet.errors import QuartetError, SettingsError
+from quartet.journal import LineFormatter
 
 
 def run(program: str, command: Callable[[], int], *, platform: str = sys.platform) -> int:
@@ -19,6 +21,8 @@ def run(program: str, command: Callable[[], int], *, platform: str = sys.platfor
             file=sys.stderr,
         )
         return 2
+    if logging.lastResort:  # what is logged by a command that sets up no log
+        logging.lastResort.setFormatter(LineFormatter())
     try:
         code = command()
         print(end="", flush=True)

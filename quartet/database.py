@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from quartet.errors import DamagedError, NewerSchemaError, OlderSchemaError, StoreError
+from quartet.foreign import shown
 
 Synchronous = Literal["off", "normal", "full"]
 """When a commit is on the medium: left to the system, at checkpoints, at once."""
@@ -126,8 +127,8 @@ def store_error(path: Path, error: Exception) -> StoreError:
     writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
     by_itself = code == sqlite3.SQLITE_READONLY and writable
     if code in _PLACE and not by_itself:
-        return StoreError(f"{path}: cannot be used: {error}", path)
-    return DamagedError(f"{path}: is damaged ({error})", path)
+        return StoreError(f"{path}: cannot be used: {shown(error)}", path)
+    return DamagedError(f"{path}: is damaged ({shown(error)})", path)
 
 
 def is_damage(error: Exception) -> bool:
@@ -140,7 +141,8 @@ def is_damage(error: Exception) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:  # a text that is none
         return isinstance(error, sqlite3.OperationalError)
-    return code & 0xFF in _DAMAGE
+    # The queries are right: where they name nothing, the schema's text is another one.
+    return code & 0xFF in _DAMAGE or str(error).startswith("no such ")
 
 
 def _check_version(path: Path, versions: int, busy_s: float) -> None:

@@ -14,13 +14,25 @@ QuartetError
 
 from pathlib import Path
 
+from quartet.foreign import shown
+
+# Of one line of a message. What is foreign in it has a lower bound of its own.
+_MOST_IN_LINE = 2000
+
 
 class QuartetError(Exception):
-    """Something that a person can cause, and mend; shown without a traceback."""
+    """Something that a person can cause, and mend; shown without a traceback.
+
+    Its arguments are the lines of its text, usually one: what a peer or a file put into them
+    is escaped, and breaks none.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(shown(line, _MOST_IN_LINE) for line in self.args)
 
 
 class SettingsError(QuartetError, ValueError):
-    """A command line or configuration that cannot be run."""
+    """A command line or configuration that cannot be run; a line for each thing that is wrong."""
 
 
 class TableError(QuartetError, ValueError):

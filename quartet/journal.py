@@ -1,7 +1,11 @@
-"""What journald makes of lines on stderr."""
+"""Log entries as lines that nobody can forge, and what journald makes of them on stderr."""
 
+import copy
 import logging
 import os
+
+from quartet.errors import QuartetError
+from quartet.foreign import in_lines, shown
 
 SYSLOG_PRIORITY = {
     logging.DEBUG: 7,
@@ -13,12 +17,39 @@ SYSLOG_PRIORITY = {
 """The priority of an entry, by the level of a record."""
 
 
-class PriorityFormatter(logging.Formatter):
+# Of one argument of a message. Where it is foreign, it has a lower bound of its own.
+_MOST_IN_ARGUMENT = 1000
+
+
+class LineFormatter(logging.Formatter):
+    """The last line of defence: whoever wrote what is in it, an entry cannot pass for two.
+
+    An argument of a message is on one line, unless it is an error of ours, and escaped; the lines
+    of a traceback are indented.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, or with a traceback several."""
+        arguments = record.args
+        if arguments and isinstance(arguments, tuple):
+            record = copy.copy(record)
+            record.args = tuple(map(_safe, arguments))
+        return in_lines(super().format(record))
+
+
+class PriorityFormatter(LineFormatter):
     """The message, with its priority before it as sd-daemon(3) has it; journald adds the time."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, or with a traceback several."""
         return f"<{SYSLOG_PRIORITY.get(record.levelno, 6)}>{super().format(record)}"
+
+
+def _safe(argument: object) -> object:
+    """As `%s` or `%d` can take it."""
+    if isinstance(argument, int | float | QuartetError):
+        return argument
+    return shown(argument, _MOST_IN_ARGUMENT)
 
 
 def under_systemd() -> bool:

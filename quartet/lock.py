@@ -4,12 +4,18 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from quartet.errors import InUseError
+from quartet.foreign import shown
 
 # A process id and a note are some hundred bytes; more is something else's.
 _MOST_BYTES = 4096
+
+# Who asks for the holder has the lock for an instant.
+_TRIES = 5
+_PAUSE_S = 0.02
 
 
 class FileLock:
@@ -24,9 +30,10 @@ class FileLock:
         self._path = path
         self._descriptor = _open(path, shared=shared)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(self._descriptor)
         except BlockingIOError:
-            owner = _read(self._descriptor).partition("\n")[0].strip()[:20] or "unknown"
+            said = _read(self._descriptor).partition("\n")[0].strip()[:20]
+            owner = shown(said) or "unknown"
             os.close(self._descriptor)
             raise InUseError(
                 f"{path.parent}: is in use by process {owner} ({path.name}):"
@@ -69,6 +76,14 @@ class FileLock:
         except OSError as error:
             if error.errno != errno.ENOSPC:  # on a full disk the lock holds, without a name
                 raise
+
+
+def _take(descriptor: int) -> None:
+    for _ in range(_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(_PAUSE_S)
+    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def holder(path: Path) -> str:

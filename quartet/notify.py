@@ -7,6 +7,10 @@ import time
 from collections.abc import Iterator
 
 from quartet.clock import Clock
+from quartet.foreign import shown
+
+# systemd takes no notice that is much longer.
+_MOST_IN_STATUS = 1000
 
 
 class Notifier:
@@ -41,7 +45,7 @@ class Notifier:
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`."""
-        self._send(f"STATUS={' '.join(text.splitlines())}")
+        self._send(f"STATUS={shown(text, _MOST_IN_STATUS)}")
 
     def stopping(self) -> None:
         """It is about to end."""

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from quartet.certificates import KEYS, MALFORMED, Certificate, canonical, fits, is_usable
 from quartet.errors import SettingsError
+from quartet.foreign import shown
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,9 @@ def _read_certificates(setting: str, path: str) -> tuple[bytes, list[x509.Certif
         for certificate in certificates:
             Certificate.of(certificate)
     except ValueError as error:
-        raise SettingsError(f"{setting}: {path}: holds no certificate in PEM: {error}") from error
+        raise SettingsError(
+            f"{setting}: {path}: holds no certificate in PEM: {shown(error)}"
+        ) from error
     if pem.count(b"-----BEGIN CERTIFICATE-----") != len(certificates):
         raise SettingsError(f"{setting}: {path}: its last certificate is cut off")
     return pem, certificates
@@ -128,7 +131,7 @@ def _read_lists(path: str) -> list[x509.CertificateRevocationList]:
     try:
         lists = [x509.load_pem_x509_crl(part + end) for part in pem.split(end)[:-1]]
     except MALFORMED as error:
-        raise SettingsError(f"tls.crl: {path}: is malformed: {error}") from error
+        raise SettingsError(f"tls.crl: {path}: is malformed: {shown(error)}") from error
     if not lists:
         raise SettingsError(f"tls.crl: {path}: holds no revocation list in PEM")
     if pem.count(b"-----BEGIN X509 CRL-----") != len(lists):
@@ -142,7 +145,7 @@ def _read(setting: str, path: str) -> bytes:
     except OSError as error:
         raise SettingsError(f"{setting}: {path}: {error.strerror}") from error
     except ValueError as error:  # a path with a zero in it
-        raise SettingsError(f"{setting}: {path!r}: {error}") from error
+        raise SettingsError(f"{setting}: {path!r}: {shown(error)}") from error
 
 
 def _misplaced(chain: list[x509.Certificate]) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar, get_args, get_origin
 import msgspec
 
 from quartet.errors import SettingsError
+from quartet.foreign import shown
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,9 +43,9 @@ def parse(text: str, path: Path, kind: type[Kind]) -> Kind:
     try:
         tree = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path}: is not TOML: {error}") from error
+        raise SettingsError(f"{path}: is not TOML: {shown(error)}") from error
     if problems := _problems(tree, kind, ""):
-        raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems))
+        raise SettingsError(*(f"{path}: {problem}" for problem in problems))
     return msgspec.convert(tree, kind)
 
 
@@ -80,7 +81,7 @@ def secret(path: str) -> str:
 
 def _problems(tree: object, kind: type[Table], where: str) -> list[str]:
     if not isinstance(tree, dict):
-        return [f"{where}: expected a table, got {tree!r}"]
+        return [f"{where}: expected a table, got {shown(repr(tree))}"]
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     prefix = f"{where}." if where else ""
     problems: list[str] = []
@@ -88,7 +89,7 @@ def _problems(tree: object, kind: type[Table], where: str) -> list[str]:
         if name in fields:
             problems += _problems_of_value(value, fields[name].type, prefix + name)
         elif name != kind.__struct_config__.tag_field:
-            problems.append(f"{prefix}{name}: unknown key{_hint(name, list(fields))}")
+            problems.append(f"{prefix}{shown(name)}: unknown key{_hint(name, list(fields))}")
     problems += [
         f"{prefix}{name}: missing"
         for name, field in fields.items()
@@ -106,7 +107,7 @@ def _problems_of_value(value: object, wanted: object, where: str) -> list[str]:
         return _mismatch(value, wanted, where)
     if get_origin(wanted) is tuple:
         if not isinstance(value, list):
-            return [f"{where}: expected tables, each under [[{where}]], got {value!r}"]
+            return [f"{where}: expected tables, each under [[{where}]], got {shown(repr(value))}"]
         numbered = enumerate(value, 1)
         return [p for n, each in numbered for p in _problems(each, tables[0], f"{where}[{n}]")]
     if len(tables) > 1 and isinstance(value, dict):
@@ -124,7 +125,7 @@ def _problems_of_choice(
         return [f"{where}.{tag_field}: missing: expected {_either(known)}"]
     tag = tree[tag_field]
     if not isinstance(tag, str) or tag not in known:
-        return [f"{where}.{tag_field}: expected {_either(known)} (got {tag!r})"]
+        return [f"{where}.{tag_field}: expected {_either(known)} (got {shown(repr(tag))})"]
     return _problems(tree, known[tag], where)
 
 
@@ -136,7 +137,7 @@ def _mismatch(value: object, wanted: object, where: str) -> list[str]:
         reason = reason[:1].lower() + reason[1:]
         if "enum value" in reason:
             reason = f"expected {' or '.join(_choices(wanted))}"
-        given = "" if isinstance(value, dict) else f" (got {value!r})"
+        given = "" if isinstance(value, dict) else f" (got {shown(repr(value))})"
         return [f"{where}{inner.rstrip('`')}: {reason}{given}" if where else reason]
     return []
 

@@ -11,9 +11,13 @@ from typing import NoReturn, Self
 
 from quartet.channels import CHANNELS, FLOAT32_MAX, Values
 from quartet.errors import TableError
+from quartet.foreign import shown
 
 # Far above any row of five numbers, and what keeps a file without line ends out of memory.
 MAX_LINE_BYTES = 64 * 1024
+
+# Of a cell that is quoted in a message.
+_MOST_IN_CELL = 43
 
 _DELIMITERS = (";", "\t", ",")
 _ID_NAMES = ("id", "sample_id", "index")
@@ -78,7 +82,7 @@ class TableReader:
             try:
                 yield next(csv.reader((line,), delimiter=self._delimiter, strict=True))
             except csv.Error as error:
-                self._fail(None, f"not a CSV line: {error}")
+                self._fail(None, f"not a CSV line: {shown(error)}")
 
     def _read_line(self) -> str:
         try:
@@ -109,7 +113,7 @@ class TableReader:
                 None,
                 "expected four differently named sensor columns, besides an id"
                 f" ({', '.join(_ID_NAMES)}) and a time ({', '.join(_TIME_NAMES)}),"
-                f" got {', '.join(map(repr, header))}",
+                f" got {', '.join(map(_shown, header))}",
             )
         return roles
 
@@ -196,5 +200,4 @@ def _timestamp(cell: str) -> None:
 
 
 def _shown(cell: str) -> str:
-    most = 40
-    return repr(cell if len(cell) <= most else cell[:most] + "...")
+    return f"'{shown(cell, _MOST_IN_CELL)}'"

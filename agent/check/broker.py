@@ -7,9 +7,29 @@ import ssl
 from agent.check.findings import Finding, Findings, failed, passed
 from agent.config import TlsSettings
 from quartet.address import Address
+from quartet.foreign import shown
 
 # A broker on a slow link answers within it; a firewall that drops never does.
 _PATIENCE_S = 5.0
+
+
+_OTHER_CA = "bring the ca.pem that signed it here"
+_OTHER_NAMES = (
+    "it is for other names than this",
+    "set broker.address to a name in it, or 'broker pki issue --host HOST' on the broker's side",
+)
+
+# By OpenSSL's X509_V_ERR_*, which Python has no names for.
+_MEANS = {
+    9: ("by this clock it is not valid yet", "sudo timedatectl set-ntp true, here or there"),
+    10: ("by this clock it has expired", "broker pki renew --broker, on the broker's side"),
+    26: (
+        "it is made for clients, as an agent's is, and not for servers",
+        "broker pki issue --host HOST, on the broker's side",
+    ),
+    62: _OTHER_NAMES,  # by a host name
+    64: _OTHER_NAMES,  # by an address
+}
 
 
 def check_broker(
@@ -23,7 +43,7 @@ def check_broker(
         reason = getattr(error, "strerror", None) or str(error)
         yield failed(
             "broker",
-            f"{address} cannot be reached: {reason}",
+            f"{address} cannot be reached: {shown(reason)}",
             "start it there with 'broker run', or set broker.address",
         )
         return
@@ -52,10 +72,9 @@ def _refused(connection: socket.socket, host: str, tls: TlsSettings) -> Finding 
             if secured.recv(1):
                 return None
     except ssl.SSLCertVerificationError as error:
+        reason, remedy = _MEANS.get(error.verify_code, (shown(error.verify_message), _OTHER_CA))
         return failed(
-            "broker",
-            f"this device does not accept the broker's certificate: {error.verify_message}",
-            "bring the ca.pem that signed it here, or set broker.address to a name in it",
+            "broker", f"this device does not accept the broker's certificate: {reason}", remedy
         )
     except (ssl.SSLError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or str(error)

@@ -4,7 +4,13 @@ from datetime import datetime
 
 from agent.check.findings import Finding, Findings, failed, passed
 from agent.config import TlsSettings
-from quartet.certificates import Certificate, expires_soon, expiry, invalid
+from quartet.certificates import (
+    Certificate,
+    expires_soon,
+    expiry,
+    invalid,
+    unfit_for_agents,
+)
 from quartet.clock import Clock, utc
 from quartet.errors import SettingsError
 from quartet.pem import is_readable_by_all, read_authorities, read_identity
@@ -34,6 +40,8 @@ def _check_own(certificate: Certificate, agent_id: str, now: datetime) -> Findin
             f"names {certificate}, and not {agent_id}: the broker would refuse it",
             f"set agent.id, or 'broker pki issue {agent_id}'",
         )
+    if reason := unfit_for_agents(certificate):
+        return failed("tls.certificate", f"{certificate}: {reason}", f"broker pki issue {agent_id}")
     return _check_age("tls.certificate", certificate, f"broker pki issue {agent_id}", now)
 
 

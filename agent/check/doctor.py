@@ -17,8 +17,13 @@ from agent.config.source import Ads1115Settings, ReplaySettings
 from quartet.address import Address
 from quartet.clock import Clock
 from quartet.errors import SettingsError
+from quartet.foreign import in_lines, shown
 
 _WIDTH = 20
+
+# All of a command that is to be typed.
+_MOST_IN_REMEDY = 2000
+
 _INDENT = " " * (8 + _WIDTH)
 
 
@@ -109,10 +114,10 @@ def _told(findings: Findings, *, quiet: bool) -> list[Finding]:
     for finding in findings:
         told.append(finding)
         if not quiet:
-            detail = finding.detail.replace("\n", f"\n{_INDENT}")
+            detail = in_lines(finding.detail, _INDENT)
             print(f"{finding.outcome:8}{finding.check:{_WIDTH - 1}} {detail}", flush=True)
             if finding.remedy:
-                print(f"{_INDENT}-> {finding.remedy}", flush=True)
+                print(f"{_INDENT}-> {shown(finding.remedy, _MOST_IN_REMEDY)}", flush=True)
     return told
 
 

@@ -7,7 +7,7 @@ import grpc
 
 from agent.config import TlsSettings
 from agent.credentials import Options
-from quartet.certificates import invalid, remind
+from quartet.certificates import NOT_FOR_SERVERS, invalid, remind, unfit_for_agents
 from quartet.clock import Clock, utc
 from quartet.pem import Authorities, Identity, is_readable_by_all, read_authorities, read_identity
 from quartet.settings import secret
@@ -71,7 +71,7 @@ class Tls:
 
     def meaning_of(self, details: str) -> str:
         """By what this device knows of itself, and by what OpenSSL and gRPC say."""
-        if problem := self._own_problem():
+        if problem := self._own_problem() or self._authorities_problem(details):
             return problem
         now = f"{utc(self._clock):%Y-%m-%d %H:%M} UTC"
         return next((text.format(now=now) for mark, text in _MEANS.items() if mark in details), "")
@@ -81,24 +81,40 @@ class Tls:
         now = utc(self._clock)
         remind("tls.ca", self._authorities.value.certificates, now)
         if self._identity:
-            remind("tls.certificate", [self._identity.value.certificate], now)
+            own = self._identity.value.certificate
+            remind("tls.certificate", [own], now)
+            if reason := unfit_for_agents(own):
+                log.error("tls.certificate (%s): %s; no broker accepts it", own, reason)
 
     def _own_problem(self) -> str:
         if self._identity is None:
             return ""
-        problem = invalid(self._identity.value.certificate, utc(self._clock))
+        own = self._identity.value.certificate
+        problem = invalid(own, utc(self._clock)) or unfit_for_agents(own)
         return problem and f"this device's certificate: {problem}"
+
+    def _authorities_problem(self, details: str) -> str:
+        """What is wrong with tls.ca, where a certificate's time is: it need not be the broker's."""
+        if not any(mark in details for mark in (_NOT_YET_VALID, _EXPIRED)):
+            return ""
+        now = utc(self._clock)
+        problems = [invalid(each, now) for each in self._authorities.value.certificates]
+        return f"tls.ca: {problems[0]}" if all(problems) else ""
 
 
 _OTHER_NAMES = "its certificate is for other names than this: set broker.address to one of them"
 
+_NOT_YET_VALID = "certificate is not yet valid"
+_EXPIRED = "certificate has expired"
+
 # By what OpenSSL and gRPC say; the most special first.
 _MEANS = {
-    "certificate is not yet valid": (
+    _NOT_YET_VALID: (
         "by this clock ({now}) the broker's certificate is not valid yet: if the clock is wrong,"
         " see 'timedatectl'"
     ),
-    "certificate has expired": "by this clock ({now}) the broker's certificate has expired",
+    _EXPIRED: "by this clock ({now}) the broker's certificate has expired",
+    "unsupported certificate purpose": f"its certificate is {NOT_FOR_SERVERS}",
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not signed by an authority in tls.ca",
     "Hostname Verification": _OTHER_NAMES,
     "not in peer certificate": _OTHER_NAMES,  # grpc 1.72

@@ -13,6 +13,10 @@ from rich.text import Text
 from agent.model import Prediction, Sample
 from quartet.channels import CHANNELS
 from quartet.clock import Clock
+from quartet.foreign import shown
+
+# More than a terminal is wide; it cuts the rest.
+_MOST_IN_STATUS = 1000
 
 _BARS = "▁▂▃▄▅▆▇█"
 _FAILED = "·"
@@ -56,9 +60,9 @@ class LiveView:
     def _render(self, status: str) -> Group:
         style = "dim" if status.startswith("streaming") else "yellow"
         return Group(
-            Text.assemble(("quartet ", "bold"), self._title),
+            Text.assemble(("quartet ", "bold"), shown(self._title)),
             self._render_sensors(),
-            Text(status, style, no_wrap=True, overflow="ellipsis"),
+            Text(shown(status, _MOST_IN_STATUS), style, no_wrap=True, overflow="ellipsis"),
         )
 
     def _render_sensors(self) -> Table:

@@ -5,6 +5,8 @@ from enum import StrEnum
 import msgspec
 
 from agent.model import Session
+from agent.spool import runs
+from agent.spool.runs import Runs
 
 EARLIER = "earlier"
 """In place of a session id: the sum of the sessions that are too old to be listed one by one."""
@@ -22,6 +24,7 @@ class Fate(StrEnum):
     STALLED = "dropped (disk too slow)"
     UNANSWERABLE = "unanswerable"
     DAMAGED = "unknown (damaged file)"
+    CRASHED = "unknown (in memory alone at a crash)"
 
 
 class Ids(msgspec.Struct):
@@ -30,13 +33,13 @@ class Ids(msgspec.Struct):
     count: int = 0
     runs: list[tuple[int, int]] = msgspec.field(default_factory=list)
 
-    def add(self, id_: int) -> None:
-        """Count one more id; they come in rising order, or nearly so."""
-        self.count += 1
-        if self.runs and self.runs[-1][1] == id_ - 1:
-            self.runs[-1] = self.runs[-1][0], id_
+    def add(self, first: int, last: int) -> None:
+        """Count more ids; they come in rising order, or nearly so."""
+        self.count += last - first + 1
+        if self.runs and self.runs[-1][1] == first - 1:
+            self.runs[-1] = self.runs[-1][0], last
         elif len(self.runs) < _MOST_RANGES:
-            self.runs.append((id_, id_))
+            self.runs.append((first, last))
 
 
 class Account(msgspec.Struct):
@@ -56,19 +59,43 @@ class Account(msgspec.Struct):
         """Number of samples that the spool must still hold."""
         return self.sampled - self.answered - sum(ids.count for ids in self.fates.values())
 
-    def add(self, fate: Fate, id_: int) -> None:
-        """Book a sample that stays without prediction."""
-        self.fates.setdefault(fate, Ids()).add(id_)
+    def add(self, fate: Fate, first: int, last: int) -> None:
+        """Book samples that stay without prediction."""
+        self.fates.setdefault(fate, Ids()).add(first, last)
 
-    def lose(self, count: int) -> None:
-        """Book samples that a damaged file took along; which ones it does not tell."""
-        self.fates.setdefault(Fate.DAMAGED, Ids()).count += count
+    def lose(self, count: int, left: Runs) -> None:
+        """Book samples that a damaged file took along; `left` are the ids that it still has.
+
+        They are named where no other ids can be meant: of those that were answered since,
+        only the number is known.
+        """
+        named = (ids.runs for ids in self.fates.values())
+        missing = runs.minus([(self.done_below, self.sampled - 1)], runs.union(left, *named))
+        ids = self.fates.setdefault(Fate.DAMAGED, Ids())
+        if runs.size(missing) == count:
+            for first, last in missing:
+                ids.add(first, last)
+        else:
+            ids.count += count
+
+    def is_open(self, id_: int) -> bool:
+        """Whether a sample may still be kept: it was taken, and is not known to be settled."""
+        named = (run for ids in self.fates.values() for run in ids.runs)
+        return self.done_below <= id_ < self.sampled and not any(
+            first <= id_ <= last for first, last in named
+        )
+
+    def take_back(self, found: Runs) -> None:
+        """Samples that were booked as damaged, by their ids, are there after all."""
+        if lost := self.fates.get(Fate.DAMAGED):
+            again = runs.common(lost.runs, found)
+            lost.runs = runs.minus(lost.runs, again)
+            lost.count -= runs.size(again)
 
     def find_again(self, count: int) -> None:
         """Book samples that wait although they were booked as lost, or else as answered."""
-        lost = self.fates.get(Fate.DAMAGED)
-        if lost:
-            found = min(count, lost.count - sum(last - first + 1 for first, last in lost.runs))
+        if lost := self.fates.get(Fate.DAMAGED):
+            found = min(count, lost.count - runs.size(lost.runs))
             lost.count -= found
             count -= found
         self.answered -= count

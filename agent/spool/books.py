@@ -1,12 +1,15 @@
 """The accounts of all sessions, and which of them each tier has not been told yet."""
 
 import copy
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.model import Session
+from agent.spool import runs
 from agent.spool.account import EARLIER, Account, Fate, Sessions
 from agent.spool.row import BEFORE_ALL, Key
+from agent.spool.runs import Runs
 
 # Of a device that restarts every hour, six weeks are listed by session; what is
 # older is one sum.
@@ -33,6 +36,7 @@ class Books:
         self._most_sessions = most_sessions
         self._books: dict[int, _Book] = {}
         self._last_stray = 0
+        self._powered: frozenset[str] = frozenset()
         # Sequences of sessions whose account is news: to the hot tier, to the cold tier
         # with all rows, and to the cold tier about rows that it has already.
         self._unwritten: set[int] = set()
@@ -73,6 +77,11 @@ class Books:
         book = self._books.get(sequence)
         return book.session if book else None
 
+    def may_hold(self, key: Key) -> bool:
+        """Whether a sample of this key may be kept, as far as the accounts know."""
+        book = self._books.get(key.session)
+        return book is not None and book.account.is_open(key.id)
+
     def next_sequence(self) -> int:
         """A sequence after those of all sessions, and of rows that have no session."""
         return max(*self._books, self._last_stray, 0) + 1
@@ -87,6 +96,29 @@ class Books:
     def note_strays(self, sequences: Iterable[int]) -> None:
         """Leave out the sequences of rows whose session may be unknown."""
         self._last_stray = max(sequences, default=0)
+
+    def note_powered(self, ids: Iterable[str]) -> None:
+        """These sessions did not end by a power cut, whatever the tiers say."""
+        self._powered = frozenset(ids)
+
+    def book_given(self, session: Session, next_id: int) -> int:
+        """Ids below this one were given in a session that has ended; those not booked are unknown.
+
+        The number of them. The session may be one that no tier was told of.
+        """
+        known = next((book for book in self._books.values() if book.session.id == session.id), None)
+        if known is None:
+            if session.sequence in self._books or session.sequence == self._first_sequence:
+                session = dataclasses.replace(session, sequence=min(self._books) - 1)
+            self.enter(session, Account(ended=True))
+            known = self._books[session.sequence]
+        first = known.account.sampled
+        if first >= next_id:
+            return 0
+        known.account.sampled = next_id
+        known.account.add(Fate.CRASHED, first, next_id - 1)
+        self._touch(known.session.sequence)
+        return next_id - first
 
     def start(self) -> int:
         """Both tiers are open: the sequence of the first session of this start.
@@ -121,7 +153,7 @@ class Books:
             if self._first_sequence is not None:
                 self._met_late += account.waiting
             if not account.ended:  # and nothing of it is in RAM
-                self.end(session.sequence, power_lost=True)
+                self.end(session.sequence, power_lost=session.id not in self._powered)
 
     def rejoin(self, ids: Iterable[str]) -> None:
         """Forget up to where these sessions are done with: older rows of them came back."""
@@ -131,20 +163,21 @@ class Books:
                 account.done_below = 0
                 self._touch(session.sequence)
 
-    def reconcile(self, counts: dict[int, tuple[int, int]]) -> int:
+    def reconcile(self, found: dict[int, Runs]) -> int:
         """Book as lost what damaged files should hold and do not; the number of samples.
 
-        `counts` gives for each session the number of its rows and its last id. A sample that is
-        there although it was answered is booked as kept, and will be answered again.
+        `found` gives the ids of each session's rows. A sample that is there although it was
+        answered is booked as kept, and will be answered again.
         """
         lost = 0
         for session, account in self:
-            count, last_id = counts.get(session.sequence, (0, -1))
+            ids = found.get(session.sequence, [])
             waiting = account.waiting
-            account.sampled = max(account.sampled, last_id + 1)
-            missing = account.waiting - count
+            account.sampled = max(account.sampled, ids[-1][1] + 1 if ids else 0)
+            account.take_back(ids)
+            missing = account.waiting - runs.size(ids)
             if missing > 0:
-                account.lose(missing)
+                account.lose(missing, ids)
                 lost += missing
             else:
                 account.find_again(-missing)
@@ -173,6 +206,16 @@ class Books:
         self._kept += 1
         self._touch(key.session)
 
+    def book_passed(self, sequence: int, first: int, last: int, fate: Fate | None) -> None:
+        """Book samples that were never kept: answered from memory, or without answer."""
+        account = self._books[sequence].account
+        account.sampled += last - first + 1
+        if fate:
+            account.add(fate, first, last)
+        else:
+            account.answered += last - first + 1
+        self._touch(sequence)
+
     def book_answer(self, key: Key) -> None:
         """Book the answer of a sample."""
         for account in self._accounts(key):
@@ -182,7 +225,7 @@ class Books:
     def book_fate(self, fate: Fate, key: Key) -> None:
         """Book a sample that stays without prediction."""
         for account in self._accounts(key):
-            account.add(fate, key.id)
+            account.add(fate, key.id, key.id)
         self._kept -= 1
         self._lost += fate is Fate.DAMAGED
 
@@ -196,6 +239,24 @@ class Books:
                 account.done_below = max(account.done_below, key.id)
 
     # What the tiers are told. An account goes where its rows go, in the same commit.
+
+    @property
+    def has_news(self) -> bool:
+        """Whether any account changed since the cold tier was given all."""
+        return bool(self._unmoved)
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the hot tier, or the cold one in its place, has all accounts."""
+        return not self._unwritten
+
+    def sampled(self, session_id: str) -> int:
+        """The number of samples that are booked of a session."""
+        return max((a.sampled for s, a in self if s.id == session_id), default=0)
+
+    def running(self) -> Sessions:
+        """The accounts of sessions that may still sample: one at the most."""
+        return [(session, account) for session, account in self if not account.ended]
 
     def for_hot(self) -> Sessions:
         """The accounts that are news to the hot tier."""

@@ -3,20 +3,23 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from itertools import chain, groupby
+from operator import attrgetter
 from pathlib import Path
 
 from agent.model import Sample, Session
+from agent.spool import runs
 from agent.spool.account import Account, Sessions
 from agent.spool.books import Books
 from agent.spool.condition import ColdState, Condition
-from agent.spool.directories import FILE, occupy
+from agent.spool.hot import Hot
+from agent.spool.place import Place
 from agent.spool.rescue import TierFile, adopt
 from agent.spool.row import Key, Row, pack
+from agent.spool.runs import Runs
 from agent.spool.tier import OpenTier, Tier
 from quartet.clock import Clock
 from quartet.errors import DamagedError, StoreError
-from quartet.lock import FileLock
 from quartet.outage import Outage
 
 log = logging.getLogger(__name__)
@@ -33,8 +36,8 @@ class Cold:
 
     def __init__(
         self,
-        directory: Path,
-        hot: Tier,
+        place: Place,
+        hot: Hot,
         books: Books,
         held: Callable[[], Iterable[Sample]],
         *,
@@ -42,14 +45,15 @@ class Cold:
         clock: Clock = time,
         open_tier: OpenTier = Tier,
     ) -> None:
-        self._file = TierFile(directory / FILE, "full", open_tier)
+        self._place = place
+        self._file = TierFile(place.file, "full", open_tier)
         self._hot = hot
         self._books = books
         self._held = held
         self._open_tier = open_tier
-        self._lock: FileLock | None = None
-        self._lock_directory()
         self._tier: Tier | None = None
+        self._is_unchecked = False
+        self._is_gone = False  # the path leads to no file any more, or to another one
         self._condition = Condition(clock)
         self._outage = Outage(log, clock)
         self._move = hot.moves()
@@ -58,8 +62,7 @@ class Cold:
     def close(self) -> None:
         """Let go of the file and of the directory."""
         self._close_tier()
-        if self._lock:
-            self._lock.close()
+        self._place.close()
 
     @property
     def state(self) -> ColdState:
@@ -85,6 +88,17 @@ class Cold:
     def has_all_sessions(self) -> bool:
         """Whether it may be told of its own rows alone."""
         return self.state.is_open and not self._suspect
+
+    def watch(self) -> None:
+        """Notice a file that was removed or replaced while it is open, and make it again."""
+        if not self._tier or self._is_gone:
+            return
+        try:
+            self._place.check()
+        except StoreError as error:
+            self._is_gone = True
+            self._failed(error)
+            self.store_all()
 
     def found_damage(self) -> None:
         """A reader missed rows, or met damaged ones: the next store_all() counts all rows."""
@@ -120,16 +134,25 @@ class Cold:
             self._failed(error)
             return []
 
+    def open(self) -> None:
+        """Open the file, if that is possible now."""
+        try:
+            self._usable()
+        except OSError as error:
+            if _file_of(error) in self._hot.paths:
+                raise
+            self._failed(error)
+
     def _attempt(self, write: Callable[[Tier], None]) -> bool:
         try:
             try:
-                write(self._tier or self._open())
+                write(self._usable())
             except DamagedError as error:
                 if error.path != self._file.path:
                     raise
                 write(self._replace(error))
         except OSError as error:
-            if isinstance(error, StoreError) and error.path == self._hot.path:
+            if _file_of(error) in self._hot.paths:
                 raise
             self._failed(error)
             return False
@@ -137,7 +160,21 @@ class Cold:
         self._outage.ended("%s: is written again", self._file.path.parent)
         return True
 
+    def _usable(self) -> Tier:
+        if self._tier is None:
+            return self._open()
+        if self._is_gone:
+            self._own()
+            gone, self._tier = self._tier, self._file.restore(self._tier)
+            gone.close()
+            self._is_gone = False
+            self._place.note()
+        return self._tier
+
     def _store_all(self, tier: Tier, samples: Sequence[Sample], done: Sequence[Key]) -> None:
+        if self._is_unchecked:
+            tier.check()  # what is written into a damaged file may be lost in it
+            self._is_unchecked = False
         rows = chain(self._hot.rows(), map(pack, samples))
         self._write(tier, self._books.for_cold(), rows, done)
         if self._suspect:
@@ -151,8 +188,10 @@ class Cold:
         done: Iterable[Key] = (),
     ) -> None:
         settled = chain(self._hot.settled(), done)
-        tier.write(sessions=sessions, rows=rows, delete=settled, move=self._move + 1)
-        self._move += 1
+        # A hot tier that was left behind must never be taken for a flush that was cut short.
+        move = self._move + (1 if self._hot.is_well else 2)
+        tier.write(sessions=sessions, rows=rows, delete=settled, move=move)
+        self._move = move
 
     def _reconcile(self, tier: Tier) -> None:
         """Count what a damaged file has lost. All rows are in this tier now.
@@ -162,21 +201,21 @@ class Cold:
         """
         tier.check()
         tier.forget_before(Key(s.sequence, account.done_below) for s, account in self._books)
-        if lost := self._books.reconcile(tier.counts()):
+        if lost := self._books.reconcile(_ids(tier)):
             log.error("%s: %d samples are missing, and booked as unknown", self._file.path, lost)
         tier.forget_strays(self._books)
         self._write(tier, self._books.for_cold())
         self._suspect = False
 
     def _open(self) -> Tier:
-        if not self._lock_directory():
-            raise StoreError(f"{self._file.path.parent}: cannot be written")
+        self._own()
         tier, moves, replaced = self._file.open(Tier.moves)
         try:
             if moves < self._move and not replaced:
                 log.error("%s: its latest writes are lost", self._file.path)
             self._suspect |= replaced or moves < self._move
             self._move = max(moves, self._move)
+            self._hot.learn_move(self._move)
             self._join(tier)
         except DamagedError as error:
             tier.close()
@@ -191,10 +230,10 @@ class Cold:
         self._use(tier)
         return tier
 
-    def _lock_directory(self) -> bool:
-        """Own the directory, unless its disk is full or read-only now."""
-        self._lock = self._lock or occupy(self._file.path.parent, "spool.directory")
-        return self._lock is not None
+    def _own(self) -> None:
+        """Own the directory; StoreError where its disk is full, read-only or broken now."""
+        if not self._place.own():
+            raise StoreError(f"{self._place.directory}: cannot be written", self._file.path)
 
     def _join(self, tier: Tier) -> None:
         """Import what was set aside, learn the sessions of the file, and give back lost rows."""
@@ -232,6 +271,8 @@ class Cold:
 
     def _use(self, tier: Tier) -> None:
         self._tier = tier
+        self._is_unchecked, self._is_gone = True, False
+        self._place.note()
         if not self.state.is_open:
             self._condition.opened()
 
@@ -239,6 +280,7 @@ class Cold:
         if self._tier:
             self._tier.close()
             self._tier = None
+            self._place.forget()
 
     def _failed(self, error: Exception) -> None:
         if self._tier:
@@ -246,6 +288,19 @@ class Cold:
         else:
             self._condition.read_failed()
         self._outage.failed("%s; samples are kept in RAM until it can be written again", error)
+
+
+def _file_of(error: OSError) -> Path | None:
+    """The file that an error is about, where it is one of a tier."""
+    return error.path if isinstance(error, StoreError) else None
+
+
+def _ids(tier: Tier) -> dict[int, Runs]:
+    """The ids of the rows of each session."""
+    return {
+        session: runs.gather(key.id for key in keys)
+        for session, keys in groupby(tier.keys(), attrgetter("session"))
+    }
 
 
 def _fold(tier: Tier, total: tuple[Session, Account], sequences: list[int]) -> None:

@@ -10,6 +10,7 @@ from agent.spool import runs
 from agent.spool.account import EARLIER
 from agent.spool.ledger import Entry, Ledger
 from agent.spool.runs import Runs
+from quartet.foreign import shown
 
 
 class BrokerEntry(msgspec.Struct):
@@ -44,7 +45,9 @@ def load(path: Path) -> BrokerLedger:
     except OSError as error:
         raise LedgerError(f"{path}: cannot be read: {error.strerror}") from error
     except msgspec.MsgspecError as error:
-        raise LedgerError(f"{path}: is not what 'broker ledger --json' prints: {error}") from error
+        raise LedgerError(
+            f"{path}: is not what 'broker ledger --json' prints: {shown(error)}"
+        ) from error
     if ledger.schema != 1:
         raise LedgerError(f"{path}: has schema {ledger.schema}, known is 1: use the same version")
     return ledger
@@ -72,7 +75,8 @@ def compare(agent_id: str, ours: Ledger, theirs: BrokerLedger) -> list[Differenc
 def _session(ours: Entry, theirs: BrokerEntry | None) -> Iterator[Difference]:
     recorded = runs.minus([(theirs.first_id, theirs.last_id)], theirs.missing) if theirs else []
     sampled: Runs = [(0, ours.sampled - 1)] if ours.sampled else []
-    without = runs.union(*(ids.runs for ids in ours.fates.values()))
+    sampled = runs.union(sampled, ours.unbooked_ids)
+    without = runs.union(ours.unbooked_ids, *(ids.runs for ids in ours.fates.values()))
     answered = runs.minus(sampled, runs.union(ours.waiting_ids, without))
     beyond = runs.minus(recorded, sampled)
 

@@ -16,6 +16,9 @@ from quartet.lock import FileLock
 FILE = "spool.db"
 """The name of the file in either directory."""
 
+LOCK = "spool.lock"
+"""The name of the lock of either directory."""
+
 # What a disk says that may pass while we run; anything else about a directory
 # is a mistake of the installation.
 _PASSING = {errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT}
@@ -73,7 +76,7 @@ def occupy(directory: Path, setting: str) -> FileLock | None:
     try:
         with contextlib.suppress(FileNotFoundError), (directory / FILE).open("r+b"):
             pass
-        return FileLock(directory / "spool.lock")
+        return FileLock(directory / LOCK)
     except StoreError:
         raise
     except OSError as error:

@@ -2,12 +2,13 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from agent.config import SpoolSettings
 from agent.model import Sample, Session
 from agent.spool.account import Fate
 from agent.spool.books import Books
+from agent.spool.coming import MOST_UNCOMMITTED
 from agent.spool.condition import ColdState
 from agent.spool.queue import Queue, Work
 from agent.spool.row import AFTER_ALL, BEFORE_ALL, SAMPLE_BYTES, Key
@@ -18,9 +19,6 @@ from quartet.errors import StoreError
 from quartet.outage import Outage
 
 log = logging.getLogger(__name__)
-
-# While the hot tier takes no commit, samples gather in memory, 30 MB at the most.
-_MOST_UNCOMMITTED = 65536
 
 # The spool is full until it holds no more than this part, or each sample would be an episode.
 _ROOM_AGAIN = 0.9
@@ -50,7 +48,6 @@ class Keeper:
         self._uncommitted: list[Sample] = []
         self._undelivered: list[Sample] = []
         self._done: list[Key] = []
-        self._gathered = 0  # from the queue, and not delivered yet
         self._cursor = BEFORE_ALL  # where delivery goes on, when behind
         self._behind = True
         self._openings = 0  # of the cold tier, when delivery started over
@@ -61,31 +58,60 @@ class Keeper:
 
     @property
     def failing(self) -> bool:
-        """Whether the hot tier takes no commit: samples gather in memory."""
+        """Whether no tier takes a commit: samples gather in memory."""
         return self._outage.is_on
 
     def step(self, work: Work) -> None:
         """Book, commit and deliver what gathered; write the disk where that is due."""
         self._book(work)
+        is_kept = self._keep(closing=work.closing)
         try:
-            self._make_room()
-            self._commit()
-            self._write_disk(closing=work.closing)
             if self._openings != self._tiers.cold_openings:
                 self._start_over()
-            self._deliver()
+            self._deliver(is_kept=is_kept)
         except StoreError as error:
-            self._outage.failed("%s; samples gather in memory until it can be written", error)
+            self._failed(error)
+
+    def _keep(self, *, closing: bool) -> bool:
+        """Bring all that gathered into a tier; whether one took it."""
+        try:
+            self._tiers.watch()
+            self._make_room()
+            self._commit()
+            self._write_disk(closing=closing)
+        except StoreError as error:
+            self._failed(error)
+            return False
+        return True
+
+    def _failed(self, error: StoreError) -> None:
+        self._outage.failed("%s; they are kept in memory alone until one can be written", error)
 
     def close(self) -> None:
         """Let go of the tiers, after the last step."""
         if self._episode:
             log.warning("the spool was full; %d samples were dropped", self._episode)
         if self.failing and not self._tiers.save(self._uncommitted, self._done):
-            log.error("%d samples could not be kept", len(self._uncommitted))
+            log.error(
+                "%d samples could not be kept, nor what became of others: the next start books"
+                " them as unknown",
+                len(self._uncommitted),
+            )
         self._tiers.close()
 
     def _book(self, work: Work) -> None:
+        sessions = [each.session for each in work.appended]
+        sessions += [each.session for each in work.passed]
+        by_sequence = {each.sequence: each for each in sessions}
+        for sequence in sorted(by_sequence):
+            if by_sequence[sequence] != self._session:
+                self._begin(by_sequence[sequence])
+        for sample in work.appended:
+            self._books.book_sample(Key.of(sample))
+        for run in work.passed:
+            self._books.book_passed(run.session.sequence, run.first, run.last, run.fate)
+            if run.fate is Fate.STALLED:
+                self._count_drops(run.fate, run.last - run.first + 1)
         for sample, answered in work.settled:
             key = Key.of(sample)
             self._done.append(key)
@@ -93,12 +119,7 @@ class Keeper:
                 self._books.book_answer(key)
             else:
                 self._books.book_fate(Fate.UNANSWERABLE, key)
-        for sample in work.appended:
-            if sample.session is not self._session:
-                self._begin(sample.session)
-            self._books.book_sample(Key.of(sample))
         self._uncommitted += work.appended
-        self._gathered += len(work.appended)
         if work.closing and self._session:
             self._books.end(self._session.sequence)
 
@@ -112,7 +133,7 @@ class Keeper:
     # Room
 
     def _make_room(self) -> None:
-        self._refuse(Fate.STALLED, len(self._uncommitted) - _MOST_UNCOMMITTED)
+        self._refuse(Fate.STALLED, len(self._uncommitted) - MOST_UNCOMMITTED)
         excess = self._books.kept - self._room
         excess_in_ram = 0
         if self._disk_fails:
@@ -130,9 +151,15 @@ class Keeper:
     def _refuse(self, fate: Fate, count: int) -> None:
         """Turn the newest samples away; what is committed stays."""
         if count > 0:
-            refused = self._uncommitted[-count:]
-            del self._uncommitted[-count:]
-            self._drop(fate, map(Key.of, refused))
+            self._refuse_these(fate, self._uncommitted[-count:])
+
+    def _refuse_these(self, fate: Fate, samples: list[Sample]) -> list[Key]:
+        """Turn samples away, except those that were sent from memory; the keys."""
+        keys = [*map(Key.of, self._queue.refuse(samples))]
+        gone = set(keys)
+        self._uncommitted = [each for each in self._uncommitted if Key.of(each) not in gone]
+        self._drop(fate, keys)
+        return keys
 
     def _drop_oldest(self, count: int, after: Key) -> int:
         """Drop the oldest samples after this key that were not sent; the number in RAM alone."""
@@ -152,10 +179,9 @@ class Keeper:
             dropped += self._drop_kept(
                 [sample for sample in page.samples if Key.of(sample) not in gone]
             )
-        newest = self._uncommitted[: count - len(dropped)]
-        del self._uncommitted[: len(newest)]
-        dropped += map(Key.of, newest)
-        self._drop(Fate.FULL, map(Key.of, newest))
+        if len(dropped) < count:
+            newest = self._uncommitted[: count - len(dropped)]
+            dropped += self._refuse_these(Fate.FULL, newest)
         return sum(key > self._books.moved for key in dropped)
 
     def _drop_kept(self, samples: list[Sample]) -> list[Key]:
@@ -164,10 +190,12 @@ class Keeper:
         self._drop(Fate.FULL, keys)
         return keys
 
-    def _drop(self, fate: Fate, keys: Iterable[Key]) -> None:
-        count = 0
-        for count, key in enumerate(keys, 1):  # noqa: B007 - counts
+    def _drop(self, fate: Fate, keys: Sequence[Key]) -> None:
+        for key in keys:
             self._books.book_fate(fate, key)
+        self._count_drops(fate, len(keys))
+
+    def _count_drops(self, fate: Fate, count: int) -> None:
         if count and not self._episode:
             log.error("the spool is full%s: %s", self._bound(), _CONSEQUENCES[fate])
         self._episode += count
@@ -191,9 +219,11 @@ class Keeper:
             return
         safe = self._delivered.union(map(Key.of, page.samples), map(Key.of, self._queue.held()))
         keys = [key for key in dict.fromkeys(page.damaged) if key not in safe]
-        if keys:
-            log.error("%d samples in the spool are damaged, from %s on", len(keys), keys[0])
-        for key in keys:
+        # A row whose key is damaged may name a sample that never was.
+        lost = [key for key in keys if self._books.may_hold(key)]
+        if lost:
+            log.error("%d samples in the spool are damaged, from %s on", len(lost), lost[0])
+        for key in lost:
             self._books.book_fate(Fate.DAMAGED, key)
         self._done += keys
 
@@ -206,12 +236,20 @@ class Keeper:
     def _commit(self) -> None:
         if self._tiers.cold_state.is_open and self._openings == self._tiers.cold_openings:
             self._books.raise_done_below(self._oldest())
+        self._skip_answered()
         self._tiers.commit(self._uncommitted, self._done)
         if self._uncommitted:
             self._schedule.committed(Key.of(self._uncommitted[0]))
         self._undelivered += self._uncommitted
         self._uncommitted, self._done = [], []
         self._outage.ended("samples are kept safely again")
+
+    def _skip_answered(self) -> None:
+        """Write no row of what was sent from memory and is settled before its commit."""
+        if self._done and self._uncommitted:
+            done, unwritten = set(self._done), set(map(Key.of, self._uncommitted))
+            self._uncommitted = [each for each in self._uncommitted if Key.of(each) not in done]
+            self._done = [key for key in self._done if key not in unwritten]
 
     def _oldest(self) -> Key:
         """A key before which every sample is settled."""
@@ -250,44 +288,38 @@ class Keeper:
 
     # Delivery
 
-    def _deliver(self) -> None:
+    def _deliver(self, *, is_kept: bool) -> None:
+        """Bring the next samples to the reader; `is_kept`: all that gathered is in a tier."""
         samples, self._undelivered = self._undelivered, []
-        if not self._behind:
-            ready = samples[: self._queue.room]
-            if ready:
-                self._cursor = Key.of(ready[-1])
-            self._behind = len(ready) < len(samples)
-            self._hand_over(ready)
-        else:
-            self._hand_over([])
+        taken = self._queue.take_over(samples, behind=self._behind)
+        if taken:
+            self._cursor = Key.of(samples[taken - 1])
+        self._behind = self._behind or taken < len(samples)
+        self._queue.deliver([], behind=self._behind, blocked=self._is_blocked, well=is_kept)
         # While the next samples lie on a disk that cannot be read, no newer one is delivered.
         if self._behind and self._queue.wants_more and not self._is_blocked:
-            self._read_on()
+            self._read_on(is_kept=is_kept)
 
     @property
     def _is_blocked(self) -> bool:
         return self._behind and self._tiers.cold_state is ColdState.AWAY
 
-    def _read_on(self) -> None:
+    def _read_on(self, *, is_kept: bool) -> None:
         page = self._tiers.read(self._cursor, self._queue.room)
         self._cursor, self._behind = page.last, page.more
         self._lose_damaged(page)
-        self._hand_over([s for s in page.samples if Key.of(s) not in self._delivered])
+        samples = [each for each in page.samples if Key.of(each) not in self._delivered]
+        self._queue.deliver(samples, behind=self._behind, blocked=self._is_blocked, well=is_kept)
         # Now all kept samples are in memory; otherwise a file has lost some without an error.
-        missing = not page.more and self._books.kept != len(self._queue.held())
+        missing = is_kept and not page.more and self._books.kept != len(self._queue.held())
         if page.damaged or (missing and self._tiers.cold_state.is_open):
             self._tiers.found_damage()
             self._schedule.flush_soon()
 
-    def _hand_over(self, samples: list[Sample]) -> None:
-        self._queue.deliver(
-            samples, done=self._gathered, behind=self._behind, blocked=self._is_blocked
-        )
-        self._gathered = 0
-
     def _start_over(self) -> None:
         """Read from the start: the cold tier was opened, perhaps with older samples than all."""
         self._openings = self._tiers.cold_openings
+        self._queue.take_over(self._undelivered, behind=True)
         self._undelivered.clear()
         self._delivered = self._queue.start_over()
         self._cursor, self._behind = BEFORE_ALL, True

@@ -5,17 +5,20 @@ from collections.abc import Iterable
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from agent.model import Session
-from agent.spool import runs
+from agent.spool import register, runs
 from agent.spool.account import Account, Fate, Ids, Sessions
-from agent.spool.directories import FILE, Directories
-from agent.spool.row import Key
+from agent.spool.directories import FILE, LOCK, Directories
+from agent.spool.register import Given
+from agent.spool.row import Row, unpack
 from agent.spool.runs import Runs
-from agent.spool.tier import OpenTier, Tier
+from agent.spool.tier import OpenTier, Tier, is_stale
 from quartet.errors import DamagedError, OlderSchemaError, StoreError
+from quartet.lock import holder
 
 # The tiers are read one after the other. Where the agent moved samples in
 # between they are read again; it does so once a second at the most.
@@ -33,9 +36,27 @@ class Entry(msgspec.Struct):
     waiting: int
     waiting_ids: Runs
     fates: dict[Fate, Ids]
-    ended: bool
-    power_lost: bool
+    ended: bool = False
+    power_lost: bool = False
     """The power failed: ids from `sampled` on, if there were any, are unknown."""
+    done_below: int = 0
+    """Ids below this are settled."""
+    damaged_ids: Runs = []
+    """Their rows have a wrong checksum; they are not among `waiting_ids`."""
+    unbooked_ids: Runs = []
+    """The agent died while these were in memory alone; its next start books them as unknown."""
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether each sample is answered, waits or has a fate, and no row is damaged."""
+        return not (self.difference or self.damaged_ids or self.unbooked_ids)
+
+    @property
+    def suspects(self) -> Runs:
+        """Where samples have no fate, they are among these ids: some of them are answered."""
+        unsettled: Runs = [(self.done_below, self.sampled - 1)]
+        named = (ids.runs for ids in self.fates.values())
+        return runs.minus(unsettled, runs.union(self.waiting_ids, *named))
 
     @property
     def difference(self) -> int:
@@ -51,6 +72,8 @@ class Ledger(msgspec.Struct):
     sessions: list[Entry]
     damaged: list[str] = []
     """Why a file cannot be read. Its samples are not in this ledger."""
+    ignored: list[str] = []
+    """Why a register of ids cannot be read: samples that were in memory alone are not told."""
     schema: int = 1
 
 
@@ -83,9 +106,16 @@ def _read(
             before = watch.version() if watch else 0
             in_cold, in_hot = (_hold(tier) if tier else [] for tier in (cold, hot))
             if not watch or watch.version() == before:
-                entries = _entries(cold, in_cold, hot, in_hot)
-                balanced = not damaged and all(not entry.difference for entry in entries)
-                return Ledger(balanced, entries, [*map(str, damaged.values())])
+                if cold and hot and is_stale((hot.moves(), in_hot), (cold.moves(), in_cold)):
+                    hot, in_hot = None, []
+                given, ignored = _given(directories)
+                entries = _entries(cold, in_cold, hot, in_hot, given)
+                is_running = any(
+                    holder(each / LOCK) for each in (directories.hot, directories.cold)
+                )
+                _add_given(entries, given, is_running=is_running)
+                balanced = not damaged and all(entry.is_sound for entry in entries)
+                return Ledger(balanced, entries, [*map(str, damaged.values())], ignored)
     raise StoreError(f"{directories.cold}: changes all the time; try again")
 
 
@@ -116,43 +146,102 @@ def _hold(tier: Tier) -> Sessions:
     return tier.sessions()
 
 
-def _by_session(keys: Iterable[Key], sessions: Sessions) -> dict[str, Runs]:
-    """The ids of rising keys, by session id: the tiers may use one sequence for two sessions."""
-    names = {session.sequence: session.id for session, _ in sessions}
-    return {
-        names[sequence]: runs.gather(key.id for key in of_session)
-        for sequence, of_session in groupby(keys, attrgetter("session"))
-        if sequence in names
-    }
+def _given(directories: Directories) -> tuple[list[Given], list[str]]:
+    """What the registers tell, and what is wrong with them."""
+    given: list[Given] = []
+    ignored: list[str] = []
+    for directory in (directories.hot, directories.cold):
+        try:
+            given += register.read(directory / register.FILE)
+        except DamagedError as error:
+            ignored.append(str(error))
+        except OSError as error:
+            ignored.append(f"{directory / register.FILE}: cannot be read: {error.strerror}")
+    return given, ignored
+
+
+def _add_given(entries: list[Entry], given: list[Given], *, is_running: bool) -> None:
+    """Add the ids that were given and that no tier knows: they are, or were, in memory alone."""
+    newest = max((each.session.sequence for each in given), default=0)
+    for each in given:
+        session = each.session
+        entry = next((entry for entry in entries if entry.session_id == session.id), None)
+        if entry is None:
+            entry = Entry(session.id, session.sequence, session.started_at_ns, 0, 0, 0, [], {})
+            entries.append(entry)
+        first, last = entry.sampled, each.next_id - 1
+        if first > last:
+            continue
+        if is_running and not entry.ended and session.sequence == newest:
+            entry.sampled = each.next_id
+            entry.waiting_ids = runs.union(entry.waiting_ids, [(first, last)])
+            entry.waiting = runs.size(entry.waiting_ids)
+        else:
+            entry.unbooked_ids = runs.union(entry.unbooked_ids, [(first, last)])
+
+
+class _Kept(NamedTuple):
+    """The ids of the rows of a session, by whether their checksum is right."""
+
+    sound: Runs
+    damaged: Runs
+
+
+def _by_session(rows: Iterable[Row], sessions: Sessions) -> dict[str, _Kept]:
+    """The ids of rising rows, by session id: the tiers may use one sequence for two sessions."""
+    known = {session.sequence: session for session, _ in sessions}
+    kept: dict[str, _Kept] = {}
+    for sequence, of_session in groupby(rows, attrgetter("session")):
+        session = known.get(sequence)
+        if session is None:
+            continue
+        ids: dict[bool, list[int]] = {True: [], False: []}
+        for row in of_session:
+            ids[unpack(row, session) is not None].append(row.id)
+        kept[session.id] = _Kept(runs.gather(ids[True]), runs.gather(ids[False]))
+    return kept
 
 
 def _entries(
-    cold: Tier | None, in_cold: Sessions, hot: Tier | None, in_hot: Sessions
+    cold: Tier | None,
+    in_cold: Sessions,
+    hot: Tier | None,
+    in_hot: Sessions,
+    given: list[Given],
 ) -> list[Entry]:
     """The entries of all sessions. Of an account that both tiers have, the hot one is newer."""
     newest = {session.id: (session, account) for session, account in (*in_cold, *in_hot)}
-    hot_ids = {session.id for session, _ in in_hot}
+    powered = {session.id for session, _ in in_hot}
+    powered |= {each.session.id for each in given if each.this_boot}
     kept = [
-        _by_session(tier.keys(), sessions)
+        _by_session(tier.rows(), sessions)
         for tier, sessions in ((cold, in_cold), (hot, in_hot))
         if tier
     ]
-    settled = _by_session(hot.settled(), [*newest.values()]) if hot else {}
+    settled: dict[str, Runs] = {}
+    names = {session.sequence: session.id for session, _ in newest.values()}
+    if hot:
+        for sequence, keys in groupby(hot.settled(), attrgetter("session")):
+            if sequence in names:
+                settled[names[sequence]] = runs.gather(key.id for key in keys)
     return [
         _entry(
             session,
             account,
-            runs.minus(
-                runs.union(*(tier.get(session.id, []) for tier in kept)),
-                settled.get(session.id, []),
-            ),
-            in_ram=session.id in hot_ids,
+            [tier[session.id] for tier in kept if session.id in tier],
+            settled.get(session.id, []),
+            powered=session.id in powered,
         )
         for session, account in sorted(newest.values(), key=lambda entry: entry[0].sequence)
     ]
 
 
-def _entry(session: Session, account: Account, waiting: Runs, *, in_ram: bool) -> Entry:
+def _entry(
+    session: Session, account: Account, kept: list[_Kept], settled: Runs, *, powered: bool
+) -> Entry:
+    sound = runs.union(*(each.sound for each in kept))
+    damaged = runs.union(*(each.damaged for each in kept))
+    waiting = runs.minus(sound, settled)
     return Entry(
         session_id=session.id,
         sequence=session.sequence,
@@ -163,5 +252,7 @@ def _entry(session: Session, account: Account, waiting: Runs, *, in_ram: bool) -
         waiting_ids=waiting,
         fates={fate: Ids(ids.count, runs.union(ids.runs)) for fate, ids in account.fates.items()},
         ended=account.ended,
-        power_lost=account.power_lost or not (account.ended or in_ram),
+        power_lost=account.power_lost or not (account.ended or powered),
+        done_below=account.done_below,
+        damaged_ids=runs.minus(runs.minus(damaged, sound), settled),
     )

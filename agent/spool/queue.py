@@ -3,14 +3,21 @@
 import asyncio
 import contextlib
 import itertools
+import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from agent.model import Sample
+from agent.spool.coming import Coming, Passed
 from agent.spool.row import Key
+from quartet.clock import Clock
+from quartet.outage import Outage
+
+log = logging.getLogger(__name__)
 
 # Samples ready to be read, and the mark at which more are fetched. Each is at
 # least the largest window, so that a drain does not wait for the disk.
@@ -28,6 +35,8 @@ class Work:
     appended: list[Sample]
     settled: list[tuple[Sample, bool]]
     """Samples that settle() gave, and whether they were answered."""
+    passed: list[Passed]
+    """Samples that are not among `appended`, and are done with."""
     closing: bool
 
 
@@ -49,21 +58,31 @@ class Supply(Enum):
 class Queue:
     """Samples on their way from the bus to the disk, from there to the loop, and back.
 
+    What the disk thread does not bring in time, because it hangs or because no tier
+    takes a commit, is given to the reader from memory, unless older samples are still to come.
     The methods are grouped by the thread that calls them. Made on the loop.
     """
 
-    def __init__(self, most_ready: int = MOST_READY, few_ready: int = FEW_READY) -> None:
+    def __init__(
+        self,
+        most_ready: int = MOST_READY,
+        few_ready: int = FEW_READY,
+        *,
+        coming: Coming | None = None,
+        clock: Clock = time,
+    ) -> None:
         self._most_ready = most_ready
         self._few_ready = few_ready
+        self._outage = Outage(log, clock)
+        self._look: asyncio.TimerHandle | None = None  # guarded by: loop
         self._loop = asyncio.get_running_loop()
         self._arrived = asyncio.Event()
         self._changed = threading.Condition()
         # guarded by: _changed
-        self._appended: list[Sample] = []
+        self._coming = coming or Coming(clock=clock)
         self._ready: deque[Sample] = deque()
         self._in_flight: dict[Key, Sample] = {}
         self._settled: list[tuple[Sample, bool]] = []
-        self._coming = 0  # appended, and not delivered yet
         self._supply = Supply.WANTED  # until the disk thread has looked
         self._older_came = False  # than what is in flight
         self._reader_waits = False
@@ -76,8 +95,9 @@ class Queue:
     def append(self, sample: Sample) -> None:
         """Hand a sample to the disk thread."""
         with self._changed:
-            self._appended.append(sample)
-            self._coming += 1
+            self._coming.append(sample)
+            if self._coming.is_late:
+                self._give_from_memory()
             self._changed.notify()
 
     def finish(self) -> None:
@@ -97,15 +117,22 @@ class Queue:
             with self._changed:
                 if self._failure:
                     raise RuntimeError("the disk thread has ended") from self._failure
+                began = self._give_from_memory()
                 given = [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
                 self._in_flight.update((Key.of(sample), sample) for sample in given)
                 if self._supply is Supply.ENOUGH and len(self._ready) < self._few_ready:
                     self._supply = Supply.WANTED
                     self._changed.notify()
-                if given or self._has_ended():
-                    return given
-                self._arrived.clear()
-                self._reader_waits = True
+                ended = self._has_ended()
+                if not (given or ended):
+                    self._arrived.clear()
+                    self._reader_waits = True
+            if began:
+                self._say_that_it_began()
+            if given or ended:
+                return given
+            if self._look is None:
+                self._look = self._loop.call_later(self._coming.patience_s, self._look_after_it)
             await self._arrived.wait()
 
     def rewind(self) -> None:
@@ -119,7 +146,10 @@ class Queue:
     def settle(self, sample: Sample, *, answered: bool) -> None:
         """Forget a sample that read() gave: it was answered, or is unanswerable."""
         with self._changed:
-            del self._in_flight[Key.of(sample)]
+            key = Key.of(sample)
+            del self._in_flight[key]
+            if self._coming.settle(sample, answered=answered):
+                return
             self._settled.append((sample, answered))
             if len(self._settled) >= _MANY_SETTLED:
                 self._changed.notify()
@@ -136,26 +166,58 @@ class Queue:
         """Give the work that gathered; wait for some up to `timeout_s`."""
         with self._changed:
             self._changed.wait_for(self._has_work, timeout_s)
-            work = Work(self._appended, self._settled, self._closing)
-            self._appended, self._settled = [], []
+            appended, passed = self._coming.gather()
+            work = Work(appended, self._settled, passed, self._closing)
+            self._settled = []
             return work
 
-    def deliver(self, samples: Sequence[Sample], *, done: int, behind: bool, blocked: bool) -> None:
-        """Let read() give these samples; `done` of the appended ones are kept or dropped.
+    def take_over(self, samples: Sequence[Sample], *, behind: bool) -> int:
+        """A tier has these appended samples: let read() give those for which there is room.
+
+        The number up to which it gives them, or gave them from memory; none where it is
+        `behind`. The others are to be read from the tiers.
+        """
+        with self._changed:
+            taken = 0
+            for sample, is_new in zip(samples, self._coming.take_over(samples), strict=True):
+                behind = behind or (is_new and len(self._ready) >= self._most_ready)
+                if not behind:
+                    taken += 1
+                    if is_new:
+                        self._ready.append(sample)
+            if behind and self._supply is Supply.COMPLETE:
+                self._supply = Supply.WANTED
+            return taken
+
+    def refuse(self, samples: Sequence[Sample]) -> list[Sample]:
+        """Forget appended samples that read() neither gave nor will give; those it forgot."""
+        with self._changed:
+            return self._coming.refuse(samples)
+
+    def deliver(
+        self, samples: Sequence[Sample], *, behind: bool, blocked: bool, well: bool
+    ) -> None:
+        """Let read() give these samples, which are from the tiers.
 
         `behind`: the tiers hold samples that were not delivered yet. `blocked`: these cannot
-        be read now, and come after start_over().
+        be read now, and come after start_over(). `well`: all that was gathered is in a tier.
         """
         with self._changed:
             self._ready.extend(samples)
-            self._coming -= done
             if not behind:
                 self._supply = Supply.COMPLETE
             elif blocked or len(self._ready) >= self._few_ready:
                 self._supply = Supply.ENOUGH
             else:
                 self._supply = Supply.WANTED
+            if well:
+                self._coming.turn_went_well()
+            ended, count = not self._coming.is_late, self._coming.in_this_episode
             self._wake_reader()
+        if ended:
+            self._outage.ended(
+                "the spool keeps samples again; %d were sent from memory alone", count
+            )
 
     def fail(self, error: BaseException) -> None:
         """Let read() raise: there is no disk thread any more."""
@@ -176,19 +238,27 @@ class Queue:
             return self._supply is Supply.WANTED
 
     def withdraw(self, limit: int, after: Key) -> list[Sample]:
-        """Remove the oldest samples after this key that were not read yet; those samples."""
+        """Remove the oldest samples after this key that were not read yet; those samples.
+
+        Samples that were not gathered stay.
+        """
         with self._changed:
             kept: list[Sample] = []
             withdrawn: list[Sample] = []
             while self._ready and len(withdrawn) < limit:
                 sample = self._ready.popleft()
-                (withdrawn if Key.of(sample) > after else kept).append(sample)
+                if Key.of(sample) > after and not self._coming.is_unknown(sample):
+                    withdrawn.append(sample)
+                    self._coming.withdraw(sample)
+                else:
+                    kept.append(sample)
             self._ready.extendleft(reversed(kept))
             return withdrawn
 
     def start_over(self) -> frozenset[Key]:
         """Forget the ready samples, because older ones come; the keys not to deliver again."""
         with self._changed:
+            self._coming.take_back([*self._ready])
             self._ready.clear()
             self._older_came = True
             self._supply = Supply.WANTED
@@ -208,18 +278,57 @@ class Queue:
         """All samples that the books count as kept, and that are in memory."""
         with self._changed:
             settled = (sample for sample, _ in self._settled)
-            return [*self._in_flight.values(), *self._ready, *settled]
+            held = (*self._in_flight.values(), *self._ready, *settled)
+            return [sample for sample in held if not self._coming.is_unknown(sample)]
 
     def _has_ended(self) -> bool:
         return self._finished and not self._coming and self._supply is Supply.COMPLETE
 
     def _has_work(self) -> bool:
         return bool(
-            self._appended
+            self._coming.has_work
             or self._supply is Supply.WANTED
             or self._closing
             or len(self._settled) >= _MANY_SETTLED
         )
+
+    def _give_from_memory(self) -> bool:
+        """Let read() give what no tier has taken in time; whether that begins now."""
+        if self._supply is not Supply.COMPLETE:
+            return False
+        was_late = self._coming.is_late
+        early = self._coming.take_early(self._most_ready - len(self._ready))
+        if early:
+            self._ready.extend(early)
+            self._wake_reader()
+        return self._coming.is_late and not was_late
+
+    def _look_after_it(self) -> None:
+        """Called on the loop, about once a second while a reader waits."""
+        self._look = None
+        with self._changed:
+            began = self._give_from_memory()
+            if self._reader_waits:
+                self._look = self._loop.call_later(self._coming.patience_s, self._look_after_it)
+        if began:
+            self._say_that_it_began()
+
+    def _say_that_it_began(self) -> None:
+        self._outage.failed(
+            "no directory of the spool has taken a sample for %g s; samples are sent from memory"
+            " alone, and are lost if the agent is killed now: see 'df -h', 'mount' and 'dmesg'",
+            self._coming.patience_s,
+        )
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether samples are sent from memory, because no tier takes them. Any thread."""
+        return self._coming.is_late
+
+    @property
+    def from_memory(self) -> int:
+        """Number of samples that were sent while no tier had them. Any thread."""
+        return self._coming.from_memory
 
     def _wake_reader(self) -> None:
         if self._reader_waits:

@@ -9,20 +9,19 @@ import dataclasses
 import itertools
 import logging
 import re
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from agent.model import Session
-from agent.spool.account import EARLIER, Account
-from agent.spool.row import Key, Row, unpack
-from agent.spool.tier import COMPANIONS, OpenTier, Tier, accounts, delete
+from agent.spool.account import Account
+from agent.spool.salvage import salvage
+from agent.spool.tier import COMPANIONS, OpenTier, Tier, delete
 from quartet.database import Synchronous
 from quartet.errors import DamagedError, NewerSchemaError, StoreError
-from wire.metadata import SESSION_ID
+from quartet.foreign import shown
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ class TierFile:
             tier = self._open_tier(self.path, self._synchronous)
             return tier, _looked(tier, look), False
         except NewerSchemaError as error:
-            aside = _move(self.path, f"schema-{error.version}")
+            aside = move_aside(self.path, f"schema-{error.version}")
             log.warning("%s; it is now %s, and a fresh one is used", error, aside)
             tier = self._open_tier(self.path, self._synchronous)
         except DamagedError as error:
@@ -63,21 +62,40 @@ class TierFile:
         Where this is cut short, the next open() starts it again, or finishes it once all
         is saved. StoreError where there is no room to save.
         """
-        saving = self._beside("saving")
-        delete(saving)
-        with contextlib.closing(self._open_tier(saving, self._synchronous)) as tier:
-            count = _salvage(self.path, tier)
-        saving.rename(self._beside("saved"))
-        aside = self._finish_replacement()
+        count, aside = self._save(lambda tier: salvage(self.path, tier), "damaged")
         log.error("%s; it is now %s, and %d samples were saved from it", reason, aside, count)
         return self._open_tier(self.path, self._synchronous)
 
-    def _finish_replacement(self) -> Path | None:
-        """Use the file that was saved from a damaged one; the new path of the damaged one."""
+    def restore(self, tier: Tier) -> Tier:
+        """A fresh file with all of a tier that is open, and whose own is no more at the path.
+
+        What is found there is moved aside; only then may the caller close the tier, which
+        could delete another one's log. StoreError where there is no room, or no directory.
+        """
+        there = self.path.exists()
+        count, aside = self._save(lambda fresh: _copy(tier, fresh), "replaced")
+        found = f"; the file found there is now {aside}" if there else ""
+        log.warning("%s: made again with all of its %d samples%s", self.path, count, found)
+        return self._open_tier(self.path, self._synchronous)
+
+    def _save(self, save: Callable[[Tier], int], why: str) -> tuple[int, Path | None]:
+        """Put a fresh file in the place of the one at the path; how many samples, and its path."""
+        saving = self._beside("saving")
+        delete(saving)
+        with contextlib.closing(self._open_tier(saving, self._synchronous)) as tier:
+            count = save(tier)
+        try:
+            saving.rename(self._beside("saved"))
+            return count, self._finish_replacement(why)
+        except OSError as error:
+            raise StoreError(f"{saving}: cannot be renamed: {error.strerror}", saving) from error
+
+    def _finish_replacement(self, why: str = "damaged") -> Path | None:
+        """Use the file that was saved of another one; the new path of that other one."""
         saved = self._beside("saved")
         if not saved.exists():
             return None
-        aside = _move(self.path, "damaged")
+        aside = move_aside(self.path, why)
         saved.rename(self.path)
         return aside
 
@@ -124,6 +142,11 @@ def adopt(tier: Tier, hot_path: Path, known: Known, open_tier: OpenTier) -> Adop
         aside.tier.delete()
         log.warning("%s: imported again", aside.tier.path)
     return Adopted(any(found), frozenset(rejoined))
+
+
+def is_set_aside(paths: Iterable[Path]) -> bool:
+    """Whether a file of a newer version lies beside any of these: its samples are not lost."""
+    return any(any(path.parent.glob(f"{path.stem}.schema-*{path.suffix}")) for path in paths)
 
 
 def _asides(path: Path, newest_schema: int) -> list[Path]:
@@ -193,10 +216,10 @@ def _looked(tier: Tier, look: Callable[[Tier], Looked]) -> Looked:
         tier.close()
         if isinstance(error, StoreError):
             raise
-        raise DamagedError(f"{tier.path}: is damaged ({error})", tier.path) from error
+        raise DamagedError(f"{tier.path}: is damaged ({shown(error)})", tier.path) from error
 
 
-def _move(path: Path, why: str) -> Path:
+def move_aside(path: Path, why: str) -> Path:
     """Rename a file with its companions to a name that is free.
 
     The file comes last. Where this is cut short, the companions have a name that counts as
@@ -214,60 +237,9 @@ def _numbers() -> Iterator[str]:
     return itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
 
 
-def _salvage(path: Path, tier: Tier) -> int:
-    """Copy what is readable and sound in a damaged file; the number of samples."""
-    try:
-        damaged = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    except sqlite3.Error:
-        return 0
-    with contextlib.closing(damaged):
-        sessions = {entry[0].sequence: entry for entry in _sound_sessions(damaged)}
-        rows = (
-            row
-            for row in map(Row._make, _readable(damaged, "samples", "session, id, reading"))
-            if _is_sound(row, sessions)
-        )
-        keys = map(Key._make, _readable(damaged, "settled", "session, id"))
-        settled = (key for key in keys if all(isinstance(part, int) for part in key))
-        tier.write(sessions=sessions.values(), rows=rows, settled=settled)
-    return tier.size()
-
-
-def _sound_sessions(damaged: sqlite3.Connection) -> Iterator[tuple[Session, Account]]:
-    seen = set()
-    columns = "sequence, id, period_ns, started_at_ns, account"
-    for sequence, id_, period_ns, started_at_ns, account in _readable(damaged, "sessions", columns):
-        numbers = (sequence, period_ns, started_at_ns)
-        if not all(isinstance(number, int) for number in numbers) or id_ in seen:
-            continue
-        with contextlib.suppress(msgspec.MsgspecError, TypeError):
-            if id_ == EARLIER or SESSION_ID.fullmatch(id_):
-                seen.add(id_)
-                yield Session(sequence, id_, period_ns, started_at_ns), accounts.decode(account)
-
-
-def _is_sound(row: Row, sessions: dict[int, tuple[Session, Account]]) -> bool:
-    """Whether a row has the right types, and the right checksum where its session is known."""
-    if not (
-        isinstance(row.session, int) and isinstance(row.id, int) and isinstance(row.reading, bytes)
-    ):
-        return False
-    entry = sessions.get(row.session)
-    return entry is None or unpack(row, entry[0]) is not None
-
-
-def _readable(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
-    """The rows, read from both ends towards the damage, and by the columns' places alone.
-
-    Some come more than once.
-    """
-    names = columns.split(", ")
-    rising, falling = (", ".join(name + order for name in names[:2]) for order in ("", " DESC"))
-    by_place = f"WITH found({columns}) AS (SELECT * FROM {table}) SELECT * FROM found"  # noqa: S608
-    for query in (
-        f"SELECT {columns} FROM {table} ORDER BY {rising}",  # noqa: S608
-        f"SELECT {columns} FROM {table} ORDER BY {falling}",  # noqa: S608
-        by_place,
-    ):
-        with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
-            yield from damaged.execute(query)
+def _copy(tier: Tier, fresh: Tier) -> int:
+    """Copy all of a tier; the number of samples."""
+    fresh.write(
+        sessions=tier.sessions(), rows=tier.rows(), settled=tier.settled(), move=tier.moves()
+    )
+    return fresh.size()

@@ -8,6 +8,7 @@ import time
 from agent.config import SpoolSettings
 from agent.model import Reading, Sample, Session
 from agent.spool.books import Books
+from agent.spool.coming import PATIENCE_S, Coming
 from agent.spool.directories import Directories
 from agent.spool.keeper import Keeper
 from agent.spool.queue import Queue
@@ -48,16 +49,18 @@ class Spool:
         open_tier: OpenTier = Tier,
         max_id: int = MAX_ID,
         join_s: float = _JOIN_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._period_ns = period_ns
         self._clock = clock
         self._max_id = max_id
         self._join_s = join_s
-        self._queue = Queue()
+        self._queue = Queue(coming=Coming(patience_s=patience_s, clock=clock), clock=clock)
         self._books = Books()
         tiers = Tiers(directories, self._books, self._queue.held, clock=clock, open_tier=open_tier)
         schedule = WriteSchedule(settings, clock=clock)
         self._keeper = Keeper(tiers, self._books, self._queue, schedule, settings, clock=clock)
+        self._register = tiers.register
         self.first_sequence = tiers.first_sequence
         """The sequence of the first session of this start; those before are of earlier ones."""
         self._next_sequence = self.first_sequence
@@ -71,7 +74,7 @@ class Spool:
         self.sampled = 0
         self.answered = 0
         self.unanswerable = 0
-        self.beat_ns = clock.monotonic_ns()  # written by: disk thread
+        self._beat_ns = clock.monotonic_ns()  # written by: disk thread
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="disk", daemon=True)
         self._thread.start()
@@ -92,6 +95,24 @@ class Spool:
         return self._books.lost - self._lost_before
 
     @property
+    def from_memory(self) -> int:
+        """Number of samples since the start that were sent while no tier had them."""
+        return self._queue.from_memory
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong now, in a few words, if anything is."""
+        return "spool: samples are kept in memory alone" if self._queue.is_alone else None
+
+    @property
+    def beat_ns(self) -> int:
+        """When the disk thread last gave a sign of life, on the monotonic clock.
+
+        While a disk hangs and samples are sent from memory, a restart would only lose them.
+        """
+        return self._clock.monotonic_ns() if self._queue.is_alone else self._beat_ns
+
+    @property
     def unanswered(self) -> int:
         """Number of samples that are kept."""
         done = self.answered + self.unanswerable + self.dropped + self.lost
@@ -105,6 +126,7 @@ class Spool:
         self._next_id += 1
         self.sampled += 1
         self.latest = sample
+        self._register.note(sample.session, self._next_id)
         self._queue.append(sample)
 
     def finish(self) -> None:
@@ -145,7 +167,7 @@ class Spool:
     def _keep(self) -> None:
         try:
             while True:
-                self.beat_ns = self._clock.monotonic_ns()
+                self._beat_ns = self._clock.monotonic_ns()
                 work = self._queue.gather(_TICK_S)
                 self._keeper.step(work)
                 if work.closing:

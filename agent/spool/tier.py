@@ -20,6 +20,7 @@ from quartet.database import (
     transaction,
 )
 from quartet.errors import DamagedError
+from quartet.foreign import shown
 
 COMPANIONS = ("-wal", "-shm")
 """SQLite's own: the log of what is not yet in the file, and the index of that log."""
@@ -54,6 +55,17 @@ _AFTER = (
 )
 
 accounts = msgspec.json.Decoder(Account)
+
+
+def is_stale(hot: tuple[int, Sessions], cold: tuple[int, Sessions]) -> bool:
+    """Whether a hot tier was left behind: samples went past it, straight to the cold one.
+
+    Of each, the number of its last move, and its sessions. A flush that was cut short leaves
+    it one behind. One that never met the cold tier has a session that this does not know.
+    """
+    (hot_move, in_hot), (cold_move, in_cold) = hot, cold
+    known = {session.id for session, _ in in_cold}
+    return hot_move + 1 < cold_move and all(session.id in known for session, _ in in_hot)
 
 
 def delete(path: Path) -> None:
@@ -103,7 +115,7 @@ class Tier:
         try:
             return [(Session(*session), accounts.decode(account)) for *session, account in rows]
         except (msgspec.MsgspecError, TypeError) as error:
-            raise DamagedError(f"{self.path}: is damaged ({error})", self.path) from error
+            raise DamagedError(f"{self.path}: is damaged ({shown(error)})", self.path) from error
 
     def write(
         self,
@@ -167,7 +179,7 @@ class Tier:
         """Read the whole file; DamagedError where anything in it is not as it should be."""
         (said,) = [said for (said,) in self._select("PRAGMA integrity_check(1)")]
         if said != "ok":
-            raise DamagedError(f"{self.path}: is damaged ({said})", self.path)
+            raise DamagedError(f"{self.path}: is damaged ({shown(said)})", self.path)
 
     def hold(self) -> None:
         """Freeze the view of the file at the next read, whatever another connection writes."""

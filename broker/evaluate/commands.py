@@ -14,6 +14,7 @@ from broker.model import Sample
 from broker.predictors import BlackBox
 from broker.predictors.load import load
 from quartet.errors import SettingsError
+from quartet.foreign import shown
 from quartet.predictions import PredictionFile
 
 
@@ -93,6 +94,7 @@ def _progress(title: str) -> Iterator[Callable[[float], None]]:
     """Show on a terminal how far it is, where rich is there."""
     try:
         from rich.console import Console  # noqa: PLC0415 - optional
+        from rich.markup import escape  # noqa: PLC0415
         from rich.progress import Progress  # noqa: PLC0415
     except ImportError:
         yield lambda _: None
@@ -102,7 +104,7 @@ def _progress(title: str) -> Iterator[Callable[[float], None]]:
         yield lambda _: None
         return
     with Progress(console=console, transient=True) as bar:
-        task = bar.add_task(title, total=1.0)
+        task = bar.add_task(escape(shown(title)), total=1.0)
         yield lambda share: bar.update(task, completed=share)
 
 

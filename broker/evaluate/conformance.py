@@ -14,6 +14,7 @@ from broker.predictors import BlackBox, Predictor, explains, is_stateful, measur
 from broker.records import MAX_SNAPSHOT_BYTES
 from quartet.channels import FLOAT32_MAX, Values, as_float32
 from quartet.clock import Clock
+from quartet.foreign import described, shown
 
 # More than any warm-up of a few hundred rows, and a change behind it that may be noticed.
 _ROWS = 900
@@ -74,7 +75,7 @@ def check(
         except _SkippedError as error:
             yield Finding(name, "skipped", str(error))
         except (Exception, SystemExit) as error:  # it is a stranger's code
-            yield Finding(name, "failed", f"raised {type(error).__name__}: {error}")
+            yield Finding(name, "failed", f"raised {described(error)}")
         else:
             yield Finding(name, "passed", detail)
 
@@ -216,11 +217,13 @@ def _ask(predictor: Predictor, sample: Sample) -> _Told:
         answer = predictor.predict(sample)
     except (Exception, SystemExit) as error:
         raise _FailedError(
-            f"raised {type(error).__name__}: {error}, with id {sample.id} and {sample.values}"
+            f"raised {described(error)}, with id {sample.id} and {sample.values}"
         ) from error
     # Also numpy's own booleans, which are no bool.
     if type(answer).__name__ not in ("bool", "bool_"):
-        raise _FailedError(f"predict() returned {answer!r}, not a bool, for {sample.values}")
+        raise _FailedError(
+            f"predict() returned {shown(repr(answer))}, not a bool, for {sample.values}"
+        )
     return _Told(bool(answer), *_listen(predictor, sample))
 
 
@@ -235,10 +238,12 @@ def _listen(predictor: Predictor, sample: Sample) -> tuple[str | None, list[str]
         ]
     except (Exception, SystemExit) as error:
         raise _FailedError(
-            f"explain() or statistics() raised {type(error).__name__}: {error}, {where}"
+            f"explain() or statistics() raised {described(error)}, {where}"
         ) from error
     if not isinstance(said, str | None):
-        raise _FailedError(f"explain() returned {said!r}, neither a str nor None, {where}")
+        raise _FailedError(
+            f"explain() returned {shown(repr(said))}, neither a str nor None, {where}"
+        )
     return said, flat
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from broker.errors import EvaluationError
 from broker.evaluate.replay import Evaluation, Traces
+from quartet.foreign import shown
 
 _WIDTH_INCHES = 12.0
 _PANEL_INCHES = 1.6
@@ -34,17 +35,18 @@ def plot(evaluation: Evaluation, traces: Traces, path: Path) -> None:
         panel.plot(at, values, linewidth=0.7)
         panel.plot(at, limits, color=_ALARM, linewidth=1.0, linestyle="--", label="limit")
         panel.set_yscale("log")
-        panel.set_ylabel(name)
+        panel.set_ylabel(shown(name), parse_math=False)
         panel.legend(loc="upper left")
     for panel in axes:
         _shade(panel, evaluation.answers)
     axes[-1].set_xlabel("row")
-    figure.suptitle(f"{evaluation.path.name}, predictor {evaluation.predictor}")
+    title = shown(f"{evaluation.path.name}, predictor {evaluation.predictor}")
+    figure.suptitle(title, parse_math=False)
     try:
         with mpl.rc_context({"agg.path.chunksize": 10_000}):  # else a long line is too much
             figure.savefig(path, dpi=110, format=path.suffix[1:] or "png")
     except (OSError, ValueError) as error:  # ValueError: of a kind that it cannot draw
-        raise EvaluationError(f"{path}: cannot be written: {error}") from error
+        raise EvaluationError(f"{path}: cannot be written: {shown(error)}") from error
 
 
 def _shade(panel: Axes, answers: bytearray) -> None:

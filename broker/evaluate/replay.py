@@ -21,6 +21,7 @@ from broker.predictors import (
 )
 from quartet.channels import CHANNELS, as_float32
 from quartet.clock import Clock
+from quartet.foreign import described
 from quartet.table import TableReader
 
 # True so often in a row is no accident any more.
@@ -144,5 +145,5 @@ def _named(evaluation: Evaluation, where: str) -> Iterator[None]:
         last = traceback.extract_tb(error.__traceback__)[-1]
         raise EvaluationError(
             f"{evaluation.path}: {where}: predictor {evaluation.predictor} raised"
-            f" {type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"
+            f" {described(error)} ({Path(last.filename).name}, line {last.lineno})"
         ) from error

@@ -32,6 +32,7 @@ from broker.errors import PkiError
 from broker.pki import forms
 from quartet.certificates import KEYS, MALFORMED, Certificate, PublicKey, fits, is_usable
 from quartet.clock import Clock, utc
+from quartet.foreign import shown
 
 _SECRET, _PUBLIC = 0o600, 0o644
 
@@ -55,7 +56,7 @@ class Authority:
         try:
             key = load_pem_private_key(_read(directory / "ca.key"), None)
         except (ValueError, TypeError) as error:
-            raise PkiError(f"{directory / 'ca.key'}: is damaged: {error}") from error
+            raise PkiError(f"{directory / 'ca.key'}: is damaged: {shown(error)}") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not fits(key, certificate):
             raise PkiError(f"{directory / 'ca.key'}: does not fit ca.pem: bring its own back")
         self._issuer = forms.Issuer(certificate, key)
@@ -121,11 +122,13 @@ class Authority:
         except OSError as error:
             raise PkiError(f"{request}: {error.strerror}") from error
         except MALFORMED as error:
-            raise PkiError(f"{request}: is no readable certificate request: {error}") from error
+            raise PkiError(
+                f"{request}: is no readable certificate request: {shown(error)}"
+            ) from error
         if not valid:
             raise PkiError(f"{request}: its signature is wrong: make the request anew")
         if len(names) != 1:
-            asks = ", ".join(names) or "no name"
+            asks = shown(", ".join(names)) or "no name"
             raise PkiError(f"{request}: asks for {asks}: it must ask for one, its agent id")
         if not is_usable(public):
             raise PkiError(f"{request}: its key must be {KEYS}")
@@ -209,7 +212,7 @@ class Authority:
         try:
             return list(x509.load_pem_x509_crl(_read(path)))
         except ValueError as error:
-            raise PkiError(f"{path}: is damaged: take it from a backup: {error}") from error
+            raise PkiError(f"{path}: is damaged: take it from a backup: {shown(error)}") from error
 
     def _write_list(self, revoked: Sequence[x509.RevokedCertificate]) -> None:
         crl = forms.make_list(revoked, self._issuer, self._now())
@@ -245,7 +248,7 @@ def _load(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(_read(path))
     except ValueError as error:
-        raise PkiError(f"{path}: is damaged: {error}") from error
+        raise PkiError(f"{path}: is damaged: {shown(error)}") from error
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

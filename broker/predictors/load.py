@@ -15,7 +15,8 @@ from typing import cast
 
 from broker.errors import PredictorError
 from broker.model import Sample
-from broker.predictors import BlackBox, Predictor, one_line
+from broker.predictors import BlackBox, Predictor
+from quartet.foreign import described, shown
 
 ENTRY_POINTS = "quartet.predictors"
 
@@ -49,11 +50,13 @@ def load(name: str, options: Mapping[str, object]) -> BlackBox:
         prediction = make().predict(_TRIAL)
     except (Exception, SystemExit) as error:
         raise PredictorError(
-            f"predictor {name}: failed on a trial with {_TRIAL.values}: {_reason(error)}"
+            f"predictor {name}: failed on a trial with {_TRIAL.values}: {described(error)}"
         ) from error
     # Also numpy's own booleans, which are no bool.
     if type(prediction).__name__ not in ("bool", "bool_"):
-        raise PredictorError(f"predictor {name}: predict() returned {prediction!r}, not a bool")
+        raise PredictorError(
+            f"predictor {name}: predict() returned {shown(repr(prediction))}, not a bool"
+        )
     return BlackBox(make, _digest(name, kind, options))
 
 
@@ -63,7 +66,7 @@ def _find(name: str) -> object:
     except PredictorError:
         raise
     except (Exception, SystemExit) as error:
-        raise PredictorError(f"predictor {name}: cannot be imported: {_reason(error)}") from error
+        raise PredictorError(f"predictor {name}: cannot be imported: {described(error)}") from error
 
 
 def _entry_point(name: str) -> EntryPoint:
@@ -103,7 +106,7 @@ def _digest(name: str, kind: object, options: Mapping[str, object]) -> str:
         try:
             digest.update(model(**options))
         except (Exception, SystemExit) as error:
-            raise PredictorError(f"predictor {name}: model(): {_reason(error)}") from error
+            raise PredictorError(f"predictor {name}: model(): {described(error)}") from error
     return digest.hexdigest()[:_DIGEST_DIGITS]
 
 
@@ -124,7 +127,3 @@ def _add_sources(name: str, sources: dict[str, bytes]) -> None:
         for each in used:
             if each.partition(".")[0] == name.partition(".")[0]:
                 _add_sources(each, sources)
-
-
-def _reason(error: BaseException) -> str:
-    return one_line(f"{type(error).__name__}: {error}").strip()

@@ -77,7 +77,6 @@ class Memory:
         """The line of a stream, which from now on is this owner's alone."""
         line = self._lines.get(header.agent_id)
         if line is None:
-            forget_idle(self._lines, self._most_lines)
             line = self._lines[header.agent_id] = _Line(owner)
         elif line.owner is not owner:
             line.lease.fail(TakenError(header.session_id))
@@ -90,10 +89,20 @@ class Memory:
         return line
 
     def hold(self, header: StreamHeader, streams: int) -> None:
-        """Count streams that begin or end."""
+        """Count streams that begin or end. A line without an answer ends with its last one."""
         line = self._lines[header.agent_id]
         line.streams += streams
         line.sessions[header.session_id].streams += streams
+        if not line.streams and all(each.last_id is None for each in line.sessions.values()):
+            del self._lines[header.agent_id]
+
+    def remember(self, header: StreamHeader, answers: Sequence[Answer]) -> None:
+        """Keep answers of a stream that is open; who only opens streams displaces nobody."""
+        session = self.session(header)
+        for answer in answers:
+            session.remember(answer, self.most_answers)
+        if answers and len(self._lines) > self._most_lines:
+            forget_idle(self._lines, self._most_lines + 1)
 
     def session(self, header: StreamHeader) -> _Session:
         """The session of a stream that is open."""
@@ -122,9 +131,7 @@ class MemoryRecorder:
         """Keep the batch's answers."""
         claim = batch.claim
         if claim.header and claim.lease.is_good:
-            session = self._memory.session(claim.header)
-            for answer in batch.answers:
-                session.remember(answer, self._memory.most_answers)
+            self._memory.remember(claim.header, batch.answers)
         return _Recorded(claim.lease)
 
     async def answers(self, claim: Claim, first_id: int, count: int) -> Sequence[Answer]:

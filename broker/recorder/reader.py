@@ -168,6 +168,13 @@ class Reader(Protocol):
         """Reset a line's black box, between two samples. CommandError for an unknown agent."""
         ...
 
+    async def command_forget(self, agent_id: str) -> int | None:
+        """Delete all of an agent, which is a new one then. CommandError for an unknown agent.
+
+        How many samples were deleted; None: the broker that runs deletes them within seconds.
+        """
+        ...
+
     async def tail(self) -> str:
         """The cursor behind the newest sample."""
         ...

@@ -132,6 +132,17 @@ def ranges(ids: Iterable[int]) -> list[IdRange]:
     return found
 
 
+def union(*sets: Iterable[IdRange]) -> list[IdRange]:
+    """What is in any of them."""
+    found: list[IdRange] = []
+    for first, last in sorted(each for some in sets for each in some):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = found[-1][0], max(last, found[-1][1])
+        else:
+            found.append((first, last))
+    return found
+
+
 def without(whole: Iterable[IdRange], gone: Sequence[IdRange]) -> list[IdRange]:
     """What is in the ranges, and not in others that rise."""
     left: list[IdRange] = []

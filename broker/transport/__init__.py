@@ -36,13 +36,15 @@ class Call(Protocol):
     async def read(self) -> Sequence[bytes]:
         """All messages that arrived since the last time, at least one; none at the end.
 
-        The end is the peer's, or end(). Raises what the connection raised, after all that
+        The end is the peer's, or end(). LostError where the connection broke, after all that
         arrived before. Who does not read holds the peer back.
         """
         ...
 
     async def write(self, messages: Sequence[bytes]) -> None:
         """Send messages at once, in their order; return when the peer can take more.
+
+        LostError where the connection broke.
 
         end() does not wake who waits here.
         """
@@ -61,8 +63,8 @@ Handler = Callable[[Call], Awaitable[None]]
 """Serves one call, in a task of its own; the call ends when it returns.
 
 It is cancelled when the connection breaks; and whoever has its task may cancel it: the peer is
-told the ending then, if one was given. What it raises is INTERNAL for the peer, unless an ending
-was given, and is logged.
+told the ending then, if one was given. It may let a LostError through. What else it raises is
+INTERNAL for the peer, unless an ending was given, and is logged.
 """
 
 

@@ -10,11 +10,12 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from broker.errors import ListenError
+from broker.errors import ListenError, LostError
 from broker.model import Code, Ending
 from broker.transport import Handler, Health
 from broker.transport.inbox import Inbox
 from quartet.address import Address
+from quartet.foreign import described, shown
 
 if TYPE_CHECKING:
     from broker.credentials import Credentials
@@ -42,6 +43,9 @@ _OPTIONS = [
 
 # What grpc.aio may take to be through with the calls that were cut.
 _CUT_S = 1.0
+
+# What grpc.aio raises at a call that is over.
+_LOST = (grpc.aio.BaseError, asyncio.InvalidStateError)
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -140,8 +144,11 @@ class _GrpcCall:
 
     async def write(self, messages: Sequence[bytes]) -> None:
         write = self.context.write
-        for message in messages:
-            await write(message)
+        try:
+            for message in messages:
+                await write(message)
+        except _LOST as error:
+            raise LostError(f"the connection broke: {described(error)}") from error
 
     def end(self, ending: Ending) -> None:
         self._inbox.end(ending)
@@ -158,6 +165,8 @@ class _GrpcCall:
             while isinstance(message := await read(), bytes):
                 if inbox.put(message):
                     await inbox.room()
+        except _LOST as raised:
+            error = LostError(f"the connection broke: {described(raised)}")
         except Exception as raised:  # whatever it is: the handler waits to hear of it
             error = raised
         finally:
@@ -170,12 +179,14 @@ async def _serve(handler: Handler, call: _GrpcCall) -> None:
     except asyncio.CancelledError:
         if call.ending is None or call.context.done():  # by the peer, or a stop
             raise
+    except LostError as error:
+        log.debug("%s: %s", call.peer, error)
     except Exception:
         log.exception("%s: a call of %s failed", call.peer, call.method)
         call.end(Ending(Code.INTERNAL, "the broker failed; its log says how"))
     finally:
         call.close()
-    if call.ending and call.ending.code is not Code.OK:
+    if call.ending and call.ending.code is not Code.OK and not call.context.done():
         code = _CODES[call.ending.code.value]
         await call.context.abort(code, call.ending.reason, call.ending.trailing)
 
@@ -185,7 +196,7 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 def _host_and_port(peer: str) -> str:
     """gRPC's `ipv4:127.0.0.1:1`, `ipv6:%5B::1%5D:1` as HOST:PORT."""
-    return unquote(peer.partition(":")[2])
+    return shown(unquote(peer.partition(":")[2]))
 
 
 def _server_credentials(credentials: "Credentials") -> grpc.ServerCredentials:

@@ -4,11 +4,14 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
+from broker.errors import LostError
 from broker.model import Code, Ending
 from broker.transport import Handler, Health
 from broker.transport.inbox import PAUSE_AT, Inbox
 
 log = logging.getLogger(__name__)
+
+_BROKEN = Ending(Code.UNAVAILABLE, "the connection broke")
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -32,6 +35,7 @@ class MemoryCall:
         self._answers = Inbox(pause_at)
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._serving: asyncio.Task[None] | None = None
+        self._is_lost = False
 
     # The handler's end
 
@@ -40,9 +44,11 @@ class MemoryCall:
         return await self._requests.take()
 
     async def write(self, messages: Sequence[bytes]) -> None:
-        """Send messages; waits while the peer does not read."""
+        """Send messages; waits while the peer does not read. LostError after cancel() or lose()."""
         for message in messages:
             await self._answers.room()
+            if self._is_lost:
+                raise LostError("the connection broke")
             self._answers.put(message)
 
     def end(self, ending: Ending) -> None:
@@ -76,8 +82,14 @@ class MemoryCall:
 
     def cancel(self) -> None:
         """Break the connection: the handler is cancelled."""
+        self.lose()
         if self._serving:
             self._serving.cancel()
+
+    def lose(self) -> None:
+        """Break the connection, so that the handler notices when it writes."""
+        self._is_lost = True
+        self._answers.close()
 
     # The transport's
 
@@ -93,6 +105,9 @@ class MemoryCall:
             return
         try:
             await handler(self)
+        except LostError as error:
+            log.debug("%s: %s", self.peer, error)
+            self.end(_BROKEN)
         except Exception:
             log.exception("%s: a call of %s failed", self.peer, self.method)
             self.end(Ending(Code.INTERNAL, "the broker failed; its log says how"))
@@ -100,9 +115,8 @@ class MemoryCall:
     def _close(self, served: "asyncio.Task[None]") -> None:
         self._requests.close()
         self._answers.close()
-        broken = Ending(Code.UNAVAILABLE, "the connection broke")
         self._ending.set_result(
-            self._requests.ending or (broken if served.cancelled() else Ending(Code.OK))
+            self._requests.ending or (_BROKEN if served.cancelled() else Ending(Code.OK))
         )
 
 

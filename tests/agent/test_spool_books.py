@@ -29,7 +29,7 @@ def session(sequence: int) -> Session:
 def test_ids_are_counted_and_named_by_runs(some: set[int]) -> None:
     ids = Ids()
     for id_ in sorted(some):
-        ids.add(id_)
+        ids.add(id_, id_)
     assert ids.count == len(some)
     assert [*chain(*(range(a, b + 1) for a, b in ids.runs))] == sorted(some)
     assert all(b + 1 < c for (_, b), (c, _) in zip(ids.runs, ids.runs[1:], strict=False))
@@ -38,7 +38,7 @@ def test_ids_are_counted_and_named_by_runs(some: set[int]) -> None:
 def test_a_spool_that_drops_every_other_sample_is_counted_and_not_named_for_ever() -> None:
     ids = Ids()
     for id_ in range(0, 100_000, 2):
-        ids.add(id_)
+        ids.add(id_, id_)
     assert ids.count == 50_000
     assert len(msgspec.json.encode(ids)) < 20_000
 
@@ -99,8 +99,12 @@ def test_reconciled_books_agree_with_the_rows(sessions: list[tuple[int, int, int
             books.book_answer(Key(sequence, id_))
     rows = {n: min(rows, sampled) for n, (sampled, _, rows) in enumerate(sessions, 1)}
     expected = sum(max(0, s - min(s, a) - rows[n]) for n, (s, a, _) in enumerate(sessions, 1))
-    counts = {n: (rows[n], sampled - 1) for n, (sampled, _, _) in enumerate(sessions, 1) if rows[n]}
-    assert books.reconcile(counts) == expected
+    found = {
+        n: [(sampled - rows[n], sampled - 1)]
+        for n, (sampled, _, _) in enumerate(sessions, 1)
+        if rows[n]
+    }
+    assert books.reconcile(found) == expected
     for each, account in books:
         assert account.waiting == rows[each.sequence]
         assert 0 <= account.answered <= account.sampled

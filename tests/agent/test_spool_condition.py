@@ -130,7 +130,8 @@ async def test_a_disk_that_comes_late_is_unmet_until_it_is_opened(
     device: Device, clock: ManualClock
 ) -> None:
     device.start()
-    assert (device.tiers.cold_state, device.tiers.cold_openings) == (WELL, 1)
+    assert (device.tiers.cold_state, device.tiers.cold_openings) == (READABLE, 1)
+    assert states(device, clock) == (WELL, 1)
     device.close()
     late = Blocked(device.directories.cold, unreadable=True)
     device.start()

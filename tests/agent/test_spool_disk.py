@@ -324,13 +324,13 @@ async def test_the_end_is_not_told_while_the_tiers_hold_more(
 
 async def test_the_end_is_not_told_while_older_samples_are_to_be_read() -> None:
     queue = Queue()
-    queue.deliver([], done=0, behind=False, blocked=False)
+    queue.deliver([], behind=False, blocked=False, well=True)
     queue.finish()
     queue.start_over()
     reading = asyncio.create_task(queue.read(5))
     await asyncio.sleep(0)
     assert not reading.done()
-    queue.deliver([], done=0, behind=False, blocked=False)
+    queue.deliver([], behind=False, blocked=False, well=True)
     assert await reading == []
 
 

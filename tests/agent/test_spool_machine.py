@@ -72,6 +72,8 @@ class Model:
         self.hidden: set[Name] = set()  # in a cold tier that cannot be read
         self.blind = False  # since the start: the tiers have not met
         self.on_disk: set[Name] = set()  # for good, or it is not safe from the power
+        self.given: set[Name] = set()  # ids, since the start
+        self.crashed: set[Name] = set()  # that were in memory alone, and are not booked yet
         self.cold_block: Blocked | None = None
         self.hot_block: Blocked | None = None
         device.start()
@@ -84,6 +86,7 @@ class Model:
             self.order.append(samples[0].session.id)
         self.samples.update((name(sample), sample) for sample in samples)
         self.appended += map(name, samples)
+        self.given.update(map(name, samples))
 
     def step(self) -> None:
         before, was_failing = self.waiting, self.device.disk_fails
@@ -92,6 +95,10 @@ class Model:
         settled, self.settled = self.settled, []
         with self.device.files.meanwhile(after_commit=lambda: seen.append(self.device.snapshot())):
             self.device.step()
+        if not self.device.tiers.has_unbooked:
+            self.kept_since_s.update(dict.fromkeys(self.crashed, 0.0))
+            self.fates.update(dict.fromkeys(self.crashed, Fate.CRASHED))
+            self.crashed = set()
         self.kept_since_s.update(dict.fromkeys(appended, self.clock.monotonic()))
         self.answered |= {each for each, answered in settled if answered}
         self.fates.update({each: Fate.UNANSWERABLE for each, answered in settled if not answered})
@@ -135,6 +142,7 @@ class Model:
         self.device.kill()
         self._forget_memory()
         sampled, kept = self.committed
+        self.crashed |= self.given - sampled
         self.kept_since_s = {each: self.kept_since_s[each] for each in sampled}
         self.answered = sampled - kept - set(self.fates)
         self.fates = {each: fate for each, fate in self.fates.items() if each in sampled - kept}
@@ -143,6 +151,7 @@ class Model:
     def cut_power(self, *, blind: bool) -> None:
         self.recover()
         self.device.cut_power()
+        self.crashed = set()  # the register is in RAM
         self._forget_memory()
         left = Left(self.device.directories)
         assert left.ledger.balanced
@@ -169,6 +178,7 @@ class Model:
 
     def start(self, *, blind: bool) -> None:
         self.hidden, self.blind = set(), blind
+        self.given = set()
         if blind:
             self.hidden = waiting(self.device.directories) - rows(self.device.directories.hot)
             self.cold_block = Blocked(self.device.directories.cold, unreadable=True)
@@ -401,9 +411,21 @@ BLIND_AND_THEN_READ_ONLY = [
     *[("keep", 9), ("kill blind", 0), ("recover", 0), ("fail cold", 0), ("wait", 6.0), ("keep", 1)],
 ]
 
+GIVEN_AND_KILLED = [
+    *[("keep", 3), ("append", 3), ("kill", 0), ("keep", 2), ("new session", 0), ("append", 2)],
+    *[("kill blind", 0), ("keep", 1), ("append", 1), ("kill", 0), ("recover", 0), ("wait", 6.0)],
+]
+THROUGH_AND_KILLED = [
+    *[("keep", 9), ("read", 5), ("fail hot", 0), ("keep", 4), ("answer all", 0), ("keep", 1)],
+    *[("append", 2), ("kill", 0), ("keep", 2), ("fail hot", 0), ("fail cold", 0), ("keep", 2)],
+    *[("kill", 0), ("keep", 2)],
+]
+
 
 @few
 @given(operations, configurations)
+@example(GIVEN_AND_KILLED, rooms())
+@example(THROUGH_AND_KILLED, rooms())
 @example(FAILED_AND_FULL, rooms(disk=10, ram=8))
 @example(BLIND_AFTER_A_POWER_CUT, rooms())
 @example(SETTLED_AND_KILLED, rooms())

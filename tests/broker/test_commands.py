@@ -1,7 +1,9 @@
 """Commands to a line: rows in the store, followed between two samples."""
 
 import asyncio
+import logging
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,12 @@ from support.store import (
 
 from broker.errors import RecordError
 from broker.model import Sample
+from broker.recorder.reader import PlainAccount
+from broker.recorder.sqlite.erasing import Eraser
 from broker.recorder.sqlite.reader import SqliteReader
+from broker.recorder.sqlite.schema import MIGRATIONS
 from broker.records import SNAPSHOT_EVERY
+from quartet.database import connect
 
 
 @pytest.fixture
@@ -136,6 +142,76 @@ async def test_a_command_is_followed_once_whoever_streams(path: Path) -> None:
         assert [answers for answers, _ in both] == [expected(box, ids), expected(box, ids)]
         await send(lines, [0], agent="b")  # in place of line a, which is read again
         assert (await send(lines, range(30, 50)))[0] == expected(box, range(30, 50))
+
+
+# Forgetting
+
+
+async def is_gone(path: Path) -> None:
+    """Return when nothing is left of whoever is to be forgotten."""
+    async with asyncio.timeout(10):
+        while select(  # noqa: ASYNC110 - it tells nobody
+            path,
+            "SELECT line FROM lines WHERE agent_id IS NULL UNION ALL"
+            " SELECT command FROM commands WHERE name = 'forget'",
+        ):
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("make", [Chain, Forgetful])
+async def test_an_agent_that_is_forgotten_while_it_streams_comes_back_as_a_new_one(
+    make: type[Forgetful], path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with lines_in(path, make) as lines:
+        await send(lines, range(SNAPSHOT_EVERY + 5))
+        await send(lines, range(5), agent="b")
+        with await lines.open(header(SNAPSHOT_EVERY + 5)) as stream:
+            await stream.answer([sample(SNAPSHOT_EVERY + 5)])
+            await SqliteReader(path).command_forget("a")
+            await is_gone(path)
+            with pytest.raises(RecordError, match="'broker forget a' deleted its records"):
+                await stream.answer([sample(SNAPSHOT_EVERY + 6)])
+        box, ids = make(), range(SNAPSHOT_EVERY + 6, SNAPSHOT_EVERY + 20)
+        assert (await send(lines, ids))[0] == expected(box, ids)
+    assert f"joins at sample {SNAPSHOT_EVERY + 6}" in caplog.text
+    assert select(
+        path, "SELECT agent_id, count(*) FROM samples JOIN lines USING (line) GROUP BY line"
+    ) == [("b", 5), ("a", 14)]
+    assert select(path, "SELECT agent_id, first_id FROM sessions JOIN lines USING (line)") == [
+        ("b", 0),
+        ("a", SNAPSHOT_EVERY + 6),
+    ]
+    with lines_in(path, make) as lines:
+        ids = range(SNAPSHOT_EVERY + 20, SNAPSHOT_EVERY + 30)
+        assert (await send(lines, ids))[0] == expected(box, ids)
+
+
+async def test_a_command_to_forget_outlives_any_death_of_the_broker(
+    path: Path, tmp_path: Path
+) -> None:
+    with lines_in(path, Chain, tick_s=3600.0) as lines:  # it hears of nothing
+        await send(lines, range(3000))
+        await send(lines, range(5), agent="b")
+        await SqliteReader(path).command_forget("a")
+        copy = killed_copy(path, tmp_path / "killed.db")
+    connection = connect(path, MIGRATIONS, "off")
+    with closing(connection):
+        eraser = Eraser(connection, time)
+        eraser.forget("a")
+        accounts = await SqliteReader(path).accounts()
+        assert [each.agent_id for each in accounts.sessions] == ["b"]
+        assert accounts.plain == PlainAccount(0, 0, 0)
+        assert eraser.step(500)  # and dies
+    for store in (path, copy):
+        with lines_in(store, Chain):
+            await is_gone(store)
+        assert select(store, "SELECT agent_id FROM lines") == [("b",)]
+        for table in ("sessions", "samples", "snapshots", "gaps", "explanations"):
+            assert len(select(store, f"SELECT * FROM {table}")) == {  # noqa: S608
+                "sessions": 1,
+                "samples": 5,
+            }.get(table, 0)
 
 
 async def test_a_stream_that_comes_after_the_stop_is_refused_and_does_not_wait(path: Path) -> None:

@@ -13,7 +13,9 @@ from broker.config import (
     PredictorSettings,
     RecorderSettings,
     Settings,
+    TlsSettings,
     check,
+    reloaded,
     store_path,
 )
 from quartet.errors import SettingsError
@@ -74,6 +76,32 @@ def test_a_whole_file_is_read(toml_path: Path) -> None:
     assert read.recorder == RecorderSettings("/var/lib/broker/b.db", "full", 0.5, 1 << 20, 0)
     assert read.log == LogSettings("debug")
     check(read)
+
+
+TLS = TlsSettings("broker.pem", "broker.key", client_ca="ca.pem")
+ANYONE = TlsSettings("broker.pem", "broker.key", require_client_certificate=False)
+
+
+@pytest.mark.parametrize(
+    ("tls", "configured", "most"),
+    [
+        (None, None, 2000),
+        (ANYONE, None, 2000),
+        (TLS, None, 0),
+        (TLS, 5, 5),
+        (None, 0, 0),
+    ],
+)
+def test_new_agents_are_limited_where_nobody_has_signed_their_names(
+    tls: TlsSettings | None, configured: int | None, most: int
+) -> None:
+    settings = Settings(tls=tls, limits=LimitsSettings(new_lines_per_minute=configured))
+    assert settings.limits_to_use.new_lines_per_minute == most
+
+
+def test_a_reload_takes_the_limits() -> None:
+    limits = LimitsSettings(new_lines_per_minute=7)
+    assert reloaded(Settings(), Settings(limits=limits)).limits_to_use == limits
 
 
 @pytest.mark.parametrize(

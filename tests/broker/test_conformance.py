@@ -94,7 +94,7 @@ def test_one_without_a_state_is_good_too(
             "self.rows += 1\n        assert sample.id in (0, getattr(self, 'next', 0))\n"
             "        self.next = sample.id + 1",
             {"order"},
-            "raised AssertionError: , with id 250",
+            "raised AssertionError, with id 250",
         ),
         (
             "self.rows += 1",

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import random
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -318,6 +319,38 @@ def test_a_log_without_its_file_is_refused_and_kept(history: History, tmp_path: 
         with pytest.raises(StoreError, match="is gone, and its log of commits is still there"):
             lines_in(path, Chain).__enter__()
         assert Path(f"{path}-wal").read_bytes() == log
+
+
+@pytest.mark.parametrize("at", [0.0, 0.3, 0.6])
+@pytest.mark.parametrize("is_same_boot", [True, False])
+def test_a_log_that_is_damaged_is_not_taken_for_a_shorter_one(
+    at: float, is_same_boot: bool, path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with lines_in(path, Chain, snapshot_every=20) as lines:
+        for first in range(0, 400, 10):
+            asyncio.run(send(lines, range(first, first + 10)))
+        truth = samples(path)
+        path = raw_copy(path, tmp_path / "killed") / path.name
+    log = Path(f"{path}-wal")
+    data = bytearray(log.read_bytes())
+    data[20 + int(at * len(data))] ^= 1
+    log.write_bytes(data)
+    lock = Path(f"{path}.lock")
+    if not is_same_boot:
+        lock.write_text(re.sub("boot .*", f"boot {0:036}", lock.read_text()))
+    ((problem),) = SqliteUpkeep(path).check().problems
+    assert "the log of commits is damaged: " in str(problem)
+    if is_same_boot:
+        with pytest.raises(StoreError, match="broker store repair"):
+            lines_in(path, Chain).__enter__()
+        done = SqliteUpkeep(path).repair()
+        if at:
+            assert (done.losses, samples(path)) == ([], truth)
+        assert SqliteUpkeep(path).check().problems == []
+    else:
+        with lines_in(path, Chain):
+            assert "as after a power cut" in caplog.text
+        assert samples(path) == truth[: len(samples(path))]
 
 
 @pytest.mark.parametrize("end", ["stopped", "killed"])

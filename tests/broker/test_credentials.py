@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from support.certificates import Ca, Files
 
 from broker.config import TlsSettings
@@ -38,6 +40,20 @@ def test_what_was_good_at_the_handshake_is_not_for_ever(ca: Ca) -> None:
     assert trust.objection(shown(revoked)) == "the certificate of a is revoked"
     assert trust.objection(shown(expired)) == "the certificate of b has expired"
     assert trust.objection(shown(good)) == ""
+
+
+def test_the_usage_decides_and_the_brokers_own_key_is_nobodys(ca: Ca) -> None:
+    trust = credentials(ca, None)
+    uses = [ExtendedKeyUsageOID.SERVER_AUTH]
+    assert "made for servers, and not for clients" in trust.objection(
+        shown(ca.issue("a", uses=uses))
+    )
+    uses.append(ExtendedKeyUsageOID.CLIENT_AUTH)
+    assert trust.objection(shown(ca.issue("b", uses=uses))) == ""
+    own = Files(ca.directory / "broker.pem", ca.directory / "broker.key")
+    assert "is the broker's own" in trust.objection(shown(own))
+    key = load_pem_private_key(own.key.read_bytes(), None)
+    assert "is the broker's own" in trust.objection(shown(ca.issue("renewed", key=key)))
 
 
 def test_a_clock_that_is_behind_cuts_off_nobody(ca: Ca) -> None:

@@ -16,6 +16,7 @@ from support.store import change, expected, lines_in, sample, select, send, send
 from broker.errors import RecordError
 from broker.model import Code
 from broker.predictors import Predictor
+from broker.recorder.reader import Span
 from broker.recorder.sqlite.checksums import (
     sample_checksum,
     sample_verifies,
@@ -23,9 +24,10 @@ from broker.recorder.sqlite.checksums import (
     snapshot_verifies,
 )
 from broker.recorder.sqlite.keeping import Keeping
+from broker.recorder.sqlite.reader import SqliteReader
 from broker.recorder.sqlite.recorder import SqliteRecorder
 from broker.recorder.sqlite.schema import check_kind
-from quartet.errors import StoreError
+from quartet.errors import DamagedError, StoreError
 
 AGENTS = "abc"
 COUNT = 300
@@ -200,6 +202,23 @@ async def test_ids_that_were_jumped_over_are_not_missed(
     assert errors() == []
 
 
+async def test_two_replays_of_a_line_beside_each_other_miss_nothing(
+    path: Path, errors: Callable[[], list[str]]
+) -> None:
+    with lines_in(path, Forgetful) as lines:
+        await send(lines, range(1800))
+        recorder = lines.recorder
+        ahead = (await recorder.basis("a", with_snapshot=True)).position
+        for _ in range(3):
+            ahead = (await recorder.samples("a", ahead))[-1][0]
+        behind = (await recorder.basis("a", with_snapshot=True)).position
+        while found := await recorder.samples("a", behind):
+            behind = found[-1][0]
+            if more := await recorder.samples("a", ahead):
+                ahead = more[-1][0]
+    assert errors() == []
+
+
 async def test_a_damaged_answer_is_never_given_again(
     path: Path, errors: Callable[[], list[str]]
 ) -> None:
@@ -210,6 +229,29 @@ async def test_a_damaged_answer_is_never_given_again(
         assert answers == expected(Chain(), range(280))[275:]
         assert (refusal.sample_id, refusal.code) == (280, Code.OUT_OF_RANGE)
     assert "a: 1 recorded answers from sample 275 on are damaged: they are not given" in errors()[0]
+
+
+@pytest.mark.parametrize("shift", [-128, 1024])
+async def test_a_damaged_last_id_gives_no_sample_a_second_answer(
+    shift: int, path: Path, errors: Callable[[], list[str]]
+) -> None:
+    await filled(path, Chain)
+    change(path, "UPDATE sessions SET last_id = last_id + ? WHERE line = 1", shift)
+    assert await wrong_answers(path, Chain) == []
+    assert "a: the counters of its session are damaged" in errors()[0]
+
+
+@pytest.mark.parametrize("sensors", [b"", b"x" * 15, "x" * 16, 7])
+async def test_a_row_without_values_is_no_traceback_to_a_reader(
+    sensors: object, path: Path
+) -> None:
+    await filled(path, Chain)
+    change(path, "UPDATE samples SET sensors = ? WHERE id = 100 AND line = 1", sensors)
+    reader = SqliteReader(path)
+    with pytest.raises(DamagedError, match="sample 100 of a is damaged"):
+        _ = [chunk async for chunk in reader.samples("a", Span())]
+    with pytest.raises(DamagedError, match="sample 100 of a is damaged"):
+        await reader.news("", 10_000)
 
 
 # Stores of a former version
@@ -246,6 +288,25 @@ def flipped(path: Path, to: Path, at: int, bit: int) -> Iterator[Path]:
     finally:
         for name in ("", "-wal", "-shm", ".lock"):
             Path(f"{to}{name}").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("index", "entry"),
+    [("sqlite_autoindex_lines_1", b"an-agent"), ("sqlite_autoindex_sessions_1", b"0" * 31 + b"7")],
+)
+async def test_an_agent_or_a_session_that_an_index_has_lost_is_no_new_one(
+    index: str, entry: bytes, path: Path
+) -> None:
+    with lines_in(path, Chain) as lines:
+        await send(lines, range(5), session=7, agent="an-agent")
+    ((page,),) = select(path, "SELECT pgoffset FROM dbstat WHERE name = ?", index)
+    at = path.read_bytes().index(entry, page)  # noqa: ASYNC240 - nobody else is at work
+    with (
+        flipped(path, path.with_name("copy.db"), at, 1) as copy,
+        pytest.raises(StoreError, match="broker store repair"),
+        lines_in(copy, Chain),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("make", [Chain, Forgetful])

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from broker.ledger import Ledger
 from broker.model import Sample
 from broker.recorder.reader import Accounts, PlainAccount, SessionAccount
 from broker.recorder.sqlite.reader import SqliteReader
+from broker.recorder.sqlite.schema import MIGRATIONS
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -156,7 +158,7 @@ def _newer(path: Path) -> None:
         (Path.mkdir, "there is no such file"),
         (lambda path: path.write_text("my diary"), "is damaged (file is not a database)"),
         (_foreign, "is a database, and not one of the broker"),
-        (_newer, "has schema 7, this version of quartet knows 4"),
+        (_newer, f"has schema 7, this version of quartet knows {len(MIGRATIONS)}"),
     ],
 )
 @pytest.mark.parametrize("command", [["ledger"], ["rebase", "a"]])
@@ -178,12 +180,28 @@ def test_a_store_that_cannot_be_read_is_named(
 def test_a_command_to_an_agent_that_is_not_known_names_those_that_are(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["rebase", "press", "--store", str(path)]) == 1
-    assert capsys.readouterr().err.endswith("knows no agent press; it knows a, press-4\n")
-    assert select(path, "SELECT * FROM commands") == []
+    for command in ("rebase", "forget"):
+        assert main([command, "press", "--store", str(path)]) == 1
+        assert capsys.readouterr().err.endswith("knows no agent press; it knows a, press-4\n")
+        assert select(path, "SELECT * FROM commands") == []
 
 
-@pytest.mark.parametrize("command", [["ledger"], ["rebase", "a"]])
+async def test_who_is_forgotten_is_in_no_book(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ((count,),) = select(
+        path, "SELECT count(*) FROM samples JOIN lines USING (line) WHERE agent_id = 'a'"
+    )
+    assert await asyncio.to_thread(main, ["forget", "a", "--store", str(path)]) == 0
+    assert capsys.readouterr().out == f"a: deleted all records, {count} samples among them\n"
+    assert await asyncio.to_thread(main, ["ledger", "--store", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("press-4 ")
+    with lines_in(path, Chain):
+        assert await asyncio.to_thread(main, ["forget", "press-4", "--store", str(path)]) == 0
+        assert capsys.readouterr().out.startswith("press-4: the running broker deletes")
+
+
+@pytest.mark.parametrize("command", [["ledger"], ["rebase", "a"], ["forget", "a"]])
 def test_which_store_is_asked_must_be_said(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,7 +18,7 @@ from support.store import OpenLines, header, lines_in, sample, select, send, sen
 from broker.errors import CommandError
 from broker.model import Sample
 from broker.recorder.opening import open_reader
-from broker.recorder.reader import Reader, RecordedSample, Span
+from broker.recorder.reader import PlainAccount, Reader, RecordedSample, Span
 from broker.recorder.sqlite.keeping import Keeping
 from quartet.errors import StoreError
 
@@ -68,6 +68,16 @@ def running(folder: Path) -> Iterator[Site]:
     clock = ManualClock()
     with lines_in(path, Even, clock=clock) as lines:
         yield Site(lines, open_reader(path), path, clock)
+
+
+async def is_forgotten(site: Site, agent: str) -> None:
+    """Return when the broker has deleted all of an agent."""
+    async with asyncio.timeout(10.0):
+        while select(site.path, "SELECT 1 FROM commands WHERE name = 'forget'") or select(
+            site.path, "SELECT 1 FROM lines WHERE agent_id IS NULL OR agent_id = ?", agent
+        ):
+            site.clock.advance(1.0)
+            await asyncio.sleep(0.01)
 
 
 def names(folder: Path) -> list[str]:
@@ -273,6 +283,48 @@ async def test_a_command_waits_until_it_is_applied(site: Site) -> None:
         await site.reader.command_rebase("b")
 
 
+async def test_an_agent_that_is_forgotten_is_listed_nowhere(site: Site) -> None:
+    for agent in "ab":
+        await site.stream(agent, 0, 0, 1200, 0)
+        await site.stream(agent, 1, 5, 3, 0)
+    await site.reader.command_rebase("a")
+    cursor = await site.reader.tail()
+    assert await site.reader.command_forget("a") is None  # the broker runs
+    with pytest.raises(CommandError, match="knows no agent c; it knows "):
+        await site.reader.command_forget("c")
+    await is_forgotten(site, "a")
+    assert {each.agent_id for each in (await site.reader.accounts()).sessions} == {"b"}
+    assert (await site.reader.accounts()).plain == PlainAccount(0, 0, 0)
+    assert await site.found("a") == []
+    assert await site.reader.explanations("a", Span()) == []
+    assert await site.reader.commands("a") == []
+    assert len(await site.found("b")) == 1203
+    news = await site.reader.news("", 5000)
+    assert {each.agent_id for each in news.samples} == {"b"}
+    with pytest.raises(CommandError, match="knows no agent a; it knows b"):
+        await site.reader.command_forget("a")
+    await site.stream("a", 2, 7, 2, 0)  # as a new one
+    (account,) = [each for each in (await site.reader.accounts()).sessions if each.agent_id == "a"]
+    assert (account.first_id, account.received, account.gaps) == (7, 2, 0)
+    assert [each.id for each in (await site.reader.news(cursor, 10)).samples] == [7, 8]
+
+
+async def test_without_a_broker_an_agent_is_forgotten_at_once(tmp_path: Path) -> None:
+    with running(tmp_path) as site:
+        await site.stream("b", 0, 0, 5, 0)
+        await site.stream("c", 0, 0, 5, 0)
+        await site.stream("a", 0, 0, 1200, 0)
+        cursor = await site.reader.tail()
+    assert await site.reader.command_forget("a") == 1200
+    assert await site.reader.command_forget("c") == 5
+    for table in ("lines", "sessions", "samples", "explanations", "snapshots"):
+        rows = select(site.path, f"SELECT DISTINCT line FROM {table}")  # noqa: S608
+        assert set(rows) <= {(1,)}
+    with running(tmp_path) as site:  # positions that were seen are nobody else's
+        await site.stream("b", 0, 5, 2, 0)
+        assert [each.id for each in (await site.reader.news(cursor, 10)).samples] == [5, 6]
+
+
 async def test_a_store_that_is_not_there_is_named_by_each_question(tmp_path: Path) -> None:
     reader = open_reader(tmp_path / "none.db")
     for question in (
@@ -281,6 +333,7 @@ async def test_a_store_that_is_not_there_is_named_by_each_question(tmp_path: Pat
         reader.explanations("a", Span()),
         reader.commands("a"),
         reader.command_rebase("a"),
+        reader.command_forget("a"),
         reader.tail(),
         reader.news("", 1),
         reader.outline("a", Span(0, 10), 1),

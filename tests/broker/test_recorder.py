@@ -44,6 +44,14 @@ class OnDisk:
     def opened(self) -> AbstractContextManager[Recorder]:
         return SqliteRecorder(self.path, "d1", Keeping())
 
+    def lose(self) -> None:
+        """Have the records where no broker finds them."""
+        self.path.rename(self.path.with_name("lost"))
+
+    def find(self) -> None:
+        """Have them back."""
+        self.path.with_name("lost").rename(self.path)
+
     def bytes(self) -> list[bytes]:
         """What is on the disk: the file, and the log of its commits."""
         return [Path(f"{self.path}{log}").read_bytes() for log in ("", "-wal")]
@@ -114,6 +122,12 @@ async def test_a_claim_sees_what_was_handed_over_before_it(recorder: Recorder) -
     assert (await recorder.claim(header(), "")).last_id == 49
     for each in pending:
         await each
+
+
+async def test_there_is_no_trouble_as_long_as_samples_are_recorded(recorder: Recorder) -> None:
+    assert recorder.trouble == ""
+    await recorder.record(batch(await recorder.claim(header(), ""), 0))
+    assert recorder.trouble == ""
 
 
 # Records
@@ -296,6 +310,33 @@ async def test_a_failed_commit_voids_its_leases_and_no_other(
         fresh = await recorder.claim(header(), "")
         assert (fresh.last_id, fresh.lease.is_good) == (None, True)
         await recorder.record(batch(fresh, 0))
+
+
+@pytest.mark.parametrize("backend", DURABLE)
+async def test_a_failed_commit_is_no_trouble_and_lost_records_are(
+    backend: type[OnDisk], tmp_path: Path
+) -> None:
+    store = backend(tmp_path)
+    with store.opened() as recorder:
+        claim = await recorder.claim(header(), "")
+        await recorder.record(batch(claim, 0))
+        with full_disk(store.path), pytest.raises(RecordError, match="cannot record"):
+            await recorder.record(batch(claim, 1))
+        assert recorder.trouble == ""
+        claim = await recorder.claim(header(), "")
+        store.lose()
+        with pytest.raises(RecordError, match="cannot record"):
+            await recorder.record(batch(claim, 1))
+        assert recorder.trouble
+        with pytest.raises(RecordError):
+            await recorder.claim(header(), "")
+        store.find()
+        async with asyncio.timeout(PATIENCE_S):
+            while recorder.trouble:  # noqa: ASYNC110 - it looks by itself
+                await asyncio.sleep(0.01)
+        claim = await recorder.claim(header(), "")
+        await recorder.record(batch(claim, 1))
+        assert await recorder.answers(claim, 0, 9) == answers(0, 1)
 
 
 @pytest.mark.parametrize("backend", DURABLE)

@@ -2,7 +2,7 @@
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import ClassVar
 
@@ -18,7 +18,6 @@ from broker.lines import Lines
 from broker.model import Code, Ending, Sample
 from broker.predictors import BlackBox, Predictor
 from broker.recorder.memory import Memory, MemoryRecorder
-from broker.records import Batch, Claim
 from broker.service import Service
 from broker.transport.inbox import PAUSE_AT
 from broker.transport.memory import MemoryCall, MemoryTransport
@@ -183,34 +182,7 @@ async def test_a_sample_is_at_its_black_box_within_five_calls() -> None:
     assert Looking.calls == ["_stream", "answer", "run", "answer", "ask", "predict"]
 
 
-# Every reason to end a call, in every phase of a call
-
-
-class Gate(MemoryRecorder):
-    """A recorder at which claims or commits wait until it is opened."""
-
-    def __init__(self, *, at: str) -> None:
-        super().__init__()
-        self._at = at
-        self.reached = asyncio.Event()
-        self.opened = asyncio.Event()
-
-    async def claim(self, header: StreamHeader | None, peer: str) -> Claim:
-        if self._at == "claim":
-            await self.passed()
-        return await super().claim(header, peer)
-
-    def record(self, batch: Batch) -> Awaitable[None]:
-        kept = super().record(batch)
-        return self._late(kept) if self._at == "commit" else kept
-
-    async def passed(self) -> None:
-        self.reached.set()
-        await self.opened.wait()
-
-    async def _late(self, kept: Awaitable[None]) -> None:
-        await self.passed()
-        await kept
+# Every reason to end a call, in every phase of a call: tests/broker/test_endings.py
 
 
 def delist(broker: Broker) -> Ending:
@@ -218,75 +190,8 @@ def delist(broker: Broker) -> Ending:
     return Ending(Code.PERMISSION_DENIED, "press-1 is not in access.agents")
 
 
-def stop(broker: Broker) -> Ending:
+def stop(broker: Broker) -> None:
     broker.service.stop()
-    return Ending(Code.UNAVAILABLE, "the broker is stopping")
-
-
-def supersede(broker: Broker) -> Ending:
-    broker.call(metadata(session=9))
-    reason = "a newer stream of this agent id took over"
-    return Ending(Code.ABORTED, reason, (("superseded-by", f"{9:032x}"),))
-
-
-AT_ONCE = [delist, stop]
-REASONS = [*AT_ONCE, supersede]
-
-
-@pytest.mark.parametrize("reason", AT_ONCE)
-async def test_a_call_that_must_end_while_its_line_opens_answers_nothing_more(
-    reason: Callable[[Broker], Ending],
-) -> None:
-    gate = Gate(at="claim")
-    async with serving(gate) as broker:
-        call = broker.call(metadata())
-        await gate.reached.wait()
-        wanted = reason(broker)
-        gate.opened.set()
-        await call.send(request(0))
-        assert await answers(call, 1) == []
-        assert await call.ending() == wanted
-
-
-@pytest.mark.parametrize("reason", REASONS)
-async def test_a_call_that_must_end_before_its_first_sample_ends(
-    reason: Callable[[Broker], Ending],
-) -> None:
-    async with serving() as broker:
-        call = broker.call(metadata())
-        for _ in range(10):
-            await asyncio.sleep(0)
-        wanted = reason(broker)
-        assert await call.ending() == wanted
-
-
-@pytest.mark.parametrize("reason", AT_ONCE)
-async def test_a_call_that_must_end_between_two_samples_ends(
-    reason: Callable[[Broker], Ending],
-) -> None:
-    async with serving() as broker:
-        call = broker.call(metadata())
-        await call.send(request(0))
-        assert await answers(call, 1) == [0]
-        wanted = reason(broker)
-        await call.send(request(1))
-        assert await answers(call, 1) == []
-        assert await call.ending() == wanted
-
-
-@pytest.mark.parametrize("reason", REASONS)
-async def test_a_call_that_must_end_during_a_commit_sends_its_answers_before(
-    reason: Callable[[Broker], Ending],
-) -> None:
-    gate = Gate(at="commit")
-    async with serving(gate) as broker:
-        call = broker.call(metadata())
-        await call.send(request(0))
-        await gate.reached.wait()
-        wanted = reason(broker)
-        gate.opened.set()
-        assert await answers(call, 9) == [0]
-        assert await call.ending() == wanted
 
 
 async def test_a_call_that_comes_during_a_stop_is_ended() -> None:

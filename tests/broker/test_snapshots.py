@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.chain import Chain
+from support.chain import Chain, Forgetful
 from support.clock import ManualClock
-from support.store import change, lines_in, sample, select, send
+from support.store import change, expected, lines_in, sample, select, send
 
 from broker.model import Sample
 from broker.recorder.sqlite.keeping import Keeping
@@ -71,8 +71,7 @@ async def test_a_snapshot_of_the_same_commit_as_an_alarm_is_told_from_it(path: P
         await send(lines, range(46, 95))
         assert select(path, "SELECT position, is_kept FROM snapshots") == [(45, 1), (90, 0)]
     with lines_in(path, Quiet, snapshot_every=45) as lines:
-        await send(lines, range(48), agent="b")
-        await send(lines, range(48, 52), agent="b")
+        await send(lines, range(52), agent="b")
     assert select(path, "SELECT is_kept FROM snapshots WHERE line = 2") == [(1,)]
 
 
@@ -85,8 +84,8 @@ async def test_what_was_before_a_reset_is_kept_to_be_looked_at_and_never_restore
         while not lines.recorder._thread.rebases:  # noqa: SLF001 - its tick
             await lines.recorder.basis("none", with_snapshot=True)
         await send(lines, range(25, 28))
-    rows = select(path, "SELECT position, state IS NULL FROM snapshots ORDER BY position")
-    assert rows == [(20, 0), (25, 0)]
+    kept = "SELECT position, state IS NULL, is_kept FROM snapshots ORDER BY position"
+    assert select(path, kept) == [(20, 0, 1), (25, 0, 2)]
     change(path, "UPDATE snapshots SET state = x'00' WHERE position = 25")
     quiet = Quiet()
     for id_ in range(25, 30):
@@ -96,6 +95,26 @@ async def test_what_was_before_a_reset_is_kept_to_be_looked_at_and_never_restore
         await send(lines, [28, 29])
     assert restored[-1].state == quiet.state
     assert "its snapshots are damaged: its latest samples are replayed" in errors()[0]
+
+
+@pytest.mark.parametrize("make", [Chain, Forgetful])
+@pytest.mark.parametrize("shift", [-20, 2, 1000])
+async def test_a_damaged_command_moves_no_reset(
+    make: type[Forgetful], shift: int, path: Path, errors: Callable[[], list[str]]
+) -> None:
+    with lines_in(path, make, snapshot_every=10) as lines:
+        await send(lines, range(25))
+        change(path, "INSERT INTO commands (agent_id, name, at_ns) VALUES ('a', 'rebase', 0)")
+        while not lines.recorder._thread.rebases:  # noqa: SLF001 - its tick
+            await lines.recorder.basis("none", with_snapshot=True)
+        await send(lines, range(25, 33))
+    change(path, "UPDATE commands SET position = position + ?", shift)
+    box = make()
+    expected(box, range(25, 33))
+    with lines_in(path, make, snapshot_every=10) as lines:
+        assert (await send(lines, range(33, 60)))[0] == expected(box, range(33, 60))
+    assert select(path, "SELECT count(*) FROM snapshots WHERE is_kept = 2") == [(1,)]
+    assert errors() == []
 
 
 async def test_a_snapshot_goes_with_the_samples_behind_it(path: Path) -> None:

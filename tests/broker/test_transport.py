@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Protocol, Self
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from broker.errors import LostError
 from broker.model import Code, Ending
 from broker.transport import Call, Handler, Health, Transport
-from broker.transport.grpc_aio import GrpcTransport
+from broker.transport.grpc_aio import GrpcTransport, is_news
 from broker.transport.inbox import PAUSE_AT
 from broker.transport.memory import MemoryCall, MemoryTransport
 from quartet.address import Address
@@ -330,6 +331,33 @@ async def test_a_connection_that_breaks_ends_the_handler(serving: Serving) -> No
     await call.receive()
     call.cancel()
     await ended.wait()
+
+
+async def test_a_write_to_a_connection_that_broke_is_lost_and_no_mistake(
+    serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = asyncio.Event()
+
+    async def serve(call: Call) -> None:
+        await call.write([b"begun"])
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        try:
+            await call.write([b"late"])
+        except LostError:
+            lost.set()
+            raise
+
+    broker = await serving({METHOD_PATH: serve, OTHER_PATH: one})
+    call = broker.call(METHOD_PATH, ())
+    await call.receive()
+    call.cancel()
+    async with asyncio.timeout(PATIENCE_S):
+        await lost.wait()
+    other = broker.call(OTHER_PATH, ())
+    await other.send(b"ping")
+    assert await other.receive() == b"<ping>"
+    assert not [record for record in caplog.records if record.exc_info and is_news(record)]
 
 
 async def test_a_handler_that_is_cancelled_has_its_ending_told(serving: Serving) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import shutil
+import sqlite3
 from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -211,6 +213,27 @@ def test_rows_of_an_older_version_are_kept_and_counted_as_not_verified(
     assert SqliteUpkeep(path).check().unverified == 100
 
 
+@pytest.mark.parametrize("pruned", ["WHERE position <= 900", ""])
+def test_samples_that_were_pruned_do_not_come_back_and_are_not_lost(
+    pruned: str, stores: Path, path: Path
+) -> None:
+    """Their pages are free, and still have them where all went at once."""
+    take(stores, "stopped", path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA secure_delete = off")  # as most builds have it
+        for table in ("samples", "explanations"):
+            connection.execute(f"DELETE FROM {table} {pruned}")  # noqa: S608
+    sound = rows(path)
+    assert SqliteUpkeep(path).check().problems == []
+    data = bytearray(path.read_bytes())
+    ((root,),) = select(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'lines'")
+    assert isinstance(root, int)
+    data[(root - 1) * 4096 : root * 4096] = bytes(4096)
+    path.write_bytes(data)
+    assert SqliteUpkeep(path).repair().losses == []
+    assert rows(path) == sound
+
+
 def test_a_changed_snapshot_is_named_and_left_out(stores: Path, path: Path) -> None:
     take(stores, "stopped", path)
     ((line, position),) = select(path, "SELECT line, max(position) FROM snapshots WHERE line = 1")
@@ -275,6 +298,19 @@ def test_a_store_in_use_is_checked_and_not_repaired(path: Path) -> None:
         assert SqliteUpkeep(path).check().problems == []
         with pytest.raises(InUseError, match="is in use by process"):
             SqliteUpkeep(path).repair()
+
+
+def test_a_store_whose_log_is_gone_from_under_its_broker_is_left_alone(path: Path) -> None:
+    with lines_in(path, Chain, tick_s=3600) as lines:
+        asyncio.run(send(lines, range(3)))
+        log = Path(f"{path}-wal")
+        aside = log.rename(f"{log}.aside")
+        for ask in (SqliteUpkeep(path).check, lambda: SqliteUpkeep(path).backup(path / "b")):
+            with pytest.raises(StoreError, match="is missing, and process"):
+                ask()
+        assert not log.exists()
+        aside.rename(log)
+    assert len(rows(path)) == 3
 
 
 def test_a_damaged_file_that_was_set_aside_is_never_replaced(stores: Path, path: Path) -> None:

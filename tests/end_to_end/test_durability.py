@@ -1,52 +1,13 @@
 """What is sampled outlives the agent, the outage and, as far as promised, the power."""
 
-import json
-import shutil
+import re
 import signal
 import sqlite3
 from pathlib import Path
 
 import pytest
+from support.devices import Device
 from support.processes import Agent, Broker, Running
-
-
-class Device:
-    """The directories and the configuration that an agent keeps over its starts."""
-
-    def __init__(self, home: Path, spool: str = "") -> None:
-        self.hot, self.cold = home / "hot", home / "cold"
-        self.hot.mkdir()
-        self.cold.mkdir()
-        self.config = home / "agent.toml"
-        self.config.write_text(
-            '[agent]\nid = "press-4"\n'
-            "[link]\nbackoff_min_s = 0.05\nbackoff_max_s = 0.2\nreply_deadline_s = 2\n"
-            f'[spool]\nhot_directory = "{self.hot}"\ndirectory = "{self.cold}"\n{spool}\n'
-        )
-
-    def agent(self, dataset: Path, port: int, *arguments: str) -> Agent:
-        return Agent(
-            *("--config", str(self.config), "--simulate", str(dataset)),
-            *("--broker", f"127.0.0.1:{port}", *arguments),
-        )
-
-    def ledger(self, *arguments: str) -> tuple[int, str]:
-        """The exit code, and what was printed."""
-        with Running(["agent", "ledger", "--config", str(self.config), *arguments]) as ledger:
-            code = ledger.wait()
-        return code, ledger.stdout + ledger.stderr
-
-    def sessions(self) -> list[dict[str, object]]:
-        """The sessions of a ledger that balances."""
-        code, text = self.ledger("--json")
-        assert code == 0, text
-        sessions: list[dict[str, object]] = json.loads(text)["sessions"]
-        return sessions
-
-    def cut_power(self) -> None:
-        """What was in RAM is gone."""
-        shutil.rmtree(self.hot)
-        self.hot.mkdir()
 
 
 @pytest.fixture
@@ -99,13 +60,19 @@ def test_while_the_link_is_healthy_nothing_is_written_to_the_disk(
         Broker("--predictor", "parity") as broker,
         device.agent(dataset, broker.port, "--loop", "--rate", "max") as agent,
     ):
-        agent.wait_for("sample 4000: ")  # what the start of a session writes is written
+        agent.wait_for("sample 4000: ")
+        device.wait_until_the_disk_is_empty()  # of what the start of a session writes
         before = written(device.cold)
-        agent.wait_for("sample 14000: ")
+        agent.wait_for(f"sample {latest(agent) + 10_000}: ")
         assert written(device.cold) == before
         agent.signal(signal.SIGTERM)
         assert agent.wait() == 0
     assert device.sessions()[0]["waiting"] == 0
+
+
+def latest(agent: Agent) -> int:
+    """The latest sample whose prediction is logged."""
+    return int(re.findall(r" sample (\d+): ", agent.stderr)[-1])
 
 
 def written(directory: Path) -> dict[str, tuple[int, int]]:

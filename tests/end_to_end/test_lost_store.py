@@ -136,6 +136,9 @@ async def test_a_store_that_is_not_in_its_place_any_more_ends_the_answers(
         assert broker.code is None
         assert (set(path.parent.iterdir()) if path.parent.exists() else set()) == files
         assert broker.stop() == 0
+    if how is replace_log:
+        assert select(path, "SELECT id FROM samples") == [(0,), (1,), (2,)]
+        assert select(path, "PRAGMA integrity_check") == [("ok",)]
     assert broker.stderr.count("ERROR") == 1
     assert "stop the broker" in broker.stderr
     assert "Traceback" not in broker.stderr
@@ -193,7 +196,7 @@ async def test_no_second_program_makes_logs_that_a_broker_lacks(
         remove(path, "-wal", "-shm")
         told = await asyncio.to_thread(running, "broker", *command, "--store", str(path))
         assert told.returncode == 1
-        assert f"was deleted while process {broker.pid} uses it" in told.stderr
+        assert f"is missing, and process {broker.pid} uses the store" in told.stderr
         assert {file.name for file in path.parent.iterdir()} == {"broker.db", "broker.db.lock"}
         broker.signal(signal.SIGCONT)
         await asyncio.to_thread(broker.wait_for, "its records are saved")
@@ -227,7 +230,17 @@ def zero(path: Path, name: str) -> None:
             file.write(bytes(4096))
 
 
-@pytest.mark.parametrize("name", ["samples_by_id", "samples_by_line", "samples"])
+async def test_a_damaged_page_that_the_broker_has_in_memory_changes_no_answer(path: Path) -> None:
+    with Broker(*CHAIN, "--store", str(path)) as broker:
+        await converse(broker.address, *range(2000))
+        broker.stop()
+    with Broker(*CHAIN, "--store", str(path)) as broker:
+        zero(path, "samples_by_line")  # which a start reads
+        answers, *_ = await converse(broker.address, *range(1990, 2010))
+        assert answers == expected(Chain(), range(2010))[1990:][: len(answers)]
+
+
+@pytest.mark.parametrize("name", ["samples_by_id", "samples"])
 async def test_damage_under_a_running_broker_is_told_from_what_passes(
     name: str, path: Path
 ) -> None:
@@ -243,6 +256,9 @@ async def test_damage_under_a_running_broker_is_told_from_what_passes(
             assert f"run 'broker store repair --store {path}'" in details
         await until(lambda: health(broker) == 1)
         assert broker.code is None
+        told = await asyncio.to_thread(running, "broker", "ledger", "--store", str(path))
+        assert (told.returncode == 1) == (name != "samples")  # which it does not read
+        assert ("is damaged" in told.stderr) == (name != "samples")
         assert broker.stop() == 0
     assert broker.stderr.count("ERROR") == 1
     assert "over after" not in broker.stderr

@@ -50,6 +50,17 @@ def test_a_start_the_beats_the_state_and_a_stop_are_told(
         assert agent.wait() == 0
 
 
+def test_a_broker_whose_store_is_gone_says_so(systemd: socket.socket, tmp_path: Path) -> None:
+    store = tmp_path / "broker.db"
+    with Broker("--store", str(store), env=environment(systemd)) as broker:
+        told(systemd, "READY=1")
+        assert told(systemd, "STATUS=") == "STATUS=0 streams"
+        store.unlink()
+        assert "was deleted while in use" in told(systemd, f"STATUS={store}")
+        told(systemd, "WATCHDOG=1")
+        assert broker.stop() == 0
+
+
 def test_ready_means_sampling_and_needs_no_broker(systemd: socket.socket, dataset: Path) -> None:
     with Broker() as former:
         port = former.port

@@ -4,15 +4,21 @@ One story, in this order: pytest tests/machines/deployment.py (Debian, root).
 """
 
 import json
-import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from machines import PROJECT
-from machines.container import Container, wait_until
-from machines.plant import Plant, agree, ledger, predictions, show, waiting
+from machines.container import wait_until
+from machines.plant import (
+    Plant,
+    agree,
+    ledger,
+    predictions,
+    project_of,
+    release,
+    show,
+    waiting,
+)
 
 FIELDS = {
     *("MESSAGE", "PRIORITY", "SAMPLE_ID", "SESSION_ID", "AGENT_ID", "PREDICTION"),
@@ -28,24 +34,6 @@ class Odd:
     def predict(self, sample):
         return sample.id >= self.from_id
 """
-
-
-def project_of(plant: Plant, version: str, *breaks: tuple[str, str, str]) -> Path:
-    """A copy of the project with another version, and lines of its files replaced."""
-    copy = plant.directory / f"quartet-{version}"
-    if not copy.exists():
-        ignored = shutil.ignore_patterns(".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis")
-        shutil.copytree(PROJECT, copy, ignore=ignored)
-        shutil.rmtree(copy / "build", ignore_errors=True)
-        for name, former, latest in (("pyproject.toml", '"0.1.0"', f'"{version}"'), *breaks):
-            text = (copy / name).read_text()
-            assert former in text
-            (copy / name).write_text(text.replace(former, latest))
-    return copy
-
-
-def release(machine: Container) -> str:
-    return machine.run("readlink", "/opt/quartet/agent/current").strip().rpartition("/")[2]
 
 
 def test_a_run_that_only_checks_changes_nothing(plant: Plant) -> None:
@@ -184,7 +172,7 @@ def test_certificates_are_renewed_while_the_agent_runs(plant: Plant) -> None:
 
 def test_an_upgrade_keeps_what_waits(plant: Plant) -> None:
     machine = plant.bookworm
-    former = release(machine)
+    former = release(machine, "agent")
     plant.trixie.run("systemctl", "stop", "broker")
     wait_until(lambda: waiting(machine) > 20, 60, "samples wait")
     machine.run("systemctl", "stop", "agent")
@@ -193,7 +181,7 @@ def test_an_upgrade_keeps_what_waits(plant: Plant) -> None:
     run = plant.play("--limit=bookworm", project=project_of(plant, "0.1.1"))
     assert run.went_well, run.text
     assert held > 20
-    assert release(machine).startswith("0.1.1-")
+    assert release(machine, "agent").startswith("0.1.1-")
     wait_until(lambda: waiting(machine) < 20, 60, "what waited is answered")
     wait_until(lambda: agree(plant.trixie, machine), 60, "the ledgers agree")
     machine.run("test", "-d", f"/opt/quartet/agent/{former}")
@@ -202,12 +190,12 @@ def test_an_upgrade_keeps_what_waits(plant: Plant) -> None:
 def test_an_older_version_does_not_take_the_place_of_a_newer_one(plant: Plant) -> None:
     run = plant.play("--limit=bookworm")
     assert "an older version may not read what a newer one wrote" in run.text
-    assert release(plant.bookworm).startswith("0.1.1-")
+    assert release(plant.bookworm, "agent").startswith("0.1.1-")
 
 
 def test_an_upgrade_that_fails_goes_back_and_says_so(plant: Plant) -> None:
     machine = plant.bookworm
-    former = release(machine)
+    former = release(machine, "agent")
     sums = "cd /etc; sha256sum agent/* systemd/system/agent.service{,.d/*}"
     before = machine.run("bash", "-c", sums)
     faults = (
@@ -218,7 +206,7 @@ def test_an_upgrade_that_fails_goes_back_and_says_so(plant: Plant) -> None:
     run = plant.play("--limit=bookworm", project=project, service_smoke_s=10)
     assert run.failed["bookworm"] == 1
     assert f"The former release, {former}, runs again, with its configuration." in run.text
-    assert release(machine) == former
+    assert release(machine, "agent") == former
     after = machine.run("bash", "-c", sums)
     assert after == before
     count = len(predictions(machine))

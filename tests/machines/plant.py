@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -36,6 +37,25 @@ class Plant:
     def play(self, *options: str, project: Path = PROJECT, **variables: object) -> Run:
         """Run the playbook, of this project or of another, with extra variables."""
         return play(self._inventory, *options, project=project, **variables)
+
+
+def project_of(plant: Plant, version: str, *breaks: tuple[str, str, str]) -> Path:
+    """A copy of the project with another version, and lines of its files replaced."""
+    copy = plant.directory / f"quartet-{version}"
+    if not copy.exists():
+        ignored = shutil.ignore_patterns(".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis")
+        shutil.copytree(PROJECT, copy, ignore=ignored)
+        shutil.rmtree(copy / "build", ignore_errors=True)
+        for name, former, latest in (("pyproject.toml", '"0.1.0"', f'"{version}"'), *breaks):
+            text = (copy / name).read_text()
+            assert former in text
+            (copy / name).write_text(text.replace(former, latest))
+    return copy
+
+
+def release(machine: Container, side: str) -> str:
+    """The release that runs there."""
+    return machine.run("readlink", f"/opt/quartet/{side}/current").strip().rpartition("/")[2]
 
 
 def show(machine: Container, unit: str, name: str) -> str:

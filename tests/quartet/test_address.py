@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from quartet.address import Address
 from quartet.errors import SettingsError
+from quartet.foreign import shown
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -59,7 +60,7 @@ def test_what_is_no_address_is_refused_by_the_name_of_its_setting(text: str) -> 
     with pytest.raises(SettingsError) as raised:
         Address.parse(text, "listen.address")
     assert str(raised.value) == (
-        f"listen.address: expected HOST:PORT, such as 127.0.0.1:8061, got {text!r}"
+        f"listen.address: expected HOST:PORT, such as 127.0.0.1:8061, got {shown(repr(text))}"
     )
 
 

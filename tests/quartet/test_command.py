@@ -30,6 +30,16 @@ def test_what_a_person_caused_is_one_line_and_a_code(
     assert capsys.readouterr() == ("", said)
 
 
+def test_a_command_that_sets_up_no_log_logs_lines_that_nobody_can_forge() -> None:
+    code = (
+        "import logging, sys\nfrom quartet import command\n"
+        "log = logging.getLogger('a')\n"
+        "sys.exit(command.run('broker', lambda: log.warning('%s', 'a\\n\\x1bb') or 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "a\\n\\x1bb\n")
+
+
 @pytest.mark.parametrize("code", [0, 1])
 def test_a_command_that_comes_to_its_end_gives_its_code(code: int) -> None:
     assert command.run("agent", lambda: code) == code

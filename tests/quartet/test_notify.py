@@ -89,7 +89,7 @@ def test_a_status_stays_on_one_line_and_is_utf_8(systemd: socket.socket, folder:
     address = str(folder / "notify")
     systemd.bind(address)
     notifier_of(address).status("waiting (UNAVAILABLE:\nREADY=1) \N{BULLET}")
-    assert systemd.recv(4096).decode() == "STATUS=waiting (UNAVAILABLE: READY=1) \N{BULLET}"
+    assert systemd.recv(4096).decode() == "STATUS=waiting (UNAVAILABLE:\\nREADY=1) \N{BULLET}"
 
 
 def test_a_socket_that_nobody_reads_neither_blocks_nor_fails(

@@ -317,7 +317,7 @@ def test_a_file_that_fails_while_it_is_read_is_refused() -> None:
 def test_a_path_that_cannot_be_one_is_refused() -> None:
     rows, message = read(Path("a\0b"))
     assert rows == []
-    assert message.startswith("a\0b: cannot be read: ")
+    assert message.startswith(r"a\x00b: cannot be read: ")
 
 
 @pytest.mark.parametrize(("name", "reason"), [("none.csv", "No such file"), (".", "Is a dir")])

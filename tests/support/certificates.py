@@ -53,15 +53,18 @@ class Ca:
         days: float = 90,
         key: Key | None = None,
         subject: str | None = None,
+        uses: Sequence[x509.ObjectIdentifier] = (),
     ) -> Files:
         """For these names (by default its own), valid from and until so many days from now.
 
-        `subject` is its CN, where that is not to be its name.
+        `subject` is its CN, where that is not to be its name; without `uses` it is for all.
         """
         key = key or ec.generate_private_key(ec.SECP256R1())
         sans = [name] if names is None else names
         common = name if subject is None else subject
-        certificate = _build(common, key, self, sans, is_ca=False, from_days=from_days, days=days)
+        certificate = _build(
+            common, key, self, sans, is_ca=False, from_days=from_days, days=days, uses=uses
+        )
         pem = certificate.public_bytes(Encoding.PEM)
         if self.signer:
             pem += self.certificate.public_bytes(Encoding.PEM)
@@ -104,6 +107,7 @@ def _build(
     is_ca: bool,
     from_days: float,
     days: float,
+    uses: Sequence[x509.ObjectIdentifier] = (),
 ) -> x509.Certificate:
     now = datetime.now(UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else [])
@@ -117,6 +121,8 @@ def _build(
         .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.BasicConstraints(is_ca, None), critical=True)
     )
+    if uses:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical=False)
     if names == UNREADABLE:
         raw = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x30\x02\xa3\x00")
         builder = builder.add_extension(raw, critical=False)

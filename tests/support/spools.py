@@ -88,7 +88,7 @@ class Device:
 
     def start(self) -> None:
         clock = self._clock
-        self.queue = Queue(self._most_ready, self._few_ready)
+        self.queue = Queue(self._most_ready, self._few_ready, clock=clock)
         self.books = Books(self._most_sessions)
         self.tiers = Tiers(
             self.directories, self.books, self.queue.held, clock=clock, open_tier=self.files
@@ -119,6 +119,7 @@ class Device:
         samples = [replace(sample, values=as_float32(*sample.values)) for sample in samples]
         self._next_id += count
         for sample in samples:
+            self.tiers.register.note(session, sample.id + 1)
             self.queue.append(sample)
         return samples
 
@@ -211,16 +212,23 @@ def waiting(directories: Directories) -> set[Name]:
     found: list[dict[str, list[tuple[Any, ...]]]] = []
     for directory in (directories.hot, directories.cold):
         if not (directory / FILE).exists():
-            found.append({"ids": [], "rows": [], "settled": []})
+            found.append({"ids": [], "rows": [], "settled": [], "moves": []})
             continue
         with closing(reader(directory)) as file:
             queries = {
                 "ids": "SELECT sequence, id FROM sessions",
                 "rows": "SELECT session, id FROM samples",
                 "settled": "SELECT session, id FROM settled",
+                "moves": "SELECT number FROM moves",
             }
             found.append({key: file.execute(query).fetchall() for key, query in queries.items()})
     hot, cold = found
+    if (
+        hot["ids"]
+        and hot["moves"][0][0] + 1 < (cold["moves"] or [(0,)])[0][0]
+        and {id_ for _, id_ in hot["ids"]} <= {id_ for _, id_ in cold["ids"]}
+    ):
+        hot = {"ids": [], "rows": [], "settled": []}  # left behind
     hot_ids, cold_ids = dict(hot["ids"]), dict(cold["ids"])
     ids = {**cold_ids, **hot_ids}
     there = {(hot_ids[place], id_) for place, id_ in hot["rows"]}

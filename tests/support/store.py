@@ -133,10 +133,10 @@ def change(path: Path, query: str, *parameters: object) -> int:
 
 
 @contextlib.contextmanager
-def full_disk(path: Path, pid: int = 0) -> Iterator[None]:
-    """No file of the process grows beyond what the store's log has now: writes fail."""
+def full_disk(path: Path, pid: int = 0, *, size: int | None = None) -> Iterator[None]:
+    """No file of the process grows beyond this, or what the store's log has now: writes fail."""
     soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    size = Path(f"{path}-wal").stat().st_size
+    size = Path(f"{path}-wal").stat().st_size if size is None else size
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
     try:
         yield

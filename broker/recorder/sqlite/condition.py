@@ -48,7 +48,9 @@ class Condition:
             raise StoreError(self.trouble)
 
     def renew_lock(self) -> None:
-        """Make the lock file again, if it was deleted."""
+        """Make the lock file again, if it was deleted, unless more is gone."""
+        if self.trouble and not self._locked_out:
+            return
         try:
             self._hold.renew()
         except StoreError as error:

@@ -64,6 +64,11 @@ class History:
             newest = self._add(line, newest, at, snapshot.state, batch.arrived_at_ns)
             if alarms and alarms[-1] >= seen:
                 self._keep(line, newest)
+        if batch.rebased_by:
+            newest.is_kept = newest.is_kept or newest.position == position
+            self._connection.execute(
+                "UPDATE snapshots SET is_kept = 2 WHERE line = ? AND position = ?", (line, position)
+            )
         if answers:
             newest.prediction = answers[-1].prediction
         self._lines[line] = newest
@@ -82,6 +87,13 @@ class History:
         newest = self._newest(line)
         with self.undone(), transaction(self._connection):
             self._lines[line] = self._add(line, newest, position, None, newest.arrived_at_ns)
+
+    def rebased(self, line: int) -> int:
+        """The position behind which the line's latest rebase was applied; 0: it is not known."""
+        row = self._connection.execute(
+            "SELECT max(position) FROM snapshots WHERE line = ? AND is_kept = 2", (line,)
+        ).fetchone()
+        return row[0] or 0
 
     def basis(self, line: int, since: int, name: str) -> Basis | None:
         """The newest snapshot from a position on that verifies; what does not is told.

@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from quartet.errors import InUseError, StoreError
 from quartet.lock import FileLock
 
 log = logging.getLogger(__name__)
+
+
+# Elsewhere a lock of flock(2) keeps SQLite out, whose locks are of the other kind.
+_IS_APART = sys.platform == "linux"
 
 
 def lock_path(path: Path) -> Path:
@@ -23,8 +28,8 @@ class Hold:
     """Holds a store until close() or the end of the process. StoreError where it cannot be had.
 
     The lock file says who holds it. The lock on the file itself, which is made where there is
-    none, holds also when the lock file is deleted. Its descriptor must live as long as SQLite
-    has the file open: whoever closes one drops the locks of SQLite in this process.
+    none, holds also when the lock file is deleted; on Linux alone. Its descriptor must live as
+    long as SQLite has the file open: to close one drops SQLite's locks in this process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -100,6 +105,8 @@ def _lock_itself(path: Path) -> int:
         descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise StoreError(f"{path}: cannot be used: {error.strerror}") from error
+    if not _IS_APART:
+        return descriptor
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -109,4 +116,7 @@ def _lock_itself(path: Path) -> int:
             " first, or give this one a place of its own",
             "unknown",
         ) from None
+    except OSError as error:
+        os.close(descriptor)
+        raise StoreError(f"{path}: cannot be locked: {error.strerror}") from error
     return descriptor

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from broker.errors import RecordError
 from broker.recorder.sqlite.tables import Tables
 from broker.records import Batch, Claim
+from quartet.foreign import shown
 
 Result = TypeVar("Result")
 
@@ -27,7 +28,7 @@ class Question(Generic[Result]):
         try:
             found = self._ask(tables)
         except Exception as error:  # whatever it is: somebody waits to hear of it
-            self.refuse(str(error))
+            self.refuse(shown(error))
             return error
         self._deliver = lambda: self.answer.set_result(found)
         return None
@@ -52,7 +53,7 @@ class Round:
     """Set on the loop when all batches are committed, or their leases failed."""
     questions: list[Question[Any]] = field(default_factory=list)
     released: list[Claim] = field(default_factory=list)
-    """Of plain peers whose streams have ended."""
+    """Their streams have ended."""
     loop: asyncio.AbstractEventLoop | None = None
     """Where somebody waits for batches or questions."""
     last: bool = False
@@ -78,7 +79,7 @@ class Intake:
             self._open().questions.append(question)
 
     def release(self, claim: Claim) -> None:
-        """Tell that a plain peer's stream has ended. Any thread; in no hurry."""
+        """Tell that a stream has ended. Any thread; in no hurry."""
         with self._changed:
             self._round.released.append(claim)
 

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from quartet.database import Synchronous
 
+CUT = "cut"
+"""The name of a command that nobody gave: up to its position, samples that a black box would be
+rebuilt from were deleted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
@@ -17,6 +21,8 @@ class Keeping:
     max_bytes: int = 1 << 30
     plain_lines: int = 1000
     """Streams of plain peers: enough to look at what came in lately."""
+    empty_lines: int = 1000
+    """Lines of agents of which nothing is left but the last ids of their sessions."""
     sessions: int = 1000
     """Of one line: of an agent that restarts every hour, those of six weeks. The last ids of
     more, to be told from new ones, nobody will send again."""

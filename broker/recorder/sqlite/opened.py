@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from broker.recorder.sqlite.census import Census
+from broker.recorder.sqlite.erasing import Eraser
 from broker.recorder.sqlite.hold import Hold
 from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.plain import PlainLines
@@ -50,23 +52,31 @@ class Opened:
             check_kind(path)
             self._connection = connect(path, MIGRATIONS, keeping.synchronous)
             undo.callback(self._connection.close)
-            self.tables = self._tables(signature, digest, keeping)
+            try:
+                self._build(signature, digest, keeping, clock)
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                raise store_error(path, error) from error
             undo.pop_all()
-        self.retention = Retention(self._connection, keeping, clock, self.tables.needed_from)
         self.plain_lines = PlainLines(self._connection, keeping.plain_lines)
         self.watch = Watch(path, hold)
 
-    def _tables(self, signature: Signature, digest: str, keeping: Keeping) -> Tables:
-        """The tables, once the small ones and their indexes agree, and the file is signed."""
-        try:
-            for table in _SMALL:
-                said = self._connection.execute(f"PRAGMA integrity_check({table})").fetchone()[0]
-                if said != "ok":
-                    raise DamagedError(f"{self._path}: is damaged ({said})", self._path)
-            signature.sign(self._connection)
-            return Tables(self._connection, digest, keeping)
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise store_error(self._path, error) from error
+    def _build(self, signature: Signature, digest: str, keeping: Keeping, clock: Clock) -> None:
+        """Look at the small tables with their indexes, sign the file, and begin."""
+        connection = self._connection
+        for table in _SMALL:
+            said = connection.execute(f"PRAGMA integrity_check({table})").fetchone()[0]
+            if said != "ok":
+                raise DamagedError(f"{self._path}: is damaged ({said})", self._path)
+        signature.sign(connection)
+        self.tables = Tables(connection, digest, keeping)
+        self.census = Census(connection, clock)
+        self.eraser = Eraser(connection, clock)
+        self.retention = Retention(
+            *(connection, keeping, clock, self.tables.needed_from),
+            census=self.census,
+            eraser=self.eraser,
+            fail_lease=self.tables.fail_lease,
+        )
 
     def save(self) -> None:
         """Have all commits in the file itself. StoreError where they are not."""

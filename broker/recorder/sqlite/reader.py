@@ -25,15 +25,16 @@ from broker.recorder.reader import (
     outline,
 )
 from broker.recorder.sqlite.checksums import SENSORS
-from broker.recorder.sqlite.hold import Hold, lock_path
+from broker.recorder.sqlite.erasing import Eraser
+from broker.recorder.sqlite.hold import Hold
+from broker.recorder.sqlite.keeping import CUT
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
 from broker.recorder.sqlite.signature import Signature, refuse_foreign_log
-from broker.recorder.sqlite.watch import LOGS
+from broker.recorder.sqlite.watch import await_logs
 from broker.recorder.upkeep import Loss
 from quartet.clock import Clock
 from quartet.database import connect, connect_to_read, store_error, transaction_to_read
-from quartet.errors import InUseError, StoreError
-from quartet.lock import holder
+from quartet.errors import DamagedError, InUseError, StoreError
 
 Result = TypeVar("Result")
 
@@ -42,10 +43,6 @@ _CHUNK = 500
 
 # How far a device's clock may be ahead of the broker's.
 _MARGIN_NS = 3600 * 10**9
-
-# How long a broker may take to open a store, or to mend it: its looks are 1 s apart.
-_LOGS_S = 3.0
-_LOOK_S = 0.05
 
 _CURSOR = re.compile("[0-9]{0,18}")
 
@@ -67,7 +64,6 @@ class SqliteReader:
     def __init__(self, path: Path, clock: Clock = time) -> None:
         self._path = path
         self._clock = clock
-        self._logs = [f"{path.resolve()}{name}" for name in LOGS]
 
     async def accounts(self) -> Accounts:
         """What became of each sample. Raises StoreError, as all do."""
@@ -118,14 +114,19 @@ class SqliteReader:
     async def commands(self, agent_id: str) -> Sequence[Command]:
         """The latest command that was applied, and those that wait."""
         rows = await self._select(
-            "SELECT name, at_ns, position FROM commands WHERE agent_id = ? ORDER BY command",
-            agent_id,
+            "SELECT name, at_ns, position FROM commands WHERE agent_id = ? AND name != ?"
+            " ORDER BY command",
+            *(agent_id, CUT),
         )
         return [Command(name, at_ns, position is not None) for name, at_ns, position in rows]
 
     async def command_rebase(self, agent_id: str) -> None:
         """Reset a line's black box. CommandError for an agent that the store does not know."""
         await asyncio.to_thread(self._command_rebase, agent_id)
+
+    async def command_forget(self, agent_id: str) -> int | None:
+        """Delete all of an agent: at once, or by the broker that runs, which gives None."""
+        return await asyncio.to_thread(self._command_forget, agent_id)
 
     async def tail(self) -> str:
         """The cursor behind the newest sample."""
@@ -167,7 +168,7 @@ class SqliteReader:
             try:
                 with transaction_to_read(connection):
                     return ask(connection)
-            except (sqlite3.Error, UnicodeDecodeError, struct.error) as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise store_error(self._path, error) from error
 
         asking = asyncio.create_task(asyncio.to_thread(now))
@@ -181,36 +182,40 @@ class SqliteReader:
             return connect_to_read(self._path, len(MIGRATIONS))
 
     def _command_rebase(self, agent_id: str) -> None:
-        with self._checked(), self._open_to_write() as connection:
-            agents = [row[0] for row in connection.execute("SELECT agent_id FROM lines")]
-            if agent_id not in agents:
-                known = ", ".join(sorted(filter(None, agents))) or "none"
-                raise CommandError(f"{self._path}: knows no agent {agent_id}; it knows {known}")
-            connection.execute(
-                "INSERT INTO commands (agent_id, name, at_ns) VALUES (?, 'rebase', ?)",
-                (agent_id, self._clock.time_ns()),
-            )
+        with self._checked(), self._open_to_write() as (connection, _):
+            self._add_command(connection, agent_id, "rebase")
 
-    def _await_logs(self) -> None:
-        """Refuse a file that a broker has open, and whose logs are gone: to make them harms it.
+    def _command_forget(self, agent_id: str) -> int | None:
+        with self._checked(), self._open_to_write() as (connection, is_owned):
+            self._add_command(connection, agent_id, "forget")
+            if not is_owned:
+                return None
+            count: int = connection.execute(
+                "SELECT count(*) FROM samples JOIN lines USING (line) WHERE agent_id = ?",
+                (agent_id,),
+            ).fetchone()[0]
+            eraser = Eraser(connection, self._clock)
+            eraser.forget(agent_id)
+            while eraser.step(_CHUNK):
+                pass
+            return count
 
-        A broker that starts or stops is without them for a moment.
-        """
-        end_s = time.monotonic() + _LOGS_S
-        while missing := [name for name in self._logs if not Path(name).exists()]:
-            owner = holder(lock_path(self._path))
-            if not owner:
-                return
-            if time.monotonic() > end_s:
-                raise StoreError(
-                    f"{' and '.join(missing)}: was deleted while process {owner} uses it: wait"
-                    " until the broker says that it is mended, or stop the broker"
-                )
-            time.sleep(_LOOK_S)
+    def _add_command(self, connection: sqlite3.Connection, agent_id: str, name: str) -> None:
+        agents = [row[0] for row in connection.execute("SELECT agent_id FROM lines")]
+        if agent_id not in agents:
+            known = ", ".join(sorted(filter(None, agents))) or "none"
+            raise CommandError(f"{self._path}: knows no agent {agent_id}; it knows {known}")
+        connection.execute(
+            "INSERT INTO commands (agent_id, name, at_ns) VALUES (?, ?, ?)",
+            (agent_id, name, self._clock.time_ns()),
+        )
 
     @contextmanager
-    def _open_to_write(self) -> Iterator[sqlite3.Connection]:
-        """Open the file beside a running broker; without one, as carefully as that would."""
+    def _open_to_write(self) -> Iterator[tuple[sqlite3.Connection, bool]]:
+        """Open the file beside a running broker; without one, as carefully as that would.
+
+        The connection, and whether no broker runs: nobody else may then own the file.
+        """
         with ExitStack() as stack:
             signature = None
             with suppress(InUseError):
@@ -218,7 +223,7 @@ class SqliteReader:
                 signature = Signature(self._path, hold)
                 signature.check()
             with closing(connect(self._path, MIGRATIONS, "full")) as connection:
-                yield connection
+                yield connection, signature is not None
             if signature:
                 signature.end()
 
@@ -231,7 +236,7 @@ class SqliteReader:
             raise StoreError(f"{self._path}: cannot be read: {error.strerror}") from error
         if not there:
             raise StoreError(f"{self._path}: there is no such file")
-        self._await_logs()
+        await_logs(self._path)
         check_kind(self._path)
         refuse_foreign_log(self._path)
         try:
@@ -242,13 +247,17 @@ class SqliteReader:
 
 def _sample(row: tuple[Any, ...]) -> RecordedSample:
     agent_id, session_id, id_, sensors, sampled_at_ns, arrived_at_ns, prediction, _ = row
-    values = SENSORS.unpack(sensors)
+    try:
+        values = SENSORS.unpack(sensors)
+    except (struct.error, TypeError) as error:
+        raise DamagedError(f"sample {id_} of {agent_id} is damaged: {error}") from error
     return RecordedSample(
         agent_id, session_id, id_, values, sampled_at_ns, arrived_at_ns, bool(prediction)
     )
 
 
 def _accounts(rows: sqlite3.Connection) -> Accounts:
+    _look_through(rows)
     missing: dict[int, list[tuple[int, int]]] = {}
     for session, first, last in rows.execute("SELECT * FROM gaps ORDER BY session, first"):
         missing.setdefault(session, []).append((first, last))
@@ -259,7 +268,7 @@ def _accounts(rows: sqlite3.Connection) -> Accounts:
     )
     plain = rows.execute(
         "SELECT count(*), ifnull(sum(received), 0), ifnull(sum(answered), 0)"
-        " FROM sessions JOIN lines USING (line) WHERE agent_id IS NULL"
+        " FROM sessions JOIN lines USING (line) WHERE agent_id IS NULL AND id IS NULL"
     ).fetchone()
     lost = rows.execute(
         "SELECT agent_id, session_id, first, last, why, at_ns FROM losses ORDER BY rowid"
@@ -269,6 +278,16 @@ def _accounts(rows: sqlite3.Connection) -> Accounts:
         PlainAccount(*plain),
         [Loss(*row) for row in lost],
     )
+
+
+def _look_through(rows: sqlite3.Connection) -> None:
+    """Raise DatabaseError where the indexes of samples are damaged. Reads no sample."""
+    by_id, by_line = rows.execute(
+        "SELECT (SELECT count(*) FROM samples INDEXED BY samples_by_id WHERE session > 0),"
+        " (SELECT count(*) FROM samples INDEXED BY samples_by_line WHERE line > 0)"
+    ).fetchone()
+    if by_id != by_line:
+        raise sqlite3.DatabaseError(f"{by_id} samples by their ids, {by_line} by their agents")
 
 
 def _lines(rows: sqlite3.Connection) -> list[LineState]:

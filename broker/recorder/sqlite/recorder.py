@@ -88,7 +88,7 @@ class SqliteRecorder:
         """Take hold of a stream's line. Raises RecordError."""
         if header is None:
             return Claim(None, peer, Lease(token=1), None, has_records=False, keeps_state=False)
-        return await self._ask(lambda tables: tables.claim(header, peer))
+        return await self._ask(lambda tables: self._claim(tables, header, peer))
 
     def record(self, batch: Batch) -> "_Commit":
         """Take a batch over; awaited, it returns when the batch is committed."""
@@ -119,9 +119,11 @@ class SqliteRecorder:
         return self._thread.rebases.get(claim.header.agent_id, 0) if claim.header else 0
 
     def release(self, claim: Claim) -> None:
-        """A stream has ended; a plain peer's line may go then, when there are too many."""
-        if claim.header is None:
-            self._intake.release(claim)
+        """A stream has ended: its line may go from now on, where there is too much."""
+        self._intake.release(claim)
+
+    def _claim(self, tables: Tables, header: StreamHeader, peer: str) -> Claim:
+        return self._condition.store.census.claimed(tables.claim(header, peer))
 
     async def _ask(self, ask: Callable[[Tables], Result]) -> Result:
         question = Question(ask)

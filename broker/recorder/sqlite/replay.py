@@ -25,6 +25,8 @@ class _Course:
     line: int
     since: int
     """The position behind which it began."""
+    at: int
+    """The position that was given out last."""
     last_ids: dict[int, int] = field(default_factory=dict)
     """By session, the last id that was replayed."""
     bad: dict[int, Any] = field(default_factory=dict)
@@ -46,7 +48,7 @@ class Replays:
 
     def begin(self, agent_id: str, line: int, position: int) -> None:
         """Expect the samples of a line behind a position."""
-        course = self._courses[agent_id] = _Course(line, position)
+        course = self._courses[agent_id] = _Course(line, position, position)
         for row in self._rows(line, position - 1, 1):
             if row[0] == position and sample_verifies(row):
                 course.last_ids[row[2]] = row[3]
@@ -54,8 +56,8 @@ class Replays:
     def samples(self, agent_id: str, after: int) -> list[tuple[int, Sample]]:
         """The next samples behind a position, with theirs; none at the end."""
         course = self._courses.get(agent_id)
-        if course is None:
-            course = self._courses[agent_id] = _Course(self._line(agent_id), after)
+        if course is None or course.at != after:  # of another replay, which was left
+            course = self._courses[agent_id] = _Course(self._line(agent_id), after, after)
         found: dict[int, Sample] = {}
         while not found:
             rows = self._rows(course.line, after, _CHUNK)
@@ -71,6 +73,7 @@ class Replays:
                     self._expect(course, session, id_)
                     found[position] = Sample(id_, SENSORS.unpack(sensors))
             after = max(row[0] for row in rows)
+        course.at = max(found, default=after)
         return list(found.items())
 
     def _rows(self, line: int, after: int, most: int) -> list[tuple[Any, ...]]:

@@ -106,10 +106,12 @@ MIGRATIONS = [
         digest TEXT NOT NULL,
         state BLOB,  -- NULL: there is none, and no earlier one may be restored
         arrived_at_ns INTEGER NOT NULL,  -- of the sample at this position
-        is_kept INTEGER NOT NULL,  -- 1: the last one of an hour, or before an alarm
+        is_kept INTEGER NOT NULL,  -- 1: the last of an hour, or before an alarm; 2: of a rebase
         checksum INTEGER NOT NULL,
         PRIMARY KEY (line, position)
     );
+    -- What lies behind a large state in its row costs much to look at.
+    CREATE INDEX snapshots_of_rebases ON snapshots (line, position) WHERE is_kept = 2;
 
     -- Records that a repair could not read, by the ids that they would have had.
     CREATE TABLE losses (
@@ -122,7 +124,9 @@ MIGRATIONS = [
     );
 
     -- The broker process that opened the store last, by a random id of it. One row.
-    CREATE TABLE owner (run TEXT NOT NULL)
+    CREATE TABLE owner (run TEXT NOT NULL);
+
+    CREATE INDEX commands_by_agent ON commands (agent_id)
     """,
 ]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from broker.recorder.sqlite.books import losses, sessions, unbooked
 from broker.recorder.sqlite.hold import Hold, lock_path
+from broker.recorder.sqlite.wal import unread_frames
 from broker.recorder.upkeep import whose
 from quartet.database import integrity, store_error, transaction
 from quartet.errors import DamagedError, StoreError
@@ -23,6 +24,7 @@ from quartet.lock import read_note
 log = logging.getLogger(__name__)
 
 _RUN = re.compile(r"run ([0-9a-f]{32})")
+_BOOT = re.compile(r"boot ([0-9a-f-]{36})")
 _CLEAN = re.compile(r"clean (\d{1,19}) (\d{1,19})")
 
 # A commit is on its way to the file for less than this after its samples came.
@@ -42,12 +44,18 @@ class Note:
     """Whose state the file may have."""
     clean: tuple[int, int] | None
     """Size and time of the file at the end of its last owner, who left no log."""
+    boot: str
+    """Which start of the machine the last owner lived in; empty: not known."""
 
     @classmethod
     def parse(cls, text: str) -> "Note":
         """Read it; whatever else stands there is ignored."""
-        clean = _CLEAN.search(text)
-        return cls(frozenset(_RUN.findall(text)), (int(clean[1]), int(clean[2])) if clean else None)
+        clean, boot = _CLEAN.search(text), _BOOT.search(text)
+        return cls(
+            frozenset(_RUN.findall(text)),
+            (int(clean[1]), int(clean[2])) if clean else None,
+            boot[1] if boot else "",
+        )
 
 
 class Signature:
@@ -64,6 +72,7 @@ class Signature:
         DamagedError: it was changed since, and is not sound.
         """
         refuse_foreign_log(self._path, self._note)
+        self._check_log()
         if not _is_file(self._path) or _owner(self._path) is None or self._is_as_left():
             return
         log.info("%s: was not left so by a broker: looking at all of it", self._path)
@@ -74,6 +83,22 @@ class Signature:
             raise store_error(self._path, error) from error
         if problem:
             raise DamagedError(f"{self._path}: is damaged ({problem})", self._path)
+
+    def _check_log(self) -> None:
+        """Raise DamagedError for a log with commits that SQLite does not read.
+
+        When the machine has been started since, it may be torn by that: then it is only told.
+        """
+        if not _is_file(self._path) or not (frames := unread_frames(self._path)):
+            return
+        said = f"its log of commits is damaged: {frames} frames are not read"
+        if self._note.boot and self._note.boot == _boot():
+            raise DamagedError(f"{self._path}: is damaged ({said})", self._path)
+        log.error(
+            "%s: %s, as after a power cut: what they recorded is lost, and the broker's ledger"
+            " shows it as gaps",
+            *(self._path, said),
+        )
 
     def sign(self, rows: sqlite3.Connection) -> None:
         """Sign the open file as this run's. Raises sqlite3.Error.
@@ -103,10 +128,12 @@ class Signature:
 
     def _write(self, runs: frozenset[str], clean: tuple[int, int] | None = None) -> None:
         lines = [f"run {run}\n" for run in sorted(runs)]
+        if boot := _boot():
+            lines.append(f"boot {boot}\n")
         if clean:
             lines.append("clean {} {}\n".format(*clean))
         self._hold.write_note("".join(lines))
-        self._note = Note(runs, clean)
+        self._note = Note(runs, clean, boot)
 
     def _is_as_left(self) -> bool:
         """Whether only an owner has written to the file and its log, as far as one can see."""
@@ -118,6 +145,14 @@ class Signature:
         wal_ns, begun_ns = wal.stat().st_mtime_ns, self._hold.noted_at_ns
         known_ns = max(_newest_ns(self._path) + _COMMIT_NS, begun_ns)
         return file.st_ctime_ns <= max(wal_ns, begun_ns) <= known_ns
+
+
+def _boot() -> str:
+    """A random id that the kernel takes at each start of the machine; empty where it has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def refuse_foreign_log(path: Path, note: Note | None = None) -> None:

@@ -15,7 +15,7 @@ from broker.recorder.sqlite.checksums import (
     sample_verifies,
 )
 from broker.recorder.sqlite.history import History
-from broker.recorder.sqlite.keeping import Keeping
+from broker.recorder.sqlite.keeping import CUT, Keeping
 from broker.recorder.sqlite.replay import Replays
 from broker.records import Basis, Batch, Claim, Lease
 from quartet.database import transaction
@@ -69,6 +69,11 @@ class Tables:
     def line(self, claim: Claim) -> int:
         """The number of a claim's line; 0 before its first commit."""
         return self._lines.get(claim.lease, 0)
+
+    @property
+    def position(self) -> int:
+        """The position of the newest sample that is committed."""
+        return self._position
 
     def fail_leases(self, error: RecordError) -> None:
         """Have every line claimed anew."""
@@ -223,6 +228,11 @@ class Tables:
         )
         return recorded
 
+    def fail_lease(self, agent_id: str, reason: str) -> None:
+        """Have nothing be recorded any more with an agent's lease: its records are deleted."""
+        if lease := self._leases.pop(agent_id, None):
+            lease.fail(RecordError(reason))
+
     def answers(self, claim: Claim, first_id: int, count: int) -> list[Answer]:
         """The recorded answers to `count` ids of a session, from `first_id` on, that verify."""
         rows = self._connection.execute(
@@ -243,37 +253,58 @@ class Tables:
         line = self._value("SELECT ifnull(max(line), 0) FROM lines WHERE agent_id = ?", agent_id)
         basis = None
         if with_snapshot:
-            basis = self._history.basis(line, self._rebased(line), agent_id)
+            basis = self._history.basis(line, self._begun(line)[0], agent_id)
         if basis and basis.outdated:
             self._history.bar(line, self._position)
         if basis is None or basis.outdated:
-            basis = Basis(self.replayed_from(line), outdated=basis is not None)
+            position, is_cut = self._replay(line)
+            basis = Basis(position, outdated=basis is not None, is_cut=is_cut)
         self._replays.begin(agent_id, line, basis.position)
         return basis
 
     def needed_from(self, line: int) -> int:
         """The position behind which samples are needed to rebuild a line's black box."""
-        return self._history.verified(line, self._rebased(line)) or self.replayed_from(line)
+        return self._history.verified(line, self._begun(line)[0]) or self._replay(line)[0]
 
-    def replayed_from(self, line: int) -> int:
-        """The position behind which a fresh black box begins, where there is no snapshot."""
+    def _replay(self, line: int) -> tuple[int, bool]:
+        """The position behind which a fresh black box begins, where there is no snapshot.
+
+        Also whether samples that belong to it were deleted to make room.
+        """
+        begun, is_cut = self._begun(line)
         row = self._connection.execute(
             "SELECT position FROM samples WHERE line = ? ORDER BY position DESC LIMIT 1 OFFSET ?",
             (line, self._keeping.replay),
         ).fetchone()
-        return max(self._rebased(line), row[0] if row else 0)
+        if row and row[0] >= begun:
+            return row[0], False
+        return begun, is_cut
 
-    def _rebased(self, line: int) -> int:
-        """The position behind which the line's latest rebase was applied."""
-        return self._value(
-            "SELECT ifnull(max(position), 0) FROM lines JOIN commands USING (agent_id)"
-            " WHERE line = ?",
-            line,
+    def _begun(self, line: int) -> tuple[int, bool]:
+        """The position behind which the line begins; whether what came before was cut off.
+
+        Of a rebase the history says so in a row that verifies; a command alone, where that is
+        pruned.
+        """
+        positions = dict(
+            self._connection.execute(
+                "SELECT name = ?, max(position) FROM lines JOIN commands USING (agent_id)"
+                " WHERE line = ? AND position IS NOT NULL GROUP BY 1",
+                (CUT, line),
+            ).fetchall()
         )
+        rebased = self._history.rebased(line) or positions.get(False, 0)
+        cut = positions.get(True, 0)
+        return max(rebased, cut), cut > 0 and cut >= rebased
 
     def samples(self, agent_id: str, after: int) -> list[tuple[int, Sample]]:
         """The next samples of a line behind a position, with theirs."""
         return self._replays.samples(agent_id, after)
+
+    def forgets(self) -> list[str]:
+        """The agents that are to be forgotten."""
+        rows = self._connection.execute("SELECT agent_id FROM commands WHERE name = 'forget'")
+        return [agent_id for (agent_id,) in rows]
 
     def rebases(self) -> dict[str, int]:
         """By agent id, the newest rebase command that is not applied yet."""

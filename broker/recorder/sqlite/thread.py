@@ -13,8 +13,9 @@ from broker.errors import RecordError
 from broker.recorder.sqlite.condition import Condition
 from broker.recorder.sqlite.intake import Intake, Question
 from broker.recorder.sqlite.retention import STEP_ROWS
-from broker.records import Batch
+from broker.records import Batch, Claim
 from quartet.clock import Clock
+from quartet.foreign import shown
 from quartet.outage import Outage
 
 log = logging.getLogger(__name__)
@@ -76,19 +77,26 @@ class RecorderThread:
             for question in work.questions:
                 self._answer(question)
                 _call(work.loop, question.deliver)
-            store = self._condition.store
-            store.plain_lines.ended(map(store.tables.line, work.released))
+            for claim in work.released:
+                self._release(claim)
             more = self._keep_house(sum(len(batch.samples) for batch in work.batches))
+
+    def _release(self, claim: Claim) -> None:
+        store = self._condition.store
+        line = store.tables.line(claim)
+        store.census.released(claim, line)
+        if claim.header is None:
+            store.plain_lines.ended([line])
 
     def _commit(self, batches: list[Batch]) -> None:
         """Write all that does not rest on something lost."""
         kept = [batch for batch in batches if batch.claim.lease.is_good]
         if not kept:
             return
-        tables = self._condition.store.tables
+        store = self._condition.store
         try:
             self._condition.check()
-            tables.write(kept)
+            store.tables.write(kept)
             self._condition.look()  # what was written to files that are gone is on no record
             self._condition.check()
         except Exception as error:  # whatever it is: streams wait to hear of it
@@ -97,14 +105,15 @@ class RecorderThread:
                     "%s: samples cannot be recorded, their streams are ended: %s", self._path, error
                 )
             for batch in kept:
-                why = self._condition.trouble or error
+                why = self._condition.trouble or shown(error)
                 batch.claim.lease.fail(RecordError(f"the broker cannot record samples: {why}"))
             return
         self._recording.ended("%s: samples are recorded again", self._path)
         for batch in kept:
             header = batch.claim.header
+            store.census.added(store.tables.line(batch.claim), batch, store.tables.position)
             if header is None:
-                self._condition.store.plain_lines.streams(tables.line(batch.claim))
+                store.plain_lines.streams(store.tables.line(batch.claim))
             elif batch.rebased_by >= self.rebases.get(header.agent_id, sys.maxsize):
                 self.rebases = {k: v for k, v in self.rebases.items() if k != header.agent_id}
 
@@ -133,16 +142,26 @@ class RecorderThread:
         store = self._condition.store
         try:
             if tick:
+                self._forget()
                 self.rebases = store.tables.rebases()
             if tick or self._plain_excess:
                 self._plain_excess = store.plain_lines.step(added)
-            more = store.retention.step(STEP_ROWS + added)
+            more = store.eraser.step(STEP_ROWS + added)
+            more = more or store.retention.step(STEP_ROWS + added)
         except Exception as error:  # whatever it is: recording goes on
             if not self._condition.met(error):
                 self._pruning.failed("%s: old samples cannot be deleted: %s", self._path, error)
             return False
         self._pruning.ended("%s: old samples are deleted again", self._path)
         return more or self._plain_excess
+
+    def _forget(self) -> None:
+        """Forget the agents that a person wants forgotten; step by step, the eraser's."""
+        store = self._condition.store
+        for agent_id in store.tables.forgets():
+            store.tables.fail_lease(agent_id, f"'broker forget {agent_id}' deleted its records")
+            store.census.removed(store.eraser.forget(agent_id))
+            log.info("%s: forgotten by 'broker forget': its records are deleted", agent_id)
 
 
 def _call(loop: asyncio.AbstractEventLoop | None, what: Callable[[], object]) -> None:

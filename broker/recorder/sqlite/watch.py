@@ -1,13 +1,20 @@
 """Whether the files that a recorder has open are those that people see under their names."""
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.recorder.sqlite.hold import Hold
+from broker.recorder.sqlite.hold import Hold, lock_path
+from quartet.errors import StoreError
+from quartet.lock import holder
 
 LOGS = ("-wal", "-shm")
 """What SQLite keeps beside a file that is open."""
+
+# How long a broker may take to open a store, or to mend it: its looks are 1 s apart.
+_LOGS_S = 3.0
+_LOOK_S = 0.05
 
 _NOTHING_LEAVES = "nothing is recorded, and no sample is answered"
 
@@ -25,9 +32,11 @@ class Watch:
     """Looks at a store that is open. With `stat` alone: see Hold. One thread at a time."""
 
     def __init__(self, path: Path, hold: Hold) -> None:
-        self._path = path.resolve()
+        self._path = path
+        self._file = path.resolve()
         self._hold = hold
         self._opened = {name: _identity(self._name(name)) for name in ("", *LOGS)}
+        self._size = 0
         self._away: tuple[int, int] | None = None
 
     def look(self) -> Change | None:
@@ -42,6 +51,13 @@ class Watch:
                 " broker, and start it again"
             )
         self._away = None
+        size, _ = self._hold.stamp()
+        if size < self._size:  # SQLite makes it smaller at a VACUUM alone
+            return Change(
+                f"{self._path}: was overwritten while in use: {_NOTHING_LEAVES}: stop the broker,"
+                " run 'broker store restore' with a backup, and start it"
+            )
+        self._size = size
         logs = {name: _identity(self._name(name)) for name in LOGS}
         changed = [name for name in LOGS if logs[name] != self._opened[name]]
         if not changed:
@@ -62,9 +78,9 @@ class Watch:
                 f" 'broker store restore' with a backup, or begin with an empty store, and start it"
             )
         return Change(
-            f"{self._path}: was moved away while in use: {_NOTHING_LEAVES}: put it back, and the"
-            " broker continues; or stop the broker, run 'broker store restore' with a backup, and"
-            " start it"
+            f"{self._path}: was moved away while in use{_why(self._path)}: {_NOTHING_LEAVES}:"
+            " put it back, and the broker continues; or stop the broker, run 'broker store restore'"
+            " with a backup, and start it"
         )
 
     def _replaced(self) -> Change:
@@ -73,8 +89,39 @@ class Watch:
             " the broker, move away what is not wanted, and start it again"
         )
 
-    def _name(self, suffix: str) -> str:
-        return f"{self._path}{suffix}"
+    def _name(self, log: str) -> str:
+        """The file as people name it; its logs, where SQLite has them."""
+        return f"{self._file}{log}" if log else str(self._path)
+
+
+def _why(path: Path) -> str:
+    """What the system says, where that is more than that there is no such file."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f", or cannot be reached ({error.strerror})"
+    return ""
+
+
+def await_logs(path: Path) -> None:
+    """Refuse a file that a broker has open, and whose logs are gone: to make them harms it.
+
+    A broker that starts or stops is without them for a moment. StoreError after 3 s.
+    """
+    logs = [Path(f"{path.resolve()}{name}") for name in LOGS]
+    end_s = time.monotonic() + _LOGS_S
+    while missing := [str(log) for log in logs if not log.exists()]:
+        owner = holder(lock_path(path))
+        if not owner:
+            return
+        if time.monotonic() > end_s:
+            raise StoreError(
+                f"{' and '.join(missing)}: is missing, and process {owner} uses the store:"
+                " wait until that one is done or has mended it, or stop it"
+            )
+        time.sleep(_LOOK_S)
 
 
 def _identity(name: str) -> tuple[int, int] | None:

@@ -5,15 +5,18 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from broker.recorder.sqlite.hold import Hold
+from broker.recorder.sqlite.hold import Hold, lock_path
 from broker.recorder.sqlite.place import is_pending
 from broker.recorder.sqlite.signature import Signature, refuse_foreign_log
 from broker.recorder.sqlite.upkeep import copies
-from broker.recorder.sqlite.upkeep.check import check
+from broker.recorder.sqlite.upkeep.check import REPAIR, check
 from broker.recorder.sqlite.upkeep.repair import repair
+from broker.recorder.sqlite.wal import unread_frames
+from broker.recorder.sqlite.watch import await_logs
 from broker.recorder.upkeep import Backup, Findings, Problem, Repair, Restored
 from quartet.clock import Clock
 from quartet.errors import StoreError
+from quartet.lock import holder
 
 
 class SqliteUpkeep:
@@ -27,12 +30,17 @@ class SqliteUpkeep:
     def check(self) -> Findings:
         """Look at everything, beside a running broker or without one."""
         self._expect_file()
+        await_logs(self._path)
         try:
             refuse_foreign_log(self._path)
         except StoreError as error:
             what, _, remedy = str(error).rpartition(": ")
             return Findings([Problem(what, remedy)])
-        return check(self._path)
+        findings = check(self._path)
+        if not holder(lock_path(self._path)) and (frames := unread_frames(self._path)):
+            what = f"the log of commits is damaged: {frames} frames are not read"
+            findings.problems.append(Problem(what, REPAIR))
+        return findings
 
     def repair(self) -> Repair:
         """Make a new store of all that is readable and verifies."""
@@ -40,11 +48,13 @@ class SqliteUpkeep:
             self._expect_file()
         with self._held():
             refuse_foreign_log(self._path)
-            return repair(self._path, self._clock)
+            is_torn = unread_frames(self._path) > 0
+            return repair(self._path, self._clock, is_torn=is_torn)
 
     def backup(self, to: Path) -> Backup:
         """Copy one state of the store, also of a running broker."""
         self._expect_file()
+        await_logs(self._path)
         refuse_foreign_log(self._path)
         return copies.backup(self._path, to)
 

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 
 from broker.recorder.sqlite.books import SessionRow, booked, gaps, holes, losses, sessions
-from broker.recorder.upkeep import Loss, ranges, without
+from broker.recorder.upkeep import Loss, ranges, union, without
 
 _DAMAGED = "the records were damaged"
 
@@ -146,8 +146,13 @@ def _lost(
     )
     before = booked(known, row)
     jumps = row.gaps - sum(last - first + 1 for first, last in gaps(rows, row.session))
-    perhaps = f"{_DAMAGED}; {jumps} of such ids the agent has jumped over" if jumps else _DAMAGED
-    for ids, why in ((certain, _DAMAGED), (without(holes(rows, row), certain), perhaps)):
+    perhaps = without(holes(rows, row), certain)
+    told = (
+        ((certain, _DAMAGED), (perhaps, f"{_DAMAGED}; {jumps} of them the agent jumped over"))
+        if jumps
+        else ((union(certain, perhaps), _DAMAGED),)
+    )
+    for ids, why in told:
         for first, last in without(ids, before):
             yield Loss(row.agent_id, row.session_id, first, last, why, now_ns)
 

@@ -10,19 +10,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from broker.recorder.sqlite.wal import PAGE_BYTES, newest_frames
+
 Value = int | float | str | bytes | None
 
 _MAGIC = b"SQLite format 3\0"
 _USUAL_BYTES = 4096
-_PAGE_BYTES = frozenset(1 << power for power in range(9, 17))
 _HEADER_BYTES = 100  # of the file, at the begin of page 1
 
 _TABLE_LEAF, _INDEX_LEAF, _INDEX_INNER, _TABLE_INNER = 0x0D, 0x0A, 0x02, 0x05
 _NODE_BYTES = {_TABLE_LEAF: 8, _INDEX_LEAF: 8, _INDEX_INNER: 12, _TABLE_INNER: 12}
-
-_LOG_HEADER = struct.Struct(">8I")
-_FRAME_HEADER = struct.Struct(">6I")
-_LOG_MAGIC = {0x377F0682: "<", 0x377F0683: ">"}
 
 # Bytes of an integer, by its type in a record.
 _INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
@@ -52,14 +49,14 @@ class Pages:
         head = self._pread(self._file, _HEADER_BYTES, 0)
         bytes_ = int.from_bytes(head[16:18], "big") if head[:16] == _MAGIC else 0
         bytes_ = 65536 if bytes_ == 1 else bytes_
-        self._bytes = bytes_ if bytes_ in _PAGE_BYTES else _USUAL_BYTES
+        self._bytes = bytes_ if bytes_ in PAGE_BYTES else _USUAL_BYTES
         self._frames: dict[int, int] = {}
         try:
             self._log = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             pass
         else:
-            self._read_log()
+            self._bytes, self._frames = newest_frames(self._log, self._bytes)
         head = self._page(1)[:_HEADER_BYTES]
         self.has_header = head[:16] == _MAGIC
         """Whether the file says that it is a database. If not, its free pages are not known."""
@@ -172,46 +169,6 @@ class Pages:
             free.update(struct.unpack_from(f">{count}I", data, 8))
             trunk = int.from_bytes(data[:4], "big")
         return frozenset(free)
-
-    def _read_log(self) -> None:
-        """Find the newest committed frame of each page.
-
-        Each frame carries the checksum of all before it, with which the next one is checked: one
-        that is damaged costs itself alone.
-        """
-        head = self._pread(self._log, _LOG_HEADER.size, 0)
-        if len(head) < _LOG_HEADER.size:
-            return
-        magic, _, bytes_, _, *salt, _, _ = _LOG_HEADER.unpack(head)
-        if magic not in _LOG_MAGIC or bytes_ not in _PAGE_BYTES:
-            return
-        order, self._bytes = _LOG_MAGIC[magic], bytes_
-        sums = _LOG_HEADER.unpack(head)[6:]
-        pending: dict[int, int] = {}
-        at = _LOG_HEADER.size
-        while len(frame := self._pread(self._log, _FRAME_HEADER.size + bytes_, at)) == (
-            _FRAME_HEADER.size + bytes_
-        ):
-            page, commits, *frame_salt, one, two = _FRAME_HEADER.unpack_from(frame)
-            if frame_salt != salt:
-                break
-            said = (one, two)
-            if page and said == _log_sums(frame[:8] + frame[_FRAME_HEADER.size :], sums, order):
-                pending[page] = at + _FRAME_HEADER.size
-                if commits:
-                    self._frames |= pending
-                    pending.clear()
-            sums = said
-            at += len(frame)
-
-
-def _log_sums(data: bytes, sums: tuple[int, ...], order: str) -> tuple[int, int]:
-    one, two = sums
-    words = struct.unpack(f"{order}{len(data) // 4}I", data)
-    for first, second in zip(words[::2], words[1::2], strict=True):
-        one = (one + first + two) & 0xFFFFFFFF
-        two = (two + second + one) & 0xFFFFFFFF
-    return one, two
 
 
 def _cells(data: bytes, begin: int, kind: int) -> Iterator[int]:

@@ -16,9 +16,9 @@ from quartet.database import store_error
 from quartet.errors import StoreError
 
 
-def repair(path: Path, clock: Clock) -> Repair:
-    """Repair a store that nobody else uses. StoreError: nothing was changed."""
-    if not check(path).problems:
+def repair(path: Path, clock: Clock, *, is_torn: bool) -> Repair:
+    """Repair a store that nobody else uses; `is_torn`: its log is. StoreError: nothing changed."""
+    if not check(path).problems and not is_torn:
         return Repair(None)
     new = place.draft(path)
     try:
