@@ -3,6 +3,7 @@
 #   make test       every gate: lint, types, rooms, stubs, tests
 #   make test-oldest the tests with the oldest dependencies that are supported
 #   make chaos      200 faults, and every sample's prediction; make chaos SEED=N repeats
+#   make soak       half an hour without faults: does anything grow? MINUTES=N for more or less
 #   make attack     what an attacker would try, in full
 #   make bench      figures, as ratios to a plain implementation
 #   make e2e        the playbook and the units on real systemd machines (Debian, root)
@@ -17,7 +18,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 CODE = agent ansible broker quartet proto tests bench dataset docs
 
-.PHONY: demo test test-oldest chaos attack bench e2e e2e-services e2e-arm64 image-test format picture clean
+.PHONY: demo test test-oldest chaos soak attack bench e2e e2e-services e2e-arm64 image-test format picture clean
 
 demo: $(VENV)/demo
 	PATH="$(abspath $(BIN)):$$PATH" sh dataset/demo.sh
@@ -36,6 +37,9 @@ test-oldest: $(VENV)/oldest/dev
 
 chaos: $(VENV)/dev
 	PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED))
+
+soak: $(VENV)/dev
+	PYTHONPATH=tests $(BIN)/python -m chaos.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 attack: $(VENV)/dev
 	PYTHONPATH=tests $(BIN)/python -m attack $(if $(SEED),--seed $(SEED))

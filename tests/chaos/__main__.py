@@ -31,7 +31,7 @@ def main() -> int:
     let_children_hang_up()
     if options.seed is None:
         options.seed = secrets.randbelow(2**32)
-    again = [f"--{name}={value}" for name, value in vars(options).items()]
+    again = [f"--{name}={value}" for name, value in vars(options).items() if value is not None]
     if not host.is_private():
         print(f"seed {options.seed}")
     no_mounts = host.enter_private_namespace(again)
@@ -61,21 +61,23 @@ def _run(home: Path, options: argparse.Namespace, no_mounts: str) -> list[str]:
         "faketime": no_mounts or ("" if library else "Debian's faketime is not installed"),
     }
     equipment = Equipment(
-        snapshots=random_.random() < 0.5,
+        predictor=f"chaos.predictors:{random_.choice(('Remembering', 'Forgetful'))}",
         mounts=not missing["mounts"],
         faketime=None if missing["faketime"] else library,
     )
     for kind in KINDS:
         if why := missing.get(kind.needs):
             print(f"left out: {kind.name} ({why})")
-    kinds = [kind for kind in KINDS if not missing.get(kind.needs)]
-    print(f"a black box {'with' if equipment.snapshots else 'without'} snapshots")
+    wanted = options.kinds.split(",") if options.kinds else list(DOINGS)
+    kinds = [kind for kind in KINDS if kind.name in wanted and not missing.get(kind.needs)]
+    print(f"black box: {equipment.predictor}")
     plant = Plant(home, equipment, random_.getrandbits(32), tell=_tell)
-    faults = plan(random_, options.faults, kinds)
+    faults = plan(random_, options.faults, kinds, len(plant.devices))
     with plant.running():
         try:
             _torture(plant, faults)
-            missing_samples = options.samples - len(read_logbook(plant.logbook))
+            logged = sum(len(read_logbook(device.logbook)) for device in plant.devices)
+            missing_samples = options.samples - logged
             plant.drain(_LAST_SAMPLES if plant.complaints else max(_LAST_SAMPLES, missing_samples))
             evidence = gather(plant)
         except NoEvidenceError as error:
@@ -83,7 +85,7 @@ def _run(home: Path, options: argparse.Namespace, no_mounts: str) -> list[str]:
         finally:
             plant.keep_disks()
     left = [f"process {pid} is left" for pid in host.processes_of(plant.token)]
-    print(summary(faults, evidence, plant.logs, time.monotonic() - began_s))
+    print(summary(faults, evidence, plant.home, time.monotonic() - began_s))
     return judge(evidence) + left
 
 
@@ -104,7 +106,8 @@ def _torture(plant: Plant, faults: Sequence[Fault]) -> None:
             next(under_way.pop(fault.number), None)
         else:
             print(fault, flush=True)
-            doing = DOINGS[fault.kind.name](plant, random.Random(fault.dice))  # noqa: S311
+            do, device = DOINGS[fault.kind.name], plant.devices[fault.device]
+            doing = do(plant, device, random.Random(fault.dice))  # noqa: S311
             under_way[fault.number] = doing
             next(doing)
 
@@ -114,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="of a run that is to be repeated")
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--samples", type=int, default=20_000, help="at least")
+    parser.add_argument("--kinds", help="of faults, with commas between; all by default")
     return parser
 
 

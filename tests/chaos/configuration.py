@@ -1,9 +1,10 @@
-"""What agent, broker and the agent's clock are told, in files and in the environment."""
+"""What agents, broker and the agents' clocks are told, in files and in the environment."""
 
 from pathlib import Path
 
-RATE_HZ = 250
-"""Fast enough for 20,000 samples in minutes, and slow enough for one core to be idle at times."""
+RATES_HZ = {"press-1": 40, "press-2": 80, "press-3": 130}
+"""The agents. Together fast enough for 20,000 samples in minutes, and slow enough for one core
+to be idle at times."""
 
 
 def spool_toml(hot: Path, cold: Path) -> str:
@@ -15,14 +16,14 @@ spill_after_s = 0.5
 """
 
 
-def agent_toml(port: int, hot: Path, cold: Path) -> str:
+def agent_toml(agent_id: str, port: int, hot: Path, cold: Path) -> str:
     """Short times, so that an outage of seconds is a long one."""
     return f"""[agent]
-id = "press-4"
+id = "{agent_id}"
 [broker]
 address = "127.0.0.1:{port}"
 [sampling]
-rate_hz = {RATE_HZ}
+rate_hz = {RATES_HZ[agent_id]}
 [link]
 reply_deadline_s = 1.0
 backoff_min_s = 0.05
@@ -30,14 +31,15 @@ backoff_max_s = 0.3
 {spool_toml(hot, cold)}"""
 
 
-def broker_toml(port: int, store: Path, *, snapshots: bool) -> str:
-    """Without snapshots a black box is brought back by all samples that there ever were."""
+def broker_toml(port: int, store: Path, predictor: str, max_bytes: int) -> str:
+    """A black box without snapshots is brought back by all samples that there ever were."""
     return f"""[listen]
 address = "127.0.0.1:{port}"
 [predictor]
-use = "chaos.predictors:{"Remembering" if snapshots else "Forgetful"}"
+use = "{predictor}"
 [recorder]
 path = "{store}"
+max_bytes = {max_bytes}
 replay = 1000000000
 """
 

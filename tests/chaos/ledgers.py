@@ -1,13 +1,18 @@
 """What `agent ledger --json` and `broker ledger --json` print, as far as the verdict needs it."""
 
+import re
+
 import msgspec
 
 Runs = list[tuple[int, int]]
 
-DAMAGED = "unknown (damaged file)"
-CRASHED = "unknown (in memory alone at a crash)"
-EXCUSES = {DAMAGED, CRASHED}
-"""The reasons in the agent's books for which a sample may stay without prediction here."""
+UNKNOWN = "unknown"
+"""Begins the reasons in the agent's books for which a sample may stay without prediction here."""
+
+UNANSWERABLE = "unanswerable"
+"""The reason for samples that the broker refused."""
+
+_IDS = re.compile(r"\b(\d+)(?:\.\.(\d+))?")
 
 
 class Ids(msgspec.Struct):
@@ -29,6 +34,18 @@ class Entry(msgspec.Struct):
     fates: dict[str, Ids]
     power_lost: bool
 
+    @property
+    def difference(self) -> int:
+        """Number of samples without a fate, but for one that had only just its id."""
+        without = sum(ids.count for ids in self.fates.values())
+        return self.sampled - self.answered - self.waiting - without
+
+    @property
+    def excused(self) -> Ids:
+        """The samples that, by these books, were lost in a way that nobody could help."""
+        found = [ids for fate, ids in self.fates.items() if fate.startswith(UNKNOWN)]
+        return Ids(sum(ids.count for ids in found), [run for ids in found for run in ids.runs])
+
 
 class Difference(msgspec.Struct):
     """What one side has and the other has not."""
@@ -36,6 +53,12 @@ class Difference(msgspec.Struct):
     session_id: str
     text: str
     contradiction: bool
+
+    @property
+    def ids(self) -> set[int]:
+        """Those that the text names."""
+        named = self.text.rpartition(": ")[2]
+        return ids_in([(int(m[1]), int(m[2] or m[1])) for m in _IDS.finditer(named)])
 
 
 class AgentLedger(msgspec.Struct):
@@ -51,8 +74,10 @@ class AgentLedger(msgspec.Struct):
 class BrokerEntry(msgspec.Struct):
     """What the broker says of a session."""
 
+    agent_id: str
     session_id: str
     first_id: int | None
+    last_id: int | None
     received: int
     answered: int
     duplicates: int
@@ -60,10 +85,21 @@ class BrokerEntry(msgspec.Struct):
     missing: Runs
 
 
+class Loss(msgspec.Struct):
+    """Records that a repair could not read. None: nobody can tell."""
+
+    agent_id: str | None
+    session_id: str | None
+    first: int | None
+    last: int | None
+    at_ns: int
+
+
 class BrokerLedger(msgspec.Struct):
     """The broker's."""
 
     sessions: list[BrokerEntry]
+    losses: list[Loss] = []
 
 
 def ids_in(runs: Runs) -> set[int]:

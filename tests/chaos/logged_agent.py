@@ -1,19 +1,21 @@
 """The agent as it is, with its log of predictions also in a file: python -m chaos.logged_agent.
 
 The entries are those that journald would get, a line each, written at once: a
-killed process loses none that it logged.
+killed process loses none that it logged. Each begins with the monotonic time in
+ns, which all processes of a machine share and no fault steps.
 """
 
 import logging
 import os
 import sys
+import time
 
 from agent.__main__ import main
 
 LOGBOOK = "CHAOS_LOGBOOK"
 """The variable that names the file."""
 
-FIELDS = ("SESSION_ID", "SAMPLE_ID", "PREDICTION", "SAMPLED_AT")
+FIELDS = ("SESSION_ID", "SAMPLE_ID", "PREDICTION", "SAMPLED_AT", "ROUND_TRIP_US")
 
 
 class Logbook(logging.Handler):
@@ -25,7 +27,8 @@ class Logbook(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         fields = record.journal_fields  # type: ignore[attr-defined]
-        os.write(self._file, (",".join(fields[name] for name in FIELDS) + "\n").encode())
+        values = (str(time.monotonic_ns()), *(fields[name] for name in FIELDS))
+        os.write(self._file, (",".join(values) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -1,38 +1,75 @@
-"""What lies between agent and broker, a process of its own: python -m chaos.network PORT SEED.
+"""What lies between agents and broker, a process of its own: python -m chaos.network PORT SEED N.
 
-A TCP proxy that does what it is told by lines on stdin, and ends with them. It
-leads to the broker's port, or there by way of a relay that repeats old answers.
+N TCP proxies, one an agent, that do what they are told by lines on stdin ("NUMBER COMMAND"), and
+end with them. Each leads to the broker's port, or there by way of a relay that repeats old
+answers. "strangers COUNT" has invented agents stream one sample each.
 """
 
 import asyncio
+import contextlib
 import math
 import random
 import sys
 
-from support.peers import Proxy, scripted_broker
+import grpc
+from support.peers import Proxy, plain_stream, scripted_broker
 
 from chaos.relay import Relay
+from wire.databroker_pb2 import BrokerRequest
+from wire.metadata import StreamHeader
+
+# A stranger that gets no answer goes away again.
+_STRANGERS_PATIENCE_S = 5.0
 
 
-async def _serve(broker_port: int, seed: int) -> None:
-    relay = Relay(broker_port, random.Random(seed))  # noqa: S311 - to be drawn again
-    async with scripted_broker(relay.serve) as relay_port, Proxy(broker_port).serving() as served:
-        proxy, port = served
-        sys.stderr.write(f"listening on {port}\n")
+async def _serve(broker_port: int, seed: int, count: int) -> None:
+    random_ = random.Random(seed)  # noqa: S311 - to be drawn again
+    relay = Relay(broker_port, random_)
+    strangers: set[asyncio.Task[None]] = set()
+    async with contextlib.AsyncExitStack() as stack:
+        relay_port = await stack.enter_async_context(scripted_broker(relay.serve))
+        served = [
+            await stack.enter_async_context(Proxy(broker_port).serving()) for _ in range(count)
+        ]
+        sys.stderr.write(f"listening on {' '.join(str(port) for _, port in served)}\n")
         async for line in await _stdin():
-            command, _, value = line.decode().strip().partition(" ")
-            match command:
-                case "cut":
-                    proxy.cut()
-                case "stall":
-                    proxy.stall()
-                case "delay":
-                    proxy.delay_s = float(value)
-                case "throttle":
-                    proxy.bytes_per_s = float(value or math.inf)
-                case "repeat":
-                    proxy.to_port = relay_port if value == "on" else broker_port
-                    proxy.cut()
+            whom, _, command = line.decode().strip().partition(" ")
+            if whom == "strangers":
+                for _ in range(int(command)):
+                    task = asyncio.create_task(_stranger(broker_port, random_.randbytes(16).hex()))
+                    strangers.add(task)
+                    task.add_done_callback(strangers.discard)
+            else:
+                _tell(served[int(whom)][0], command, broker_port, relay_port)
+        await asyncio.gather(*strangers)
+
+
+def _tell(proxy: Proxy, said: str, broker_port: int, relay_port: int) -> None:
+    command, _, value = said.partition(" ")
+    match command:
+        case "cut":
+            proxy.cut()
+        case "stall":
+            proxy.stall()
+        case "delay":
+            proxy.delay_s = float(value)
+        case "throttle":
+            proxy.bytes_per_s = float(value or math.inf)
+        case "repeat":
+            proxy.to_port = relay_port if value == "on" else broker_port
+            proxy.cut()
+
+
+async def _stranger(broker_port: int, session_id: str) -> None:
+    """Stream one sample as an agent that nobody knows, and that never comes again."""
+    header = StreamHeader(f"stranger-{session_id[:8]}", session_id, 0, 0, 0)
+    with contextlib.suppress(grpc.RpcError, TimeoutError, asyncio.InvalidStateError):
+        async with (
+            asyncio.timeout(_STRANGERS_PATIENCE_S),
+            plain_stream(f"127.0.0.1:{broker_port}", tuple(header.to_metadata())) as call,
+        ):
+            await call.write(BrokerRequest(id=0, sensor1=1.0))
+            await call.read()
 
 
 async def _stdin() -> asyncio.StreamReader:
@@ -44,4 +81,4 @@ async def _stdin() -> asyncio.StreamReader:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(_serve(*map(int, sys.argv[1:4])))

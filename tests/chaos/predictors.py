@@ -4,12 +4,23 @@ import hashlib
 import struct
 from typing import Protocol
 
-_SEEN = struct.Struct("<i4f")
+_VALUES = struct.Struct("<4f")
 
 
 class Sample(Protocol):
     id: int
     values: tuple[float, float, float, float]
+
+
+def after(state: bytes, id_: int, values: bytes) -> bytes:
+    """The state after a sample, whose values are four float32, little endian."""
+    seen = id_.to_bytes(4, "little", signed=True) + values
+    return hashlib.blake2b(state + seen, digest_size=16).digest()
+
+
+def says(state: bytes) -> bool:
+    """What a black box in this state has just answered."""
+    return bool(state[0] & 1)
 
 
 class Forgetful:
@@ -19,9 +30,8 @@ class Forgetful:
         self._state = b""
 
     def predict(self, sample: Sample) -> bool:
-        seen = _SEEN.pack(sample.id, *sample.values)
-        self._state = hashlib.blake2b(self._state + seen, digest_size=16).digest()
-        return bool(self._state[0] & 1)
+        self._state = after(self._state, sample.id, _VALUES.pack(*sample.values))
+        return says(self._state)
 
 
 class Remembering(Forgetful):

@@ -4,13 +4,24 @@ import signal
 import subprocess
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from support.processes import Running
 
 # Both promise to end within 5 s of a SIGTERM; a machine that is busy may be slow.
 _MOST_TO_STOP_S = 20.0
 
+# A start takes a second, and a line is rebuilt only when its agent comes.
+_MOST_TO_START_S = 30.0
+
 _KILLED, _STOPPED_EARLY = -signal.SIGKILL, -signal.SIGTERM
+
+
+class Mark(NamedTuple):
+    """A moment in what a process says."""
+
+    starts: int
+    lines: int
 
 
 class Role:
@@ -53,12 +64,39 @@ class Role:
         return self._process
 
     @property
+    def runs(self) -> bool:
+        """Whether a process was started, and its end not waited for."""
+        return self._process is not None
+
+    @property
     def ended_by_itself(self) -> bool:
         """Whether a process that was started, and told nothing, is gone."""
         return bool(self._process and not self._stopping and self._process.code is not None)
 
     def signal(self, number: signal.Signals) -> None:
         self.process.signal(number)
+
+    def mark(self) -> Mark:
+        """This moment, for says()."""
+        return Mark(self.starts, self.process.lines_said)
+
+    def says(self, pattern: str, since: Mark, within_s: float) -> bool:
+        """Wait for a line that matches. True as well where another process runs meanwhile."""
+        if self._process is None or self.starts != since.starts:
+            return True
+        return self._process.hears(pattern, after=since.lines, within_s=within_s) is not None
+
+    def last_word(self, about: str) -> str:
+        """The last line with this in it that the process has said; empty for none."""
+        lines = self.process.stderr.splitlines()
+        return next((line for line in reversed(lines) if about in line), "")
+
+    def comes_up(self, pattern: str) -> bool:
+        """Wait until the process that was started last says this; False where it ends before."""
+        said = self.process.hears(pattern, after=0, within_s=_MOST_TO_START_S)
+        if said is None and not self.process.is_silent:
+            self.complain(f"has not started after {_MOST_TO_START_S:g} s")
+        return said is not None
 
     def stop(self) -> None:
         """SIGTERM; join() waits for what follows."""

@@ -3,87 +3,95 @@
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
-from chaos.evidence import VALUES, Evidence, Key, Logging, Recorded
-from chaos.ledgers import (
-    CRASHED,
-    DAMAGED,
-    AgentLedger,
-    BrokerEntry,
-    BrokerLedger,
-    Difference,
-    Entry,
-    Ids,
-)
-from chaos.predictors import Forgetful
-from chaos.verdict import judge
+from chaos.evidence import Evidence, Trail
+from chaos.ledgers import AgentLedger, BrokerEntry, Difference, Entry, Ids, Loss
+from chaos.predictors import after, says
+from chaos.records import VALUES, Key, Logging, Recorded, Taken
+from chaos.verdict import judge as judge_all
+
+DAMAGED = "unknown (damaged file)"
+CRASHED = "unknown (in memory alone at a crash)"
 
 FIRST, SECOND = "a" * 32, "b" * 32
 COUNT = 40
 ROWS = [VALUES.pack(n, -n, n / 7, 0.0) for n in range(30)]
+
+# One sample a second, and each answer is logged at once; long before that the first backup was.
+SECOND_NS = 1_000_000_000
+BEGIN_NS = 10_000 * SECOND_NS
+
+
+def at_ns(session_id: str, id_: int) -> int:
+    return BEGIN_NS + (id_ + COUNT * (session_id == SECOND)) * SECOND_NS
+
+
+def judge(trail: Trail, *complaints: str) -> list[str]:
+    return judge_all(Evidence([trail], [*complaints]))
 
 
 def entry(session_id: str, sequence: int) -> Entry:
     return Entry(session_id, sequence, COUNT, COUNT, 0, [], {}, power_lost=False)
 
 
-def answered(black_box: Forgetful, session_id: str, id_: int) -> Recorded:
-    values = ROWS[id_ % len(ROWS)]
-    prediction = black_box.predict(SimpleNamespace(id=id_, values=VALUES.unpack(values)))
-    return Recorded(Key(session_id, id_), values, 1000 * id_, prediction)
-
-
 def broker_entry(recorded: list[Recorded], session_id: str) -> BrokerEntry:
     ids = {each.key.id for each in recorded if each.key.session_id == session_id}
-    missing = [(id_, id_) for id_ in range(max(ids) + 1) if id_ not in ids]
-    return BrokerEntry(session_id, 0, len(ids), len(ids), 0, len(missing), missing)
+    last_id = max(ids)
+    missing = [(id_, id_) for id_ in range(last_id + 1) if id_ not in ids]
+    return BrokerEntry("a", session_id, 0, last_id, len(ids), len(ids), 0, len(missing), missing)
 
 
-def kept(skipped: tuple[Key, ...] = ()) -> Evidence:
+def kept(skipped: tuple[Key, ...] = ()) -> Trail:
     """Of a run in which every promise was kept, though these samples never came."""
-    black_box = Forgetful()
-    recorded = [
-        answered(black_box, session_id, id_)
-        for session_id, id_ in itertools.product((FIRST, SECOND), range(COUNT))
-        if Key(session_id, id_) not in skipped
-    ]
-    return Evidence(
+    recorded, state = [], b""
+    for session_id, id_ in itertools.product((FIRST, SECOND), range(COUNT)):
+        if (key := Key(session_id, id_)) not in skipped:
+            values = ROWS[id_ % len(ROWS)]
+            state = after(state, id_, values)
+            at = at_ns(*key)
+            recorded.append(Recorded(key, values, 1000 * id_, says(state), at))
+    return Trail(
+        agent_id="a",
         rows=ROWS,
-        logged={each.key: [Logging(each.prediction, each.sampled_at_ns)] for each in recorded},
+        logged={
+            each.key: [Logging(each.prediction, each.sampled_at_ns, each.arrived_at_ns)]
+            for each in recorded
+        },
         recorded=recorded,
         agent=AgentLedger(balanced=True, sessions=[entry(FIRST, 1), entry(SECOND, 2)]),
-        broker=BrokerLedger([broker_entry(recorded, id_) for id_ in (FIRST, SECOND)]),
-        remembered={},
-        complaints=[],
+        broker=[broker_entry(recorded, id_) for id_ in (FIRST, SECOND)],
     )
 
 
-def with_first(evidence: Evidence, **changes: object) -> Evidence:
-    first = msgspec.structs.replace(evidence.agent.sessions[0], **changes)
-    sessions = [first, *evidence.agent.sessions[1:]]
-    return replace(evidence, agent=msgspec.structs.replace(evidence.agent, sessions=sessions))
+def with_first(trail: Trail, **changes: object) -> Trail:
+    first = msgspec.structs.replace(trail.agent.sessions[0], **changes)
+    sessions = [first, *trail.agent.sessions[1:]]
+    return replace(trail, agent=msgspec.structs.replace(trail.agent, sessions=sessions))
 
 
-def swapped(evidence: Evidence, one: int, other: int) -> Evidence:
-    recorded = list(evidence.recorded)
+def swapped(trail: Trail, one: int, other: int) -> Trail:
+    recorded = list(trail.recorded)
     recorded[one], recorded[other] = recorded[other], recorded[one]
-    return replace(evidence, recorded=recorded)
+    return replace(trail, recorded=recorded)
 
 
-def changed(evidence: Evidence, at: int, **changes: Any) -> Evidence:
-    recorded = list(evidence.recorded)
+def changed(trail: Trail, at: int, **changes: Any) -> Trail:
+    recorded = list(trail.recorded)
     recorded[at] = recorded[at]._replace(**changes)
-    return replace(evidence, recorded=recorded)
+    return replace(trail, recorded=recorded)
 
 
-def logged(evidence: Evidence, key: Key, *loggings: Logging) -> Evidence:
-    rest = {each: found for each, found in evidence.logged.items() if each != key}
-    return replace(evidence, logged=rest | ({key: list(loggings)} if loggings else {}))
+def logged(trail: Trail, key: Key, *loggings: Logging) -> Trail:
+    rest = {each: found for each, found in trail.logged.items() if each != key}
+    return replace(trail, logged=rest | ({key: list(loggings)} if loggings else {}))
+
+
+def as_logged(trail: Trail, key: Key, **changes: Any) -> Logging:
+    return trail.logged[key][0]._replace(**changes)
 
 
 SOME = Key(FIRST, 7)
@@ -95,22 +103,27 @@ def test_a_run_that_kept_every_promise_is_not_accused() -> None:
 
 
 def test_a_prediction_may_be_logged_twice_if_it_is_the_same() -> None:
-    evidence = kept()
-    assert judge(logged(evidence, SOME, *(evidence.logged[SOME] * 2))) == []
+    trail = kept()
+    assert judge(logged(trail, SOME, *(trail.logged[SOME] * 2))) == []
 
 
 @pytest.mark.parametrize(
     ("broken", "accusation"),
     [
         (lambda e: logged(e, SOME), "1 of 40 samples without prediction"),
-        (lambda e: logged(e, SOME, Logging(True, 7000), Logging(False, 7000)), "different"),
         (
-            lambda e: logged(e, SOME, Logging(not e.logged[SOME][0].prediction, 7000)),
+            lambda e: logged(e, SOME, Logging(True, 7000, 0), Logging(False, 7000, 0)),
+            "logged with different predictions",
+        ),
+        (
+            lambda e: logged(
+                e, SOME, as_logged(e, SOME, prediction=not e.logged[SOME][0].prediction)
+            ),
             "logged otherwise than recorded",
         ),
-        (lambda e: logged(e, SOME, Logging(e.logged[SOME][0].prediction, 10**9)), "another time"),
-        (lambda e: logged(e, LATE, Logging(True, 0)), "predictions of samples that were never"),
-        (lambda e: logged(e, Key("c" * 32, 0), Logging(True, 0)), "session that no ledger knows"),
+        (lambda e: logged(e, SOME, as_logged(e, SOME, sampled_at_ns=10**9)), "another time"),
+        (lambda e: logged(e, LATE, Logging(True, 0, 0)), "predictions of samples that were never"),
+        (lambda e: logged(e, Key("c" * 32, 0), Logging(True, 0, 0)), "no ledger knows it"),
         (lambda e: replace(e, recorded=[*e.recorded, e.recorded[7]]), "recorded twice"),
         (lambda e: swapped(e, 3, 4), "not in rising order"),
         (lambda e: swapped(e, 3, 60), "otherwise than by a black box that saw all"),
@@ -118,7 +131,7 @@ def test_a_prediction_may_be_logged_twice_if_it_is_the_same() -> None:
         (lambda e: changed(e, 3, prediction=not e.recorded[3].prediction), "a black box that saw"),
         (lambda e: with_first(e, waiting=1, waiting_ids=[(7, 7)]), "samples still wait"),
         (lambda e: with_first(e, fates={"unanswerable": Ids(1, [(7, 7)])}), "unanswerable"),
-        (lambda e: replace(e, complaints=["broker 2 ended with 1"]), "broker 2 ended with 1"),
+        (lambda e: with_first(e, fates={DAMAGED: Ids(1, [])}), "no fault hit their files"),
         (lambda e: replace(e, agent=AgentLedger(False, e.agent.sessions)), "does not balance"),
         (
             lambda e: replace(
@@ -128,52 +141,224 @@ def test_a_prediction_may_be_logged_twice_if_it_is_the_same() -> None:
         ),
         (
             lambda e: replace(
-                e, broker=BrokerLedger([BrokerEntry(FIRST, 0, 40, 40, 0, 1, [(7, 7)])])
+                e, broker=[BrokerEntry("a", FIRST, 0, 39, 40, 40, 0, 1, [(7, 7)]), e.broker[1]]
             ),
-            "40 samples are on record, and 0 missing",
+            "40 samples are on record, 0 lost and 0 missing",
+        ),
+        (lambda e: replace(e, broker=e.broker[1:]), "is on record, and not in the broker's ledger"),
+        (
+            lambda e: replace(e, recorded=[r for r in e.recorded if r.key != SOME]),
+            "not on record, and no fault took them",
         ),
     ],
 )
-def test_each_broken_promise_is_told(
-    broken: Callable[[Evidence], Evidence], accusation: str
-) -> None:
+def test_each_broken_promise_is_told(broken: Callable[[Trail], Trail], accusation: str) -> None:
     assert any(accusation in failure for failure in judge(broken(kept())))
+
+
+def test_what_was_seen_on_the_way_is_told() -> None:
+    assert judge(kept(), "broker 2 ended with 1") == ["broker 2 ended with 1"]
 
 
 @pytest.mark.parametrize("runs", [[], [(7, 8)]])
 def test_what_the_books_call_damaged_is_excused_and_no_more(runs: list[tuple[int, int]]) -> None:
-    evidence = kept((SOME, Key(FIRST, 8)))
-    assert judge(with_first(evidence, fates={DAMAGED: Ids(2, runs)})) == []
-    assert judge(with_first(evidence, fates={CRASHED: Ids(2, runs)})) == []
-    assert judge(with_first(evidence, fates={DAMAGED: Ids(1, runs[:0])})) != []
+    trail = replace(kept((SOME, Key(FIRST, 8))), robbed=True)
+    assert judge(with_first(trail, fates={DAMAGED: Ids(2, runs)})) == []
+    assert judge(with_first(trail, fates={CRASHED: Ids(2, runs)})) == []
+    assert judge(with_first(trail, fates={DAMAGED: Ids(1, runs[:0])})) != []
 
 
-def before(evidence: Evidence, *waiting: tuple[int, int]) -> Evidence:
+def before(trail: Trail, *waiting: tuple[int, int]) -> Trail:
     """The same, of which a fault took the agent's books of the first session, with what waited."""
-    first = msgspec.structs.replace(evidence.agent.sessions[0], waiting_ids=list(waiting))
-    return replace(evidence, remembered={FIRST: first})
+    first = msgspec.structs.replace(trail.agent.sessions[0], waiting_ids=list(waiting))
+    return replace(trail, remembered={FIRST: first}, robbed=True)
 
 
 def test_what_power_took_is_excused_if_it_waited_when_power_went() -> None:
-    evidence = kept((Key(FIRST, 38), Key(FIRST, 39)))
-    cut = before(with_first(evidence, sampled=20, power_lost=True), (38, 39))
-    cut = replace(cut, remembered=before(evidence, (38, 39)).remembered)
+    trail = kept((Key(FIRST, 38), Key(FIRST, 39)))
+    cut = before(with_first(trail, sampled=20, power_lost=True), (38, 39))
+    cut = replace(cut, remembered=before(trail, (38, 39)).remembered)
     assert judge(cut) == []
-    assert judge(replace(cut, remembered=before(evidence, (39, 39)).remembered)) != []
+    assert judge(replace(cut, remembered=before(trail, (39, 39)).remembered)) != []
     assert judge(replace(cut, remembered={})) != []
     assert judge(logged(cut, SOME)) != []
 
 
 def test_books_that_forget_samples_are_told_unless_power_went() -> None:
-    evidence = before(kept())
-    assert judge(with_first(evidence, sampled=20, power_lost=True)) == []
-    accusations = judge(with_first(evidence, sampled=20))
+    trail = before(kept())
+    assert judge(with_first(trail, sampled=20, power_lost=True)) == []
+    accusations = judge(with_first(trail, sampled=20))
     assert any("know of 20 samples, once they knew of 40" in each for each in accusations)
 
 
 def test_a_session_that_a_damaged_file_forgot_is_judged_by_what_was_known_before() -> None:
-    evidence = before(kept((Key(FIRST, 38), Key(FIRST, 39))), (38, 39))
-    agent = AgentLedger(balanced=True, sessions=evidence.agent.sessions[1:])
-    forgotten = replace(evidence, agent=agent)
+    trail = before(kept((Key(FIRST, 38), Key(FIRST, 39))), (38, 39))
+    agent = AgentLedger(balanced=True, sessions=trail.agent.sessions[1:])
+    forgotten = replace(trail, agent=agent)
     assert judge(forgotten) == []
     assert judge(logged(forgotten, SOME)) != []
+
+
+def test_books_that_went_know_nothing_of_what_was_sampled_afterwards() -> None:
+    trail = before(kept())
+    trail.remembered[FIRST].sampled = 30  # when they were read; the agent went on
+    assert judge(replace(trail, agent=AgentLedger(True, trail.agent.sessions[1:]))) == []
+    assert judge(with_first(trail, sampled=30)) != []
+
+
+def test_what_forgotten_books_called_unknown_is_excused() -> None:
+    last = Key(FIRST, 39)
+    trail = before(kept((last,)))
+    trail = replace(trail, agent=AgentLedger(True, trail.agent.sessions[1:]))
+    assert judge(trail) != []
+    trail.remembered[FIRST].fates[DAMAGED] = Ids(1, [(39, 39)])
+    assert judge(trail) == []
+
+
+GONE = [Key(FIRST, id_) for id_ in range(30, COUNT)]
+"""They were answered, and their records are gone with the store that had them."""
+
+# The backup was made at the 30th sample, and its restoring known after the 39th.
+RESTORED = Taken(at_ns(FIRST, 30), at_ns(FIRST, 39))
+
+
+def restored() -> Trail:
+    """Of a run in which a backup was restored, after which the second session began."""
+    without, everything = kept(tuple(GONE)), kept()
+    answered = {key: everything.logged[key] for key in GONE}
+    named = Difference(FIRST, "10 answered here, and not on the broker's record: 30..39", True)
+    return replace(
+        without,
+        logged=without.logged | answered,
+        agent=AgentLedger(True, without.agent.sessions, [named]),
+        taken=[RESTORED],
+    )
+
+
+def test_records_that_a_restored_backup_lacks_are_excused_where_a_ledger_names_them() -> None:
+    assert judge(restored()) == []
+
+
+def test_what_both_sides_lost_by_two_faults_no_ledger_can_name() -> None:
+    trail = restored()
+    forgotten = msgspec.structs.replace(
+        trail.agent.sessions[0], sampled=30, answered=30, power_lost=True
+    )
+    agent = AgentLedger(True, [forgotten, *trail.agent.sessions[1:]])
+    assert judge(replace(before(trail), agent=agent)) == []
+
+
+def test_a_sample_that_came_again_after_the_restoring_may_be_answered_anew() -> None:
+    trail = restored()
+    again = next(each for each in trail.recorded if each.key.session_id == SECOND)
+    key, at = again.key, again.arrived_at_ns
+    former = Logging(not again.prediction, again.sampled_at_ns, RESTORED.told_ns)
+    latter = Logging(again.prediction, again.sampled_at_ns, at)
+    assert judge(logged(trail, key, former, latter)) == []
+    assert judge(logged(replace(trail, taken=[]), key, former, latter)) != []
+
+
+@pytest.mark.parametrize(
+    ("broken", "accusation"),
+    [
+        (lambda e: replace(e, taken=[]), "10 samples logged, and not on record"),
+        (
+            lambda e: replace(e, agent=AgentLedger(True, e.agent.sessions)),
+            "10 samples gone from the record, and no ledger names them",
+        ),
+        # the backup was made later than what is missing
+        (
+            lambda e: replace(e, taken=[Taken(at_ns(SECOND, 20), at_ns(SECOND, 30))]),
+            "not on record, and no fault took them",
+        ),
+        # the broker had said so long before: the answers left nevertheless
+        (
+            lambda e: replace(e, taken=[Taken(0, at_ns(FIRST, 10))]),
+            "not on record, and no fault took them",
+        ),
+    ],
+)
+def test_an_answer_that_is_nowhere_is_told(
+    broken: Callable[[Trail], Trail], accusation: str
+) -> None:
+    assert any(accusation in failure for failure in judge(broken(restored())))
+
+
+def repaired() -> Trail:
+    """Of a store from which a repair has lost some records, and named them; nothing else changed.
+
+    The black box has seen them.
+    """
+    whole = kept()
+    lost = set(GONE[:5])
+    taken = [Taken(0, at_ns(SECOND, 39))]
+    return replace(
+        whole,
+        recorded=[each for each in whole.recorded if each.key not in lost],
+        losses=[Loss("a", FIRST, 30, 34, at_ns(SECOND, 39))],
+        taken=taken,
+    )
+
+
+def test_records_that_a_repair_could_not_read_are_excused_where_its_ledger_names_them() -> None:
+    assert judge(repaired()) == []
+    assert judge(replace(repaired(), losses=[])) != []
+    assert judge(replace(repaired(), losses=[Loss("a", FIRST, 30, 33, at_ns(SECOND, 39))])) != []
+
+
+def test_a_sample_that_came_again_without_its_record_may_be_unanswerable() -> None:
+    trail = with_first(repaired(), fates={"unanswerable": Ids(1, [(30, 30)])})
+    assert judge(logged(trail, GONE[0])) == []
+    assert judge(logged(replace(trail, taken=[]), GONE[0])) != []
+    never_seen = kept((SOME,))
+    never_seen = with_first(never_seen, fates={"unanswerable": Ids(1, [(7, 7)])})
+    assert judge(replace(never_seen, taken=repaired().taken)) != []
+
+
+def test_losses_of_which_nobody_can_tell_the_ids_are_told_as_such() -> None:
+    assert (
+        judge(replace(repaired(), losses=[Loss(None, None, None, None, at_ns(SECOND, 39))])) == []
+    )
+
+
+def begun_again(told_ns: list[int], at: int = 50, state_of: int = 20, **change: Any) -> Trail:
+    """Of a line whose black box went back to an earlier state before one of its samples."""
+    trail, recorded = kept(), list[Recorded]()
+    states = list(
+        itertools.accumulate(
+            trail.recorded, lambda state, r: after(state, r.key.id, r.values), initial=b""
+        )
+    )
+    state = change.get("state", states[state_of])
+    recorded = trail.recorded[:at]
+    for each in trail.recorded[at:]:
+        state = after(state, each.key.id, each.values)
+        recorded.append(each._replace(prediction=says(state)))
+    return replace(
+        trail,
+        recorded=recorded,
+        logged={
+            each.key: [Logging(each.prediction, each.sampled_at_ns, each.arrived_at_ns)]
+            for each in recorded
+        },
+        rebuilt_ns=told_ns,
+    )
+
+
+@pytest.mark.parametrize("state_of", [0, 20, 49])
+def test_a_line_may_begin_again_from_a_former_state_where_damage_was_told(state_of: int) -> None:
+    told_ns = [at_ns(SECOND, 10) - SECOND_NS // 2]
+    assert judge(begun_again(told_ns, state_of=state_of)) == []
+
+
+@pytest.mark.parametrize(
+    "trail",
+    [
+        begun_again([]),
+        begun_again([at_ns(SECOND, 20)]),  # after the answers had changed
+        begun_again([at_ns(FIRST, 20)]),  # long before
+        begun_again([at_ns(SECOND, 10)], state=b"of no sample that ever was"),
+    ],
+)
+def test_a_silent_change_of_answers_is_told(trail: Trail) -> None:
+    assert any("a black box that saw all" in failure for failure in judge(trail))

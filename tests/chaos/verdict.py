@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from types import SimpleNamespace
 
-from chaos.evidence import VALUES, Evidence, Key, Recorded
-from chaos.ledgers import EXCUSES, Entry, Ids, ids_in
-from chaos.predictors import Forgetful
+from chaos.books import Books
+from chaos.chain import Breaks, misjudged
+from chaos.evidence import Evidence, Trail
+from chaos.ledgers import ids_in
+from chaos.records import Key, Logging
 
 # A stream's samples are evenly spaced to within this, else the agent opens another one;
 # the log rounds to a microsecond.
@@ -20,149 +21,181 @@ def judge(evidence: Evidence) -> list[str]:
     """Tell all that is wrong; nothing where every promise was kept."""
     return [
         *evidence.complaints,
-        *_shown("logged with different predictions", _contradicting(evidence)),
-        *_shown("recorded twice", _recorded_twice(evidence)),
-        *_shown("recorded with other values than the CSV's", _with_other_values(evidence)),
-        *_shown("answered otherwise than by a black box that saw all", _misjudged(evidence)),
-        *_shown("logged otherwise than recorded", _logged_otherwise(evidence)),
-        *_shown("logged with another time than recorded", _at_another_time(evidence)),
-        *_shown("not in rising order in the line", _out_of_order(evidence)),
-        *_shown("of a session that no ledger knows", _of_no_session(evidence)),
-        *_sessions(evidence),
-        *_ledgers(evidence),
+        *(
+            f"{trail.agent_id}: {accusation}"
+            for trail in evidence.trails
+            for accusation in _Case(trail).accusations()
+        ),
     ]
 
 
-def excused(entry: Entry) -> Ids:
-    """The samples that a damaged file has taken, or a kill from memory, as the books say."""
-    found = [ids for fate, ids in entry.fates.items() if fate in EXCUSES]
-    return Ids(sum(ids.count for ids in found), [run for ids in found for run in ids.runs])
+class _Case:
+    """One agent's trail, with what its records say looked up by key."""
+
+    def __init__(self, trail: Trail) -> None:
+        self._trail = trail
+        self._recorded = {recorded.key: recorded for recorded in trail.recorded}
+        self._named = _named(trail)
+        self._is_unnamed = any(loss.session_id is None for loss in trail.losses)
+
+    def accusations(self) -> Iterator[str]:
+        """All that is wrong."""
+        trail = self._trail
+        breaks = Breaks(
+            trail.rebuilt_ns,
+            self._lost_ns(),
+            {entry.session_id: entry.last_id or 0 for entry in trail.broker},
+            trail.rows,
+        )
+        yield from _shown("logged with different predictions", self._contradicting())
+        yield from _shown("recorded twice", self._recorded_twice())
+        yield from _shown("recorded with other values than the CSV's", self._with_other_values())
+        yield from _shown(
+            "answered otherwise than by a black box that saw all", misjudged(trail.recorded, breaks)
+        )
+        yield from _shown("logged otherwise than recorded", self._logged_otherwise())
+        yield from _shown("logged, and not on record, and no fault took them", self._unrecorded())
+        yield from _shown("gone from the record, and no ledger names them", self._unnamed())
+        yield from _shown("logged with another time than recorded", self._at_another_time())
+        yield from _shown("not in rising order in the line", self._out_of_order())
+        yield from Books(trail).accusations()
+        yield from self._ledgers()
+
+    def _lost_ns(self) -> dict[Key, int]:
+        """What is named as missing, and when it got lost; where nobody knows, at the begin."""
+        lost_ns = dict.fromkeys(self._named, 0)
+        for loss in self._trail.losses:
+            if loss.session_id is None:  # whatever was answered, and is not there
+                lost_ns |= dict.fromkeys(
+                    self._trail.logged.keys() - self._recorded.keys(), loss.at_ns
+                )
+            for id_ in range(loss.first or 0, (loss.last or -1) + 1):
+                lost_ns[Key(loss.session_id or "", id_)] = loss.at_ns
+        return lost_ns
+
+    def _contradicting(self) -> Iterator[Key]:
+        """Logged twice and differently, though the record was there all the time."""
+        for key, loggings in self._trail.logged.items():
+            kept = (logging for logging in loggings if not self._was_taken(key, logging))
+            if len({logging.prediction for logging in kept}) > 1:
+                yield key
+
+    def _recorded_twice(self) -> Iterator[Key]:
+        counted = Counter(recorded.key for recorded in self._trail.recorded)
+        return (key for key, count in counted.items() if count > 1)
+
+    def _with_other_values(self) -> Iterator[Key]:
+        rows = self._trail.rows
+        for recorded in self._trail.recorded:
+            if recorded.values != rows[recorded.key.id % len(rows)]:
+                yield recorded.key
+
+    def _logged_otherwise(self) -> Iterator[Key]:
+        for key, loggings in self._trail.logged.items():
+            recorded = self._recorded.get(key)
+            if recorded and any(
+                logging.prediction != recorded.prediction
+                for logging in loggings
+                if not self._was_taken(key, logging)
+            ):
+                yield key
+
+    def _unrecorded(self) -> Iterator[Key]:
+        """An answer that left is on record, or was before a fault of which it was told in time."""
+        for key, loggings in self._trail.logged.items():
+            if key not in self._recorded and not all(map(self._may_lack, loggings)):
+                yield key
+
+    def _unnamed(self) -> Iterator[Key]:
+        """What a fault took is in a ledger, by its id; unless another took the agent's books."""
+        if self._is_unnamed:  # a repair has told that it cannot tell
+            return
+        sampled = {entry.session_id: entry.sampled for entry in self._trail.agent.sessions}
+        for key, loggings in self._trail.logged.items():
+            gone = key not in self._recorded and all(map(self._may_lack, loggings))
+            is_booked = key.id < sampled.get(key.session_id, 0)
+            if gone and is_booked and key not in self._named:
+                yield key
+
+    def _may_lack(self, logging: Logging) -> bool:
+        return any(taken.may_lack(logging.logged_at_ns) for taken in self._trail.taken)
+
+    def _was_taken(self, key: Key, logging: Logging) -> bool:
+        """Whether the record of this logging is gone, so that it binds nobody any more."""
+        if not self._may_lack(logging):
+            return False
+        recorded = self._recorded.get(key)
+        return recorded is None or recorded.arrived_at_ns > logging.logged_at_ns
+
+    def _at_another_time(self) -> Iterator[Key]:
+        for key, loggings in self._trail.logged.items():
+            recorded = self._recorded.get(key)
+            if recorded and any(
+                abs(logging.sampled_at_ns - recorded.sampled_at_ns) > _TIME_OFF_NS
+                for logging in loggings
+            ):
+                yield key
+
+    def _out_of_order(self) -> Iterator[Key]:
+        last: dict[str, int] = {}
+        for recorded in self._trail.recorded:
+            session_id, id_ = recorded.key
+            if id_ <= last.get(session_id, -1):
+                yield recorded.key
+            last[session_id] = id_
+
+    def _ledgers(self) -> Iterator[str]:
+        """The broker's ledger says what is on record, or that it is lost."""
+        recorded: dict[str, set[int]] = {}
+        for session_id, id_ in self._recorded:
+            recorded.setdefault(session_id, set()).add(id_)
+        lost = _lost(self._trail)
+        for entry in self._trail.broker:
+            ids = recorded.pop(entry.session_id, set())
+            gone = lost.get(entry.session_id, set()) - ids
+            last_id = -1 if entry.last_id is None else entry.last_id
+            jumped = {*range(entry.first_id or 0, last_id + 1)} - ids - gone
+            answered = len(ids) + (0 if self._is_unnamed else len(gone))
+            if self._is_unnamed:
+                jumped &= ids_in(entry.missing)
+            known = self._is_unnamed or entry.answered == answered
+            if (
+                not known
+                or not ids_in(entry.missing) <= jumped | gone
+                or jumped - ids_in(entry.missing)
+            ):
+                yield (
+                    f"session {entry.session_id[:8]}: {len(ids)} samples are on record,"
+                    f" {len(gone)} lost and {len(jumped)} missing; the broker's ledger says {entry}"
+                )
+        for session_id in recorded:
+            yield f"session {session_id[:8]} is on record, and not in the broker's ledger"
+
+
+def _named(trail: Trail) -> set[Key]:
+    """What a ledger says of itself that is not on the broker's record."""
+    named = {Key(entry.session_id, id_) for entry in trail.broker for id_ in ids_in(entry.missing)}
+    for session_id, ids in _lost(trail).items():
+        named |= {Key(session_id, id_) for id_ in ids}
+    for session in trail.agent.sessions:
+        for ids in session.fates.values():
+            named |= {Key(session.session_id, id_) for id_ in ids_in(ids.runs)}
+    for difference in trail.agent.differences:
+        if "not on the broker's record" in difference.text:
+            named |= {Key(difference.session_id, id_) for id_ in difference.ids}
+    return named
+
+
+def _lost(trail: Trail) -> dict[str, set[int]]:
+    """The ids that a repair has named, by session."""
+    lost: dict[str, set[int]] = {}
+    for loss in trail.losses:
+        if loss.session_id and loss.first is not None and loss.last is not None:
+            lost.setdefault(loss.session_id, set()).update(range(loss.first, loss.last + 1))
+    return lost
 
 
 def _shown(what: str, keys: Iterable[Key]) -> Iterator[str]:
     if found := list(keys):
         some = ", ".join(f"{key.session_id[:8]} {key.id}" for key in found[:_MOST_SHOWN])
         yield f"{len(found)} samples {what}: {some}{' ...' * (len(found) > _MOST_SHOWN)}"
-
-
-def _contradicting(evidence: Evidence) -> Iterator[Key]:
-    for key, loggings in evidence.logged.items():
-        if len({logging.prediction for logging in loggings}) > 1:
-            yield key
-
-
-def _recorded_twice(evidence: Evidence) -> Iterator[Key]:
-    counted = Counter(recorded.key for recorded in evidence.recorded)
-    return (key for key, count in counted.items() if count > 1)
-
-
-def _with_other_values(evidence: Evidence) -> Iterator[Key]:
-    rows = evidence.rows
-    for recorded in evidence.recorded:
-        if recorded.values != rows[recorded.key.id % len(rows)]:
-            yield recorded.key
-
-
-def _misjudged(evidence: Evidence) -> Iterator[Key]:
-    black_box = Forgetful()
-    for recorded in evidence.recorded:
-        sample = SimpleNamespace(id=recorded.key.id, values=VALUES.unpack(recorded.values))
-        if black_box.predict(sample) != recorded.prediction:
-            yield recorded.key
-
-
-def _logged_otherwise(evidence: Evidence) -> Iterator[Key]:
-    recorded = _by_key(evidence)
-    for key, loggings in evidence.logged.items():
-        if key not in recorded or any(
-            logging.prediction != recorded[key].prediction for logging in loggings
-        ):
-            yield key
-
-
-def _at_another_time(evidence: Evidence) -> Iterator[Key]:
-    recorded = _by_key(evidence)
-    for key, loggings in evidence.logged.items():
-        times = [logging.sampled_at_ns - recorded[key].sampled_at_ns for logging in loggings
-                 if key in recorded]  # fmt: skip
-        if any(abs(off_ns) > _TIME_OFF_NS for off_ns in times):
-            yield key
-
-
-def _out_of_order(evidence: Evidence) -> Iterator[Key]:
-    last: dict[str, int] = {}
-    for recorded in evidence.recorded:
-        session_id, id_ = recorded.key
-        if id_ <= last.get(session_id, -1):
-            yield recorded.key
-        last[session_id] = id_
-
-
-def _of_no_session(evidence: Evidence) -> Iterator[Key]:
-    known = evidence.remembered.keys() | {entry.session_id for entry in evidence.agent.sessions}
-    return (key for key in evidence.logged if key.session_id not in known)
-
-
-def _sessions(evidence: Evidence) -> Iterator[str]:
-    """Each id from 0 on has a prediction, but for those that the books excuse."""
-    entries = {entry.session_id: entry for entry in evidence.agent.sessions}
-    logged: dict[str, set[int]] = {}
-    for session_id, id_ in evidence.logged:
-        logged.setdefault(session_id, set()).add(id_)
-    for session_id in entries.keys() | evidence.remembered.keys():
-        here = logged.get(session_id, set())
-        entry, before = entries.get(session_id), evidence.remembered.get(session_id)
-        for accusation in _session(here, entry, before):
-            yield f"session {session_id[:8]}: {accusation}"
-
-
-def _session(here: set[int], entry: Entry | None, before: Entry | None) -> Iterator[str]:
-    """Judge the predicted ids of a session by what its books say, and by what they said before."""
-    sampled = max(each.sampled for each in (entry, before) if each)
-    lost = excused(entry) if entry else Ids(0, [])
-    without = {*range(sampled)} - here - ids_in(lost.runs)
-    if entry is None or entry.power_lost:  # the books went, and what waited went with them
-        without -= ids_in(before.waiting_ids) if before else set()
-    elif entry.sampled < sampled:
-        yield f"the books know of {entry.sampled} samples, once they knew of {sampled}"
-    if len(without) > lost.count - len(ids_in(lost.runs)):
-        shown = sorted(without)[:_MOST_SHOWN]
-        yield (
-            f"{len(without)} of {sampled} samples without prediction, from {shown} on;"
-            f" the books excuse {lost}"
-        )
-    if beyond := {id_ for id_ in here if id_ >= sampled}:
-        yield f"{len(beyond)} predictions of samples that were never taken"
-    if entry:
-        if entry.power_lost and not before:
-            yield "the books say that power was lost, and it was not"
-        if entry.waiting:
-            yield f"{entry.waiting} samples still wait: {entry.waiting_ids}"
-        for fate in entry.fates.keys() - EXCUSES:
-            yield f"{fate}: {entry.fates[fate]}"
-
-
-def _ledgers(evidence: Evidence) -> Iterator[str]:
-    if not evidence.agent.balanced:
-        yield "the agent's ledger does not balance"
-    here = {entry.session_id for entry in evidence.agent.sessions}
-    for difference in evidence.agent.differences:
-        if difference.contradiction and difference.session_id in here:
-            yield f"the ledgers contradict each other: {difference.session_id} {difference.text}"
-    recorded: dict[str, set[int]] = {}
-    for each in evidence.recorded:
-        recorded.setdefault(each.key.session_id, set()).add(each.key.id)
-    for entry in evidence.broker.sessions:
-        ids = recorded.pop(entry.session_id, set())
-        gaps = {*range(entry.first_id or 0, max(ids, default=-1) + 1)} - ids
-        if (entry.answered, ids_in(entry.missing)) != (len(ids), gaps):
-            yield (
-                f"session {entry.session_id[:8]}: {len(ids)} samples are on record, and"
-                f" {len(gaps)} missing; the broker's ledger says {entry}"
-            )
-    for session_id in recorded:
-        yield f"session {session_id[:8]} is on record, and not in the broker's ledger"
-
-
-def _by_key(evidence: Evidence) -> dict[Key, Recorded]:
-    return {recorded.key: recorded for recorded in evidence.recorded}

@@ -91,6 +91,29 @@ class Running:
             assert len(matches) >= count, f"no {pattern!r} in:\n" + "\n".join(self._lines[-50:])
             return list(matches[count - 1].groups()) or [matches[count - 1].string]
 
+    @property
+    def lines_said(self) -> int:
+        """How many lines it has printed on stderr so far."""
+        with self._grown:
+            return len(self._lines)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether its stderr is at its end: it has ended, or is about to."""
+        with self._grown:
+            return self._ended
+
+    def hears(self, pattern: str, *, after: int, within_s: float) -> str | None:
+        """The first line behind `after` lines that matches; None where none comes in time."""
+        wanted = re.compile(pattern)
+
+        def found() -> str | None:
+            return next((line for line in self._lines[after:] if wanted.search(line)), None)
+
+        with self._grown:
+            self._grown.wait_for(lambda: self._ended or found() is not None, within_s)
+            return found()
+
     def tell(self, line: str) -> None:
         """Write a line to its stdin."""
         assert self._process.stdin

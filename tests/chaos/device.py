@@ -1,0 +1,162 @@
+"""One of the agents that are tortured: its process, its two directories, its link, its clock."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from chaos.configuration import RATES_HZ, agent_toml, faked_time, spool_toml
+from chaos.disk import Disk
+from chaos.ledgers import AgentLedger, Entry
+from chaos.logged_agent import LOGBOOK
+from chaos.role import Role
+
+# Enough for a run with room to spare; small enough to be filled in no time.
+_HOT_MB = 8
+_COLD_MB = 24
+
+# Nothing is broken any more, and nothing that waits is far: who is not done by then never will be.
+_MOST_TO_DRAIN_S = 90.0
+
+Command = Callable[..., tuple[int, str]]
+
+
+class Device:
+    """An agent, run again and again, and what is its own. `home` is a directory that it makes.
+
+    `rows` are the CSV's, which each session replays from the first one on. `tell_network` takes
+    a command to its proxy; `command` runs a program of the product.
+    """
+
+    def __init__(
+        self,
+        agent_id: str,
+        home: Path,
+        rows: Sequence[str],
+        *,
+        tell_network: Callable[[str], None],
+        command: Command,
+    ) -> None:
+        self.agent_id = agent_id
+        self.home = home
+        self.rows = rows
+        self.tell_network = tell_network
+        self.config = home / "agent.toml"
+        self.logs = home / "logs"
+        self.logbook = home / "predictions.csv"
+        self.remembered: dict[str, Entry] = {}
+        """What the agent's ledger said of each session before a fault that may make it forget."""
+        self.robbed = False
+        """Whether a fault has hit its files: only then may its books call a sample unknown."""
+        self._command = command
+        self._complaints: list[str] = []
+        self._clock = home / "clock"
+        self._csv = home / "samples.csv"
+        self._remembered = 0  # times
+
+    @contextlib.contextmanager
+    def running(
+        self, port: int, env: Mapping[str, str], *, mounts: bool, faketime: Path | None
+    ) -> Iterator[Self]:
+        """Build and start it, with the broker behind this port; end it all."""
+        self.home.mkdir()
+        self.logs.mkdir()
+        self._write_csv(self._csv, len(self.rows))
+        self.set_clock(0)
+        with contextlib.ExitStack() as stack:
+            self.hot = Disk(self.home / "hot", _HOT_MB if mounts else None)
+            stack.callback(self.hot.unmount)
+            self.cold = Disk(self.home / "cold", _COLD_MB if mounts else None)
+            stack.callback(self.cold.unmount)
+            self.config.write_text(agent_toml(self.agent_id, port, self.hot.path, self.cold.path))
+            env = {**env, LOGBOOK: str(self.logbook)}
+            if faketime:
+                env |= faked_time(faketime, self._clock)
+            arguments = ["chaos.logged_agent", "run", "--config", str(self.config)]
+            self.agent = Role("agent", arguments, env, self.logs, after_stop={0, 1})
+            stack.callback(self.agent.leave)
+            self.start()
+            yield self
+
+    def start(self) -> None:
+        """Start the agent on samples without end."""
+        self.agent.start("--simulate", str(self._csv), "--loop")
+
+    def check_alive(self) -> None:
+        """Start an agent again that has ended by itself, and complain."""
+        if self.agent.ended_by_itself:
+            self.agent.join(expected=())
+            self.start()
+
+    @property
+    def complaints(self) -> list[str]:
+        """What went wrong so far, beyond what was done to it."""
+        every = (*self._complaints, *self.agent.complaints)
+        return [f"{self.agent_id}: {complaint}" for complaint in every]
+
+    def complain(self, text: str) -> None:
+        """Note what should not have happened."""
+        self._complaints.append(text)
+
+    def set_clock(self, offset_s: int) -> None:
+        """Have the agent's clock be so far off from now on."""
+        new = self._clock.with_suffix(".new")
+        new.write_text(f"{offset_s:+d}\n")
+        new.rename(self._clock)
+
+    def remember_ledger(self) -> None:
+        """Read the agent's ledger while its process is dead or frozen, as far as files are whole.
+
+        From copies: a disk that is full leaves no room even to read.
+        """
+        self.robbed = True
+        self._remembered += 1
+        copies = self.logs / f"ledger-{self._remembered:03d}"
+        hot, cold, config = copies / "hot", copies / "cold", copies / "agent.toml"
+        shutil.copytree(self.hot.path, hot)
+        shutil.copytree(self.cold.path, cold)
+        config.write_text(spool_toml(hot, cold))
+        _, text = self._command("agent", "ledger", "--config", str(config), "--json")
+        (copies / "ledger.json").write_text(text)
+        with contextlib.suppress(msgspec.MsgspecError):
+            ledger = msgspec.json.decode(text, type=AgentLedger)
+            for entry in ledger.sessions:
+                if entry.difference and not ledger.damaged:
+                    self.complain(f"{copies}: the ledger did not balance")
+                self._remember(entry)
+
+    def _remember(self, entry: Entry) -> None:
+        """Of a session whose books went already, what they said at their best."""
+        if before := self.remembered.get(entry.session_id):
+            entry.sampled = max(entry.sampled, before.sampled)
+            entry.waiting_ids += before.waiting_ids
+        self.remembered[entry.session_id] = entry
+
+    def begin_last_session(self, samples: int) -> None:
+        """Stop the agent, and start it for so many samples, with which all is to be answered."""
+        csv = self.home / "last.csv"
+        self._write_csv(csv, samples)
+        self.agent.stop()
+        self.agent.join()
+        self.agent.start("--simulate", str(csv))
+        self._done_by_s = time.monotonic() + samples / RATES_HZ[self.agent_id] + _MOST_TO_DRAIN_S
+
+    def end_last_session(self) -> None:
+        """Wait until all is answered; complains where that does not come."""
+        code = self.agent.join(limit_s=max(0.0, self._done_by_s - time.monotonic()))
+        if code is None:
+            self.complain("the last samples were not answered")
+
+    def keep_disks(self) -> None:
+        """Copy what is on the disks to where it outlives them."""
+        for disk in (self.hot, self.cold):
+            disk.relieve()
+            shutil.copytree(disk.path, disk.root.with_suffix(".kept"))
+
+    def _write_csv(self, path: Path, count: int) -> None:
+        path.write_text("".join(f"{row}\n" for row in islice(cycle(self.rows), count)))
