@@ -97,19 +97,22 @@ class Cold:
             self._place.check()
         except StoreError as error:
             self._is_gone = True
-            self._failed(error)
-            self.store_all()
+            self._condition.displaced()
+            self._say(error)
 
     def found_damage(self) -> None:
         """A reader missed rows, or met damaged ones: the next store_all() counts all rows."""
         self._suspect = True
 
-    def store_all(self, samples: Sequence[Sample] = (), done: Sequence[Key] = ()) -> bool:
+    def store_all(
+        self, newest: Key, samples: Sequence[Sample] = (), done: Sequence[Key] = ()
+    ) -> bool:
         """Store all rows of the hot tier, and delete the settled ones; whether that succeeded.
 
         Also further samples that the hot tier has no room for, and keys that were settled since.
+        The newest of all has the key `newest`: the books know once it may be here.
         """
-        return self._attempt(lambda tier: self._store_all(tier, samples, done))
+        return self._attempt(lambda tier: self._store_all(tier, newest, samples, done))
 
     def delete_settled(self) -> bool:
         """Delete the rows of settled samples; whether that succeeded."""
@@ -171,12 +174,15 @@ class Cold:
             self._place.note()
         return self._tier
 
-    def _store_all(self, tier: Tier, samples: Sequence[Sample], done: Sequence[Key]) -> None:
+    def _store_all(
+        self, tier: Tier, newest: Key, samples: Sequence[Sample], done: Sequence[Key]
+    ) -> None:
         if self._is_unchecked:
             tier.check()  # what is written into a damaged file may be lost in it
             self._is_unchecked = False
         rows = chain(self._hot.rows(), map(pack, samples))
         self._write(tier, self._books.for_cold(), rows, done)
+        self._books.note_moved(newest)
         if self._suspect:
             self._reconcile(tier)
 
@@ -287,6 +293,9 @@ class Cold:
             self._condition.write_failed()
         else:
             self._condition.read_failed()
+        self._say(error)
+
+    def _say(self, error: Exception) -> None:
         self._outage.failed("%s; samples are kept in RAM until it can be written again", error)
 
 

@@ -21,6 +21,7 @@ class ColdState(Enum):
                          |   v                         |
                         AWAY <-------------------------'
 
+    displaced leads where write_failed does, and waits for nothing.
     read_failed leaves UNMET and AWAY as they are: the file could not be opened.
     write_failed leaves READABLE as it is, and written leaves WELL as it is.
     """
@@ -87,6 +88,12 @@ class Condition:
         self._need_open()
         self._state = ColdState.READABLE
         self._retry_later()
+
+    def displaced(self) -> None:
+        """Its path does not lead to the file any more, which is open: it must be written soon."""
+        self._need_open()
+        self._state = ColdState.READABLE
+        self._retry_at_s = self._clock.monotonic()
 
     def read_failed(self) -> None:
         """The file cannot be read, or cannot be opened, and is closed now."""

@@ -218,19 +218,18 @@ class Tiers:
 
     def save(self, samples: Sequence[Sample], done: Sequence[Key]) -> bool:
         """Put all on the disk past a hot tier that takes no commit; it is deleted."""
+        newest = Key.of(samples[-1]) if samples else self._newest
         try:
-            stored = self._cold.store_all(samples, done)
+            stored = self._cold.store_all(newest, samples, done)
         except StoreError as error:
             self._hot.failed(error)
             self._hot.give_up(pack(each) for each in self._held())
             self._cold.found_damage()
-            stored = self._cold.store_all(samples, done)
+            stored = self._cold.store_all(newest, samples, done)
         if not stored:
             return False
-        if samples:
-            self._newest = Key.of(samples[-1])
+        self._newest = newest
         self._books.note_written()
-        self._books.note_moved(self._newest)
         self._hot.drop()
         self._hot_rows = self._undeleted = 0
         self._cold.fold()
@@ -240,7 +239,7 @@ class Tiers:
         """Carry everything over to the cold tier; whether that succeeded."""
         if self._hot.is_well:
             try:
-                stored = self._cold.store_all()
+                stored = self._cold.store_all(self._newest)
             except StoreError as error:  # about the hot tier: it cannot be read
                 self._hot.failed(error)
             else:
@@ -251,7 +250,6 @@ class Tiers:
 
     def _forget_hot(self) -> None:
         """The cold tier has all."""
-        self._books.note_moved(self._newest)
         try:
             self._hot.clear(self._cold.move, self._books.for_hot())
         except StoreError as error:

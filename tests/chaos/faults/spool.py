@@ -124,6 +124,8 @@ def _vanish(device: Device, disk: Disk, take: Callable[[Disk], None]) -> Happeni
 def replace_spool(_: Plant, device: Device, __: Random) -> Happening:
     """A copy of the files on the disk is put back over them by renaming, as rsync does."""
     copy = device.home / "copy"
+    if device.agent.runs:
+        device.agent.comes_up(_IS_UP)
     shutil.copytree(device.cold.path, copy, dirs_exist_ok=True)
     yield
     expected = _Word(device, device.cold, "is another one")
