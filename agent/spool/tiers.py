@@ -83,6 +83,12 @@ class Tiers:
             books.note_powered(each.session.id for each in self._given if each.this_boot)
             books.note_strays([*found.rows, *(each.session.sequence for each in self._given)])
             self._hot_rows = sum(count for count, _ in found.rows.values())
+            # Sessions of which older samples than those in the hot tier lie in the cold one.
+            self._split = frozenset(
+                session.sequence
+                for session, account in found.sessions
+                if account.waiting > found.rows.get(session.sequence, (0, 0))[0]
+            )
             self._undeleted = found.settled
             self._cold = Cold(
                 cold_place,
@@ -273,7 +279,10 @@ class Tiers:
         return True
 
     def read(self, after: Key, limit: int) -> Page:
-        """The samples that come next, at most `limit`."""
+        """The samples that come next, at most `limit`.
+
+        While the cold tier was never open, not those of sessions with older samples there.
+        """
         rows = self._cold.read(after, limit)
         if self.cold_state is ColdState.AWAY:
             return Page([], [], after, more=True)
@@ -286,9 +295,10 @@ class Tiers:
             self._hot.failed(error)
             raise
         page = Page([], [], rows[-1].key if rows else after, more=len(rows) == limit)
+        held_back = self._split if self.cold_state is ColdState.UNMET else frozenset()
         for row in rows:
             session = self._books.find(row.session)
-            if session is None or row.key in settled:
+            if session is None or row.key in settled or row.session in held_back:
                 continue
             sample = unpack(row, session)
             if sample:

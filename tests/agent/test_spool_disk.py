@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from agent.model import Sample
 from agent.spool import ledger
 from agent.spool.directories import FILE
 from agent.spool.queue import MOST_READY, Queue
+from quartet.errors import StoreError
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
 
@@ -71,6 +72,16 @@ def ram(device: Device) -> Iterator[SmallDisk]:
 
 def said(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= level]
+
+
+def refuse(directory: Path) -> Callable[[Path], None]:
+    """No file of a directory is written."""
+
+    def before(path: Path) -> None:
+        if path.parent == directory:
+            raise StoreError(f"{path}: cannot be used: disk I/O error", path)
+
+    return before
 
 
 # A disk that fails
@@ -185,6 +196,44 @@ async def test_a_disk_that_comes_back_is_read_soon_also_when_nothing_is_sampled(
     clock.advance(6)
     assert await device.drain() == samples
     device.close()
+
+
+async def test_samples_in_ram_wait_for_older_ones_of_their_session_on_a_disk_that_is_away(
+    device: Device, clock: ManualClock
+) -> None:
+    device.start()
+    samples = device.keep(5)
+    assert count(device.directories.cold) == 5
+    samples += device.keep(5)
+    assert count(device.directories.hot) == 5
+    device.kill()
+    block = Blocked(device.directories.cold, unreadable=True)
+    device.start()
+    new = device.keep(3)
+    assert await device.take(99) == new  # the broker refuses ids that come after higher ones
+    block.close()
+    clock.advance(6)
+    assert await device.drain() == samples
+    for sample in new:
+        device.queue.settle(sample, answered=True)
+    device.close()
+    assert device.ledger().balanced
+
+
+async def test_a_session_that_is_in_ram_alone_does_not_wait_for_a_disk_that_is_away(
+    device: Device, clock: ManualClock
+) -> None:
+    device.start()
+    with device.files.meanwhile(before_write=refuse(device.directories.cold)):
+        samples = device.keep(5)
+    device.kill()
+    block = Blocked(device.directories.cold, unreadable=True)
+    device.start()
+    assert await device.drain() == samples
+    block.close()
+    clock.advance(6)
+    device.close()
+    assert device.ledger().balanced
 
 
 async def test_a_session_that_begins_after_the_disk_came_back_has_a_place_of_its_own(
