@@ -1,5 +1,6 @@
 """A part that one process after the other plays: the agent, the broker."""
 
+import re
 import signal
 import subprocess
 from collections.abc import Collection, Mapping
@@ -87,9 +88,9 @@ class Role:
         return self._process.hears(pattern, after=since.lines, within_s=within_s) is not None
 
     def last_word(self, about: str) -> str:
-        """The last line with this in it that the process has said; empty for none."""
+        """The last line that the process has said and that matches; empty for none."""
         lines = self.process.stderr.splitlines()
-        return next((line for line in reversed(lines) if about in line), "")
+        return next((line for line in reversed(lines) if re.search(about, line)), "")
 
     def comes_up(self, pattern: str) -> bool:
         """Wait until the process that was started last says this; False where it ends before."""

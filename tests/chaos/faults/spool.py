@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from random import Random
 
 from agent.spool.directories import FILE
+from agent.spool.register import FILE as REGISTER
 from chaos.device import Device
 from chaos.disk import Disk, damage, flip_bits, whole_files
 from chaos.plant import Plant
@@ -182,7 +183,9 @@ class _Word:
         is_up = device.agent.runs and device.agent.comes_up(_IS_UP)
         self._mark = device.agent.mark() if is_up else None
         # A directory that it does not use now, and has said so, cannot fail once more.
-        self._is_out_of_use = bool(self._mark) and _is_trouble(device.agent.last_word(self._path))
+        # The register in it may be used alone.
+        last = device.agent.last_word(f"{self._path}(?!/{REGISTER})") if self._mark else ""
+        self._is_out_of_use = _is_trouble(last)
 
     def must_come(self) -> None:
         """Complain where it does not within seconds."""
