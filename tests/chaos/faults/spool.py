@@ -130,13 +130,15 @@ def replace_spool(_: Plant, device: Device, __: Random) -> Happening:
     shutil.copytree(device.cold.path, copy, dirs_exist_ok=True)
     yield
     expected = _Word(device, device.cold, "is another one")
+    files = whole_files(copy / FILE)  # none, where another fault had taken them
     with _frozen(device):
-        for file in whole_files(copy / FILE):
+        for file in files:
             new = device.cold.path / f"{file.name}.new"
             shutil.copyfile(file, new)
             new.replace(device.cold.path / file.name)
     shutil.rmtree(copy)
-    expected.must_come()
+    if files:
+        expected.must_come()
 
 
 def remount_hot_read_only(_: Plant, device: Device, dice: Random) -> Happening:
