@@ -49,22 +49,20 @@ class Tables:
         self._connection = connection
         self._digest = digest
         self._keeping = keeping
-        self._position: int = self._value(
-            "SELECT max((SELECT ifnull(max(position), 0) FROM samples),"
-            " (SELECT ifnull(max(position), 0) FROM snapshots),"
-            " (SELECT ifnull(max(position), 0) FROM former_snapshots),"
-            " (SELECT ifnull(max(position), 0) FROM commands))"
+        self._position = self._newest(
+            "position", ("samples", "snapshots", "former_snapshots", "commands")
         )
         self._history = History(connection, digest)
         self._replays = Replays(connection, keeping.gaps)
         self._tokens = itertools.count(1)
         self._leases: WeakValueDictionary[str, Lease] = WeakValueDictionary()
         # The numbers of lines and sessions that are committed, and the next ones. None is used
-        # twice: somebody may hold one whose row is deleted.
+        # twice: somebody may hold one whose row is deleted, and samples may have one whose row
+        # was damaged.
         self._lines: WeakKeyDictionary[Lease, int] = WeakKeyDictionary()
         self._sessions: WeakKeyDictionary[Claim, int] = WeakKeyDictionary()
-        self._next_line = 1 + self._value("SELECT ifnull(max(line), 0) FROM lines")
-        self._next_session = 1 + self._value("SELECT ifnull(max(session), 0) FROM sessions")
+        self._next_line = 1 + self._newest("line", ("lines", "sessions", "samples", "snapshots"))
+        self._next_session = 1 + self._newest("session", ("sessions", "samples", "gaps"))
 
     def line(self, claim: Claim) -> int:
         """The number of a claim's line; 0 before its first commit."""
@@ -314,6 +312,10 @@ class Tables:
                 " WHERE position IS NULL AND name = 'rebase' GROUP BY agent_id"
             )
         )
+
+    def _newest(self, column: str, tables: Sequence[str]) -> int:
+        """The highest number in a column of any of the tables; 0 for none."""
+        return max(self._value(f"SELECT ifnull(max({column}), 0) FROM {table}") for table in tables)  # noqa: S608
 
     def _value(self, query: str, *parameters: object) -> int:
         value: int = self._connection.execute(query, parameters).fetchone()[0]
