@@ -57,7 +57,6 @@ class Opened:
             except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise store_error(path, error) from error
             undo.pop_all()
-        self.plain_lines = PlainLines(self._connection, keeping.plain_lines)
         self.watch = Watch(path, hold)
 
     def _build(self, signature: Signature, digest: str, keeping: Keeping, clock: Clock) -> None:
@@ -71,6 +70,7 @@ class Opened:
         self.tables = Tables(connection, digest, keeping)
         self.census = Census(connection, clock)
         self.eraser = Eraser(connection, clock)
+        self.plain_lines = PlainLines(connection, keeping.plain_lines, self.census.removed)
         self.retention = Retention(
             *(connection, keeping, clock, self.tables.needed_from),
             census=self.census,
