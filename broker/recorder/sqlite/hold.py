@@ -79,7 +79,12 @@ class Hold:
         except OSError as error:
             log.debug("%s: cannot be made again: %s", self._lock_path, error)
             return
-        lock.write_note(self._lock.note)
+        try:
+            lock.write_note(self._lock.note)
+        except OSError as error:
+            lock.close()
+            log.debug("%s: cannot be written: %s", self._lock_path, error)
+            return
         self._lock.close()
         self._lock = lock
         log.warning("%s: was deleted while in use: it is made again", self._lock_path)

@@ -101,7 +101,7 @@ class Signature:
         )
 
     def sign(self, rows: sqlite3.Connection) -> None:
-        """Sign the open file as this run's. Raises sqlite3.Error.
+        """Sign the open file as this run's. Raises sqlite3.Error, or StoreError.
 
         Until it is in the file itself and not in its log, the file may have either state.
         """
@@ -132,7 +132,11 @@ class Signature:
             lines.append(f"boot {boot}\n")
         if clean:
             lines.append("clean {} {}\n".format(*clean))
-        self._hold.write_note("".join(lines))
+        try:
+            self._hold.write_note("".join(lines))
+        except OSError as error:
+            name = lock_path(self._path)
+            raise StoreError(f"{name}: cannot be written: {error.strerror}") from error
         self._note = Note(runs, clean, boot)
 
     def _is_as_left(self) -> bool:
