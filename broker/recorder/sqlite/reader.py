@@ -222,6 +222,8 @@ class SqliteReader:
                 hold = stack.enter_context(closing(Hold(self._path)))
                 signature = Signature(self._path, hold)
                 signature.check()
+            if not signature:  # whoever runs may be an older version: its store stays as it is
+                self._open().close()
             with closing(connect(self._path, MIGRATIONS, "full")) as connection:
                 yield connection, signature is not None
             if signature:
