@@ -160,6 +160,25 @@ async def test_a_newer_program_does_not_migrate_the_store_of_a_running_broker(
         assert older.execute("SELECT * FROM commands").fetchall() == []
 
 
+@pytest.mark.parametrize("command", ["accounts", "command_rebase", "command_forget"])
+async def test_who_meets_damage_is_told_the_remedy(command: str, path: Path) -> None:
+    with lines_in(path, Chain) as lines:
+        await send(lines, range(300))
+    zero(path, *(["samples_by_id"] if command == "accounts" else ["lines"]))
+    with pytest.raises(StoreError, match=r"is damaged \(.*: run 'broker store repair"):
+        await getattr(SqliteReader(path), command)(*([] if command == "accounts" else ["a"]))
+
+
+def test_a_restore_that_is_refused_leaves_no_store_where_none_was(
+    path: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.db"
+    bad.write_bytes(b"noise" * 1000)
+    with pytest.raises(StoreError, match="is not sound"):
+        SqliteUpkeep(path).restore(bad)
+    assert not path.exists()
+
+
 # The recorder's thread
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from broker.recorder.sqlite.hold import lock_path
-from broker.recorder.sqlite.schema import check_kind
+from broker.recorder.sqlite.schema import check_kind, damage_told
 from broker.recorder.sqlite.signature import Note, refuse_foreign_log
 from broker.recorder.sqlite.watch import LOGS
 from quartet.database import store_error
@@ -21,7 +21,10 @@ _LOOK_S = 0.05
 
 @contextmanager
 def checked(path: Path) -> Iterator[None]:
-    """Have a file be a store that may be opened; errors of SQLite while entered are StoreErrors."""
+    """Have a file be a store that may be opened; what SQLite raises while entered is a StoreError.
+
+    Damage comes with what to do.
+    """
     try:
         there = path.is_file()
     except PermissionError as error:
@@ -29,12 +32,13 @@ def checked(path: Path) -> Iterator[None]:
     if not there:
         raise StoreError(f"{path}: there is no such file")
     await_owner(path)
-    check_kind(path)
-    refuse_foreign_log(path)
-    try:
-        yield
-    except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise store_error(path, error) from error
+    with damage_told(path):
+        check_kind(path)
+        refuse_foreign_log(path)
+        try:
+            yield
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise store_error(path, error) from error
 
 
 def await_owner(path: Path) -> None:

@@ -26,7 +26,7 @@ from broker.recorder.sqlite import commands
 from broker.recorder.sqlite.beside import checked
 from broker.recorder.sqlite.checksums import SENSORS
 from broker.recorder.sqlite.keeping import CUT
-from broker.recorder.sqlite.schema import MIGRATIONS
+from broker.recorder.sqlite.schema import MIGRATIONS, damage_told
 from broker.recorder.upkeep import Loss
 from quartet.clock import Clock
 from quartet.database import connect_to_read, store_error, transaction_to_read
@@ -161,11 +161,12 @@ class SqliteReader:
         """
 
         def now() -> Result:
-            try:
-                with transaction_to_read(connection):
-                    return ask(connection)
-            except (sqlite3.Error, UnicodeDecodeError) as error:
-                raise store_error(self._path, error) from error
+            with damage_told(self._path):
+                try:
+                    with transaction_to_read(connection):
+                        return ask(connection)
+                except (sqlite3.Error, UnicodeDecodeError) as error:
+                    raise store_error(self._path, error) from error
 
         asking = asyncio.create_task(asyncio.to_thread(now))
         try:
