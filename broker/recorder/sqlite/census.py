@@ -144,6 +144,11 @@ class Census:
     def __len__(self) -> int:
         return len(self._residents)
 
+    @property
+    def empty(self) -> int:
+        """How many lines have nothing but sessions. Costs a look at each."""
+        return sum(each.is_empty for each in self._residents.values())
+
     def get(self, line: int) -> Resident | None:
         """What is known of a line."""
         return self._residents.get(line)

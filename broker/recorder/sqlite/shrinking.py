@@ -105,7 +105,7 @@ class Shrinking:
 
     def remove_empty(self, most: Callable[[], int]) -> Iterator[None]:
         """Remove lines that have nothing but sessions, where they are too many."""
-        if len(self._census) <= self._keeping.empty_lines:
+        if self._census.empty <= self._keeping.empty_lines:  # asked each second
             return iter(())
         empty = self._silent(empty=True)
         return self._remove(empty[: max(0, len(empty) - self._keeping.empty_lines)], most)
