@@ -89,7 +89,7 @@ def test_lines_of_plain_peers_that_are_deleted_are_not_known_any_more(tmp_path: 
             bench.samples(line, 5)
         while plain.step():
             pass
-        assert len(bench.census) == len(bench.census.young()) == 3
+        assert len(bench.census.young()) == 3
 
 
 def test_a_line_that_is_being_erased_is_no_plain_peers(tmp_path: Path) -> None:
@@ -126,7 +126,45 @@ def test_a_line_that_goes_while_all_are_read_is_not_known_later(parts: int, tmp_
             pass
         while bench.census.load():
             pass
-        assert len(bench.census) == 2
+        assert len(bench.census.young()) == 2
+
+
+def test_an_agent_that_comes_back_and_leaves_while_empty_lines_go_keeps_its_records(
+    tmp_path: Path,
+) -> None:
+    with Bench(tmp_path, empty_lines=0) as bench:
+        for line in (1, 2, 3):
+            bench.line(line, f"agent-{line}")
+        bench.restart()
+        bench.clock.advance(10)
+        assert bench.retention.step()
+        assert bench.retention.step()
+        bench.stream(3, live=True)
+        bench.samples(3, 5)
+        bench.stream(3, live=False)
+        while bench.retention.step():
+            pass
+        assert len(bench.kept(3)) == 5
+        assert bench.connection.execute("SELECT agent_id FROM lines").fetchall() == [("agent-3",)]
+
+
+def test_an_agent_that_comes_back_and_leaves_is_not_the_longest_silent_any_more(
+    tmp_path: Path,
+) -> None:
+    with Bench(tmp_path, replay=1000, max_bytes=1 << 20) as bench:
+        for line in range(1, 21):
+            bench.line(line, f"agent-{line}")
+            bench.samples(line, 1000)
+        bench.clock.advance(2 * 86_400)
+        while len(bench.kept(1)) == 1000:
+            bench.clock.advance(1)
+            bench.retention.step()
+        bench.stream(4, live=True)
+        bench.samples(4, 1)
+        bench.stream(4, live=False)
+        bench.prune(0.1)
+        assert len(bench.kept(4)) == 1001
+        assert not bench.kept(5)
 
 
 def test_no_position_is_given_again_when_the_agent_with_the_newest_one_is_forgotten(

@@ -141,9 +141,6 @@ class Census:
         holder = resident.line if resident.agent_id is None else resident.agent_id
         return any(each() for each in self._claims.get(holder, ()))
 
-    def __len__(self) -> int:
-        return len(self._residents)
-
     @property
     def empty(self) -> int:
         """How many lines have nothing but sessions. Costs a look at each."""
