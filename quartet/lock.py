@@ -13,9 +13,9 @@ from quartet.foreign import shown
 # A process id and a note are some hundred bytes; more is something else's.
 _MOST_BYTES = 4096
 
-# Who asks for the holder has the lock for an instant.
-_TRIES = 5
-_PAUSE_S = 0.02
+# To ask takes microseconds, or longer where whoever asks has to wait for a processor.
+_TRIES = 1000
+_PAUSE_S = 0.001
 
 
 class FileLock:
@@ -29,9 +29,7 @@ class FileLock:
     def __init__(self, path: Path, *, shared: bool = False) -> None:
         self._path = path
         self._descriptor = _open(path, shared=shared)
-        try:
-            _take(self._descriptor)
-        except BlockingIOError:
+        if not _take(self._descriptor):
             said = _read(self._descriptor).partition("\n")[0].strip()[:20]
             owner = shown(said) or "unknown"
             os.close(self._descriptor)
@@ -39,7 +37,7 @@ class FileLock:
                 f"{path.parent}: is in use by process {owner} ({path.name}):"
                 " stop that one first, or give this one a place of its own",
                 owner,
-            ) from None
+            )
         self.written_at_ns = os.fstat(self._descriptor).st_mtime_ns
         """When its former owner has written to it last."""
         self.note = _read(self._descriptor).partition("\n")[2]
@@ -78,14 +76,6 @@ class FileLock:
                 raise
 
 
-def _take(descriptor: int) -> None:
-    for _ in range(_TRIES):
-        with contextlib.suppress(BlockingIOError):
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        time.sleep(_PAUSE_S)
-    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
 def holder(path: Path) -> str:
     """The process that holds a lock file, or "unknown"; empty where none does.
 
@@ -115,6 +105,24 @@ def read_note(path: Path) -> str:
         return _read(descriptor).partition("\n")[2]
     finally:
         os.close(descriptor)
+
+
+def _take(descriptor: int) -> bool:
+    """Lock a file, unless somebody owns it. Who only asks, by holder(), is in the way for a moment.
+
+    Who asks shares the lock with others; an owner shares it with nobody.
+    """
+    for _ in range(_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        time.sleep(_PAUSE_S)
+    return False
 
 
 def _read(descriptor: int) -> str:

@@ -247,7 +247,7 @@ async def test_explanations_of_plain_peers_go_with_their_lines_step_by_step(path
             await plain.answer([sample(0)] * 2000)
         await send(lines, range(10))
     with contextlib.closing(connect(path, MIGRATIONS, "off")) as connection:
-        plain_lines = PlainLines(connection, most=0)
+        plain_lines = PlainLines(connection, most=0, removed=lambda _: None)
         steps = 0
         more = True
         while more:

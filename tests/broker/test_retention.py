@@ -161,7 +161,7 @@ def test_the_oldest_closed_lines_of_plain_peers_go_when_there_are_too_many(
     script: list[tuple[int, bool]], most: int, added: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, Bench(Path(folder)) as bench:
-        plain = PlainLines(bench.connection, most)
+        plain = PlainLines(bench.connection, most, bench.census.removed)
         bench.line(1000, "a")
         for number, (count, live) in enumerate(script, 1):
             bench.line(number, None)

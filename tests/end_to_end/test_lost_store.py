@@ -84,6 +84,10 @@ def remove(path: Path, *companions: str) -> None:
         Path(f"{path}{name}").unlink()
 
 
+def read(path: Path, companion: str) -> bytes:
+    return Path(f"{path}{companion}").read_bytes()
+
+
 def delete(path: Path) -> None:
     for file in path.parent.iterdir():
         file.unlink()
@@ -202,6 +206,29 @@ async def test_no_second_program_makes_logs_that_a_broker_lacks(
         await asyncio.to_thread(broker.wait_for, "its records are saved")
         told = await asyncio.to_thread(running, "broker", *command, "--store", str(path))
         assert (told.returncode, told.stderr) == (0, "")
+
+
+async def test_no_second_program_opens_another_file_beside_the_logs_of_a_broker(
+    path: Path,
+) -> None:
+    """It would write the log of the one into the other, and delete it."""
+    backup = path.with_name("backup.db")
+    store = ("--store", str(path))
+    with Broker(*CHAIN, *store) as broker:
+        await converse(broker.address, 0, 1)
+        copied = await asyncio.to_thread(running, "broker", "store", "backup", str(backup), *store)
+        assert copied.returncode == 0
+        await converse(broker.address, 2, 3)
+        backup.rename(path)
+        log = read(path, "-wal")
+        commands = [("rebase", "a"), ("forget", "a"), ("ledger",), ("store", "check")]
+        for told in await asyncio.gather(
+            *(asyncio.to_thread(running, "broker", *command, *store) for command in commands)
+        ):
+            assert told.returncode == 1
+            assert "is another file than the one that is in use" in told.stderr
+            assert f"process {broker.pid} uses the store" in told.stderr
+        assert read(path, "-wal") == log
 
 
 async def test_a_deleted_lock_file_lets_no_second_broker_start(path: Path) -> None:

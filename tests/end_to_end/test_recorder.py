@@ -256,6 +256,37 @@ async def test_a_command_gives_a_line_a_fresh_black_box_which_a_crash_does_not_u
         assert await answer(broker.address, *ids) == expected(fresh, ids)
 
 
+async def test_an_agent_that_is_forgotten_while_it_streams_is_a_new_one_also_after_a_crash(
+    path: Path,
+) -> None:
+    fresh = Chain()
+    with Broker(*CHAIN, "--store", str(path)) as broker:
+        await answer(broker.address, *range(20), agent="b")
+        async with plain_stream(broker.address, header(0)) as call:
+            for id_ in range(3000):
+                await call.write(request(id_))
+                await call.read()
+            told = await asyncio.to_thread(running, "forget", "a", "--store", str(path))
+            assert (told.returncode, told.stderr) == (0, "")
+            await asyncio.to_thread(broker.wait_for, "a: forgotten by 'broker forget'")
+            await call.write(request(3000))
+            assert await call.code() is grpc.StatusCode.UNAVAILABLE
+            assert "'broker forget a' deleted its records" in (await call.details() or "")
+        ids = range(3000, 3020)
+        assert await answer(broker.address, *ids) == expected(fresh, ids)
+        await asyncio.to_thread(broker.kill)
+    with Broker(*CHAIN, "--store", str(path)) as broker:
+        ids = range(3020, 3040)
+        assert await answer(broker.address, *ids) == expected(fresh, ids)
+        checked = await asyncio.to_thread(running, "store", "check", "--store", str(path))
+        assert (checked.returncode, checked.stderr) == (0, "")
+    told = await asyncio.to_thread(running, "ledger", "--store", str(path))
+    assert [row.split()[::2][:3] for row in told.stdout.splitlines()[1:3]] == [
+        ["b", "0", "20"],
+        ["a", "3000", "40"],
+    ]
+
+
 async def test_what_is_on_record_is_what_was_sent(path: Path) -> None:
     with Broker(*CHAIN, "--store", str(path)) as broker:
         await answer(broker.address, 3, 4)

@@ -3,14 +3,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from quartet.errors import InUseError, StoreError
-from quartet.lock import FileLock
+from quartet.lock import FileLock, holder
 
 HOLD = """
 import sys
@@ -55,6 +57,25 @@ def test_who_comes_second_is_told_the_process_that_was_first(path: Path) -> None
         f"{path.parent}: is in use by process {owner.pid} (spool.lock):"
         " stop that one first, or give this one a place of its own"
     )
+
+
+def test_who_only_asks_for_the_owner_keeps_nobody_from_becoming_it(path: Path) -> None:
+    FileLock(path).close()
+    is_over = threading.Event()
+
+    def ask() -> None:
+        while not is_over.is_set():
+            assert holder(path) in {"", str(os.getpid())}
+
+    with ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(ask) for _ in range(2)]
+        try:
+            for _ in range(1000):
+                FileLock(path).close()
+        finally:
+            is_over.set()
+        for each in asking:
+            each.result()
 
 
 def test_the_owner_is_told_to_a_program_as_well(path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from weakref import ref
 
+from broker.recorder.sqlite.keeping import NOBODY
 from broker.records import Batch, Claim
 from quartet.clock import Clock
 
@@ -140,8 +141,10 @@ class Census:
         holder = resident.line if resident.agent_id is None else resident.agent_id
         return any(each() for each in self._claims.get(holder, ()))
 
-    def __len__(self) -> int:
-        return len(self._residents)
+    @property
+    def empty(self) -> int:
+        """How many lines have nothing but sessions. Costs a look at each."""
+        return sum(each.is_empty for each in self._residents.values())
 
     def get(self, line: int) -> Resident | None:
         """What is known of a line."""
@@ -179,10 +182,11 @@ class Census:
             "  ORDER BY position DESC LIMIT 1),"
             " (SELECT length(state) FROM former_snapshots"
             "  WHERE former_snapshots.line = lines.line)"
-            " FROM lines WHERE line > ? AND line <= ? ORDER BY line LIMIT ?",
-            (last, self._last_stored, _LINES),
+            " FROM lines WHERE line > ? AND line <= ?"
+            " AND (agent_id IS NOT NULL OR peer != ?) ORDER BY line LIMIT ?",
+            (last, self._last_stored, NOBODY, _LINES),
         ).fetchall():
-            yield
+            young = []
             now_ns = self._clock.time_ns()
             for line, agent_id, opened_ns, arrived_ns, heard, *states in rows:
                 last = line
@@ -195,7 +199,11 @@ class Census:
                 resident.is_empty = heard is None and states == [None, None]
                 self._residents[line] = resident
                 if heard and now_ns - born_ns < _YOUNG_NS:
-                    yield from self._count(resident, heard)
+                    young.append((resident, heard))
+            # Known from here on: what becomes of them meanwhile is seen.
+            for resident, heard in young:
+                yield from self._count(resident, heard)
+            yield
 
     def _count(self, resident: Resident, last: int) -> Iterator[None]:
         """Count a line's samples up to a position; those behind it are seen as they come."""

@@ -101,7 +101,7 @@ class Condition:
                 self._fail_leases(text)
                 log.warning("%s: its records are saved, and the store is opened again", text)
             self.store = self._open_store()
-        except StoreError as error:
+        except OSError as error:  # as all StoreErrors are
             return f"{text or self._path}: the store cannot be opened again: {error}"
         self._is_open = True
         return ""

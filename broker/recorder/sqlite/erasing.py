@@ -5,7 +5,7 @@ import sqlite3
 import sys
 from collections.abc import Sequence
 
-from broker.recorder.sqlite.keeping import CUT
+from broker.recorder.sqlite.keeping import CUT, NOBODY
 from quartet.clock import Clock
 from quartet.database import transaction
 
@@ -25,8 +25,16 @@ _PARTS = (
     ),
 )
 
-# In place of an address, in a line that is being erased.
-_NOBODY = "nobody"
+# Keeps the highest position of whatever is about to go, of an agent and its line.
+_KEEP_POSITION = """
+    INSERT INTO commands (agent_id, name, at_ns, position)
+    SELECT '', 'position', :at_ns, ifnull(max(position), 0) FROM (
+        SELECT max(position) AS position FROM samples
+        UNION ALL SELECT max(position) FROM snapshots WHERE line = :line
+        UNION ALL SELECT max(position) FROM former_snapshots WHERE line = :line
+        UNION ALL SELECT max(position) FROM commands WHERE agent_id IN (:agent_id, '')
+    )
+"""
 
 
 class Eraser:
@@ -39,7 +47,7 @@ class Eraser:
         self._detached = [
             line
             for (line,) in connection.execute(
-                "SELECT line FROM lines WHERE agent_id IS NULL AND peer = ?", (_NOBODY,)
+                "SELECT line FROM lines WHERE agent_id IS NULL AND peer = ?", (NOBODY,)
             )
         ]
 
@@ -54,10 +62,12 @@ class Eraser:
             ).fetchone()
             # Whoever follows the samples has a position, which nobody may be given again.
             self._connection.execute(
-                "INSERT INTO commands (agent_id, name, at_ns, position) SELECT '', 'position', ?,"
-                " max((SELECT ifnull(max(position), 0) FROM samples),"
-                " (SELECT ifnull(max(position), 0) FROM commands))",
-                (self._clock.time_ns(),),
+                _KEEP_POSITION,
+                {
+                    "at_ns": self._clock.time_ns(),
+                    "line": row and row[0],
+                    "agent_id": agent_id,
+                },
             )
             self._connection.execute(
                 "DELETE FROM commands WHERE agent_id = ? OR agent_id = '' AND command <"
@@ -66,7 +76,7 @@ class Eraser:
             )
             self._connection.execute(
                 "UPDATE lines SET agent_id = NULL, peer = ? WHERE agent_id = ?",
-                (_NOBODY, agent_id),
+                (NOBODY, agent_id),
             )
         if row is None:
             return 0

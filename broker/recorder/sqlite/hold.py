@@ -1,5 +1,6 @@
 """Has a store for one broker alone: by the lock file beside it, and by the file itself."""
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -56,6 +57,7 @@ class Hold:
             self.noted_at_ns = self._lock.written_at_ns
             """When a former owner has written to the lock file last."""
             finish(path)
+            self._is_new = not path.exists()
             self._descriptor = _lock_itself(path)
             undo.pop_all()
 
@@ -79,7 +81,12 @@ class Hold:
         except OSError as error:
             log.debug("%s: cannot be made again: %s", self._lock_path, error)
             return
-        lock.write_note(self._lock.note)
+        try:
+            lock.write_note(self._lock.note)
+        except OSError as error:
+            lock.close()
+            log.debug("%s: cannot be written: %s", self._lock_path, error)
+            return
         self._lock.close()
         self._lock = lock
         log.warning("%s: was deleted while in use: it is made again", self._lock_path)
@@ -94,7 +101,14 @@ class Hold:
         return os.fstat(self._descriptor).st_nlink == 0
 
     def close(self) -> None:
-        """Let the next broker have it, once SQLite has closed the file."""
+        """Let the next broker have it, once SQLite has closed the file.
+
+        A file that was made here, and that nobody has written to, goes.
+        """
+        if self._is_new and not self.stamp()[0]:
+            with contextlib.suppress(OSError):
+                if os.path.samestat(self._path.stat(), os.fstat(self._descriptor)):
+                    self._path.unlink()
         os.close(self._descriptor)
         self._lock.close()
 

@@ -8,6 +8,9 @@ CUT = "cut"
 """The name of a command that nobody gave: up to its position, samples that a black box would be
 rebuilt from were deleted."""
 
+NOBODY = "nobody"
+"""In place of an address, in a line that is being erased."""
+
 
 @dataclass(frozen=True, slots=True)
 class Keeping:

@@ -1,8 +1,7 @@
 """A store that is open: its connection, and all that works on it."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 from broker.recorder.sqlite.census import Census
@@ -11,7 +10,7 @@ from broker.recorder.sqlite.hold import Hold
 from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.plain import PlainLines
 from broker.recorder.sqlite.retention import Retention
-from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
+from broker.recorder.sqlite.schema import MIGRATIONS, check_kind, damage_told
 from broker.recorder.sqlite.signature import Signature
 from broker.recorder.sqlite.tables import Tables
 from broker.recorder.sqlite.watch import Watch
@@ -21,18 +20,6 @@ from quartet.errors import DamagedError, StoreError
 
 # By these an agent and its sessions are found: who is not found would be new. Few rows.
 _SMALL = ("lines", "sessions", "commands")
-
-
-@contextmanager
-def damage_told(path: Path) -> Iterator[None]:
-    """Have a DamagedError say what to do, as a StoreError."""
-    try:
-        yield
-    except DamagedError as error:
-        raise StoreError(
-            f"{error}: run 'broker store repair --store {path}', or restore a backup with 'broker"
-            " store restore'; or move it aside, and the broker begins a new one"
-        ) from error
 
 
 class Opened:
@@ -57,7 +44,6 @@ class Opened:
             except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise store_error(path, error) from error
             undo.pop_all()
-        self.plain_lines = PlainLines(self._connection, keeping.plain_lines)
         self.watch = Watch(path, hold)
 
     def _build(self, signature: Signature, digest: str, keeping: Keeping, clock: Clock) -> None:
@@ -71,6 +57,7 @@ class Opened:
         self.tables = Tables(connection, digest, keeping)
         self.census = Census(connection, clock)
         self.eraser = Eraser(connection, clock)
+        self.plain_lines = PlainLines(connection, keeping.plain_lines, self.census.removed)
         self.retention = Retention(
             *(connection, keeping, clock, self.tables.needed_from),
             census=self.census,

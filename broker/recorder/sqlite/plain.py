@@ -1,8 +1,9 @@
 """The streams of plain peers: each is a line of its own, so their number is bounded."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from broker.recorder.sqlite.keeping import NOBODY
 from quartet.database import transaction
 
 # Lines in one transaction, and samples in one: some milliseconds, so that a commit
@@ -17,9 +18,13 @@ class PlainLines:
     One thread at a time; step() raises sqlite3.Error.
     """
 
-    def __init__(self, connection: sqlite3.Connection, most: int) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, most: int, removed: Callable[[int], None]
+    ) -> None:
+        """`removed`: called with each line that is there no more."""
         self._connection = connection
         self._most = most
+        self._removed = removed
         self._live: set[int] = set()
 
     def streams(self, line: int) -> None:
@@ -39,6 +44,7 @@ class PlainLines:
         if not excess:
             return False
         room = _STEP_ROWS + added
+        gone = []
         with transaction(self._connection):
             for line in excess[:_STEP_LINES]:
                 rows = self._connection.execute(
@@ -51,15 +57,18 @@ class PlainLines:
                     )
                 room -= len(rows)
                 if room <= 0:
-                    return True
+                    break
                 for table in ("snapshots", "former_snapshots", "sessions", "lines"):
                     self._connection.execute(f"DELETE FROM {table} WHERE line = ?", (line,))  # noqa: S608
-        return len(excess) > _STEP_LINES
+                gone.append(line)
+        for line in gone:
+            self._removed(line)
+        return len(excess) > len(gone)
 
     def _excess(self) -> list[int]:
         """The oldest lines that may go, where there are too many."""
         lines = self._connection.execute(
-            "SELECT line FROM lines WHERE agent_id IS NULL ORDER BY line"
+            "SELECT line FROM lines WHERE agent_id IS NULL AND peer != ? ORDER BY line", (NOBODY,)
         ).fetchall()
         closed = [line for (line,) in lines if line not in self._live]
         return closed[: max(0, len(lines) - self._most)]

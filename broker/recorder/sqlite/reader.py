@@ -5,12 +5,10 @@ import re
 import sqlite3
 import struct
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from broker.errors import CommandError
 from broker.recorder.reader import (
     Accounts,
     Bucket,
@@ -24,17 +22,15 @@ from broker.recorder.reader import (
     Span,
     outline,
 )
+from broker.recorder.sqlite import commands
+from broker.recorder.sqlite.beside import checked
 from broker.recorder.sqlite.checksums import SENSORS
-from broker.recorder.sqlite.erasing import Eraser
-from broker.recorder.sqlite.hold import Hold
 from broker.recorder.sqlite.keeping import CUT
-from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
-from broker.recorder.sqlite.signature import Signature, refuse_foreign_log
-from broker.recorder.sqlite.watch import await_logs
+from broker.recorder.sqlite.schema import MIGRATIONS, damage_told
 from broker.recorder.upkeep import Loss
 from quartet.clock import Clock
-from quartet.database import connect, connect_to_read, store_error, transaction_to_read
-from quartet.errors import DamagedError, InUseError, StoreError
+from quartet.database import connect_to_read, store_error, transaction_to_read
+from quartet.errors import DamagedError
 
 Result = TypeVar("Result")
 
@@ -122,11 +118,11 @@ class SqliteReader:
 
     async def command_rebase(self, agent_id: str) -> None:
         """Reset a line's black box. CommandError for an agent that the store does not know."""
-        await asyncio.to_thread(self._command_rebase, agent_id)
+        await asyncio.to_thread(commands.rebase, self._path, agent_id, self._clock)
 
     async def command_forget(self, agent_id: str) -> int | None:
         """Delete all of an agent: at once, or by the broker that runs, which gives None."""
-        return await asyncio.to_thread(self._command_forget, agent_id)
+        return await asyncio.to_thread(commands.forget, self._path, agent_id, self._clock)
 
     async def tail(self) -> str:
         """The cursor behind the newest sample."""
@@ -165,11 +161,12 @@ class SqliteReader:
         """
 
         def now() -> Result:
-            try:
-                with transaction_to_read(connection):
-                    return ask(connection)
-            except (sqlite3.Error, UnicodeDecodeError) as error:
-                raise store_error(self._path, error) from error
+            with damage_told(self._path):
+                try:
+                    with transaction_to_read(connection):
+                        return ask(connection)
+                except (sqlite3.Error, UnicodeDecodeError) as error:
+                    raise store_error(self._path, error) from error
 
         asking = asyncio.create_task(asyncio.to_thread(now))
         try:
@@ -178,71 +175,8 @@ class SqliteReader:
             await asyncio.wait([asking])
 
     def _open(self) -> sqlite3.Connection:
-        with self._checked():
+        with checked(self._path):
             return connect_to_read(self._path, len(MIGRATIONS))
-
-    def _command_rebase(self, agent_id: str) -> None:
-        with self._checked(), self._open_to_write() as (connection, _):
-            self._add_command(connection, agent_id, "rebase")
-
-    def _command_forget(self, agent_id: str) -> int | None:
-        with self._checked(), self._open_to_write() as (connection, is_owned):
-            self._add_command(connection, agent_id, "forget")
-            if not is_owned:
-                return None
-            count: int = connection.execute(
-                "SELECT count(*) FROM samples JOIN lines USING (line) WHERE agent_id = ?",
-                (agent_id,),
-            ).fetchone()[0]
-            eraser = Eraser(connection, self._clock)
-            eraser.forget(agent_id)
-            while eraser.step(_CHUNK):
-                pass
-            return count
-
-    def _add_command(self, connection: sqlite3.Connection, agent_id: str, name: str) -> None:
-        agents = [row[0] for row in connection.execute("SELECT agent_id FROM lines")]
-        if agent_id not in agents:
-            known = ", ".join(sorted(filter(None, agents))) or "none"
-            raise CommandError(f"{self._path}: knows no agent {agent_id}; it knows {known}")
-        connection.execute(
-            "INSERT INTO commands (agent_id, name, at_ns) VALUES (?, ?, ?)",
-            (agent_id, name, self._clock.time_ns()),
-        )
-
-    @contextmanager
-    def _open_to_write(self) -> Iterator[tuple[sqlite3.Connection, bool]]:
-        """Open the file beside a running broker; without one, as carefully as that would.
-
-        The connection, and whether no broker runs: nobody else may then own the file.
-        """
-        with ExitStack() as stack:
-            signature = None
-            with suppress(InUseError):
-                hold = stack.enter_context(closing(Hold(self._path)))
-                signature = Signature(self._path, hold)
-                signature.check()
-            with closing(connect(self._path, MIGRATIONS, "full")) as connection:
-                yield connection, signature is not None
-            if signature:
-                signature.end()
-
-    @contextmanager
-    def _checked(self) -> Iterator[None]:
-        """Have the file be a store; what SQLite says of it is a StoreError."""
-        try:
-            there = self._path.is_file()
-        except PermissionError as error:
-            raise StoreError(f"{self._path}: cannot be read: {error.strerror}") from error
-        if not there:
-            raise StoreError(f"{self._path}: there is no such file")
-        await_logs(self._path)
-        check_kind(self._path)
-        refuse_foreign_log(self._path)
-        try:
-            yield
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise store_error(self._path, error) from error
 
 
 def _sample(row: tuple[Any, ...]) -> RecordedSample:

@@ -13,7 +13,8 @@ from broker.recorder.sqlite.condition import Condition
 from broker.recorder.sqlite.hold import Hold
 from broker.recorder.sqlite.intake import Intake, Question
 from broker.recorder.sqlite.keeping import Keeping
-from broker.recorder.sqlite.opened import Opened, damage_told
+from broker.recorder.sqlite.opened import Opened
+from broker.recorder.sqlite.schema import damage_told
 from broker.recorder.sqlite.signature import Signature
 from broker.recorder.sqlite.tables import Tables
 from broker.recorder.sqlite.thread import TICK_S, RecorderThread

@@ -8,6 +8,7 @@ from typing import Any
 
 from broker.model import Sample
 from broker.recorder.sqlite.checksums import SAMPLE_COLUMNS, SENSORS, sample_verifies
+from broker.recorder.upkeep import without
 
 log = logging.getLogger(__name__)
 
@@ -97,12 +98,22 @@ class Replays:
         course.last_ids[session] = id_
         if id_ <= last_id + 1:
             return
+        ids = last_id + 1, id_ - 1
         gaps = self._connection.execute(
-            "SELECT first, last FROM gaps WHERE session = ?", (session,)
+            "SELECT first, last FROM gaps WHERE session = ? AND first <= ? AND last >= ?"
+            " ORDER BY first",
+            (session, ids[1], ids[0]),
         ).fetchall()
-        # Of very many gaps not all are named, and none of a session that is forgotten.
-        if len(gaps) < self._most_gaps and self._last_id(session) is not None:
-            course.missing += _without((last_id + 1, id_ - 1), gaps)
+        missing = without([ids], gaps)
+        if missing and self._names_gaps(session):
+            course.missing += missing
+
+    def _names_gaps(self, session: int) -> bool:
+        """Whether all gaps of a session are named: of very many not, nor of a forgotten one."""
+        named: int = self._connection.execute(
+            "SELECT count(*) FROM gaps WHERE session = ?", (session,)
+        ).fetchone()[0]
+        return named < self._most_gaps and self._last_id(session) is not None
 
     def _unseen(self, course: _Course, session: int, id_: int) -> int:
         """The id behind which those of a session are missing before the first that was found."""
@@ -133,17 +144,6 @@ class Replays:
                 " next warm-up",
                 *(agent_id, max(lost, len(course.bad)), _named(ranges), agent_id),
             )
-
-
-def _without(ids: tuple[int, int], gaps: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What is left of a range of ids where others are taken out."""
-    first, end = ids
-    left = []
-    for gap_first, gap_last in sorted(gap for gap in gaps if gap[1] >= first and gap[0] <= end):
-        if gap_first > first:
-            left.append((first, gap_first - 1))
-        first = max(first, gap_last + 1)
-    return [*left, (first, end)] if first <= end else left
 
 
 def _named(ranges: Sequence[tuple[int, int]]) -> str:

@@ -1,11 +1,12 @@
 """The tables of the store. A migration that was released is never edited: the next is appended."""
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from quartet.database import store_error
-from quartet.errors import StoreError
+from quartet.errors import DamagedError, StoreError
 
 # "QrtB": tells a store from other databases, an agent's spool for one.
 APPLICATION_ID = 0x51727442
@@ -143,3 +144,15 @@ def check_kind(path: Path) -> None:
         raise store_error(path, error) from error
     if tables and kind != APPLICATION_ID:
         raise StoreError(f"{path}: is a database, and not one of the broker: name another place")
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Have a DamagedError say what to do, as a StoreError."""
+    try:
+        yield
+    except DamagedError as error:
+        raise StoreError(
+            f"{error}: run 'broker store repair --store {path}', or restore a backup with 'broker"
+            " store restore'; or move it aside, and the broker begins a new one"
+        ) from error

@@ -105,7 +105,7 @@ class Shrinking:
 
     def remove_empty(self, most: Callable[[], int]) -> Iterator[None]:
         """Remove lines that have nothing but sessions, where they are too many."""
-        if len(self._census) <= self._keeping.empty_lines:
+        if self._census.empty <= self._keeping.empty_lines:  # asked each second
             return iter(())
         empty = self._silent(empty=True)
         return self._remove(empty[: max(0, len(empty) - self._keeping.empty_lines)], most)
@@ -147,15 +147,17 @@ class Shrinking:
         excess: float = math.inf,
     ) -> Iterator[None]:
         """Delete what one line after the other has; whole: also what its black box needs."""
-        queue = deque(lines)
+        queue = deque((each, each.heard) for each in lines)
         while queue and excess > 0:
             room = most()
             with transaction(self._connection):
                 for _ in range(_LINES):
                     if not queue or room <= 0 or excess <= 0:
                         break
-                    resident, held = queue[0], queue[0].bytes
-                    if whole and self._census.is_live(resident):  # it has come back
+                    resident, heard = queue[0]
+                    held = resident.bytes
+                    # It may have come back meanwhile, and have left again.
+                    if whole and (self._census.is_live(resident) or resident.heard != heard):
                         queue.popleft()
                         continue
                     if whole:
@@ -222,7 +224,9 @@ class Shrinking:
 
     def _remove(self, lines: Iterable[Resident], most: Callable[[], int]) -> Iterator[None]:
         for resident in lines:
-            if resident.agent_id is None or self._census.is_live(resident):
+            # It may have come back meanwhile, also as another line, and have left again.
+            is_still_empty = resident.is_empty and self._census.get(resident.line) is resident
+            if resident.agent_id is None or not is_still_empty or self._census.is_live(resident):
                 continue
             self._fail_lease(resident.agent_id, "its records were deleted to make room")
             self._eraser.forget(resident.agent_id)

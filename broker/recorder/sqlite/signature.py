@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _RUN = re.compile(r"run ([0-9a-f]{32})")
 _BOOT = re.compile(r"boot ([0-9a-f-]{36})")
+_INODE = re.compile(r"inode (\d{1,20})")
 _CLEAN = re.compile(r"clean (\d{1,19}) (\d{1,19})")
 
 # A commit is on its way to the file for less than this after its samples came.
@@ -46,15 +47,19 @@ class Note:
     """Size and time of the file at the end of its last owner, who left no log."""
     boot: str
     """Which start of the machine the last owner lived in; empty: not known."""
+    inode: int = 0
+    """Of the file that the owner has open, for programs beside it. Not its device, which may have
+    another number in a container; 0: not known."""
 
     @classmethod
     def parse(cls, text: str) -> "Note":
         """Read it; whatever else stands there is ignored."""
-        clean, boot = _CLEAN.search(text), _BOOT.search(text)
+        clean, boot, inode = _CLEAN.search(text), _BOOT.search(text), _INODE.search(text)
         return cls(
             frozenset(_RUN.findall(text)),
             (int(clean[1]), int(clean[2])) if clean else None,
             boot[1] if boot else "",
+            int(inode[1]) if inode else 0,
         )
 
 
@@ -101,7 +106,7 @@ class Signature:
         )
 
     def sign(self, rows: sqlite3.Connection) -> None:
-        """Sign the open file as this run's. Raises sqlite3.Error.
+        """Sign the open file as this run's. Raises sqlite3.Error, or StoreError.
 
         Until it is in the file itself and not in its log, the file may have either state.
         """
@@ -132,8 +137,14 @@ class Signature:
             lines.append(f"boot {boot}\n")
         if clean:
             lines.append("clean {} {}\n".format(*clean))
-        self._hold.write_note("".join(lines))
-        self._note = Note(runs, clean, boot)
+        try:
+            inode = self._path.stat().st_ino
+            lines.append(f"inode {inode}\n")
+            self._hold.write_note("".join(lines))
+        except OSError as error:
+            name = lock_path(self._path)
+            raise StoreError(f"{name}: cannot be written: {error.strerror}") from error
+        self._note = Note(runs, clean, boot, inode)
 
     def _is_as_left(self) -> bool:
         """Whether only an owner has written to the file and its log, as far as one can see."""

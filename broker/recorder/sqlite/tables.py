@@ -17,6 +17,7 @@ from broker.recorder.sqlite.checksums import (
 from broker.recorder.sqlite.history import History
 from broker.recorder.sqlite.keeping import CUT, Keeping
 from broker.recorder.sqlite.replay import Replays
+from broker.recorder.sqlite.sessions import Sessions
 from broker.records import Basis, Batch, Claim, Lease
 from quartet.database import transaction
 from wire.metadata import StreamHeader
@@ -26,45 +27,29 @@ log = logging.getLogger(__name__)
 # What SQLite's integers hold; a peer may announce times far beyond its own life.
 _MAX_NS = 2**63 - 1
 
-_ADD_TO_SESSION = """
-    UPDATE sessions SET
-        first_id = coalesce(first_id, :first_id), last_id = coalesce(:last_id, last_id),
-        received = received + :received, answered = answered + :answered,
-        duplicates = duplicates + :duplicates, refused = refused + :refused,
-        gaps = gaps + :gaps, digest = :digest
-    WHERE session = :session
-"""
-_BEGIN_SESSION = """
-    INSERT INTO sessions VALUES (
-        :session, :line, :id, :first_id, :last_id, :received, :answered, :duplicates, :refused,
-        :gaps, :digest, :arrived_at_ns
-    )
-"""
-
 
 class Tables:
     """An open store. One thread at a time; each method raises sqlite3.Error."""
 
     def __init__(self, connection: sqlite3.Connection, digest: str, keeping: Keeping) -> None:
         self._connection = connection
-        self._digest = digest
         self._keeping = keeping
-        self._position: int = self._value(
-            "SELECT max((SELECT ifnull(max(position), 0) FROM samples),"
-            " (SELECT ifnull(max(position), 0) FROM snapshots),"
-            " (SELECT ifnull(max(position), 0) FROM former_snapshots),"
-            " (SELECT ifnull(max(position), 0) FROM commands))"
+        self._position = self._newest(
+            "position", ("samples", "snapshots", "former_snapshots", "commands")
         )
         self._history = History(connection, digest)
         self._replays = Replays(connection, keeping.gaps)
         self._tokens = itertools.count(1)
         self._leases: WeakValueDictionary[str, Lease] = WeakValueDictionary()
         # The numbers of lines and sessions that are committed, and the next ones. None is used
-        # twice: somebody may hold one whose row is deleted.
+        # twice: somebody may hold one whose row is deleted, and a repair has kept samples with
+        # one whose row is lost.
         self._lines: WeakKeyDictionary[Lease, int] = WeakKeyDictionary()
-        self._sessions: WeakKeyDictionary[Claim, int] = WeakKeyDictionary()
-        self._next_line = 1 + self._value("SELECT ifnull(max(line), 0) FROM lines")
-        self._next_session = 1 + self._value("SELECT ifnull(max(session), 0) FROM sessions")
+        self._claimed: WeakKeyDictionary[Claim, int] = WeakKeyDictionary()
+        kept = ["samples"] if self._value("SELECT count(*) FROM losses") else []
+        self._next_line = 1 + self._newest("line", ["lines", "sessions", *kept])
+        next_session = 1 + self._newest("session", ["sessions", *kept])
+        self._sessions = Sessions(connection, digest, keeping, next_session)
 
     def line(self, claim: Claim) -> int:
         """The number of a claim's line; 0 before its first commit."""
@@ -94,7 +79,7 @@ class Tables:
                 line = lines[claim.lease] = (
                     lines.get(claim.lease) or self.line(claim) or self._begin_line(claim)
                 )
-                session = sessions[claim] = self._write_session(
+                session = sessions[claim] = self._sessions.write(
                     batch, line, sessions.get(claim) or self._session(claim, line)
                 )
                 if batch.rebased_by:
@@ -107,7 +92,7 @@ class Tables:
             self._connection.executemany("INSERT INTO samples VALUES (?,?,?,?,?,?,?,?,?)", rows)
         self._position = position
         self._lines.update(lines)
-        self._sessions.update(sessions)
+        self._claimed.update(sessions)
 
     def _begin_line(self, claim: Claim) -> int:
         line, self._next_line = self._next_line, self._next_line + 1
@@ -115,58 +100,12 @@ class Tables:
         self._connection.execute("INSERT INTO lines VALUES (?, ?, ?)", (line, agent_id, claim.peer))
         return line
 
-    def _write_session(self, batch: Batch, line: int, session: int) -> int:
-        """Count what the batch adds; the number of its session, which begins here if it is new."""
-        claim, samples = batch.claim, batch.samples
-        values = {
-            "session": session,
-            "line": line,
-            "id": claim.header and claim.header.session_id,
-            "first_id": samples[0].id if samples else None,
-            "last_id": samples[-1].id if samples else None,
-            "received": batch.received,
-            "answered": len(samples),
-            "duplicates": batch.duplicates,
-            "refused": batch.refused,
-            "gaps": sum(last - first + 1 for first, last in batch.gaps),
-            "digest": self._digest,
-            "arrived_at_ns": batch.arrived_at_ns,
-        }
-        if not self._connection.execute(_ADD_TO_SESSION, values).rowcount:
-            session = values["session"] = self._next_session
-            self._next_session += 1
-            self._connection.execute(_BEGIN_SESSION, values)
-            self._forget_sessions(line)
-        if batch.gaps:
-            self._write_gaps(session, batch.gaps)
-        return session
-
     def _session(self, claim: Claim, line: int) -> int:
         """The number of a claim's session; 0 where it is new."""
-        session = self._sessions.get(claim, 0)
+        session = self._claimed.get(claim, 0)
         if claim.header and not session:
-            row = self._connection.execute(
-                "SELECT session FROM sessions WHERE line = ? AND id = ?",
-                (line, claim.header.session_id),
-            ).fetchone()
-            session = row[0] if row else 0
+            session = self._sessions.number(line, claim.header.session_id)
         return session
-
-    def _forget_sessions(self, line: int) -> None:
-        """Delete the sessions of a line that are too many. Their samples stay for the line."""
-        forgotten = self._connection.execute(
-            "SELECT session FROM sessions WHERE line = ? ORDER BY session DESC LIMIT -1 OFFSET ?",
-            (line, self._keeping.sessions),
-        ).fetchall()
-        for table in ("gaps", "sessions"):
-            self._connection.executemany(f"DELETE FROM {table} WHERE session = ?", forgotten)  # noqa: S608
-
-    def _write_gaps(self, session: int, gaps: Sequence[tuple[int, int]]) -> None:
-        known = self._value("SELECT count(*) FROM gaps WHERE session = ?", session)
-        self._connection.executemany(
-            "INSERT INTO gaps VALUES (?, ?, ?)",
-            ((session, *gap) for gap in gaps[: max(0, self._keeping.gaps - known)]),
-        )
 
     def _write_explanations(self, batch: Batch, line: int, session: int, position: int) -> None:
         self._connection.executemany(
@@ -213,7 +152,7 @@ class Tables:
         if line is not None:
             self._lines[lease] = line
         if session is not None:
-            self._sessions[claim] = session
+            self._claimed[claim] = session
         return claim
 
     def _recorded_id(self, session: int, last_id: int, agent_id: str) -> int:
@@ -314,6 +253,10 @@ class Tables:
                 " WHERE position IS NULL AND name = 'rebase' GROUP BY agent_id"
             )
         )
+
+    def _newest(self, column: str, tables: Sequence[str]) -> int:
+        """The highest number in a column of any of the tables; 0 for none."""
+        return max(self._value(f"SELECT ifnull(max({column}), 0) FROM {table}") for table in tables)  # noqa: S608
 
     def _value(self, query: str, *parameters: object) -> int:
         value: int = self._connection.execute(query, parameters).fetchone()[0]

@@ -19,18 +19,22 @@ _LITTLE_ENDIAN = 0x377F0682
 PAGE_BYTES = frozenset(1 << power for power in range(9, 17))
 """The sizes that pages may have."""
 
-# In the index of the log: how many frames SQLite has found good.
+# The index of the log begins with two equal copies of its header.
+_INDEX_HEADER_BYTES = 48
 _GOOD_FRAMES = slice(16, 20)
+_INDEX_SALT = slice(32, 40)
 
 
 def unread_frames(path: Path) -> int:
     """How many committed frames of a log SQLite does not read. Nobody may have the store open.
 
-    0 where there is no log, or where the file itself cannot be read.
+    0 where there is no log, or where the file itself cannot be read. A commit that a kill cut
+    short is none: the index, which its writer has left, does not have it.
     """
-    committed = _committed_frames(Path(f"{path}-wal"))
+    committed, before, salt = _committed_frames(Path(f"{path}-wal"))
     if not committed:
         return 0
+    indexed = _indexed_frames(Path(f"{path}-shm"), salt)  # SQLite may make the index again
     try:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True)) as rows:
@@ -38,33 +42,52 @@ def unread_frames(path: Path) -> int:
             index = Path(f"{path}-shm").read_bytes()
     except (sqlite3.Error, OSError):  # others tell of that
         return 0
-    return max(0, committed - int.from_bytes(index[_GOOD_FRAMES], sys.byteorder))
+    good = int.from_bytes(index[_GOOD_FRAMES], sys.byteorder)
+    if good == before == indexed:
+        return 0
+    return max(0, committed - good)
 
 
-def _committed_frames(log: Path) -> int:
-    """Up to which frame it was committed, as the frames themselves say."""
+def _indexed_frames(index: Path, salt: bytes) -> int | None:
+    """Up to which frame a log was committed, as its index says; None: it does not."""
+    try:
+        data = index.read_bytes()
+    except OSError:
+        return None
+    head = data[:_INDEX_HEADER_BYTES]
+    is_whole = head == data[_INDEX_HEADER_BYTES : 2 * _INDEX_HEADER_BYTES]
+    if not is_whole or head[_INDEX_SALT] != salt:
+        return None
+    return int.from_bytes(head[_GOOD_FRAMES], sys.byteorder)
+
+
+def _committed_frames(log: Path) -> tuple[int, int, bytes]:
+    """Up to which frame it was committed, as the frames themselves say.
+
+    Also up to which one it was before the last commit, and the salt of its frames.
+    """
     try:
         descriptor = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return 0
+        return 0, 0, b""
     try:
         head = os.pread(descriptor, _HEADER.size, 0)
         if len(head) < _HEADER.size:
-            return 0
+            return 0, 0, b""
         numbers: tuple[int, ...] = _HEADER.unpack(head)
         magic, page_bytes = numbers[0], numbers[2]
         step = _FRAME_HEADER_BYTES + page_bytes
         count: int = (os.fstat(descriptor).st_size - _HEADER.size) // step
         order = "<" if magic == _LITTLE_ENDIAN else ">"
         if sums(head[:24], (0, 0), order) != numbers[6:]:  # then SQLite reads none
-            return max(count, 1)
-        last = 0
+            return max(count, 1), 0, b""
+        last = before = 0
         for number in range(count):
             frame = os.pread(descriptor, _FRAME_HEADER_BYTES, _HEADER.size + number * step)
             is_current = frame[8:16] == head[16:24]  # and not of before the log was begun again
             if is_current and frame[4:8] != bytes(4):
-                last = number + 1
-        return last
+                last, before = number + 1, last
+        return last, before, head[16:24]
     finally:
         os.close(descriptor)
 

@@ -1,20 +1,13 @@
 """Whether the files that a recorder has open are those that people see under their names."""
 
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.recorder.sqlite.hold import Hold, lock_path
-from quartet.errors import StoreError
-from quartet.lock import holder
+from broker.recorder.sqlite.hold import Hold
 
 LOGS = ("-wal", "-shm")
 """What SQLite keeps beside a file that is open."""
-
-# How long a broker may take to open a store, or to mend it: its looks are 1 s apart.
-_LOGS_S = 3.0
-_LOOK_S = 0.05
 
 _NOTHING_LEAVES = "nothing is recorded, and no sample is answered"
 
@@ -103,25 +96,6 @@ def _why(path: Path) -> str:
     except OSError as error:
         return f", or cannot be reached ({error.strerror})"
     return ""
-
-
-def await_logs(path: Path) -> None:
-    """Refuse a file that a broker has open, and whose logs are gone: to make them harms it.
-
-    A broker that starts or stops is without them for a moment. StoreError after 3 s.
-    """
-    logs = [Path(f"{path.resolve()}{name}") for name in LOGS]
-    end_s = time.monotonic() + _LOGS_S
-    while missing := [str(log) for log in logs if not log.exists()]:
-        owner = holder(lock_path(path))
-        if not owner:
-            return
-        if time.monotonic() > end_s:
-            raise StoreError(
-                f"{' and '.join(missing)}: is missing, and process {owner} uses the store:"
-                " wait until that one is done or has mended it, or stop it"
-            )
-        time.sleep(_LOOK_S)
 
 
 def _identity(name: str) -> tuple[int, int] | None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from broker.recorder.sqlite.beside import await_owner
 from broker.recorder.sqlite.hold import Hold, lock_path
 from broker.recorder.sqlite.place import is_pending
 from broker.recorder.sqlite.signature import Signature, refuse_foreign_log
@@ -12,7 +13,6 @@ from broker.recorder.sqlite.upkeep import copies
 from broker.recorder.sqlite.upkeep.check import REPAIR, check
 from broker.recorder.sqlite.upkeep.repair import repair
 from broker.recorder.sqlite.wal import unread_frames
-from broker.recorder.sqlite.watch import await_logs
 from broker.recorder.upkeep import Backup, Findings, Problem, Repair, Restored
 from quartet.clock import Clock
 from quartet.errors import StoreError
@@ -30,7 +30,7 @@ class SqliteUpkeep:
     def check(self) -> Findings:
         """Look at everything, beside a running broker or without one."""
         self._expect_file()
-        await_logs(self._path)
+        await_owner(self._path)
         try:
             refuse_foreign_log(self._path)
         except StoreError as error:
@@ -54,7 +54,7 @@ class SqliteUpkeep:
     def backup(self, to: Path) -> Backup:
         """Copy one state of the store, also of a running broker."""
         self._expect_file()
-        await_logs(self._path)
+        await_owner(self._path)
         refuse_foreign_log(self._path)
         return copies.backup(self._path, to)
 

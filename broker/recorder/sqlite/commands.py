@@ -1,0 +1,90 @@
+"""What people want of an agent's line, written beside a running broker or without one."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+
+from broker.errors import CommandError
+from broker.recorder.sqlite.beside import checked
+from broker.recorder.sqlite.erasing import Eraser
+from broker.recorder.sqlite.hold import Hold
+from broker.recorder.sqlite.schema import MIGRATIONS
+from broker.recorder.sqlite.signature import Signature
+from quartet.clock import Clock
+from quartet.database import connect, connect_to_read
+from quartet.errors import InUseError
+
+# Deleted in one transaction: some milliseconds.
+_ROWS = 500
+
+# Agents in one message.
+_MOST_NAMED = 20
+
+
+def rebase(path: Path, agent_id: str, clock: Clock) -> None:
+    """Have an agent's black box be a fresh one. CommandError for an unknown agent; StoreError."""
+    with checked(path), _open(path) as (connection, _):
+        _add(path, connection, agent_id, "rebase", clock)
+
+
+def forget(path: Path, agent_id: str, clock: Clock) -> int | None:
+    """Delete all of an agent; how many samples. None: the broker that runs will.
+
+    CommandError for an unknown agent; StoreError.
+    """
+    with checked(path), _open(path) as (connection, is_owned):
+        _add(path, connection, agent_id, "forget", clock)
+        if not is_owned:
+            return None
+        count: int = connection.execute(
+            "SELECT count(*) FROM samples JOIN lines USING (line) WHERE agent_id = ?",
+            (agent_id,),
+        ).fetchone()[0]
+        eraser = Eraser(connection, clock)
+        eraser.forget(agent_id)
+        while eraser.step(_ROWS):
+            pass
+        return count
+
+
+def _add(
+    path: Path, connection: sqlite3.Connection, agent_id: str, name: str, clock: Clock
+) -> None:
+    """Write a command, which is durable by itself."""
+    known = connection.execute("SELECT 1 FROM lines WHERE agent_id = ?", (agent_id,)).fetchone()
+    if not known:
+        raise CommandError(f"{path}: knows no agent {agent_id}; it knows {_agents(connection)}")
+    connection.execute(
+        "INSERT INTO commands (agent_id, name, at_ns) VALUES (?, ?, ?)",
+        (agent_id, name, clock.time_ns()),
+    )
+
+
+def _agents(connection: sqlite3.Connection) -> str:
+    found = connection.execute(
+        "SELECT agent_id FROM lines WHERE agent_id IS NOT NULL ORDER BY agent_id LIMIT ?",
+        (_MOST_NAMED + 1,),
+    ).fetchall()
+    more = ", ..." if len(found) > _MOST_NAMED else ""
+    return ", ".join(agent_id for (agent_id,) in found[:_MOST_NAMED]) + more or "none"
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[tuple[sqlite3.Connection, bool]]:
+    """Open the file beside a running broker; without one, as carefully as that would.
+
+    The connection, and whether no broker runs: nobody else may then own the file.
+    """
+    with ExitStack() as stack:
+        signature = None
+        with suppress(InUseError):
+            hold = stack.enter_context(closing(Hold(path)))
+            signature = Signature(path, hold)
+            signature.check()
+        if not signature:  # whoever runs may be an older version: its store stays as it is
+            connect_to_read(path, len(MIGRATIONS)).close()
+        with closing(connect(path, MIGRATIONS, "full")) as connection:
+            yield connection, signature is not None
+        if signature:
+            signature.end()

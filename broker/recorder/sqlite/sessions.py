@@ -1,0 +1,85 @@
+"""The rows of sessions: what each has counted, and the ids that it jumped over."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from broker.recorder.sqlite.keeping import Keeping
+from broker.records import Batch
+
+_ADD = """
+    UPDATE sessions SET
+        first_id = coalesce(first_id, :first_id), last_id = coalesce(:last_id, last_id),
+        received = received + :received, answered = answered + :answered,
+        duplicates = duplicates + :duplicates, refused = refused + :refused,
+        gaps = gaps + :gaps, digest = :digest
+    WHERE session = :session
+"""
+_BEGIN = """
+    INSERT INTO sessions VALUES (
+        :session, :line, :id, :first_id, :last_id, :received, :answered, :duplicates, :refused,
+        :gaps, :digest, :arrived_at_ns
+    )
+"""
+
+
+class Sessions:
+    """Written within the transactions of others. One thread at a time; raises sqlite3.Error."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, digest: str, keeping: Keeping, next_number: int
+    ) -> None:
+        self._connection = connection
+        self._digest = digest
+        self._keeping = keeping
+        self._next_number = next_number
+
+    def number(self, line: int, session_id: str) -> int:
+        """The number of an agent's session; 0 where it is new."""
+        row = self._connection.execute(
+            "SELECT session FROM sessions WHERE line = ? AND id = ?", (line, session_id)
+        ).fetchone()
+        return row[0] if row else 0
+
+    def write(self, batch: Batch, line: int, session: int) -> int:
+        """Count what a batch adds; the number of its session, which begins here if it is new."""
+        header, samples = batch.claim.header, batch.samples
+        values = {
+            "session": session,
+            "line": line,
+            "id": header and header.session_id,
+            "first_id": samples[0].id if samples else None,
+            "last_id": samples[-1].id if samples else None,
+            "received": batch.received,
+            "answered": len(samples),
+            "duplicates": batch.duplicates,
+            "refused": batch.refused,
+            "gaps": sum(last - first + 1 for first, last in batch.gaps),
+            "digest": self._digest,
+            "arrived_at_ns": batch.arrived_at_ns,
+        }
+        if not self._connection.execute(_ADD, values).rowcount:
+            session = values["session"] = self._next_number
+            self._next_number += 1
+            self._connection.execute(_BEGIN, values)
+            self._forget(line)
+        if batch.gaps:
+            self._write_gaps(session, batch.gaps)
+        return session
+
+    def _forget(self, line: int) -> None:
+        """Delete the sessions of a line that are too many. Their samples stay for the line."""
+        forgotten = self._connection.execute(
+            "SELECT session FROM sessions WHERE line = ? ORDER BY session DESC LIMIT -1 OFFSET ?",
+            (line, self._keeping.sessions),
+        ).fetchall()
+        for table in ("gaps", "sessions"):
+            self._connection.executemany(f"DELETE FROM {table} WHERE session = ?", forgotten)  # noqa: S608
+
+    def _write_gaps(self, session: int, gaps: Sequence[tuple[int, int]]) -> None:
+        known: int = self._connection.execute(
+            "SELECT count(*) FROM gaps WHERE session = ?", (session,)
+        ).fetchone()[0]
+        self._connection.executemany(
+            "INSERT INTO gaps VALUES (?, ?, ?)",
+            ((session, *gap) for gap in gaps[: max(0, self._keeping.gaps - known)]),
+        )
