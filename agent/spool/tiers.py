@@ -256,6 +256,7 @@ class Tiers:
             self._hot.clear(self._cold.move, self._books.for_hot())
         except StoreError as error:
             self._hot.failed(error)
+            self._hot.drop()  # not used again with rows and a move that are out of date
         self._books.note_written()
         self._hot_rows = self._undeleted = 0
         self._cold.fold()
