@@ -321,7 +321,7 @@ class Keeper:
         self._openings = self._tiers.cold_openings
         self._queue.take_over(self._undelivered, behind=True)
         self._undelivered.clear()
-        self._delivered = self._queue.start_over()
+        self._delivered = self._queue.start_over().union(self._done)
         self._cursor, self._behind = BEFORE_ALL, True
 
 
