@@ -17,7 +17,7 @@ from agent.spool.place import Place
 from agent.spool.rescue import TierFile, adopt
 from agent.spool.row import Key, Row, pack
 from agent.spool.runs import Runs
-from agent.spool.tier import OpenTier, Tier
+from agent.spool.tier import OpenTier, Tier, delete
 from quartet.clock import Clock
 from quartet.errors import DamagedError, StoreError
 from quartet.outage import Outage
@@ -58,6 +58,7 @@ class Cold:
         self._outage = Outage(log, clock)
         self._move = hot.moves()
         self._suspect = suspect
+        self._imported: list[Path] = []  # files that were set aside, and are not deleted yet
 
     def close(self) -> None:
         """Let go of the file and of the directory."""
@@ -206,6 +207,9 @@ class Cold:
         tier.forget_strays(self._books)
         self._write(tier, self._books.for_cold())
         self._suspect = False
+        while self._imported:
+            delete(path := self._imported.pop())
+            log.warning("%s: imported again", path)
 
     def _open(self) -> Tier:
         self._own()
@@ -242,6 +246,7 @@ class Cold:
         adopted = adopt(tier, self._hot.path, known, self._open_tier)
         if adopted.any:
             self._suspect = True
+            self._imported = adopted.paths
             sessions = tier.sessions()
         if shift := self._books.shift_for(sessions):
             tier.shift_sessions(shift)
