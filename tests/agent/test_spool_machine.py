@@ -289,7 +289,8 @@ class Model:
         self.fates.update(dropped)
         if device.when_full == "refuse_new":
             assert set(dropped.values()) <= {Fate.REFUSED}
-            assert self.sorted(dropped) == appended[len(appended) - len(dropped) :]
+            newest = self.sorted((before | set(appended)) - set(self.in_flight))
+            assert self.sorted(dropped) == newest[len(newest) - len(dropped) :]
         else:
             assert set(dropped.values()) <= {Fate.FULL}
         if self.device.keeper.failing:

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -144,6 +145,20 @@ async def test_a_hot_file_that_is_overwritten_is_given_up_and_its_samples_are_sa
     (entry,) = device.ledger().sessions
     assert (entry.sampled, entry.answered) == (120_000, len(given))
     assert device.ledger().balanced
+
+
+async def test_a_lock_that_is_made_again_leaves_the_file_to_its_owner(
+    device: Device, clock: ManualClock
+) -> None:
+    device.start()
+    device.keep(3)
+    remove_lock(device.directories.hot)
+    clock.advance(1.1)
+    device.step()
+    assert (device.directories.hot / LOCK).exists()
+    beside = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version')"
+    subprocess.run([sys.executable, "-c", beside, device.directories.hot / FILE], check=True)
+    assert (device.directories.hot / f"{FILE}-wal").exists()
 
 
 # Full, without inodes, read-only
