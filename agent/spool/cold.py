@@ -56,6 +56,7 @@ class Cold:
         self._is_gone = False  # the path leads to no file any more, or to another one
         self._condition = Condition(clock)
         self._outage = Outage(log, clock)
+        self._reads = Outage(log, clock)
         self._move = hot.moves()
         self._suspect = suspect
         self._imported: list[Path] = []  # files that were set aside, and are not deleted yet
@@ -127,13 +128,17 @@ class Cold:
         """The next rows; none where the file cannot be read."""
         try:
             try:
-                return self._tier.read(after, limit) if self._tier else []
+                rows = self._tier.read(after, limit) if self._tier else []
             except DamagedError as error:
-                return self._replace(error).read(after, limit)
+                rows = self._replace(error).read(after, limit)
         except OSError as error:
             self._close_tier()
-            self._failed(error)
+            self._condition.read_failed()
+            self._reads.failed("%s; no sample is sent until those in it can be read", error)
             return []
+        if self._tier:
+            self._reads.ended("%s: is read again", self._file.path.parent)
+        return rows
 
     def open(self) -> None:
         """Open the file, if that is possible now."""

@@ -94,6 +94,7 @@ class Model:
 
     def step(self) -> None:
         before, was_failing = self.waiting, self.device.disk_fails
+        was_in_memory = self.device.keeper.failing  # some samples, also at the first commit
         seen: list[Directories] = []
         appended, self.appended = self.appended, []
         settled, self.settled = self.settled, []
@@ -109,7 +110,7 @@ class Model:
         self._learn_drops(before, appended, was_failing=was_failing)
         if not self.device.keeper.failing:
             self.committed = set(self.kept_since_s), self.waiting
-            for directories in seen:
+            for directories in seen[-1:] if was_in_memory else seen:
                 self.assert_would_start(directories)
             self._note_what_is_on_disk()
         self.check()

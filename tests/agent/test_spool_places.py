@@ -147,6 +147,12 @@ async def test_a_hot_file_that_is_overwritten_is_given_up_and_its_samples_are_sa
     assert device.ledger().balanced
 
 
+def look_beside(file: Path) -> None:
+    """Another program opens the file, and closes it."""
+    look = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version')"
+    subprocess.run([sys.executable, "-c", look, file], check=True)
+
+
 async def test_a_lock_that_is_made_again_leaves_the_file_to_its_owner(
     device: Device, clock: ManualClock
 ) -> None:
@@ -156,8 +162,7 @@ async def test_a_lock_that_is_made_again_leaves_the_file_to_its_owner(
     clock.advance(1.1)
     device.step()
     assert (device.directories.hot / LOCK).exists()
-    beside = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version')"
-    subprocess.run([sys.executable, "-c", beside, device.directories.hot / FILE], check=True)
+    look_beside(device.directories.hot / FILE)
     assert (device.directories.hot / f"{FILE}-wal").exists()
 
 
