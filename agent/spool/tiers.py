@@ -186,7 +186,7 @@ class Tiers:
             self._hot.try_again(self._cold.move, self._books.running())
             stored = stored or self._commit_to_hot(samples, done)
         if not stored:
-            raise StoreError("neither directory of the spool takes samples")
+            raise StoreError("neither directory of the spool can be written")
 
     def _commit_to_hot(self, samples: Sequence[Sample], done: Sequence[Key]) -> bool:
         if not self._hot.is_well:
