@@ -239,3 +239,27 @@ async def test_what_is_settled_while_no_tier_takes_it_is_not_read_again_from_a_d
         device.close()
         assert device.ledger().balanced
         assert device.ledger().sessions[0].answered == 6
+
+
+async def test_no_restart_is_asked_for_while_it_would_lose_what_a_hanging_disk_has_not_taken(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    directories = Directories(tmp_path / "hot", tmp_path / "cold")
+    directories.hot.mkdir()
+    directories.cold.mkdir()
+    files, let_go, hangs = Files(), threading.Event(), threading.Event()
+
+    def hang(_: Path) -> None:
+        hangs.set()
+        let_go.wait()
+
+    with closing(Spool(directories, SpoolSettings(), 0, clock=clock, open_tier=files)) as spool:
+        files.before_write = hang
+        spool.append(READING)
+        assert hangs.wait(10)
+        clock.advance(60)
+        # Whether older samples wait on the disk is not known yet: this one is not sent.
+        assert not spool.trouble
+        assert spool.beat_ns == clock.monotonic_ns()
+        let_go.set()
+        assert len(await spool.read(9)) == 1
