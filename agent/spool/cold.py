@@ -17,7 +17,7 @@ from agent.spool.place import Place
 from agent.spool.rescue import TierFile, adopt
 from agent.spool.row import Key, Row, pack
 from agent.spool.runs import Runs
-from agent.spool.tier import OpenTier, Tier
+from agent.spool.tier import OpenTier, Tier, delete
 from quartet.clock import Clock
 from quartet.errors import DamagedError, StoreError
 from quartet.outage import Outage
@@ -56,8 +56,10 @@ class Cold:
         self._is_gone = False  # the path leads to no file any more, or to another one
         self._condition = Condition(clock)
         self._outage = Outage(log, clock)
+        self._reads = Outage(log, clock)
         self._move = hot.moves()
         self._suspect = suspect
+        self._imported: list[Path] = []  # files that were set aside, and are not deleted yet
 
     def close(self) -> None:
         """Let go of the file and of the directory."""
@@ -129,13 +131,17 @@ class Cold:
         """The next rows; none where the file cannot be read."""
         try:
             try:
-                return self._tier.read(after, limit) if self._tier else []
+                rows = self._tier.read(after, limit) if self._tier else []
             except DamagedError as error:
-                return self._replace(error).read(after, limit)
+                rows = self._replace(error).read(after, limit)
         except OSError as error:
             self._close_tier()
-            self._failed(error)
+            self._condition.read_failed()
+            self._reads.failed("%s; no sample is sent until those in it can be read", error)
             return []
+        if self._tier:
+            self._reads.ended("%s: is read again", self._file.path.parent)
+        return rows
 
     def open(self) -> None:
         """Open the file, if that is possible now."""
@@ -212,6 +218,9 @@ class Cold:
         tier.forget_strays(self._books)
         self._write(tier, self._books.for_cold())
         self._suspect = False
+        while self._imported:
+            delete(path := self._imported.pop())
+            log.warning("%s: imported again", path)
 
     def _open(self) -> Tier:
         self._own()
@@ -248,6 +257,7 @@ class Cold:
         adopted = adopt(tier, self._hot.path, known, self._open_tier)
         if adopted.any:
             self._suspect = True
+            self._imported = adopted.paths
             sessions = tier.sessions()
         if shift := self._books.shift_for(sessions):
             tier.shift_sessions(shift)

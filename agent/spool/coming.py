@@ -91,9 +91,14 @@ class Coming:
         self.from_memory += len(early)
         return early
 
+    @property
+    def is_held_up(self) -> bool:
+        """Whether the oldest of those to be given has waited for a tier for too long."""
+        since_s = next((at_s for _, at_s in self._coming.values()), None)
+        return since_s is not None and self._clock.monotonic() - since_s >= self.patience_s
+
     def _becomes_late(self) -> bool:
-        _, since_s = next(iter(self._coming.values()))
-        if self._clock.monotonic() - since_s >= self.patience_s:
+        if self.is_held_up:
             self._count_before = self.from_memory
             self.is_late = True
         return self.is_late

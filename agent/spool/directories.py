@@ -62,11 +62,12 @@ DEFAULT = Directories(Path("/run/agent"), Path("/var/lib/agent"))
 """Those that the unit of the service names."""
 
 
-def occupy(directory: Path, setting: str) -> FileLock | None:
+def occupy(directory: Path, setting: str, *, is_open: bool = False) -> FileLock | None:
     """Lock a directory. None where its disk is full, read-only or broken: that may pass.
 
     StoreError that names the setting where the directory cannot be used; InUseError
-    where a running agent uses it.
+    where a running agent uses it. `is_open`: this process has its file open, which a second
+    opening would cost the locks of SQLite.
     """
     if not directory.is_dir():
         raise StoreError(
@@ -74,8 +75,9 @@ def occupy(directory: Path, setting: str) -> FileLock | None:
             " it; a service has it from systemd"
         )
     try:
-        with contextlib.suppress(FileNotFoundError), (directory / FILE).open("r+b"):
-            pass
+        if not is_open:
+            with contextlib.suppress(FileNotFoundError), (directory / FILE).open("r+b"):
+                pass
         return FileLock(directory / LOCK)
     except StoreError:
         raise

@@ -1,19 +1,17 @@
 """The tier in RAM: takes each commit while it can, and is taken back when it can again."""
 
 import logging
-import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from agent.spool.account import Sessions
+from agent.spool.leftover import Found, look, look_only
 from agent.spool.place import Place
 from agent.spool.rescue import TierFile, move_aside
 from agent.spool.row import AFTER_ALL, BEFORE_ALL, Key, Row
 from agent.spool.salvage import readable
-from agent.spool.tier import COMPANIONS, OpenTier, Tier, delete, is_stale
+from agent.spool.tier import OpenTier, Tier, delete, is_stale
 from quartet.clock import Clock
 from quartet.errors import DamagedError, StoreError
 from quartet.outage import Outage
@@ -27,15 +25,6 @@ _MOST_RETRY_S = 60.0
 
 # What the file in RAM is copied to where it can be opened in no other way.
 COPY = "spool.hot.db"
-
-
-class Found(NamedTuple):
-    """What a start finds in the hot tier; `replaced`: some rows may have been lost."""
-
-    sessions: Sessions
-    rows: dict[int, tuple[int, int]]
-    settled: int
-    replaced: bool
 
 
 class Hot:
@@ -95,60 +84,19 @@ class Hot:
         try:
             if not self._place.own():
                 raise StoreError(f"{self._place.directory}: cannot be written", self.path)
-            tier, found, replaced = self._file.open(_look)
+            tier, found, replaced = self._file.open(look)
             if cold and is_stale((tier.moves(), found.sessions), cold):
                 tier.close()
                 self._set_aside("stale", f"{self.path}: is older than the spool on the disk")
-                tier, found, replaced = self._file.open(_look)
+                tier, found, replaced = self._file.open(look)
         except OSError as error:
             self.failed(error)
-            return self._look_only(cold)
+            self._tier, found = look_only(self.path, self._copy, self._open_tier, cold)
+            if self._tier:
+                self._place.note()
+            return found
         self._use(tier)
         return found._replace(replaced=replaced)
-
-    def _look_only(self, cold: tuple[int, Sessions] | None) -> Found:
-        """What is in a file that cannot be written, if it can be read."""
-        nothing = Found([], {}, 0, replaced=False)
-        try:
-            if not self.path.exists():
-                return nothing
-        except OSError:
-            return nothing
-        for opened in (self._open_to_read, self._open_copy):
-            tier = None
-            try:
-                tier = opened()
-                found = _read(tier)
-                stale = bool(cold and is_stale((tier.moves(), found.sessions), cold))
-            except OSError as error:
-                log.debug("%s: cannot be read either: %s", self.path, error)
-                if tier:
-                    tier.close()
-                continue
-            if stale:
-                tier.close()
-                break
-            self._tier = tier
-            self._place.note()
-            return found
-        else:
-            log.error("%s: cannot be read: what it holds is not sent", self.path)
-            nothing = nothing._replace(replaced=True)
-        with suppress(OSError):
-            delete(self._copy)
-        return nothing
-
-    def _open_to_read(self) -> Tier:
-        return self._open_tier(self.path, None)
-
-    def _open_copy(self) -> Tier:
-        """Where its directory has no room for what SQLite makes beside a file."""
-        delete(self._copy)
-        for companion in ("", COMPANIONS[0]):
-            source = Path(f"{self.path}{companion}")
-            if source.exists():
-                shutil.copyfile(source, f"{self._copy}{companion}")
-        return self._open_tier(self._copy, "off")
 
     # Commits
 
@@ -263,7 +211,7 @@ class Hot:
         if self._left:
             delete(self.path)
         elif self.path.exists():
-            self._set_aside("replaced", f"{self.path}: is of somebody else")
+            self._set_aside("replaced", f"{self.path}: belongs to another program")
         tier = None
         try:
             tier = self._open_tier(self.path, "off")
@@ -327,16 +275,3 @@ class Hot:
     def _set_aside(self, why: str, what: str) -> None:
         aside = move_aside(self.path, why)
         log.warning("%s; it is now %s, and a fresh one is used", what, aside)
-
-
-def _look(hot: Tier) -> Found:
-    """Check the whole of a hot tier, which is small, and use it: damage shows at once."""
-    hot.check()
-    hot.read(BEFORE_ALL, 1)
-    hot.write(move=hot.moves())
-    return _read(hot)
-
-
-def _read(hot: Tier) -> Found:
-    settled = sum(1 for _ in hot.settled())
-    return Found(hot.sessions(), hot.counts(), settled, replaced=False)

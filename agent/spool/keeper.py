@@ -10,6 +10,7 @@ from agent.spool.account import Fate
 from agent.spool.books import Books
 from agent.spool.coming import MOST_UNCOMMITTED
 from agent.spool.condition import ColdState
+from agent.spool.fullness import Fullness
 from agent.spool.queue import Queue, Work
 from agent.spool.row import AFTER_ALL, BEFORE_ALL, SAMPLE_BYTES, Key
 from agent.spool.schedule import WriteSchedule
@@ -52,9 +53,13 @@ class Keeper:
         self._behind = True
         self._openings = 0  # of the cold tier, when delivery started over
         self._delivered: frozenset[Key] = frozenset()  # those after the cursor, not to repeat
-        self._episode = 0  # number of samples that were dropped since it began
+        self._fullness = Fullness()
         self._outage = Outage(log, clock)
-        self.dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """Number of samples that were dropped because the spool was full."""
+        return self._fullness.count
 
     @property
     def failing(self) -> bool:
@@ -89,12 +94,11 @@ class Keeper:
 
     def close(self) -> None:
         """Let go of the tiers, after the last step."""
-        if self._episode:
-            log.warning("the spool was full; %d samples were dropped", self._episode)
+        self._fullness.closed()
         if self.failing and not self._tiers.save(self._uncommitted, self._done):
             log.error(
-                "%d samples could not be kept, nor what became of others: the next start books"
-                " them as unknown",
+                "%d samples could not be saved: the next start books them as unknown, and may send"
+                " samples again that were answered",
                 len(self._uncommitted),
             )
         self._tiers.close()
@@ -111,7 +115,7 @@ class Keeper:
         for run in work.passed:
             self._books.book_passed(run.session.sequence, run.first, run.last, run.fate)
             if run.fate is Fate.STALLED:
-                self._count_drops(run.fate, run.last - run.first + 1)
+                self._fullness.dropped(run.fate, run.last - run.first + 1, self._bound())
         for sample, answered in work.settled:
             key = Key.of(sample)
             self._done.append(key)
@@ -146,7 +150,7 @@ class Keeper:
             freed_in_ram = self._drop_oldest(excess, BEFORE_ALL)
             self._drop_oldest(excess_in_ram - freed_in_ram, self._books.moved)
         if self._books.kept <= _ROOM_AGAIN * self._room and excess_in_ram <= 0:
-            self._end_episode()
+            self._fullness.ended()
 
     def _refuse(self, fate: Fate, count: int) -> None:
         """Turn the newest samples away; what is committed stays."""
@@ -193,25 +197,13 @@ class Keeper:
     def _drop(self, fate: Fate, keys: Sequence[Key]) -> None:
         for key in keys:
             self._books.book_fate(fate, key)
-        self._count_drops(fate, len(keys))
-
-    def _count_drops(self, fate: Fate, count: int) -> None:
-        if count and not self._episode:
-            log.error("the spool is full%s: %s", self._bound(), _CONSEQUENCES[fate])
-        self._episode += count
-        self.dropped += count
+        self._fullness.dropped(fate, len(keys), self._bound())
 
     def _bound(self) -> str:
         """The setting whose bound is reached, in brackets, where it is one."""
         if self._books.kept >= self._room:
             return " (spool.max_bytes)"
         return " (spool.hot_max_bytes, and no disk)" if self._disk_fails else ""
-
-    def _end_episode(self) -> None:
-        """Log how many samples were dropped since the spool was full, if it was."""
-        if self._episode:
-            log.warning("the spool has room again; %d samples were dropped", self._episode)
-            self._episode = 0
 
     def _lose_damaged(self, page: Page) -> None:
         """Give up the samples of damaged rows, unless they are in memory or in another row."""
@@ -321,12 +313,5 @@ class Keeper:
         self._openings = self._tiers.cold_openings
         self._queue.take_over(self._undelivered, behind=True)
         self._undelivered.clear()
-        self._delivered = self._queue.start_over()
+        self._delivered = self._queue.start_over().union(self._done)
         self._cursor, self._behind = BEFORE_ALL, True
-
-
-_CONSEQUENCES = {
-    Fate.FULL: "the oldest samples are dropped until the broker answers",
-    Fate.REFUSED: "new samples are refused until the broker answers",
-    Fate.STALLED: "new samples are dropped until a commit succeeds",
-}

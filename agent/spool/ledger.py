@@ -14,6 +14,7 @@ from agent.spool import register, runs
 from agent.spool.account import Account, Fate, Ids, Sessions
 from agent.spool.directories import FILE, LOCK, Directories
 from agent.spool.register import Given
+from agent.spool.rescue import is_set_aside
 from agent.spool.row import Row, unpack
 from agent.spool.runs import Runs
 from agent.spool.tier import OpenTier, Tier, is_stale
@@ -96,6 +97,8 @@ def _read(
     directories: Directories, damaged: dict[Path, DamagedError], open_tier: OpenTier
 ) -> Ledger:
     for _ in range(_MOST_TRIES):
+        # Asked first: of an agent that stops meanwhile, what is read now may be in memory yet.
+        is_running = _is_running(directories)
         with contextlib.ExitStack() as stack:
             paths = [path / FILE for path in (directories.cold, directories.hot, directories.cold)]
             cold, hot, watch = (
@@ -110,10 +113,10 @@ def _read(
                     hot, in_hot = None, []
                 given, ignored = _given(directories)
                 entries = _entries(cold, in_cold, hot, in_hot, given)
-                is_running = any(
-                    holder(each / LOCK) for each in (directories.hot, directories.cold)
-                )
-                _add_given(entries, given, is_running=is_running)
+                if is_running or _is_running(directories):
+                    can_book = bool(cold) and not is_set_aside(paths)
+                    given = _take_from_memory(entries, given, can_book=can_book)
+                _add_unbooked(entries, given)
                 balanced = not damaged and all(entry.is_sound for entry in entries)
                 return Ledger(balanced, entries, [*map(str, damaged.values())], ignored)
     raise StoreError(f"{directories.cold}: changes all the time; try again")
@@ -160,24 +163,50 @@ def _given(directories: Directories) -> tuple[list[Given], list[str]]:
     return given, ignored
 
 
-def _add_given(entries: list[Entry], given: list[Given], *, is_running: bool) -> None:
-    """Add the ids that were given and that no tier knows: they are, or were, in memory alone."""
-    newest = max((each.session.sequence for each in given), default=0)
+def _is_running(directories: Directories) -> bool:
+    return any(holder(each / LOCK) for each in (directories.hot, directories.cold))
+
+
+def _take_from_memory(entries: list[Entry], given: list[Given], *, can_book: bool) -> list[Given]:
+    """Add the ids that a running agent has in memory alone; the others.
+
+    `can_book`: ids of an earlier process count as booked, as the agent is about to do.
+    """
+    others = []
     for each in given:
-        session = each.session
-        entry = next((entry for entry in entries if entry.session_id == session.id), None)
-        if entry is None:
-            entry = Entry(session.id, session.sequence, session.started_at_ns, 0, 0, 0, [], {})
-            entries.append(entry)
+        if each.earlier and not can_book:
+            others.append(each)
+            continue
+        entry = _entry_of(each, entries)
         first, last = entry.sampled, each.next_id - 1
         if first > last:
             continue
-        if is_running and not entry.ended and session.sequence == newest:
-            entry.sampled = each.next_id
+        entry.sampled = each.next_id
+        if each.earlier:
+            entry.fates.setdefault(Fate.CRASHED, Ids()).add(first, last)
+        else:
             entry.waiting_ids = runs.union(entry.waiting_ids, [(first, last)])
             entry.waiting = runs.size(entry.waiting_ids)
-        else:
-            entry.unbooked_ids = runs.union(entry.unbooked_ids, [(first, last)])
+    return others
+
+
+def _add_unbooked(entries: list[Entry], given: list[Given]) -> None:
+    """Add the ids that were given and that no tier knows."""
+    for each in given:
+        entry = _entry_of(each, entries)
+        if entry.sampled < each.next_id:
+            unbooked = [(entry.sampled, each.next_id - 1)]
+            entry.unbooked_ids = runs.union(entry.unbooked_ids, unbooked)
+
+
+def _entry_of(given: Given, entries: list[Entry]) -> Entry:
+    """The entry of its session, which is made where no tier knows it."""
+    session = given.session
+    entry = next((entry for entry in entries if entry.session_id == session.id), None)
+    if entry is None:
+        entry = Entry(session.id, session.sequence, session.started_at_ns, 0, 0, 0, [], {})
+        entries.append(entry)
+    return entry
 
 
 class _Kept(NamedTuple):

@@ -41,7 +41,8 @@ class Place:
             )
             self._lock.close()
             self._lock = None
-        self._lock = self._lock or occupy(self.directory, self._setting)
+        if not self._lock:
+            self._lock = occupy(self.directory, self._setting, is_open=bool(self._noted))
         return self._lock is not None
 
     def note(self) -> None:

@@ -326,6 +326,12 @@ class Queue:
         return self._coming.is_late
 
     @property
+    def is_held_up(self) -> bool:
+        """Whether a sample waits for a tier for longer than it should. Any thread."""
+        with self._changed:
+            return self._coming.is_held_up
+
+    @property
     def from_memory(self) -> int:
         """Number of samples that were sent while no tier had them. Any thread."""
         return self._coming.from_memory

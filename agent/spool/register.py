@@ -32,11 +32,17 @@ _SLOT_BYTES = 128
 _SLOTS = _PAGE_BYTES // _SLOT_BYTES
 _EMPTY = bytes(_SLOT_BYTES)
 
-# The ids of session and boot; sequence, spacing, start and next id; then a checksum of these.
-_RECORD = struct.Struct("<16s16sqqqq")
-_CHECKSUM = struct.Struct("<I")
+# The ids of session and boot; sequence, spacing and start; whether an earlier process noted it.
+_HEAD = struct.Struct("<16s16sqqq?")
+# The next id, and the checksum of all. With each id, these alone are written again.
+_TAIL = struct.Struct("<qI")
+_NEXT_ID = struct.Struct("<q")
+_RECORD_BYTES = _HEAD.size + _TAIL.size
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+# A reader beside the agent may meet a record that is half written, and looks again.
+_MOST_LOOKS = 5
 
 # While it is not in the first of its directories, that one is tried this often.
 _RETRY_S = 5.0
@@ -50,6 +56,22 @@ class Given:
     next_id: int
     this_boot: bool
     """Whether the machine has not been started since, so that nothing later was lost."""
+    earlier: bool = False
+    """The process that noted it has ended, and the one that runs has not booked these ids."""
+
+
+class _Slot:
+    """The place of a session's record in the page; `checksum` is that of the record's head."""
+
+    __slots__ = ("at", "checksum", "tail_at")
+
+    def __init__(self, number: int, head: bytes) -> None:
+        self.at = number * _SLOT_BYTES
+        self.tail_at = self.at + _HEAD.size
+        self.checksum = zlib.crc32(head)
+
+    def tail(self, next_id: int) -> bytes:
+        return _TAIL.pack(next_id, zlib.crc32(_NEXT_ID.pack(next_id), self.checksum))
 
 
 class Register:
@@ -66,7 +88,7 @@ class Register:
         self._changed = threading.Lock()
         # guarded by: _changed
         self._page = bytearray(_PAGE_BYTES)
-        self._slots: dict[str, int] = {}  # of session ids
+        self._slots: dict[str, _Slot] = {}  # of session ids
         self._last: dict[str, int] = {}  # the next id that was noted in this process
         self._descriptor: int | None = None
         self._path: Path | None = None
@@ -79,13 +101,15 @@ class Register:
 
     def note(self, session: Session, next_id: int) -> None:
         """The ids of a session below this one are given. Bus thread."""
-        record = _pack(session, next_id)
         with self._changed:
+            self._last[session.id] = next_id
             slot = self._slots.get(session.id)
             if slot is None:
-                slot = self._slots[session.id] = self._free_slot()
-            self._last[session.id] = next_id
-            self._put(slot, record)
+                head = _head(session)
+                slot = self._slots[session.id] = _Slot(self._free_number(), head)
+                self._put(slot.at, head + slot.tail(next_id))
+            else:
+                self._put(slot.tail_at, slot.tail(next_id))
 
     def watch(self) -> None:
         """Be in a file that is at its path, in the first directory that can be used."""
@@ -103,7 +127,7 @@ class Register:
                 self._pending.discard(session.id)
                 slot = self._slots.pop(session.id, None)
                 if slot is not None:
-                    self._put(slot, _EMPTY)
+                    self._put(slot.at, _EMPTY)
 
     def noted(self) -> dict[str, int]:
         """The next id of each session that was noted in this process."""
@@ -131,28 +155,26 @@ class Register:
                 log.error("%s; it is ignored", error)  # noqa: TRY400 - a person's error
             except OSError as error:
                 log.error("%s: cannot be read: %s", path, error.strerror)  # noqa: TRY400
-        for slot, given in enumerate([*found.values()][:_SLOTS]):
-            self._slots[given.session.id] = slot
-            start = slot * _SLOT_BYTES
-            record = _pack(given.session, given.next_id, this_boot=given.this_boot)
-            self._page[start : start + _SLOT_BYTES] = record
+        for number, given in enumerate([*found.values()][:_SLOTS]):
+            head = _head(given.session, this_boot=given.this_boot, earlier=True)
+            slot = self._slots[given.session.id] = _Slot(number, head)
+            self._page[slot.at : slot.at + _RECORD_BYTES] = head + slot.tail(given.next_id)
         return [*found.values()]
 
-    def _free_slot(self) -> int:
-        """A slot that nobody needs; else that of the session that was noted first."""
-        taken = set(self._slots.values())
-        for slot in range(_SLOTS):
-            if slot not in taken:
-                return slot
+    def _free_number(self) -> int:
+        """The number of a slot that nobody needs; else of that which was noted first."""
+        taken = {slot.at // _SLOT_BYTES for slot in self._slots.values()}
+        for number in range(_SLOTS):
+            if number not in taken:
+                return number
         former = next((each for each in self._slots if each not in self._pending), None)
-        return self._slots.pop(former or next(iter(self._slots)))
+        return self._slots.pop(former or next(iter(self._slots))).at // _SLOT_BYTES
 
-    def _put(self, slot: int, record: bytes) -> None:
-        start = slot * _SLOT_BYTES
-        self._page[start : start + _SLOT_BYTES] = record
+    def _put(self, at: int, data: bytes) -> None:
+        self._page[at : at + len(data)] = data
         if self._descriptor is not None and not self._failed:
             try:
-                os.pwrite(self._descriptor, record, start)
+                os.pwrite(self._descriptor, data, at)
             except OSError as error:
                 self._fail(error)
 
@@ -173,13 +195,13 @@ class Register:
             except OSError as error:
                 failure = failure or error
                 continue
-            former = self._path
             self._close()
             self._descriptor, self._path, self._failed = descriptor, path, False
-            if former and former != path:
-                with contextlib.suppress(OSError):
-                    former.unlink(missing_ok=True)
-            self._outage.ended("%s: notes the ids again", path)
+            for other in self._paths:
+                if other != path:  # it would be older than the books one day
+                    with contextlib.suppress(OSError):
+                        other.unlink(missing_ok=True)
+            self._outage.ended("%s: ids are noted again", path)
             return
         if failure:
             self._fail(failure)
@@ -210,10 +232,19 @@ class Register:
 
 def read(path: Path) -> list[Given]:
     """What a register tells; nothing where there is none. OSError, or DamagedError."""
-    try:
-        page = path.read_bytes()
-    except FileNotFoundError:
-        return []
+    for look in range(1, _MOST_LOOKS + 1):
+        try:
+            return _read(path)
+        except FileNotFoundError:
+            break
+        except DamagedError:
+            if look == _MOST_LOOKS:
+                raise
+    return []
+
+
+def _read(path: Path) -> list[Given]:
+    page = path.read_bytes()
     slots = [page[at : at + _SLOT_BYTES] for at in range(0, len(page), _SLOT_BYTES)]
     given = [_unpack(slot, path) for slot in slots if slot.strip(b"\0")]
     if len(page) not in {0, _PAGE_BYTES}:
@@ -221,26 +252,25 @@ def read(path: Path) -> list[Given]:
     return given
 
 
-def _pack(session: Session, next_id: int, *, this_boot: bool = True) -> bytes:
-    record = _RECORD.pack(
+def _head(session: Session, *, this_boot: bool = True, earlier: bool = False) -> bytes:
+    return _HEAD.pack(
         bytes.fromhex(session.id),
         _boot_id() if this_boot else bytes(16),
         session.sequence,
         session.period_ns,
         session.started_at_ns,
-        next_id,
+        earlier,
     )
-    return (record + _CHECKSUM.pack(zlib.crc32(record))).ljust(_SLOT_BYTES, b"\0")
 
 
 def _unpack(slot: bytes, path: Path) -> Given:
-    record, rest = slot[: _RECORD.size], slot[_RECORD.size :]
-    checksum = _CHECKSUM.pack(zlib.crc32(record))
-    if rest != checksum.ljust(_SLOT_BYTES - _RECORD.size, b"\0"):
+    head, tail = slot[: _HEAD.size], slot[_HEAD.size : _RECORD_BYTES]
+    next_id = _NEXT_ID.unpack_from(slot, _HEAD.size)[0] if len(slot) == _SLOT_BYTES else 0
+    if tail != _Slot(0, head).tail(next_id) or slot[_RECORD_BYTES:].strip(b"\0"):
         raise DamagedError(f"{path}: is damaged (its checksum)", path)
-    session_id, boot_id, sequence, period_ns, started_at_ns, next_id = _RECORD.unpack(record)
+    session_id, boot_id, sequence, period_ns, started_at_ns, earlier = _HEAD.unpack(head)
     session = Session(sequence, session_id.hex(), period_ns, started_at_ns)
-    return Given(session, next_id, boot_id == _boot_id())
+    return Given(session, next_id, boot_id == _boot_id(), earlier)
 
 
 @functools.cache

@@ -104,10 +104,12 @@ class TierFile:
 
 
 class Adopted(NamedTuple):
-    """Whether any file had been set aside, and the ids of known sessions that got rows of it."""
+    """Whether any file had been set aside, those imported, and known sessions that got rows."""
 
     any: bool
+    paths: list[Path]
     rejoined: frozenset[str]
+    """The ids of these sessions."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -119,14 +121,14 @@ class _Aside:
 
 
 def adopt(tier: Tier, hot_path: Path, known: Known, open_tier: OpenTier) -> Adopted:
-    """Import the files that an older version set aside from both tiers, and delete them.
+    """Import the files that an older version set aside from both tiers.
 
-    Their sessions come before all that are known. A file that cannot be read
-    stays where it is.
+    Their sessions come before all that are known. The caller deletes the files once the
+    accounts agree with the rows: until then they may be imported again. A file that cannot be
+    read stays where it is.
     """
     before = min((session.sequence for session, _ in known.values()), default=1)
     found = [_asides(path, tier.newest_schema) for path in (hot_path, tier.path)]
-    rejoined: set[str] = set()
     with contextlib.ExitStack() as stack:
         hots, colds = ([*_open(paths, stack, open_tier)] for paths in found)
         left = list(hots)
@@ -137,11 +139,9 @@ def adopt(tier: Tier, hot_path: Path, known: Known, open_tier: OpenTier) -> Adop
             left = [hot for hot in left if hot not in its_hots]
         for hot in left:
             before = _import(tier, [], [hot], before, known)
-    for aside in (*hots, *colds):
-        rejoined |= aside.sessions.keys() & known.keys()
-        aside.tier.delete()
-        log.warning("%s: imported again", aside.tier.path)
-    return Adopted(any(found), frozenset(rejoined))
+    rejoined = {each for aside in (*hots, *colds) for each in aside.sessions.keys() & known.keys()}
+    paths = [aside.tier.path for aside in (*hots, *colds)]
+    return Adopted(any(found), paths, frozenset(rejoined))
 
 
 def is_set_aside(paths: Iterable[Path]) -> bool:

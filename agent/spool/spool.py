@@ -108,9 +108,10 @@ class Spool:
     def beat_ns(self) -> int:
         """When the disk thread last gave a sign of life, on the monotonic clock.
 
-        While a disk hangs and samples are sent from memory, a restart would only lose them.
+        While a disk hangs and samples are in memory alone, a restart would only lose them.
         """
-        return self._clock.monotonic_ns() if self._queue.is_alone else self._beat_ns
+        is_needed = self._queue.is_alone or self._queue.is_held_up
+        return self._clock.monotonic_ns() if is_needed else self._beat_ns
 
     @property
     def unanswered(self) -> int:

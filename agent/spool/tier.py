@@ -61,11 +61,13 @@ def is_stale(hot: tuple[int, Sessions], cold: tuple[int, Sessions]) -> bool:
     """Whether a hot tier was left behind: samples went past it, straight to the cold one.
 
     Of each, the number of its last move, and its sessions. A flush that was cut short leaves
-    it one behind. One that never met the cold tier has a session that this does not know.
+    it one behind. One that never met the cold tier has a session that this does not know, or
+    more samples of one.
     """
     (hot_move, in_hot), (cold_move, in_cold) = hot, cold
-    known = {session.id for session, _ in in_cold}
-    return hot_move + 1 < cold_move and all(session.id in known for session, _ in in_hot)
+    sampled = {session.id: account.sampled for session, account in in_cold}
+    is_known = all(account.sampled <= sampled.get(session.id, -1) for session, account in in_hot)
+    return hot_move + 1 < cold_move and is_known
 
 
 def delete(path: Path) -> None:

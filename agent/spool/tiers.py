@@ -192,7 +192,7 @@ class Tiers:
             self._hot.try_again(self._cold.move, self._books.running())
             stored = stored or self._commit_to_hot(samples, done)
         if not stored:
-            raise StoreError("neither directory of the spool takes samples")
+            raise StoreError("neither directory of the spool can be written")
 
     def _commit_to_hot(self, samples: Sequence[Sample], done: Sequence[Key]) -> bool:
         if not self._hot.is_well:
@@ -260,6 +260,7 @@ class Tiers:
             self._hot.clear(self._cold.move, self._books.for_hot())
         except StoreError as error:
             self._hot.failed(error)
+            self._hot.drop()  # not used again with rows and a move that are out of date
         self._books.note_written()
         self._hot_rows = self._undeleted = 0
         self._cold.fold()

@@ -473,3 +473,28 @@ async def test_ram_that_has_room_again_is_used_again(
     assert await device.drain() == samples
     device.close()
     assert device.ledger().balanced
+
+
+async def test_a_disk_that_is_written_and_not_read_is_said_once(
+    device: Device, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "agent.spool")
+
+    def fail(path: Path) -> None:
+        if path.parent.name == "cold":
+            raise StoreError(f"{path}: cannot be used: disk I/O error", path)
+
+    device.start()
+    samples = device.keep(9)
+    device.close()
+    with device.files.meanwhile(before_read=fail):
+        device.start()
+        for _ in range(30):
+            samples += device.keep(1)
+            clock.advance(2)
+    said = [each.getMessage() for each in caplog.records if "cold" in each.getMessage()]
+    (only,) = said
+    assert "disk I/O error; no sample is sent until those in it can be read" in only
+    assert [*map(name, await device.drain())] == [*map(name, samples)]
+    assert "is read again, after " in caplog.text
+    device.close()

@@ -337,3 +337,39 @@ async def test_while_a_backlog_cannot_be_read_the_disk_thread_rests(
     device.step()
     assert [sample.id for sample in await device.take(3)] == [8192, 8193, 8194]
     device.close()
+
+
+# A hot tier that failed between the two writes of a move
+
+
+async def test_a_hot_tier_that_missed_a_move_is_not_taken_for_an_older_one(
+    device: Device, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail_hot(path: Path) -> None:
+        if path.parent.name == "hot":
+            raise StoreError(f"{path}: cannot be used: disk I/O error", path)
+
+    device.start()
+    samples = device.keep(11)
+    with device.files.meanwhile(before_commit=fail_hot):
+        device.tiers.flush()  # the disk has all, and the hot tier is not told
+    clock.advance(11)
+    device.step()
+    samples += device.keep(4)
+    for sample in await device.take(3):
+        device.queue.settle(sample, answered=True)
+    clock.advance(1.1)
+    killed: list[Directories] = []
+    with device.files.meanwhile(after_commit=lambda: killed.append(device.snapshot())):
+        device.step()  # deletes the answered ones from the disk
+    device.kill()
+    assert len(killed) > 1
+    for directories in killed:
+        device.directories = directories
+        assert device.ledger().balanced
+        device.start()
+        assert [*map(name, await device.drain())] == [*map(name, samples[3:])]
+        device.close()
+        (entry,) = device.ledger().sessions
+        assert (entry.answered, entry.fates) == (15, {})
+    assert "is older than" not in caplog.text

@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 from support.clock import ManualClock
 from support.files import Files
-from support.spools import Blocked, Device, count, name, rooms
+from support.spools import Blocked, Device, count, home_in_ram, name, rooms
 
 from agent.config import SpoolSettings
 from agent.model import Reading, Sample, Session
 from agent.spool.account import Fate
 from agent.spool.coming import Coming
+from agent.spool.condition import ColdState
 from agent.spool.directories import Directories
 from agent.spool.row import Key
 from agent.spool.spool import Spool
+from quartet.errors import StoreError
 
 READING = Reading((1.0, 2.0, 3.0, 4.0), 7)
 
@@ -205,3 +207,59 @@ async def test_a_disk_that_hangs_does_not_keep_predictions_back(tmp_path: Path) 
         (sample,) = await spool.read(9)
         spool.settle(sample, answered=True)
     assert Key.of(sample).id == 21
+
+
+async def test_what_is_settled_while_no_tier_takes_it_is_not_read_again_from_a_disk_that_returns(
+    clock: ManualClock,
+) -> None:
+    def fail(path: Path) -> None:
+        raise StoreError(f"{path}: cannot be used: disk I/O error", path)
+
+    def fail_on_disk(path: Path) -> None:
+        if path.parent.name == "cold":
+            fail(path)
+
+    with home_in_ram() as home:
+        device = Device(home, clock=clock, most_ready=2, few_ready=2)
+        device.start()
+        samples = device.keep(6)
+        settle(device, await device.take(2))
+        with device.files.meanwhile(before_write=fail, before_read=fail_on_disk):
+            device.step()
+            assert device.tiers.cold_state is ColdState.AWAY
+        with device.files.meanwhile(before_write=fail):
+            clock.advance(6)
+            device.step()
+            assert device.tiers.cold_state is ColdState.READABLE
+            device.step()
+            assert await device.take(2) == samples[2:4]
+        device.queue.rewind()
+        clock.advance(6)
+        assert await device.drain() == samples[2:]
+        device.close()
+        assert device.ledger().balanced
+        assert device.ledger().sessions[0].answered == 6
+
+
+async def test_no_restart_is_asked_for_while_it_would_lose_what_a_hanging_disk_has_not_taken(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    directories = Directories(tmp_path / "hot", tmp_path / "cold")
+    directories.hot.mkdir()
+    directories.cold.mkdir()
+    files, let_go, hangs = Files(), threading.Event(), threading.Event()
+
+    def hang(_: Path) -> None:
+        hangs.set()
+        let_go.wait()
+
+    with closing(Spool(directories, SpoolSettings(), 0, clock=clock, open_tier=files)) as spool:
+        files.before_write = hang
+        spool.append(READING)
+        assert hangs.wait(10)
+        clock.advance(60)
+        # Whether older samples wait on the disk is not known yet: this one is not sent.
+        assert not spool.trouble
+        assert spool.beat_ns == clock.monotonic_ns()
+        let_go.set()
+        assert len(await spool.read(9)) == 1

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from agent.model import Sample
 from agent.spool import ledger, register
 from agent.spool.account import Fate
 from agent.spool.directories import FILE, LOCK
+from agent.spool.tier import Tier
+from quartet.database import Synchronous
 from quartet.errors import StoreError
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
@@ -142,6 +145,25 @@ async def test_a_hot_file_that_is_overwritten_is_given_up_and_its_samples_are_sa
     (entry,) = device.ledger().sessions
     assert (entry.sampled, entry.answered) == (120_000, len(given))
     assert device.ledger().balanced
+
+
+def look_beside(file: Path) -> None:
+    """Another program opens the file, and closes it."""
+    look = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version')"
+    subprocess.run([sys.executable, "-c", look, file], check=True)
+
+
+async def test_a_lock_that_is_made_again_leaves_the_file_to_its_owner(
+    device: Device, clock: ManualClock
+) -> None:
+    device.start()
+    device.keep(3)
+    remove_lock(device.directories.hot)
+    clock.advance(1.1)
+    device.step()
+    assert (device.directories.hot / LOCK).exists()
+    look_beside(device.directories.hot / FILE)
+    assert (device.directories.hot / f"{FILE}-wal").exists()
 
 
 # Full, without inodes, read-only
@@ -310,6 +332,80 @@ async def test_while_the_agent_runs_what_is_in_memory_waits(device: Device) -> N
     assert device.ledger().balanced
     device.close()
     assert not (device.directories.hot / register.FILE).exists()
+
+
+async def test_while_the_agent_runs_two_sessions_may_be_in_memory(device: Device) -> None:
+    device.start()
+    device.keep(3)
+    device.append(2)
+    device.begin_session()  # ids have reached their highest
+    device.append(4)
+    first, second = device.ledger().sessions
+    assert (first.waiting_ids, second.waiting_ids) == ([(0, 4)], [(0, 3)])
+    assert device.ledger().balanced
+    device.kill()
+    assert [each.unbooked_ids for each in device.ledger().sessions] == [[(3, 4)], [(0, 3)]]
+
+
+async def test_of_an_agent_that_ends_while_the_ledger_is_read_what_was_in_memory_waits(
+    device: Device,
+) -> None:
+    opened: list[Path] = []
+
+    def open_tier(path: Path, synchronous: Synchronous | None) -> Tier:
+        opened.append(path)
+        if len(opened) == 3:
+            device.tiers.close()
+        return Tier(path, synchronous)
+
+    device.start()
+    device.step()
+    device.append(3)
+    left = ledger.read(device.directories, open_tier)
+    assert (left.balanced, left.sessions[0].waiting) == (True, 3)
+    assert not device.ledger().balanced
+
+
+async def test_while_an_agent_starts_the_ledger_tells_what_it_will_book(device: Device) -> None:
+    device.start()
+    device.keep(3)
+    device.append(4)
+    device.kill()
+    device.start()
+    (entry,) = device.ledger().sessions
+    assert entry.fates[Fate.CRASHED].runs == [(3, 6)]
+    assert device.ledger().balanced
+
+
+async def test_a_register_left_on_the_disk_is_no_news_later(device: Device) -> None:
+    device.start()
+    device.keep(3)
+    left = (device.directories.hot / register.FILE).read_bytes()
+    device.kill()
+    (device.directories.cold / register.FILE).write_bytes(left)
+    device.start()
+    assert not (device.directories.cold / register.FILE).exists()
+    assert len(await device.drain()) == 3
+    device.close()
+
+
+class HalfWritten(type(Path())):  # type: ignore[misc]
+    """A file that is being written at the first look."""
+
+    looks = 0
+
+    def read_bytes(self) -> bytes:
+        data = bytearray(super().read_bytes())
+        type(self).looks += 1
+        data[60] ^= type(self).looks == 1
+        return bytes(data)
+
+
+async def test_a_record_that_is_being_written_is_looked_at_again(device: Device) -> None:
+    device.start()
+    device.append(3)
+    (given,) = register.read(HalfWritten(device.directories.hot / register.FILE))
+    assert (given.next_id, HalfWritten.looks) == (3, 2)
 
 
 async def test_a_register_that_is_damaged_is_ignored_and_named(

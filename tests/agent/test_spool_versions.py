@@ -10,7 +10,7 @@ import pytest
 from support.spools import Device, name, waiting
 
 from agent.model import Sample
-from agent.spool.directories import FILE
+from agent.spool.directories import FILE, Directories
 from agent.spool.tier import MIGRATIONS
 
 
@@ -148,22 +148,24 @@ async def test_a_damaged_one_stays_where_it_is(
     assert (device.directories.cold / FILE).exists()
 
 
-async def test_an_adoption_that_is_cut_short_takes_nothing_in_twice(device: Device) -> None:
-    class KilledError(BaseException):
-        pass
-
-    def kill(_: Path) -> None:
-        raise KilledError
-
+async def test_wherever_an_adoption_is_cut_short_nothing_is_taken_in_twice(
+    device: Device,
+) -> None:
     samples = [*life(device, 2), *life(device, 1)]
+    killed: list[Directories] = []
     with (
         version(device, 2),
-        device.files.meanwhile(before_delete=kill),
-        pytest.raises(KilledError),
+        device.files.meanwhile(after_commit=lambda: killed.append(device.snapshot())),
     ):
         device.start()
-    assert {*names(await drained(device, 2))} == {*names(samples)}
-    assert [*device.directories.cold.glob("*damaged*")] == []
+        device.step()
+        device.kill()
+    assert len(killed) > 5
+    for directories in killed:
+        device.directories = directories
+        assert {*names(await drained(device, 2))} == {*names(samples)}
+        assert [*directories.cold.glob("*damaged*")] == []
+        assert [*directories.cold.glob("*schema*")] == []
 
 
 async def test_a_session_of_which_one_tier_alone_was_set_aside_is_joined_again(
@@ -190,8 +192,9 @@ async def test_a_session_of_which_one_tier_alone_was_set_aside_is_joined_again(
     assert sum(entry.answered for entry in entries) == len(samples)
 
 
+@pytest.mark.parametrize("killed", [False, True])
 async def test_rows_that_come_back_are_sent_also_where_newer_ones_of_their_session_were_answered(
-    device: Device,
+    device: Device, killed: bool
 ) -> None:
     device.start()
     device.begin_session()
@@ -212,4 +215,12 @@ async def test_rows_that_come_back_are_sent_also_where_newer_ones_of_their_sessi
         device.append(1)
         device.step()
         device.cut_power()
+    if killed:
+        with version(device, 2):
+            device.start()  # takes it in
+            device.kill()
     assert {*names(old)} <= {*names(await drained(device, 2))}
+    with version(device, 2):
+        entries = device.ledger().sessions
+    assert sum(entry.answered for entry in entries) == 7
+    assert not any(ids.count for entry in entries for ids in entry.fates.values())

@@ -22,6 +22,7 @@ class Files:
         self.before_read: Callable[[Path], object] = _nothing
         self.before_write: Callable[[Path], object] = _nothing
         self.before_delete: Callable[[Path], object] = _nothing
+        self.before_commit: Callable[[Path], object] = _nothing
         self.after_commit: Callable[[], object] = _nothing
 
     def __call__(self, path: Path, synchronous: Synchronous | None) -> Tier:
@@ -61,6 +62,7 @@ class _HookedTier(Tier):
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with super()._transaction() as connection:
             yield connection
+            self._files.before_commit(self.path)
         self._files.after_commit()
 
 

@@ -1,0 +1,42 @@
+"""A spool that is full: what is dropped is counted, and logged once an episode."""
+
+import logging
+
+from agent.spool.account import Fate
+
+log = logging.getLogger(__name__)
+
+_CONSEQUENCES = {
+    Fate.FULL: "the oldest samples are dropped until the broker answers",
+    Fate.REFUSED: "new samples are refused until the broker answers",
+    Fate.STALLED: "new samples are dropped until a commit succeeds",
+}
+
+
+class Fullness:
+    """Logs an error at the first sample that is dropped, and their number at the end."""
+
+    def __init__(self) -> None:
+        self._in_this_episode = 0
+        self.count = 0
+        """Number of samples that were dropped. May be read on any thread."""
+
+    def dropped(self, fate: Fate, count: int, bound: str) -> None:
+        """Count samples that were dropped; `bound` is the setting that says so, in brackets."""
+        if count and not self._in_this_episode:
+            log.error("the spool is full%s: %s", bound, _CONSEQUENCES[fate])
+        self._in_this_episode += count
+        self.count += count
+
+    def ended(self) -> None:
+        """There is room again."""
+        self._end("the spool has room again; %d samples were dropped")
+
+    def closed(self) -> None:
+        """The spool ends, full or not."""
+        self._end("the spool was full; %d samples were dropped")
+
+    def _end(self, message: str) -> None:
+        if self._in_this_episode:
+            log.warning(message, self._in_this_episode)
+            self._in_this_episode = 0
