@@ -41,31 +41,34 @@ def request(id_: int) -> BrokerRequest:
 
 
 async def converse(
-    address: str, answers: dict[int, bool], count: int, *, lost: int = 0, agent: str = "a"
-) -> bool:
-    """Stream from the first sample without an answer to the last; whether all came.
+    broker: Broker, answers: dict[int, bool], count: int, *, lost: int, kill_at: int
+) -> None:
+    """Stream from the first sample without an answer to the last.
 
     Every answer must be equal to an earlier one of the same id. `lost` answers are asked again.
+    With the answer of this number the broker is killed, while it has some more to answer.
     """
     first = max(0, len(answers) - lost)
-    async with plain_stream(address, header(first, agent)) as call:
+    async with plain_stream(broker.address, header(first)) as call:
 
         async def send() -> None:
-            for id_ in range(first, count):
+            for id_ in range(first, min(count, kill_at + 300)):
                 await call.write(request(id_))
-            await call.done_writing()
+            if kill_at > count:
+                await call.done_writing()
 
         sending = asyncio.create_task(send())
         try:
             async for response in call:
                 assert answers.setdefault(response.id, response.prediction) == response.prediction
                 assert response.id <= len(answers) - 1
+                if len(answers) >= kill_at and broker.code is None:
+                    broker.kill()
         except grpc.aio.AioRpcError as error:
             assert error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL}  # noqa: PT017
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
-    return len(answers) == count
 
 
 async def answer(address: str, *ids: int, agent: str = "a") -> list[Answer]:
@@ -92,23 +95,21 @@ async def test_killed_at_any_moment_the_broker_predicts_as_if_it_never_was(
     dice = random.Random(seed)  # noqa: S311
     count = 6000
     answers: dict[int, bool] = {}
-    kills = 0
+    lives = 0
     while len(answers) < count:
         with Broker(*predictor, "--store", str(path)) as broker:
-            conversation = asyncio.create_task(
-                converse(broker.address, answers, count, lost=dice.randrange(600))
+            is_last = lives == 5
+            until = len(answers) + dice.randrange(1, count // 8)
+            await converse(
+                *(broker, answers, count),
+                lost=dice.randrange(600),
+                kill_at=count + 1 if is_last else until,
             )
-            if kills < 5:
-                until = len(answers) + dice.randrange(1, count // 8)
-                while len(answers) < until and not conversation.done():  # noqa: ASYNC110
-                    await asyncio.sleep(0)
-                broker.kill()
-                kills += 1
-            await conversation
-            if not kills or len(answers) == count:
+            if is_last:
                 broker.stop()
+            lives += 1
     assert answers == undisturbed(count)
-    assert kills == 5
+    assert lives == 6
     rows = select(path, "SELECT id, prediction FROM samples ORDER BY position")
     assert rows == [(id_, int(prediction)) for id_, prediction in answers.items()]
     assert select(path, "SELECT answered, gaps, refused FROM sessions") == [(count, 0, 0)]
