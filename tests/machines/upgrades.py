@@ -1,4 +1,4 @@
-"""Upgrades that bring the broker's store to a newer schema, and the way back from them.
+"""Upgrades that bring a store or a spool to a newer schema, and the way back from them.
 
 One story, in this order: pytest tests/machines/upgrades.py (Debian, root).
 """
@@ -18,13 +18,19 @@ from machines.plant import (
     project_of,
     release,
     show,
+    waiting,
 )
 
-# The next schema of the store.
+# The next schema of each side.
 _STORE = (
     "broker/recorder/sqlite/schema.py",
     "\n\ndef check_kind(",
     '\nMIGRATIONS.append("CREATE TABLE tomorrow (x)")\n\n\ndef check_kind(',
+)
+_SPOOL = (
+    "agent/spool/tier.py",
+    "\n_AFTER = (\n",
+    '\nMIGRATIONS += ("CREATE TABLE tomorrow (x)",)\n\n_AFTER = (\n',
 )
 # It runs, migrates and records; and is not well.
 _ILL = (
@@ -58,6 +64,14 @@ def goes_on(machine: Container) -> None:
     """Wait for a prediction that was not there before."""
     count = len(predictions(machine))
     wait_until(lambda: len(predictions(machine)) > count, 60, "predictions go on")
+
+
+def predicted(machine: Container) -> dict[str, set[int]]:
+    """The ids of the predictions in its journal, by session."""
+    ids: dict[str, set[int]] = {}
+    for entry in predictions(machine):
+        ids.setdefault(entry["SESSION_ID"], set()).add(int(entry["SAMPLE_ID"]))
+    return ids
 
 
 def revoke(plant: Plant, name: str) -> bytes:
@@ -150,6 +164,20 @@ def test_the_next_run_changes_the_list_alone(plant: Plant) -> None:
     assert not any(again.changed.values()), again.text
 
 
+def test_a_broker_that_fails_with_the_same_settings_goes_back_as_well(plant: Plant) -> None:
+    machine = plant.trixie
+    former, known = release(machine, "broker"), schema(machine, f"{_STATE}/broker.db")
+    there = set(files(machine, f"{_STATE}/*.db"))
+    project = project_of(plant, "0.1.4", _STORE, _ILL)
+    run = plant.play("--limit=trixie", project=project, service_smoke_s=10)
+    assert f"The former release, {former}, runs again" in run.text
+    assert release(machine, "broker") == former
+    assert schema(machine, f"{_STATE}/broker.db") == known
+    (aside,) = set(files(machine, f"{_STATE}/*.db")) - there
+    assert schema(machine, aside) == known + 1
+    goes_on(machine)
+
+
 def test_a_certificate_without_its_key_goes_back(plant: Plant) -> None:
     machine, wrong = plant.trixie, plant.directory / "wrong"
     shutil.copytree(plant.directory / "pki", wrong)
@@ -164,7 +192,7 @@ def test_a_certificate_without_its_key_goes_back(plant: Plant) -> None:
 
 
 def newest(plant: Plant) -> Path:
-    return project_of(plant, "0.1.2", _STORE)
+    return project_of(plant, "0.1.2", _STORE, _SPOOL)
 
 
 def test_an_upgrade_of_the_store_keeps_a_backup(plant: Plant) -> None:
@@ -175,13 +203,34 @@ def test_an_upgrade_of_the_store_keeps_a_backup(plant: Plant) -> None:
     assert run.went_well, run.text
     assert schema(machine, f"{_STATE}/broker.db") == known + 1
     backups = files(machine, f"{_STATE}/backups/*")
-    assert len(backups) == len(there) + 1
+    assert len(set(backups) - set(there)) == 1
+    assert len(backups) == 2  # as many are kept
     assert {schema(machine, path) for path in backups} == {known}
     assert machine.run("stat", "--format=%U %a", backups[-1]) == "broker 600\n"
     goes_on(machine)
     wait_until(lambda: agree(machine, plant.bookworm), 60, "the ledgers agree")
     again = plant.play("--limit=trixie", project=newest(plant))
     assert not any(again.changed.values()), again.text
+
+
+def test_a_return_from_an_upgrade_keeps_every_sample_of_the_agent(plant: Plant) -> None:
+    machine = plant.bookworm
+    former = release(machine, "agent")
+    cut_off = ("systemd/agent.service", "LimitCORE=0\n", "LimitCORE=0\nIPAddressDeny=any\n")
+    project = project_of(plant, "0.1.3", _SPOOL, cut_off)
+    run = plant.play("--limit=bookworm", project=project, service_smoke_s=10)
+    assert run.failed["bookworm"] == 1
+    assert f"The former release, {former}, runs again" in run.text
+    assert release(machine, "agent") == former
+    spools = "/var/lib/agent/spool.schema-*.db /run/agent/spool.schema-*.db"
+    assert files(machine, spools)
+    goes_on(machine)
+    run = plant.play("--limit=bookworm", project=newest(plant))
+    assert run.went_well, run.text
+    assert not files(machine, spools)
+    wait_until(lambda: waiting(machine) < 5, 60, "what waited is answered")
+    wait_until(lambda: agree(plant.trixie, machine), 60, "the ledgers agree")
+    assert all(ids == set(range(max(ids) + 1)) for ids in predicted(machine).values())
 
 
 def test_a_return_by_hand_crosses_the_schema_and_says_what_is_missing(plant: Plant) -> None:
