@@ -7,7 +7,7 @@ import random
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -177,6 +177,34 @@ def test_what_is_restored_onto_a_store_that_cannot_be_read_is_told_to_lack_the_u
     done = SqliteUpkeep(path).restore(copy)
     assert (done.aside, done.lacks, done.unknown) == (None, [], "")
     assert len(samples(path)) == 10
+
+
+@pytest.fixture
+def _careless_umask() -> Iterator[None]:
+    former = os.umask(0)
+    yield
+    os.umask(former)
+
+
+@pytest.mark.usefixtures("_careless_umask")
+def test_what_is_made_of_a_store_is_for_the_owner_of_the_store_alone(
+    path: Path, copy: Path
+) -> None:
+    owner = 4321 if os.geteuid() == 0 else os.geteuid()
+
+    def is_private(made: Path) -> bool:
+        stat = made.stat()
+        return (stat.st_uid, stat.st_mode & 0o777) == (owner, 0o600)
+
+    fill(path, 0, 600)
+    os.chown(path, owner, -1)
+    SqliteUpkeep(path).backup(copy)
+    assert is_private(copy)
+    SqliteUpkeep(path).restore(copy)
+    assert is_private(path)
+    damage(path, noisy_page, 3)
+    assert SqliteUpkeep(path).repair().aside
+    assert is_private(path)
 
 
 # Copies by hand

@@ -54,8 +54,9 @@ def project_of(plant: Plant, version: str, *breaks: tuple[str, str, str]) -> Pat
 
 
 def release(machine: Container, side: str) -> str:
-    """The release that runs there."""
-    return machine.run("readlink", f"/opt/quartet/{side}/current").strip().rpartition("/")[2]
+    """The release whose process runs there, whatever `current` names."""
+    command = machine.run("cat", f"/proc/{show(machine, side, 'MainPID')}/cmdline")
+    return Path(command.partition("\0")[0]).parts[4]
 
 
 def show(machine: Container, unit: str, name: str) -> str:

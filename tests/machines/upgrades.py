@@ -1,4 +1,4 @@
-"""Upgrades that bring the broker's store to a newer schema, and the way back from them.
+"""Upgrades that bring a store or a spool to a newer schema, and the way back from them.
 
 One story, in this order: pytest tests/machines/upgrades.py (Debian, root).
 """
@@ -18,13 +18,19 @@ from machines.plant import (
     project_of,
     release,
     show,
+    waiting,
 )
 
-# The next schema of the store.
+# The next schema of each side.
 _STORE = (
     "broker/recorder/sqlite/schema.py",
     "\n\ndef check_kind(",
     '\nMIGRATIONS.append("CREATE TABLE tomorrow (x)")\n\n\ndef check_kind(',
+)
+_SPOOL = (
+    "agent/spool/tier.py",
+    "\n_AFTER = (\n",
+    '\nMIGRATIONS += ("CREATE TABLE tomorrow (x)",)\n\n_AFTER = (\n',
 )
 # It runs, migrates and records; and is not well.
 _ILL = (
@@ -39,9 +45,19 @@ import sqlite3, sys
 print(*sqlite3.connect(sys.argv[1]).execute("PRAGMA user_version").fetchone())
 """
 
+_SAMPLES = """
+import sqlite3, sys
+print(*sqlite3.connect(sys.argv[1]).execute("SELECT count(*) FROM samples").fetchone())
+"""
+
 
 def schema(machine: Container, path: str) -> int:
     return int(machine.run("python3", "-c", _SCHEMA, path))
+
+
+def kept(machine: Container, path: str) -> int:
+    """How many samples a file of a spool has."""
+    return int(machine.run("python3", "-c", _SAMPLES, path))
 
 
 def files(machine: Container, pattern: str) -> list[str]:
@@ -58,6 +74,14 @@ def goes_on(machine: Container) -> None:
     """Wait for a prediction that was not there before."""
     count = len(predictions(machine))
     wait_until(lambda: len(predictions(machine)) > count, 60, "predictions go on")
+
+
+def predicted(machine: Container) -> dict[str, set[int]]:
+    """The ids of the predictions in its journal, by session."""
+    ids: dict[str, set[int]] = {}
+    for entry in predictions(machine):
+        ids.setdefault(entry["SESSION_ID"], set()).add(int(entry["SAMPLE_ID"]))
+    return ids
 
 
 def revoke(plant: Plant, name: str) -> bytes:
@@ -164,7 +188,7 @@ def test_a_certificate_without_its_key_goes_back(plant: Plant) -> None:
 
 
 def newest(plant: Plant) -> Path:
-    return project_of(plant, "0.1.2", _STORE)
+    return project_of(plant, "0.1.2", _STORE, _SPOOL)
 
 
 def test_an_upgrade_of_the_store_keeps_a_backup(plant: Plant) -> None:
@@ -184,6 +208,26 @@ def test_an_upgrade_of_the_store_keeps_a_backup(plant: Plant) -> None:
     assert not any(again.changed.values()), again.text
 
 
+def test_a_return_from_an_upgrade_keeps_every_sample_of_the_agent(plant: Plant) -> None:
+    machine = plant.bookworm
+    former = release(machine, "agent")
+    astray = ("agent/app.py", "Address.parse(settings.broker.address,", 'Address.parse("[::1]:1",')
+    project = project_of(plant, "0.1.3", _SPOOL, astray)
+    run = plant.play("--limit=bookworm", project=project, service_smoke_s=10)
+    assert run.failed["bookworm"] == 1
+    assert f"The former release, {former}, runs again" in run.text
+    assert release(machine, "agent") == former
+    spools = "/var/lib/agent/spool.schema-*.db /run/agent/spool.schema-*.db"
+    assert sum(kept(machine, path) for path in files(machine, spools)) > 0
+    goes_on(machine)
+    run = plant.play("--limit=bookworm", project=newest(plant))
+    assert run.went_well, run.text
+    assert not files(machine, spools)
+    wait_until(lambda: waiting(machine) < 5, 60, "what waited is answered")
+    wait_until(lambda: agree(plant.trixie, machine), 60, "the ledgers agree")
+    assert all(ids == set(range(max(ids) + 1)) for ids in predicted(machine).values())
+
+
 def test_a_return_by_hand_crosses_the_schema_and_says_what_is_missing(plant: Plant) -> None:
     machine = plant.trixie
     has, known = schema(machine, f"{_STATE}/broker.db"), recorded(machine)
@@ -199,3 +243,17 @@ def test_a_return_by_hand_crosses_the_schema_and_says_what_is_missing(plant: Pla
     goes_on(machine)
     again = plant.play("--limit=trixie")
     assert not any(again.changed.values()), again.text
+
+
+def test_a_broker_that_fails_with_the_same_settings_goes_back_as_well(plant: Plant) -> None:
+    machine = plant.trixie
+    former, known = release(machine, "broker"), schema(machine, f"{_STATE}/broker.db")
+    there = set(files(machine, f"{_STATE}/*.db"))
+    project = project_of(plant, "0.1.4", _STORE, _ILL)
+    run = plant.play("--limit=trixie", project=project, service_smoke_s=10)
+    assert f"The former release, {former}, runs again" in run.text
+    assert release(machine, "broker") == former
+    assert schema(machine, f"{_STATE}/broker.db") == known
+    (aside,) = set(files(machine, f"{_STATE}/*.db")) - there
+    assert schema(machine, aside) == known + 1
+    goes_on(machine)

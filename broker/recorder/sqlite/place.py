@@ -19,13 +19,25 @@ _ASIDE = {"repaired": "damaged", "restored": "replaced"}
 
 
 def draft(path: Path) -> Path:
-    """A file beside the store to be made; what an earlier try left there is deleted."""
+    """An empty file beside the store, to be filled; what an earlier try left there is deleted.
+
+    StoreError where the directory does not let it.
+    """
     new = _beside(path, "draft")
-    with contextlib.suppress(FileNotFoundError):
-        new.unlink()
-    for companion in _COMPANIONS:
-        Path(f"{new}{companion}").unlink(missing_ok=True)
+    try:
+        for companion in ("", *_COMPANIONS):
+            Path(f"{new}{companion}").unlink(missing_ok=True)
+        create(new, path if path.exists() else path.parent)
+    except OSError as error:
+        raise _refused(path, error) from error
     return new
+
+
+def create(path: Path, like: Path) -> None:
+    """Make an empty file for the owner of another one alone. Raises OSError."""
+    # Not for others at any moment, whatever the umask: it holds what a plant's sensors say.
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    give(path, like)
 
 
 def exchange(path: Path, new: Path, state: str) -> Path | None:
@@ -34,7 +46,6 @@ def exchange(path: Path, new: Path, state: str) -> Path | None:
     `state`: "repaired" or "restored". StoreError where the directory does not let it.
     """
     try:
-        give(new, path if path.exists() else path.parent)
         flush(new)
         new.rename(_beside(path, state))
         _flush_directory(path)

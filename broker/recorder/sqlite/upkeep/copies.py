@@ -14,7 +14,10 @@ from quartet.errors import StoreError
 
 
 def backup(path: Path, to: Path) -> Backup:
-    """Copy one state of a store to a file that is not there yet. StoreError: it is not made."""
+    """Copy one state of a store to a file that is not there yet. StoreError: it is not made.
+
+    The copy belongs to the store's owner, who alone can read it.
+    """
     if os.path.lexists(to):
         raise StoreError(f"{to}: is there already: name a new file, or move that one away")
     if not to.absolute().parent.is_dir():
@@ -22,6 +25,7 @@ def backup(path: Path, to: Path) -> Backup:
     new = to.with_name(f"{to.name}.part")
     new.unlink(missing_ok=True)
     try:
+        place.create(new, path)
         _copy(path, new)
         newest = _verify(new)
         place.flush(new)
@@ -60,7 +64,7 @@ def restore(path: Path, source: Path) -> Restored:
 
 
 def _copy(path: Path, to: Path) -> None:
-    """Copy one state of a store to a new file, which is one file by itself."""
+    """Copy one state of a store to an empty file, which is one file by itself."""
     try:
         with closing(open_any(path)) as rows, closing(sqlite3.connect(to)) as copy:
             rows.backup(copy, pages=-1)
