@@ -2,8 +2,8 @@
 
 The black box chains a hash: one sample lost, doubled, moved or changed makes half of all later
 answers wrong. Where it was rebuilt after damage was told, or where records are missing and named,
-it may have begun again: from a state that it has had, and from what was on record then, and from
-no other.
+it may have begun again: from a state that it has had, and from what was on record then. Where
+damage was told, from any other as well: nobody knows what a rebuilding has read of it.
 """
 
 import bisect
@@ -81,16 +81,24 @@ class _Course:
         self._history = [_FRESH]
         """The state before each sample."""
         self._replays: dict[tuple[int, bytes, int], list[bytes]] = {}
+        self._told = [at for at, pair in enumerate(pairs) if breaks.is_rebuilt(*pair)]
+        """Where it began again after damage had been told."""
 
     def misjudged(self) -> Iterator[Key]:
         states = [_FRESH]  # that the black box may have now; mostly one
         for at, each in enumerate(self._recorded):
             found = _fitting(states, each) or self._resumed(at)
             if not found:
+                if self._begins_told(at):
+                    return  # from a state that nobody can follow
                 yield each.key
                 found = [_next(self._history[-1], each)]  # as if it had answered rightly
             states = found
             self._history.append(states[0])
+
+    def _begins_told(self, at: int) -> bool:
+        first = bisect.bisect_left(self._told, at - _MOST_UNSEEN // 2)
+        return first < bisect.bisect_right(self._told, at)
 
     def _resumed(self, at: int) -> list[bytes]:
         """The states after a sample, of black boxes that began again shortly before it."""
