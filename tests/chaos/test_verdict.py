@@ -360,7 +360,7 @@ def test_a_line_may_begin_again_from_what_could_be_read_where_damage_was_told() 
     [
         begun_again([]),
         begun_again([at_ns(SECOND, 20)]),  # after the answers had changed
-        begun_again([at_ns(FIRST, 20)]),  # long before
+        begun_again([at_ns(FIRST, 1)]),  # long before
     ],
 )
 def test_a_silent_change_of_answers_is_told(trail: Trail) -> None:
