@@ -35,7 +35,7 @@ class SqliteUpkeep:
             refuse_foreign_log(self._path)
         except StoreError as error:
             what, _, remedy = str(error).rpartition(": ")
-            return Findings([Problem(what, remedy)])
+            return Findings([Problem(what, remedy)], is_counted=False)
         findings = check(self._path)
         if not holder(lock_path(self._path)) and (frames := unread_frames(self._path)):
             what = f"the log of commits is damaged: {frames} frames are not read"
