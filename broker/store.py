@@ -63,7 +63,8 @@ def _repair_text(done: Repair) -> Iterator[str]:
         return
     yield from done.notes
     yield from _lost("lost", done.losses)
-    totals = (
+    totals = "" if done.is_sure else "at least "
+    totals += (
         f"{counted(done.answered, 'sample')} of agents counted as answered,"
         f" {done.on_record} on record, {done.missing} pruned or lost"
     )

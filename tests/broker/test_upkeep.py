@@ -407,6 +407,18 @@ def test_a_repair_says_which_books_it_could_not_read(
     assert note in capsys.readouterr().out
 
 
+def test_losses_that_were_booked_outlive_the_samples(stores: Path, path: Path) -> None:
+    take(stores, "stopped", path)
+    select(path, "DELETE FROM samples WHERE session = 1 AND id BETWEEN 100 AND 149")
+    SqliteUpkeep(path).repair()
+    booked = SqliteUpkeep(path).check().losses
+    erase(path, "samples", "samples_by_id", "samples_by_line", "gaps")
+    done = SqliteUpkeep(path).repair()
+    assert (done.booked, done.on_record, done.missing) == (50, 0, done.answered)
+    assert booked
+    assert SqliteUpkeep(path).check().losses[: len(booked)] == booked
+
+
 def test_a_session_whose_name_is_lost_keeps_its_samples_and_is_told_so(
     stores: Path, path: Path
 ) -> None:

@@ -74,9 +74,9 @@ def _fill(rows: sqlite3.Connection, path: Path, now_ns: int) -> tuple[Mended, fr
         )
         notes.append(f"{left_out} not what was recorded")
     if "sessions" in salvage.torn:
+        read = mended.sessions - mended.rebuilt
         notes.append(
-            f"{counted(mended.sessions, 'session')} could be read: others may be missing, with"
-            " their samples"
+            f"{counted(read, 'session')} could be read: others may be missing, with their samples"
         )
     if "losses" in salvage.torn:
         notes.append("losses that were booked before may be missing: not all could be read")

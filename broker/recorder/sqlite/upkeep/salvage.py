@@ -92,11 +92,11 @@ class Salvage:
             self._rows.executemany(_INSERT[table], rows)
         self._read_indexes(pages)
         # A store of an older version has no losses.
-        expected = ("sessions", "losses") if "losses" in self._roots else ("sessions",)
-        if not self._roots:
-            expected = ("sessions", "losses")
+        is_older = "sessions" in self._roots and "losses" not in self._roots
         self.torn = frozenset(
-            table for table in expected if not pages.is_whole(self._roots.get(table, 0))
+            table
+            for table in (("sessions",) if is_older else ("sessions", "losses"))
+            if not pages.is_whole(self._roots.get(table, 0))
         )
 
     def _sound(self, records: Iterator[Record]) -> Iterator[tuple[str, Sequence[Value]]]:
