@@ -62,12 +62,13 @@ def _rebase(options: argparse.Namespace) -> int:
 
 def _forget(options: argparse.Namespace) -> int:
     from broker.recorder.opening import open_reader  # noqa: PLC0415 - as above
+    from broker.recorder.upkeep import counted  # noqa: PLC0415 - as above
 
     deleted = asyncio.run(open_reader(_store(options)).command_forget(options.agent))
     if deleted is None:
         print(f"{options.agent}: the running broker deletes its records within seconds")
     else:
-        print(f"{options.agent}: deleted all records, {deleted} samples among them")
+        print(f"{options.agent}: deleted all records, {counted(deleted, 'sample')} among them")
     return 0
 
 
@@ -263,8 +264,9 @@ def _command(
     help_: str,
 ) -> argparse.ArgumentParser:
     parser = _offline(commands, name, run, help_)
+    default = "as configured, else in memory" if run is _run else "as configured"
     parser.add_argument(
-        "--store", metavar="PATH", help="file of samples and answers (default: in memory)"
+        "--store", metavar="PATH", help=f"file of samples and answers (default: {default})"
     )
     return parser
 

@@ -1,7 +1,11 @@
-"""Whether a broker serves: `python3 -m broker.healthcheck [HOST:PORT]` exits 0 if so, else 1."""
+"""Whether a broker serves: `python3 -m broker.healthcheck [HOST:PORT]` exits 0 if so, else 1.
+
+Without an address it asks at the configured one, on this machine.
+"""
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -13,7 +17,8 @@ from quartet.errors import SettingsError
 from quartet.foreign import shown
 from quartet.settings import load
 
-DEFAULT_ADDRESS = "127.0.0.1:8061"
+# A broker that listens on all addresses of the machine is asked on its loopback.
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing listens there
 
 # A broker that works answers in milliseconds; the image's HEALTHCHECK allows 5 s with the start.
 _DEADLINE_S = 2.0
@@ -36,6 +41,12 @@ def problem(address: Address, tls: TlsSettings | None = None) -> str:
     return f"{address}: {health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)}"
 
 
+def configured(settings: Settings) -> Address:
+    """Where the broker with these settings can be asked on its own machine. SettingsError."""
+    address = Address.parse(settings.listen.address, "listen.address")
+    return replace(address, host=_LOOPBACK.get(address.host, address.host))
+
+
 def _open_channel(address: Address, tls: TlsSettings | None) -> grpc.Channel:
     """With TLS, by the broker's own certificate, whatever name it is for."""
     if tls is None:
@@ -54,16 +65,17 @@ def _open_channel(address: Address, tls: TlsSettings | None) -> grpc.Channel:
 def main() -> None:
     """Exit 0, or 1 with the reason on stderr; wrong use is 1 too, for Docker reserves 2."""
     parser = argparse.ArgumentParser(prog="python3 -m broker.healthcheck", allow_abbrev=False)
-    parser.add_argument("address", nargs="?", default=DEFAULT_ADDRESS, metavar="HOST:PORT")
-    parser.add_argument("--config", type=Path, metavar="TOML", help="the broker's, for its TLS")
+    parser.add_argument("address", nargs="?", metavar="HOST:PORT", help="default: as configured")
+    parser.add_argument("--config", type=Path, metavar="TOML", help="the broker's: address and TLS")
     try:
         options = parser.parse_args()
     except SystemExit as exit_:
         sys.exit(1 if exit_.code else 0)
     try:
-        address = Address.parse(options.address, "healthcheck")
-        tls = load(options.config, Settings).tls if options.config else None
-        sys.exit(problem(address, tls) or 0)
+        settings = load(options.config, Settings) if options.config else Settings()
+        given = options.address
+        address = Address.parse(given, "healthcheck") if given else configured(settings)
+        sys.exit(problem(address, settings.tls) or 0)
     except SettingsError as error:
         sys.exit(str(error))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from broker.recorder.upkeep import Backup, Findings, Repair, Restored, Upkeep
+from broker.recorder.upkeep import Backup, Findings, Repair, Restored, Upkeep, counted
 
 # Of the JSON; raised when a reader of this one would misread it.
 _SCHEMA = 1
@@ -34,16 +34,27 @@ def _print(result: Any, text: Callable[[Any], Iterator[str]], *, as_json: bool) 
         print(msgspec.json.encode(document).decode())
     else:
         print("\n".join(text(result)))
-    return 1 if isinstance(result, Findings) and result.problems else 0
+    return 1 if _is_bad(result) else 0
+
+
+def _is_bad(result: object) -> bool:
+    if isinstance(result, Repair):
+        return not result.is_complete
+    return isinstance(result, Findings) and bool(result.problems)
 
 
 def _check_text(found: Findings) -> Iterator[str]:
     yield from map(str, found.problems)
     yield from _lost("lost, as booked earlier", found.losses)
-    counted = f"{found.samples} samples, {found.snapshots} snapshots"
+    if found.is_counted:
+        seen = f"{counted(found.samples, 'sample')}, {counted(found.snapshots, 'snapshot')}"
+    else:
+        seen = "the samples cannot be counted"
     if found.unverified:
-        counted += f"; {found.unverified} samples not verified (written by an older version)"
-    yield f"{counted}: {f'{len(found.problems)} problems' if found.problems else 'no problems'}"
+        unverified = counted(found.unverified, "sample")
+        seen += f"; {unverified} not verified (written by an older version)"
+    problems = counted(len(found.problems), "problem") if found.problems else "no problems"
+    yield f"{seen}: {problems}"
 
 
 def _repair_text(done: Repair) -> Iterator[str]:
@@ -52,9 +63,16 @@ def _repair_text(done: Repair) -> Iterator[str]:
         return
     yield from done.notes
     yield from _lost("lost", done.losses)
-    if not done.losses:
-        yield "no samples are known to be lost"
-    yield f"repaired, with {done.samples} samples; the damaged file is now {done.aside}"
+    totals = "" if done.is_sure else "at least "
+    totals += (
+        f"{counted(done.answered, 'sample')} of agents counted as answered,"
+        f" {done.on_record} on record, {done.missing} pruned or lost"
+    )
+    yield f"{totals} ({done.booked} booked as lost before)" if done.booked else totals
+    if done.is_complete:
+        yield "no sample was lost"
+    samples = counted(done.samples, "sample")
+    yield f"repaired, with {samples}; the damaged file is now {done.aside}"
 
 
 def _backup_text(done: Backup) -> Iterator[str]:

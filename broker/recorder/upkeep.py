@@ -56,6 +56,8 @@ class Findings:
     unverified: int = 0
     """Samples without a checksum, from an older version."""
     snapshots: int = 0
+    is_counted: bool = True
+    """False: the damage kept the check from counting what is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,21 @@ class Repair:
     losses: Sequence[Loss] = ()
     notes: Sequence[str] = ()
     """What else could not be kept, or had to be rebuilt."""
+    answered: int = 0
+    """What the counters of the agents' sessions say, as far as these could be read."""
+    on_record: int = 0
+    """Samples of these sessions that the new store has."""
+    missing: int = 0
+    """Answered, and not on record: pruned or lost."""
+    booked: int = 0
+    """Of the missing: what former repairs have booked as lost."""
+    is_sure: bool = True
+    """False: sessions, or losses that were booked before, may be missing as well."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it is certain that no sample was lost."""
+        return self.is_sure and not self.losses and self.missing <= self.booked
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +136,11 @@ class Upkeep(Protocol):
     def restore(self, backup: Path) -> Restored:
         """Put a backup into the place of the store. InUseError: a broker runs."""
         ...
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, with the noun in its right form."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def ranges(ids: Iterable[int]) -> list[IdRange]:

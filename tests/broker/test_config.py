@@ -276,3 +276,20 @@ def test_tls_opens_the_door_to_other_machines_and_insecure_contradicts_it(toml_p
     toml_path.write_text("[listen]\ninsecure = true\n" + toml_path.read_text()[9:], "utf-8")
     with pytest.raises(SettingsError, match=r"listen.insecure: there is TLS"):
         check(load(toml_path, Settings))
+
+
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [
+        *((["store", verb], "as configured") for verb in ("check", "repair", "backup", "restore")),
+        *(([verb], "as configured") for verb in ("ledger", "rebase", "forget")),
+        (["run"], "as configured, else in memory"),
+    ],
+)
+def test_the_help_says_which_store_is_meant_by_default(
+    command: list[str], default: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"file of samples and answers (default: {default})" in said

@@ -191,12 +191,12 @@ def test_a_changed_sample_is_named_by_the_check_and_left_out_by_the_repair(
     (first, *_) = SqliteUpkeep(path).check().problems
     told = 124 if column == "id" else 123
     assert str(first) == (
-        f"{whose}, samples {told}..{told}: 1 samples are not what was recorded (checksum):"
+        f"{whose}, samples {told}..{told}: 1 sample is not what was recorded (checksum):"
         " stop the broker, and run 'broker store repair'"
     )
     done = SqliteUpkeep(path).repair()
     assert list(map(str, done.losses)) == [f"{whose}, samples 123..123: the records were damaged"]
-    assert done.notes == ["1 rows were left out: they are not what was recorded"]
+    assert done.notes == ["1 row was left out: it is not what was recorded"]
     assert select(path, "SELECT count(*) FROM samples WHERE position = ?", position) == [(0,)]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from broker.recorder.sqlite.books import losses, sessions, unbooked
 from broker.recorder.sqlite.hold import Hold, lock_path
 from broker.recorder.sqlite.wal import unread_frames
-from broker.recorder.upkeep import whose
+from broker.recorder.upkeep import counted, whose
 from quartet.database import integrity, store_error, transaction
 from quartet.errors import DamagedError, StoreError
 from quartet.lock import read_note
@@ -96,7 +96,7 @@ class Signature:
         """
         if not _is_file(self._path) or not (frames := unread_frames(self._path)):
             return
-        said = f"its log of commits is damaged: {frames} frames are not read"
+        said = f"its log of commits is damaged: {counted(frames, 'frame')} cannot be read"
         if self._note.boot and self._note.boot == _boot():
             raise DamagedError(f"{self._path}: is damaged ({said})", self._path)
         log.error(

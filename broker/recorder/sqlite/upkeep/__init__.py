@@ -13,7 +13,7 @@ from broker.recorder.sqlite.upkeep import copies
 from broker.recorder.sqlite.upkeep.check import REPAIR, check
 from broker.recorder.sqlite.upkeep.repair import repair
 from broker.recorder.sqlite.wal import unread_frames
-from broker.recorder.upkeep import Backup, Findings, Problem, Repair, Restored
+from broker.recorder.upkeep import Backup, Findings, Problem, Repair, Restored, counted
 from quartet.clock import Clock
 from quartet.errors import StoreError
 from quartet.lock import holder
@@ -35,10 +35,10 @@ class SqliteUpkeep:
             refuse_foreign_log(self._path)
         except StoreError as error:
             what, _, remedy = str(error).rpartition(": ")
-            return Findings([Problem(what, remedy)])
+            return Findings([Problem(what, remedy)], is_counted=False)
         findings = check(self._path)
         if not holder(lock_path(self._path)) and (frames := unread_frames(self._path)):
-            what = f"the log of commits is damaged: {frames} frames are not read"
+            what = f"the log of commits is damaged: {counted(frames, 'frame')} cannot be read"
             findings.problems.append(Problem(what, REPAIR))
         return findings
 

@@ -15,7 +15,7 @@ from broker.recorder.sqlite.checksums import (
     snapshot_verifies,
 )
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
-from broker.recorder.upkeep import Findings, Problem, ranges
+from broker.recorder.upkeep import Findings, Problem, counted, ranges
 from quartet.database import connect_to_read, integrity, transaction_to_read
 from quartet.errors import DamagedError, OlderSchemaError
 
@@ -37,8 +37,10 @@ def check(path: Path) -> Findings:
             _check(rows, findings)
     except DamagedError as error:
         findings.problems.append(Problem(str(error), REPAIR))
+        findings.is_counted = False
     except (sqlite3.Error, UnicodeDecodeError) as error:
         findings.problems.append(Problem(f"the file is damaged ({error})", REPAIR))
+        findings.is_counted = False
     return findings
 
 
@@ -56,9 +58,11 @@ def _check(rows: sqlite3.Connection, findings: Findings) -> None:
     rows.text_factory = lambda raw: raw.decode(errors="replace")
     if missing := _missing_tables(rows):
         findings.problems.append(Problem(f"the schema is damaged: no {missing}", REPAIR))
+        findings.is_counted = False
         return
     if found := integrity(rows, _MOST_FINDINGS):
-        count = f"{len(found)} findings" if len(found) < _MOST_FINDINGS else "many findings"
+        many = len(found) >= _MOST_FINDINGS
+        count = "many findings" if many else counted(len(found), "finding")
         findings.problems.append(Problem(f"the file is damaged ({found[0]}; {count})", REPAIR))
     findings.problems += _samples(rows, findings)
     findings.problems += _snapshots(rows, findings)
@@ -104,7 +108,8 @@ def _samples(rows: sqlite3.Connection, findings: Findings) -> Iterator[Problem]:
         ).fetchone()
         agent_id, session_id = found or (None, None)
         shown = ranges(sorted({id_ for id_ in ids if isinstance(id_, int)}))
-        what = f"{len(ids)} samples are not what was recorded (checksum)"
+        are = "is" if len(ids) == 1 else "are"
+        what = f"{counted(len(ids), 'sample')} {are} not what was recorded (checksum)"
         yield Problem(what, REPAIR, agent_id, session_id, shown)
 
 

@@ -2,9 +2,10 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from broker.recorder.sqlite.books import SessionRow, booked, gaps, holes, losses, sessions
-from broker.recorder.upkeep import Loss, ranges, union, without
+from broker.recorder.upkeep import IdRange, Loss, counted, ranges, union, without
 
 _DAMAGED = "the records were damaged"
 
@@ -37,14 +38,31 @@ _LIKELY_GAPS = """
 """
 
 
-def mend(rows: sqlite3.Connection, now_ns: int) -> tuple[list[Loss], list[str]]:
-    """Rebuild, balance and tidy up; what is lost, which is booked, and what else is to be told.
+class Mended(NamedTuple):
+    """What the books say once they are right."""
+
+    losses: list[Loss]
+    """Found now, and booked."""
+    notes: list[str]
+    rebuilt: int
+    """Sessions whose counters were lost."""
+    sessions: int
+    """Of agents."""
+    answered: int
+    on_record: int
+    booked: int
+    """Samples that had been booked as lost before."""
+
+
+def mend(rows: sqlite3.Connection, now_ns: int) -> Mended:
+    """Rebuild, balance and tidy up.
 
     In one transaction, which is open. Raises sqlite3.Error.
     """
     notes: list[str] = []
     rows.execute(_LINES)
-    for session, line, id_ in rows.execute(_LOST_SESSIONS).fetchall():
+    lost_sessions = rows.execute(_LOST_SESSIONS).fetchall()
+    for session, line, id_ in lost_sessions:
         rows.execute(
             "INSERT OR IGNORE INTO sessions VALUES (?, ?, ?, NULL, NULL, 0, 0, 0, 0, 0, '', 0)",
             (session, line, id_),
@@ -56,7 +74,8 @@ def mend(rows: sqlite3.Connection, now_ns: int) -> tuple[list[Loss], list[str]]:
         _balance(rows, row)
     for statement in _TIDY.split(";"):
         rows.execute(statement)
-    for row in sessions(rows):
+    books = sessions(rows)
+    for row in books:
         if row.answered and row.newest_kept is None and row.expected_from is None:
             notes.append(
                 f"{row.agent_id}, session {row.session_id}: has no samples on record: they were"
@@ -71,7 +90,20 @@ def mend(rows: sqlite3.Connection, now_ns: int) -> tuple[list[Loss], list[str]]:
             for loss in found
         ),
     )
-    return found, notes
+    on_record = "SELECT count(*) FROM samples WHERE session = ?"
+    return Mended(
+        found,
+        notes,
+        rebuilt=len(lost_sessions),
+        sessions=len(books),
+        answered=sum(row.answered for row in books),
+        on_record=sum(rows.execute(on_record, (row.session,)).fetchone()[0] for row in books),
+        booked=sum(_size(booked(known, row)) for row in books),
+    )
+
+
+def _size(ids: list[IdRange]) -> int:
+    return sum(last - first + 1 for first, last in union(ids))
 
 
 def _balance(rows: sqlite3.Connection, row: SessionRow) -> None:
@@ -163,15 +195,21 @@ def _nameless(rows: sqlite3.Connection, now_ns: int) -> Iterator[Loss]:
         "SELECT line, count(*) FROM samples WHERE line NOT IN (SELECT line FROM lines)"
         " GROUP BY line"
     ).fetchall():
-        why = f"{_DAMAGED}: {count} samples of line {line}, whose agent is not known any more"
+        why = (
+            f"{_DAMAGED}: the name of the agent of line {line} is lost; the samples themselves"
+            f" are kept ({counted(count, 'sample')})"
+        )
         yield Loss(None, None, None, None, why, now_ns)
     # The oldest sessions are forgotten on purpose, and their samples stay for the line.
-    for agent_id, first, last in rows.execute(
-        "SELECT agent_id, min(id), max(id) FROM samples JOIN lines USING (line)"
+    for agent_id, first, last, count in rows.execute(
+        "SELECT agent_id, min(id), max(id), count(*) FROM samples JOIN lines USING (line)"
         " WHERE agent_id IS NOT NULL AND session NOT IN (SELECT session FROM sessions)"
         " AND session > ifnull("
         "  (SELECT min(session) FROM sessions WHERE line = lines.line), 0)"
         " GROUP BY agent_id, session"
     ).fetchall():
-        why = f"{_DAMAGED}: the session is not known any more; its samples are kept"
+        why = (
+            f"{_DAMAGED}: the name of their session is lost; the samples themselves are kept"
+            f" ({counted(count, 'sample')})"
+        )
         yield Loss(agent_id, None, first, last, why, now_ns)

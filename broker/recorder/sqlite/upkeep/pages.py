@@ -81,6 +81,25 @@ class Pages:
         yield from self._records(_INDEX_LEAF, but)
         yield from self._records(_INDEX_INNER, but)
 
+    def is_whole(self, root: int) -> bool:
+        """Whether all rows of a table can be read; not where its root is unknown (0)."""
+        pages = self.tree(root)
+        return bool(pages) and all(map(self._is_whole, pages))
+
+    def _is_whole(self, page: int) -> bool:
+        data = self._page(page)
+        begin = _HEADER_BYTES if page == 1 else 0
+        if len(data) < self._bytes or data[begin] not in (_TABLE_LEAF, _TABLE_INNER):
+            return False
+        if data[begin] == _TABLE_INNER:
+            return True
+        try:
+            for cell in _cells(data, begin, _TABLE_LEAF):
+                _values(self._payload(data, cell, _TABLE_LEAF)[1])
+        except (ValueError, IndexError):
+            return False
+        return True
+
     def tree(self, root: int) -> frozenset[int]:
         """The pages of a table or index, as far as its root leads to them."""
         found: set[int] = set()

@@ -7,10 +7,10 @@ from pathlib import Path
 from broker.recorder.sqlite import place
 from broker.recorder.sqlite.schema import MIGRATIONS
 from broker.recorder.sqlite.upkeep.check import check
-from broker.recorder.sqlite.upkeep.mend import mend
+from broker.recorder.sqlite.upkeep.mend import Mended, mend
 from broker.recorder.sqlite.upkeep.pages import Pages
 from broker.recorder.sqlite.upkeep.salvage import Salvage
-from broker.recorder.upkeep import Findings, Loss, Repair
+from broker.recorder.upkeep import Findings, Repair, counted
 from quartet.clock import Clock
 from quartet.database import store_error
 from quartet.errors import StoreError
@@ -23,7 +23,7 @@ def repair(path: Path, clock: Clock, *, is_torn: bool) -> Repair:
     new = place.draft(path)
     try:
         with closing(sqlite3.connect(new, isolation_level=None)) as rows:
-            losses, notes = _fill(rows, path, clock.time_ns())
+            mended, torn = _fill(rows, path, clock.time_ns())
     except sqlite3.Error as error:
         raise store_error(new, error) from error
     except OSError as error:
@@ -37,10 +37,21 @@ def repair(path: Path, clock: Clock, *, is_torn: bool) -> Repair:
             " move it aside, and the broker begins a new one"
         )
     aside = place.exchange(path, new, "repaired")
-    return Repair(aside, findings.samples, losses, notes)
+    return Repair(
+        aside,
+        findings.samples,
+        mended.losses,
+        mended.notes,
+        answered=mended.answered,
+        on_record=mended.on_record,
+        missing=mended.answered - mended.on_record,
+        booked=mended.booked,
+        is_sure=not torn and not mended.rebuilt,
+    )
 
 
-def _fill(rows: sqlite3.Connection, path: Path, now_ns: int) -> tuple[list[Loss], list[str]]:
+def _fill(rows: sqlite3.Connection, path: Path, now_ns: int) -> tuple[Mended, frozenset[str]]:
+    """Fill the draft; which of the books' tables could not be read whole."""
     # The draft is worth nothing until it is whole, and is flushed then.
     rows.execute("PRAGMA journal_mode = off")
     rows.execute("PRAGMA synchronous = off")
@@ -50,13 +61,26 @@ def _fill(rows: sqlite3.Connection, path: Path, now_ns: int) -> tuple[list[Loss]
     with Pages(path) as pages:
         rows.execute("BEGIN")
         salvage.fill(pages)
-        losses, notes = mend(rows, now_ns)
+        mended = mend(rows, now_ns)
+        notes = mended.notes
         rows.execute("COMMIT")
         if not pages.has_header:
             notes.append("the file's header is torn: records that were deleted may be back")
     if salvage.unsound:
-        notes.append(f"{salvage.unsound} rows were left out: they are not what was recorded")
-    return losses, notes
+        left_out = (
+            "1 row was left out: it is"
+            if salvage.unsound == 1
+            else f"{salvage.unsound} rows were left out: they are"
+        )
+        notes.append(f"{left_out} not what was recorded")
+    if "sessions" in salvage.torn:
+        read = mended.sessions - mended.rebuilt
+        notes.append(
+            f"{counted(read, 'session')} could be read: others may be missing, with their samples"
+        )
+    if "losses" in salvage.torn:
+        notes.append("losses that were booked before may be missing: not all could be read")
+    return mended, salvage.torn
 
 
 def _has_any(findings: Findings, path: Path) -> bool:

@@ -81,6 +81,8 @@ class Salvage:
         self._roots: dict[str, int] = {}
         self.unsound = 0
         """Rows that were read, and that do not verify."""
+        self.torn: frozenset[str] = frozenset()
+        """Of `sessions` and `losses`: of which not all rows could be read, after fill()."""
 
     def fill(self, pages: Pages) -> None:
         """Copy the rows, then what the indexes know beyond them."""
@@ -89,6 +91,13 @@ class Salvage:
         for table, rows in _batches(self._sound(pages.rows())):
             self._rows.executemany(_INSERT[table], rows)
         self._read_indexes(pages)
+        # A store of an older version has no losses.
+        is_older = "sessions" in self._roots and "losses" not in self._roots
+        self.torn = frozenset(
+            table
+            for table in (("sessions",) if is_older else ("sessions", "losses"))
+            if not pages.is_whole(self._roots.get(table, 0))
+        )
 
     def _sound(self, records: Iterator[Record]) -> Iterator[tuple[str, Sequence[Value]]]:
         for record in records:
