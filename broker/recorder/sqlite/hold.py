@@ -54,8 +54,6 @@ class Hold:
                     f" {path.parent}, or name another place"
                 ) from error
             undo.callback(self._lock.close)
-            self.noted_at_ns = self._lock.written_at_ns
-            """When a former owner has written to the lock file last."""
             finish(path)
             self._is_new = not path.exists()
             self._descriptor = _lock_itself(path)

@@ -8,6 +8,7 @@ id of its run into the file and into the lock file, where it also notes a clean 
 import logging
 import re
 import sqlite3
+import time
 import uuid
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 _RUN = re.compile(r"run ([0-9a-f]{32})")
 _BOOT = re.compile(r"boot ([0-9a-f-]{36})")
 _INODE = re.compile(r"inode (\d{1,20})")
+_SIGNED = re.compile(r"signed (\d{1,19})")
 _CLEAN = re.compile(r"clean (\d{1,19}) (\d{1,19})")
 
 # A commit is on its way to the file for less than this after its samples came.
@@ -50,16 +52,20 @@ class Note:
     inode: int = 0
     """Of the file that the owner has open, for programs beside it. Not its device, which may have
     another number in a container; 0: not known."""
+    signed_at_ns: int = 0
+    """When it was written. The lock file's own time is that of whoever tried last."""
 
     @classmethod
     def parse(cls, text: str) -> "Note":
         """Read it; whatever else stands there is ignored."""
         clean, boot, inode = _CLEAN.search(text), _BOOT.search(text), _INODE.search(text)
+        signed = _SIGNED.search(text)
         return cls(
             frozenset(_RUN.findall(text)),
             (int(clean[1]), int(clean[2])) if clean else None,
             boot[1] if boot else "",
             int(inode[1]) if inode else 0,
+            int(signed[1]) if signed else 0,
         )
 
 
@@ -132,7 +138,8 @@ class Signature:
                 self._write(self._note.runs, (stat.st_size, stat.st_mtime_ns))
 
     def _write(self, runs: frozenset[str], clean: tuple[int, int] | None = None) -> None:
-        lines = [f"run {run}\n" for run in sorted(runs)]
+        signed_at_ns = time.time_ns()
+        lines = [*(f"run {run}\n" for run in sorted(runs)), f"signed {signed_at_ns}\n"]
         if boot := _boot():
             lines.append(f"boot {boot}\n")
         if clean:
@@ -144,7 +151,7 @@ class Signature:
         except OSError as error:
             name = lock_path(self._path)
             raise StoreError(f"{name}: cannot be written: {error.strerror}") from error
-        self._note = Note(runs, clean, boot, inode)
+        self._note = Note(runs, clean, boot, inode, signed_at_ns)
 
     def _is_as_left(self) -> bool:
         """Whether only an owner has written to the file and its log, as far as one can see."""
@@ -153,9 +160,9 @@ class Signature:
             return self._note.clean == (file.st_size, file.st_mtime_ns) and not _has_log(self._path)
         if _owner(self._path) not in self._note.runs or not wal.exists():
             return False
-        wal_ns, begun_ns = wal.stat().st_mtime_ns, self._hold.noted_at_ns
-        known_ns = max(_newest_ns(self._path) + _COMMIT_NS, begun_ns)
-        return file.st_ctime_ns <= max(wal_ns, begun_ns) <= known_ns
+        wal_ns, signed_at_ns = wal.stat().st_mtime_ns, self._note.signed_at_ns
+        known_ns = max(_newest_ns(self._path) + _COMMIT_NS, signed_at_ns)
+        return file.st_ctime_ns <= max(wal_ns, signed_at_ns) <= known_ns
 
 
 def _boot() -> str:

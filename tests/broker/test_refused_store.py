@@ -1,0 +1,96 @@
+"""What becomes of a store that is refused: at each try, and by whoever tries."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.chain import Chain
+from support.damage import PAGE_BYTES
+from support.store import lines_in, send
+
+from broker.recorder.sqlite.reader import SqliteReader
+from broker.recorder.sqlite.upkeep import SqliteUpkeep
+from quartet.errors import StoreError
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "broker.db"
+
+
+@pytest.fixture
+def killed(path: Path, tmp_path: Path) -> Path:
+    """A store whose broker was killed in its second run: samples 300 to 599 are in its log."""
+    with lines_in(path, Chain) as lines:
+        asyncio.run(send(lines, range(300)))
+    place = tmp_path / "killed"
+    place.mkdir()
+    with lines_in(path, Chain) as lines:
+        asyncio.run(send(lines, range(300, 600)))
+        for companion in ("", "-wal", ".lock"):
+            shutil.copyfile(f"{path}{companion}", place / f"broker.db{companion}")
+    return place / "broker.db"
+
+
+def zero_leaf(path: Path) -> None:
+    """Zero the first leaf of the samples in the file itself, some ticks of the clock later."""
+    uri = f"{path.as_uri()}?mode=ro&immutable=1"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as rows:
+        query = "SELECT rootpage FROM sqlite_schema WHERE name = 'samples'"
+        (root,) = rows.execute(query).fetchone()
+    data = bytearray(path.read_bytes())
+    page = data[(root - 1) * PAGE_BYTES : root * PAGE_BYTES]
+    cell = int.from_bytes(page[12:14], "big")
+    leaf = int.from_bytes(page[cell : cell + 4], "big")
+    data[(leaf - 1) * PAGE_BYTES : leaf * PAGE_BYTES] = bytes(PAGE_BYTES)
+    wait_a_tick(path)
+    path.write_bytes(data)
+
+
+def wait_a_tick(path: Path) -> None:
+    """The clock of files moves in ticks."""
+    later = max(each.stat().st_mtime_ns for each in path.parent.iterdir()) + 20_000_000
+    while time.time_ns() < later:
+        os.sched_yield()
+
+
+def contents(path: Path) -> list[bytes]:
+    return [each.read_bytes() for each in (path, Path(f"{path}-wal")) if each.exists()]
+
+
+def start(path: Path) -> None:
+    with lines_in(path, Chain):
+        pass
+
+
+def rebase(path: Path) -> None:
+    asyncio.run(SqliteReader(path).command_rebase("a"))
+
+
+def forget(path: Path) -> None:
+    asyncio.run(SqliteReader(path).command_forget("a"))
+
+
+def restore_nothing(path: Path) -> None:
+    SqliteUpkeep(path).restore(path.with_name("no.db"))
+
+
+@pytest.mark.parametrize("second", [start, rebase, forget])
+@pytest.mark.parametrize("first", [start, rebase, forget, restore_nothing])
+def test_a_damaged_store_that_was_refused_is_refused_each_time(
+    first: Callable[[Path], None], second: Callable[[Path], None], killed: Path
+) -> None:
+    zero_leaf(killed)
+    before = contents(killed)
+    with pytest.raises(StoreError):
+        first(killed)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="is damaged"):
+            second(killed)
+    assert contents(killed) == before
