@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.chain import Chain
 from support.damage import PAGE_BYTES
-from support.store import lines_in, send
+from support.store import lines_in, select, send
 
 from broker.recorder.sqlite.reader import SqliteReader
 from broker.recorder.sqlite.upkeep import SqliteUpkeep
@@ -94,3 +94,21 @@ def test_a_damaged_store_that_was_refused_is_refused_each_time(
         with pytest.raises(StoreError, match="is damaged"):
             second(killed)
     assert contents(killed) == before
+
+
+@pytest.mark.parametrize("table", ["samples", "lines"])
+def test_what_sqlite_says_of_damage_is_told_without_its_headline(table: str, path: Path) -> None:
+    with lines_in(path, Chain) as lines:
+        asyncio.run(send(lines, range(600)))
+    stat = path.stat()
+    ((root,),) = select(path, "SELECT rootpage FROM sqlite_schema WHERE name = ?", table)
+    assert isinstance(root, int)
+    data = bytearray(path.read_bytes())
+    data[(root - 1) * PAGE_BYTES + 5 : (root - 1) * PAGE_BYTES + 7] = (
+        b"\x0e\x00"  # where its cells begin
+    )
+    path.write_bytes(data)
+    if table == "lines":  # as a medium damages it: without a new time
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(StoreError, match=r"is damaged \([^*\\\n]*\)"):
+        start(path)
