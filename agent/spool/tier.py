@@ -15,8 +15,8 @@ from quartet.database import (
     BUSY_S,
     Synchronous,
     connect,
-    integrity,
     connect_to_read,
+    integrity,
     store_error,
     transaction,
 )

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from support.chain import Chain
 from support.damage import PAGE_BYTES
+from support.processes import PATIENCE_S
 from support.store import lines_in, select, send
 
+from broker.recorder.sqlite.hold import Hold
 from broker.recorder.sqlite.reader import SqliteReader
 from broker.recorder.sqlite.upkeep import SqliteUpkeep
 from quartet.errors import StoreError
@@ -77,8 +79,23 @@ def forget(path: Path) -> None:
     asyncio.run(SqliteReader(path).command_forget("a"))
 
 
+def check(path: Path) -> None:
+    SqliteUpkeep(path).check()
+
+
+def repair(path: Path) -> None:
+    SqliteUpkeep(path).repair()
+
+
 def restore_nothing(path: Path) -> None:
     SqliteUpkeep(path).restore(path.with_name("no.db"))
+
+
+def until(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 @pytest.mark.parametrize("second", [start, rebase, forget])
@@ -112,3 +129,63 @@ def test_what_sqlite_says_of_damage_is_told_without_its_headline(table: str, pat
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     with pytest.raises(StoreError, match=r"is damaged \([^*\\\n]*\)"):
         start(path)
+
+
+def test_whoever_deletes_the_file_under_a_broker_can_do_as_he_is_told(
+    path: Path, tmp_path: Path
+) -> None:
+    log_of = tmp_path / "elsewhere"
+    log_of.mkdir()
+    with lines_in(path, Chain) as lines:
+        asyncio.run(send(lines, range(50)))
+        copy = shutil.copyfile(path, log_of / "broker.db")  # as `mv` to another disk does
+        path.unlink()
+        until(lambda: "was deleted while in use" in lines.recorder.trouble)
+        told = lines.recorder.trouble
+    remedies = [
+        "put the file back beside its -wal",
+        "'broker store restore'",
+        f"move {path}-wal and {path}-shm away too",
+    ]
+    assert_in_order(remedies, told)
+    attempts: list[Callable[[Path], object]] = [start, rebase, forget, check, repair]
+    for attempt in attempts:
+        with pytest.raises(StoreError) as refused:
+            attempt(path)
+        assert_in_order(["is gone, and its log", *remedies], str(refused.value))
+        assert not path.exists()
+    with pytest.raises(StoreError, match="no such file"):
+        restore_nothing(path)
+    assert not path.exists()
+    shutil.copyfile(copy, path)
+    start(path)
+    assert select(path, "SELECT count(*) FROM samples") == [(50,)]
+
+
+def test_a_file_that_is_not_there_is_not_made_while_its_log_is(killed: Path) -> None:
+    killed.unlink()
+    with pytest.raises(StoreError, match="is gone"):
+        Hold(killed)
+    assert not killed.exists()
+    for log in ("-wal", "-shm"):
+        Path(f"{killed}{log}").unlink(missing_ok=True)
+    start(killed)
+    assert select(killed, "SELECT count(*) FROM samples") == [(0,)]
+
+
+def test_what_to_do_with_another_file_in_place_of_the_one_in_use_is_said(
+    path: Path, tmp_path: Path
+) -> None:
+    with lines_in(path, Chain) as lines:
+        asyncio.run(send(lines, range(50)))
+        other = shutil.copyfile(path, tmp_path / "other")
+        other.rename(path)
+        until(lambda: "is another file" in lines.recorder.trouble)
+        told = lines.recorder.trouble
+    assert_in_order(["put the former file back", "'broker store restore'", f"{path}-wal"], told)
+
+
+def assert_in_order(parts: list[str], text: str) -> None:
+    places = [text.find(part) for part in parts]
+    assert -1 not in places, text
+    assert places == sorted(places), text

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from broker.recorder.sqlite.books import losses, sessions, unbooked
 from broker.recorder.sqlite.hold import Hold, lock_path
-from broker.recorder.sqlite.wal import unread_frames
+from broker.recorder.sqlite.wal import has_log, is_file, refuse_lone_log, unread_frames
 from broker.recorder.upkeep import whose
 from quartet.database import integrity, store_error, transaction
 from quartet.errors import DamagedError, StoreError
@@ -84,12 +84,12 @@ class Signature:
         """
         refuse_foreign_log(self._path, self._note)
         self._check_log()
-        if not _is_file(self._path) or _owner(self._path) is None or self._is_as_left():
+        if not is_file(self._path) or _owner(self._path) is None or self._is_as_left():
             return
         log.info("%s: was not left so by a broker: looking at all of it", self._path)
         try:
             with closing(_open_to_read(self._path)) as rows:
-                problem = _problem(rows, with_log=_has_log(self._path))
+                problem = _problem(rows, with_log=has_log(self._path))
         except sqlite3.Error as error:
             raise store_error(self._path, error) from error
         if problem:
@@ -100,7 +100,7 @@ class Signature:
 
         When the machine has been started since, it may be torn by that: then it is only told.
         """
-        if not _is_file(self._path) or not (frames := unread_frames(self._path)):
+        if not is_file(self._path) or not (frames := unread_frames(self._path)):
             return
         said = f"its log of commits is damaged: {frames} frames are not read"
         if self._note.boot and self._note.boot == _boot():
@@ -133,7 +133,7 @@ class Signature:
     def end(self) -> None:
         """Note that the file is closed, and whole by itself."""
         with suppress(OSError):
-            if not _has_log(self._path):
+            if not has_log(self._path):
                 stat = self._path.stat()
                 self._write(self._note.runs, (stat.st_size, stat.st_mtime_ns))
 
@@ -157,7 +157,7 @@ class Signature:
         """Whether only an owner has written to the file and its log, as far as one can see."""
         file, wal = self._path.stat(), Path(f"{self._path}-wal")
         if self._note.clean:
-            return self._note.clean == (file.st_size, file.st_mtime_ns) and not _has_log(self._path)
+            return self._note.clean == (file.st_size, file.st_mtime_ns) and not has_log(self._path)
         if _owner(self._path) not in self._note.runs or not wal.exists():
             return False
         wal_ns, signed_at_ns = wal.stat().st_mtime_ns, self._note.signed_at_ns
@@ -176,13 +176,9 @@ def _boot() -> str:
 def refuse_foreign_log(path: Path, note: Note | None = None) -> None:
     """Raise StoreError where a log of commits lies beside a file that it does not belong to."""
     path = path.resolve()
-    if not _has_log(path):
+    if not has_log(path):
         return
-    if not _is_file(path):
-        raise StoreError(
-            f"{path}: is gone, and its log of commits is still there: restore a backup with"
-            " 'broker store restore'"
-        )
+    refuse_lone_log(path)
     runs = (note or Note.parse(read_note(lock_path(path)))).runs
     run = _owner(path)
     if run and runs and run not in runs:
@@ -215,18 +211,6 @@ def _problem(rows: sqlite3.Connection, *, with_log: bool) -> str:
             said = whose(session.agent_id, session.session_id, missing)
             return f"{said}answered, and not on record"
     return ""
-
-
-def _is_file(path: Path) -> bool:
-    """Whether the file is there: one without content is as good as none."""
-    return path.exists() and path.stat().st_size > 0
-
-
-def _has_log(path: Path) -> bool:
-    try:
-        return Path(f"{path}-wal").stat().st_size > 0
-    except FileNotFoundError:
-        return False
 
 
 def _newest_ns(path: Path) -> int:

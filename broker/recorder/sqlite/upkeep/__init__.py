@@ -12,7 +12,7 @@ from broker.recorder.sqlite.signature import Signature, refuse_foreign_log
 from broker.recorder.sqlite.upkeep import copies
 from broker.recorder.sqlite.upkeep.check import REPAIR, check
 from broker.recorder.sqlite.upkeep.repair import repair
-from broker.recorder.sqlite.wal import unread_frames
+from broker.recorder.sqlite.wal import refuse_lone_log, unread_frames
 from broker.recorder.upkeep import Backup, Findings, Problem, Repair, Restored
 from quartet.clock import Clock
 from quartet.errors import StoreError
@@ -66,11 +66,12 @@ class SqliteUpkeep:
     @contextmanager
     def _held(self) -> Iterator[None]:
         """Keep a broker out; an exchange that was cut short before is finished."""
-        with closing(Hold(self._path)) as hold:
+        with closing(Hold(self._path, replaces=True)) as hold:
             signature = Signature(self._path, hold)
             yield
             signature.end()
 
     def _expect_file(self) -> None:
         if not self._path.is_file():
+            refuse_lone_log(self._path)
             raise StoreError(f"{self._path}: there is no such file")
