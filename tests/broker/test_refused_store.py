@@ -185,6 +185,58 @@ def test_what_to_do_with_another_file_in_place_of_the_one_in_use_is_said(
     assert_in_order(["put the former file back", "'broker store restore'", f"{path}-wal"], told)
 
 
+@pytest.mark.parametrize("refuse", [start, rebase])
+def test_a_copy_beside_a_newer_log_of_the_same_run_can_be_used_alone(
+    refuse: Callable[[Path], None], path: Path, tmp_path: Path
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    with lines_in(path, Chain) as lines:
+        asyncio.run(send(lines, range(300)))
+        select(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copyfile(path, tmp_path / "copy.db")
+        asyncio.run(send(lines, range(300, 900)))
+        select(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+        for first in range(900, 950, 10):
+            asyncio.run(send(lines, range(first, first + 10)))
+        for companion in ("", "-wal", ".lock"):
+            shutil.copyfile(f"{path}{companion}", here / f"broker.db{companion}")
+    put = here / "broker.db"
+    wait_a_tick(put)
+    shutil.copyfile(tmp_path / "copy.db", put)
+    before = contents(put)
+    said = "the log beside it may not be its own"
+    remedies = [said, f"move {put}-wal and {put}-shm away", "store restore", "store repair"]
+    for _ in range(2):
+        with pytest.raises(StoreError) as refused:
+            refuse(put)
+        assert_in_order(remedies, str(refused.value))
+    problem = SqliteUpkeep(put).check().problems[0]
+    assert_in_order(remedies, f"{problem.what} {problem.remedy}")
+    assert contents(put) == before
+    for log in ("-wal", "-shm"):
+        Path(f"{put}{log}").unlink(missing_ok=True)
+    start(put)
+    assert select(put, "SELECT count(*) FROM samples") == [(300,)]
+    assert SqliteUpkeep(put).check().problems == []
+
+
+def test_a_log_that_lets_nothing_be_read_may_not_be_the_files_own(
+    killed: Path, tmp_path: Path
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    with contextlib.closing(sqlite3.connect(killed, isolation_level=None)) as rows:
+        rows.execute("PRAGMA writable_schema = on")
+        rows.execute("UPDATE sqlite_schema SET rootpage = 99999 WHERE name = 'sessions'")
+        for companion in ("", "-wal", ".lock"):
+            shutil.copyfile(f"{killed}{companion}", here / f"broker.db{companion}")
+    wait_a_tick(here / "broker.db")
+    os.utime(here / "broker.db")
+    with pytest.raises(StoreError, match="the log beside it may not be its own"):
+        start(here / "broker.db")
+
+
 def assert_in_order(parts: list[str], text: str) -> None:
     places = [text.find(part) for part in parts]
     assert -1 not in places, text

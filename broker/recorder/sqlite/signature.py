@@ -38,6 +38,8 @@ _REMEDY = (
     " -wal and -shm away"
 )
 
+NOT_ITS_OWN = "the log beside it may not be its own"
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -90,8 +92,16 @@ class Signature:
         try:
             with closing(_open_to_read(self._path)) as rows:
                 problem = _problem(rows, with_log=has_log(self._path))
-        except sqlite3.Error as error:
-            raise store_error(self._path, error) from error
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            refusal = store_error(self._path, error)
+            if not isinstance(refusal, DamagedError):
+                raise refusal from error
+            problem = str(error)
+        if problem and is_sound_alone(self._path):
+            raise StoreError(
+                f"{self._path}: is damaged with the log beside it ({problem}), and sound without:"
+                f" {NOT_ITS_OWN}: {own_remedy(self._path)}"
+            )
         if problem:
             raise DamagedError(f"{self._path}: is damaged ({problem})", self._path)
 
@@ -185,11 +195,32 @@ def refuse_foreign_log(path: Path, note: Note | None = None) -> None:
         raise StoreError(f"{path}: the log beside it is not its own ({path.name}-wal): {_REMEDY}")
 
 
+def is_sound_alone(path: Path) -> bool:
+    """Whether a log lies beside a file that passes the check without it. Raises no error.
+
+    If it does not with it, the file is likely a copy from before that log.
+    """
+    if not has_log(path):
+        return False
+    try:
+        with closing(_open_alone(path)) as rows:
+            return not _problem(rows, with_log=True)
+    except (sqlite3.Error, UnicodeDecodeError):
+        return False
+
+
+def own_remedy(path: Path) -> str:
+    """What to do where a log may not be its file's own, as a person is told."""
+    return (
+        f"move {path}-wal and {path}-shm away to use the file alone (an older copy), or restore a"
+        f" backup with 'broker store restore', or run 'broker store repair --store {path}'"
+    )
+
+
 def _owner(path: Path) -> str | None:
     """The run that signed the file itself, whatever its log says; None: nobody."""
-    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     try:
-        with closing(sqlite3.connect(uri, uri=True)) as rows:
+        with closing(_open_alone(path)) as rows:
             row = rows.execute("SELECT run FROM owner").fetchone()
     except sqlite3.Error:  # an older store, or a damaged one, of which others will tell
         return None
@@ -221,6 +252,11 @@ def _newest_ns(path: Path) -> int:
         ).fetchone()
         return int(row[0]) if row else 0
     return 0
+
+
+def _open_alone(path: Path) -> sqlite3.Connection:
+    """Open a file without its log."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:

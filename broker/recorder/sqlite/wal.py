@@ -53,8 +53,8 @@ def put_back(file: Path) -> str:
     """What to do while no broker runs, where the file is gone, as a person is told."""
     return (
         "either put the file back beside its -wal (one that was moved away has all records with"
-        f" it), or restore a backup with 'broker store restore', or, for an empty store, move {file}-wal"
-        f" and {file}-shm away too"
+        " it), or restore a backup with 'broker store restore', or, for an empty store, move"
+        f" {file}-wal and {file}-shm away too"
     )
 
 

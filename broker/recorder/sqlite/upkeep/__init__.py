@@ -8,7 +8,13 @@ from pathlib import Path
 from broker.recorder.sqlite.beside import await_owner
 from broker.recorder.sqlite.hold import Hold, lock_path
 from broker.recorder.sqlite.place import is_pending
-from broker.recorder.sqlite.signature import Signature, refuse_foreign_log
+from broker.recorder.sqlite.signature import (
+    NOT_ITS_OWN,
+    Signature,
+    is_sound_alone,
+    own_remedy,
+    refuse_foreign_log,
+)
 from broker.recorder.sqlite.upkeep import copies
 from broker.recorder.sqlite.upkeep.check import REPAIR, check
 from broker.recorder.sqlite.upkeep.repair import repair
@@ -37,7 +43,11 @@ class SqliteUpkeep:
             what, _, remedy = str(error).rpartition(": ")
             return Findings([Problem(what, remedy)])
         findings = check(self._path)
-        if not holder(lock_path(self._path)) and (frames := unread_frames(self._path)):
+        if holder(lock_path(self._path)):
+            return findings
+        if findings.problems and is_sound_alone(self._path):
+            findings.problems.insert(0, Problem(NOT_ITS_OWN, own_remedy(self._path)))
+        if frames := unread_frames(self._path):
             what = f"the log of commits is damaged: {frames} frames are not read"
             findings.problems.append(Problem(what, REPAIR))
         return findings
