@@ -15,6 +15,8 @@ from support.damage import PAGE_BYTES
 from support.processes import PATIENCE_S
 from support.store import lines_in, select, send
 
+from broker.errors import CommandError
+from broker.recorder.sqlite.erasing import Eraser
 from broker.recorder.sqlite.hold import Hold
 from broker.recorder.sqlite.reader import SqliteReader
 from broker.recorder.sqlite.upkeep import SqliteUpkeep
@@ -42,6 +44,19 @@ def killed(path: Path, tmp_path: Path) -> Path:
 
 def zero_leaf(path: Path) -> None:
     """Zero the first leaf of the samples in the file itself, some ticks of the clock later."""
+    data = with_leaf_zeroed(path)
+    wait_a_tick(path)
+    path.write_bytes(data)
+
+
+def wear_out(path: Path) -> None:
+    """The same, as a worn-out medium does it: no time of the file tells."""
+    stat = path.stat()
+    path.write_bytes(with_leaf_zeroed(path))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def with_leaf_zeroed(path: Path) -> bytes:
     uri = f"{path.as_uri()}?mode=ro&immutable=1"
     with contextlib.closing(sqlite3.connect(uri, uri=True)) as rows:
         query = "SELECT rootpage FROM sqlite_schema WHERE name = 'samples'"
@@ -51,8 +66,7 @@ def zero_leaf(path: Path) -> None:
     cell = int.from_bytes(page[12:14], "big")
     leaf = int.from_bytes(page[cell : cell + 4], "big")
     data[(leaf - 1) * PAGE_BYTES : leaf * PAGE_BYTES] = bytes(PAGE_BYTES)
-    wait_a_tick(path)
-    path.write_bytes(data)
+    return bytes(data)
 
 
 def wait_a_tick(path: Path) -> None:
@@ -235,6 +249,59 @@ def test_a_log_that_lets_nothing_be_read_may_not_be_the_files_own(
     os.utime(here / "broker.db")
     with pytest.raises(StoreError, match="the log beside it may not be its own"):
         start(here / "broker.db")
+
+
+def two_agents(path: Path) -> None:
+    with lines_in(path, Chain) as lines:
+        for agent in "ab":
+            asyncio.run(send(lines, range(600), agent=agent))
+
+
+def begin_to_forget(path: Path) -> None:
+    """As whoever is killed, or meets damage, after the first steps."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as rows:
+        eraser = Eraser(rows, time)
+        eraser.forget("a")
+        assert eraser.step(10)
+
+
+def lines_with_rows(path: Path) -> set[object]:
+    """The lines that anything on record belongs to."""
+    tables = ("lines", "sessions", "samples", "explanations", "snapshots")
+    return {line for table in tables for (line,) in select(path, f"SELECT line FROM {table}")}  # noqa: S608
+
+
+def test_nobody_is_forgotten_by_half_in_a_damaged_store(path: Path) -> None:
+    two_agents(path)
+    wear_out(path)
+    before = contents(path)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"is damaged.*broker store repair"):
+            forget(path)
+        assert select(path, "SELECT agent_id FROM lines ORDER BY 1") == [("a",), ("b",)]
+    assert contents(path) == before
+    assert SqliteUpkeep(path).repair().losses
+    forget(path)
+    assert lines_with_rows(path) == {2}
+
+
+def test_a_repair_finishes_what_was_begun_to_be_forgotten(path: Path) -> None:
+    two_agents(path)
+    begin_to_forget(path)
+    wear_out(path)
+    done = SqliteUpkeep(path).repair()
+    assert lines_with_rows(path) == {2}
+    assert done.samples == 600
+    assert done.losses == []
+    assert any("was being forgotten" in note for note in done.notes)
+
+
+def test_who_forgets_once_more_finishes_what_was_begun(path: Path) -> None:
+    two_agents(path)
+    begin_to_forget(path)
+    with pytest.raises(CommandError, match="knows no agent a; it knows b"):
+        forget(path)
+    assert lines_with_rows(path) == {2}
 
 
 def assert_in_order(parts: list[str], text: str) -> None:

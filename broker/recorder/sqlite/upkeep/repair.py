@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from broker.recorder.sqlite import place
+from broker.recorder.sqlite.erasing import Eraser
 from broker.recorder.sqlite.schema import MIGRATIONS
 from broker.recorder.sqlite.upkeep.check import check
 from broker.recorder.sqlite.upkeep.mend import mend
@@ -23,7 +24,7 @@ def repair(path: Path, clock: Clock, *, is_torn: bool) -> Repair:
     new = place.draft(path)
     try:
         with closing(sqlite3.connect(new, isolation_level=None)) as rows:
-            losses, notes = _fill(rows, path, clock.time_ns())
+            losses, notes = _fill(rows, path, clock)
     except sqlite3.Error as error:
         raise store_error(new, error) from error
     except OSError as error:
@@ -40,7 +41,7 @@ def repair(path: Path, clock: Clock, *, is_torn: bool) -> Repair:
     return Repair(aside, findings.samples, losses, notes)
 
 
-def _fill(rows: sqlite3.Connection, path: Path, now_ns: int) -> tuple[list[Loss], list[str]]:
+def _fill(rows: sqlite3.Connection, path: Path, clock: Clock) -> tuple[list[Loss], list[str]]:
     # The draft is worth nothing until it is whole, and is flushed then.
     rows.execute("PRAGMA journal_mode = off")
     rows.execute("PRAGMA synchronous = off")
@@ -50,8 +51,15 @@ def _fill(rows: sqlite3.Connection, path: Path, now_ns: int) -> tuple[list[Loss]
     with Pages(path) as pages:
         rows.execute("BEGIN")
         salvage.fill(pages)
-        losses, notes = mend(rows, now_ns)
         rows.execute("COMMIT")
+        # What an index says of lines is for those whose own rows are lost.
+        rows.execute("DELETE FROM known_lines WHERE line IN (SELECT line FROM lines)")
+        had_forgotten = Eraser(rows, clock).finish()
+        rows.execute("BEGIN")
+        losses, notes = mend(rows, clock.time_ns())
+        rows.execute("COMMIT")
+        if had_forgotten:
+            notes.append("an agent was being forgotten: the rest of its records is deleted")
         if not pages.has_header:
             notes.append("the file's header is torn: records that were deleted may be back")
     if salvage.unsound:
