@@ -89,9 +89,12 @@ def schema_version(connection: sqlite3.Connection) -> int:
     return version
 
 
-def integrity(connection: sqlite3.Connection, most: int) -> list[str]:
-    """What is wrong with the file as a whole, at most so many findings. Raises sqlite3.Error."""
-    found = connection.execute(f"PRAGMA integrity_check({most})").fetchall()
+def integrity(connection: sqlite3.Connection, of: int | str) -> list[str]:
+    """What is wrong with the file as a whole, at most so many findings; or with one table of it.
+
+    Without SQLite's headlines. Raises sqlite3.Error.
+    """
+    found = connection.execute(f"PRAGMA integrity_check({of})").fetchall()
     lines = [line for (said,) in found for line in str(said).splitlines()]
     return [line for line in lines if line != "ok" and not line.startswith("***")]
 

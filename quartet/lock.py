@@ -38,8 +38,6 @@ class FileLock:
                 " stop that one first, or give this one a place of its own",
                 owner,
             )
-        self.written_at_ns = os.fstat(self._descriptor).st_mtime_ns
-        """When its former owner has written to it last."""
         self.note = _read(self._descriptor).partition("\n")[2]
         """What its former owner has left."""
         try:

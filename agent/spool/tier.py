@@ -16,6 +16,7 @@ from quartet.database import (
     Synchronous,
     connect,
     connect_to_read,
+    integrity,
     store_error,
     transaction,
 )
@@ -179,9 +180,12 @@ class Tier:
 
     def check(self) -> None:
         """Read the whole file; DamagedError where anything in it is not as it should be."""
-        (said,) = [said for (said,) in self._select("PRAGMA integrity_check(1)")]
-        if said != "ok":
-            raise DamagedError(f"{self.path}: is damaged ({shown(said)})", self.path)
+        try:
+            found = integrity(self._connection, 1)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise store_error(self.path, error) from error
+        if found:
+            raise DamagedError(f"{self.path}: is damaged ({shown(found[0])})", self.path)
 
     def hold(self) -> None:
         """Freeze the view of the file at the next read, whatever another connection writes."""

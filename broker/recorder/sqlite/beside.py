@@ -9,6 +9,7 @@ from pathlib import Path
 from broker.recorder.sqlite.hold import lock_path
 from broker.recorder.sqlite.schema import check_kind, damage_told
 from broker.recorder.sqlite.signature import Note, refuse_foreign_log
+from broker.recorder.sqlite.wal import refuse_lone_log
 from broker.recorder.sqlite.watch import LOGS
 from quartet.database import store_error
 from quartet.errors import StoreError
@@ -30,6 +31,7 @@ def checked(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     if not there:
+        refuse_lone_log(path)
         raise StoreError(f"{path}: there is no such file")
     await_owner(path)
     with damage_told(path):

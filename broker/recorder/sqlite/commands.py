@@ -12,11 +12,8 @@ from broker.recorder.sqlite.hold import Hold
 from broker.recorder.sqlite.schema import MIGRATIONS
 from broker.recorder.sqlite.signature import Signature
 from quartet.clock import Clock
-from quartet.database import connect, connect_to_read
-from quartet.errors import InUseError
-
-# Deleted in one transaction: some milliseconds.
-_ROWS = 500
+from quartet.database import connect, connect_to_read, integrity
+from quartet.errors import DamagedError, InUseError
 
 # Agents in one message.
 _MOST_NAMED = 20
@@ -31,20 +28,24 @@ def rebase(path: Path, agent_id: str, clock: Clock) -> None:
 def forget(path: Path, agent_id: str, clock: Clock) -> int | None:
     """Delete all of an agent; how many samples. None: the broker that runs will.
 
+    Without one, all of the store is looked at first, and what was begun before is finished.
     CommandError for an unknown agent; StoreError.
     """
     with checked(path), _open(path) as (connection, is_owned):
-        _add(path, connection, agent_id, "forget", clock)
         if not is_owned:
+            _add(path, connection, agent_id, "forget", clock)
             return None
+        if found := integrity(connection, 1):  # it would be forgotten by half
+            raise DamagedError(f"{path}: is damaged ({found[0]})", path)
+        eraser = Eraser(connection, clock)
+        eraser.finish()
+        _add(path, connection, agent_id, "forget", clock)
         count: int = connection.execute(
             "SELECT count(*) FROM samples JOIN lines USING (line) WHERE agent_id = ?",
             (agent_id,),
         ).fetchone()[0]
-        eraser = Eraser(connection, clock)
         eraser.forget(agent_id)
-        while eraser.step(_ROWS):
-            pass
+        eraser.finish()
         return count
 
 

@@ -9,6 +9,9 @@ from broker.recorder.sqlite.keeping import CUT, NOBODY
 from quartet.clock import Clock
 from quartet.database import transaction
 
+# Deleted in one transaction: some milliseconds.
+_ROWS = 500
+
 # What a line has, apart from its own row. Each deletes so many rows at the most.
 _PARTS = (
     "DELETE FROM gaps WHERE (session, first) IN (SELECT session, first FROM gaps"
@@ -99,6 +102,13 @@ class Eraser:
                 erased += 1
         del self._detached[:erased]
         return bool(self._detached)
+
+    def finish(self) -> bool:
+        """Delete all that is to be erased, in small steps; whether there was anything."""
+        had_any = bool(self._detached)
+        while self.step(_ROWS):
+            pass
+        return had_any
 
     def prune(self, line: int, up_to: int, room: int) -> int:
         """Delete so many of a line's oldest samples; how many. Within a transaction.

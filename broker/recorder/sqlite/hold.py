@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from broker.recorder.sqlite.place import finish, give
+from broker.recorder.sqlite.wal import refuse_lone_log
 from quartet.errors import InUseError, StoreError
 from quartet.lock import FileLock
 
@@ -33,7 +34,8 @@ class Hold:
     long as SQLite has the file open: to close one drops SQLite's locks in this process.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, replaces: bool = False) -> None:
+        """`replaces`: a log without its file is no obstacle, as both are to be replaced."""
         self._path = path
         if not path.parent.is_dir():
             raise StoreError(
@@ -54,9 +56,9 @@ class Hold:
                     f" {path.parent}, or name another place"
                 ) from error
             undo.callback(self._lock.close)
-            self.noted_at_ns = self._lock.written_at_ns
-            """When a former owner has written to the lock file last."""
             finish(path)
+            if not replaces:
+                refuse_lone_log(path)
             self._is_new = not path.exists()
             self._descriptor = _lock_itself(path)
             undo.pop_all()

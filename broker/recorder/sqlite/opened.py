@@ -15,7 +15,7 @@ from broker.recorder.sqlite.signature import Signature
 from broker.recorder.sqlite.tables import Tables
 from broker.recorder.sqlite.watch import Watch
 from quartet.clock import Clock
-from quartet.database import connect, store_error
+from quartet.database import connect, integrity, store_error
 from quartet.errors import DamagedError, StoreError
 
 # By these an agent and its sessions are found: who is not found would be new. Few rows.
@@ -50,9 +50,8 @@ class Opened:
         """Look at the small tables with their indexes, sign the file, and begin."""
         connection = self._connection
         for table in _SMALL:
-            said = connection.execute(f"PRAGMA integrity_check({table})").fetchone()[0]
-            if said != "ok":
-                raise DamagedError(f"{self._path}: is damaged ({said})", self._path)
+            if found := integrity(connection, table):
+                raise DamagedError(f"{self._path}: is damaged ({found[0]})", self._path)
         signature.sign(connection)
         self.tables = Tables(connection, digest, keeping)
         self.census = Census(connection, clock)

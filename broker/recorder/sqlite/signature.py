@@ -8,6 +8,7 @@ id of its run into the file and into the lock file, where it also notes a clean 
 import logging
 import re
 import sqlite3
+import time
 import uuid
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from broker.recorder.sqlite.books import losses, sessions, unbooked
 from broker.recorder.sqlite.hold import Hold, lock_path
-from broker.recorder.sqlite.wal import unread_frames
+from broker.recorder.sqlite.wal import has_log, is_file, refuse_lone_log, unread_frames
 from broker.recorder.upkeep import counted, whose
 from quartet.database import integrity, store_error, transaction
 from quartet.errors import DamagedError, StoreError
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 _RUN = re.compile(r"run ([0-9a-f]{32})")
 _BOOT = re.compile(r"boot ([0-9a-f-]{36})")
 _INODE = re.compile(r"inode (\d{1,20})")
+_SIGNED = re.compile(r"signed (\d{1,19})")
 _CLEAN = re.compile(r"clean (\d{1,19}) (\d{1,19})")
 
 # A commit is on its way to the file for less than this after its samples came.
@@ -35,6 +37,8 @@ _REMEDY = (
     "restore a backup with 'broker store restore', or, if this file alone is wanted, move its"
     " -wal and -shm away"
 )
+
+NOT_ITS_OWN = "the log beside it may not be its own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +54,20 @@ class Note:
     inode: int = 0
     """Of the file that the owner has open, for programs beside it. Not its device, which may have
     another number in a container; 0: not known."""
+    signed_at_ns: int = 0
+    """When it was written. The lock file's own time is that of whoever tried last."""
 
     @classmethod
     def parse(cls, text: str) -> "Note":
         """Read it; whatever else stands there is ignored."""
         clean, boot, inode = _CLEAN.search(text), _BOOT.search(text), _INODE.search(text)
+        signed = _SIGNED.search(text)
         return cls(
             frozenset(_RUN.findall(text)),
             (int(clean[1]), int(clean[2])) if clean else None,
             boot[1] if boot else "",
             int(inode[1]) if inode else 0,
+            int(signed[1]) if signed else 0,
         )
 
 
@@ -78,14 +86,22 @@ class Signature:
         """
         refuse_foreign_log(self._path, self._note)
         self._check_log()
-        if not _is_file(self._path) or _owner(self._path) is None or self._is_as_left():
+        if not is_file(self._path) or _owner(self._path) is None or self._is_as_left():
             return
         log.info("%s: was not left so by a broker: looking at all of it", self._path)
         try:
             with closing(_open_to_read(self._path)) as rows:
-                problem = _problem(rows, with_log=_has_log(self._path))
-        except sqlite3.Error as error:
-            raise store_error(self._path, error) from error
+                problem = _problem(rows, with_log=has_log(self._path))
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            refusal = store_error(self._path, error)
+            if not isinstance(refusal, DamagedError):
+                raise refusal from error
+            problem = str(error)
+        if problem and is_sound_alone(self._path):
+            raise StoreError(
+                f"{self._path}: is damaged with the log beside it ({problem}), and sound without:"
+                f" {NOT_ITS_OWN}: {own_remedy(self._path)}"
+            )
         if problem:
             raise DamagedError(f"{self._path}: is damaged ({problem})", self._path)
 
@@ -94,7 +110,7 @@ class Signature:
 
         When the machine has been started since, it may be torn by that: then it is only told.
         """
-        if not _is_file(self._path) or not (frames := unread_frames(self._path)):
+        if not is_file(self._path) or not (frames := unread_frames(self._path)):
             return
         said = f"its log of commits is damaged: {counted(frames, 'frame')} cannot be read"
         if self._note.boot and self._note.boot == _boot():
@@ -127,12 +143,13 @@ class Signature:
     def end(self) -> None:
         """Note that the file is closed, and whole by itself."""
         with suppress(OSError):
-            if not _has_log(self._path):
+            if not has_log(self._path):
                 stat = self._path.stat()
                 self._write(self._note.runs, (stat.st_size, stat.st_mtime_ns))
 
     def _write(self, runs: frozenset[str], clean: tuple[int, int] | None = None) -> None:
-        lines = [f"run {run}\n" for run in sorted(runs)]
+        signed_at_ns = time.time_ns()
+        lines = [*(f"run {run}\n" for run in sorted(runs)), f"signed {signed_at_ns}\n"]
         if boot := _boot():
             lines.append(f"boot {boot}\n")
         if clean:
@@ -144,18 +161,18 @@ class Signature:
         except OSError as error:
             name = lock_path(self._path)
             raise StoreError(f"{name}: cannot be written: {error.strerror}") from error
-        self._note = Note(runs, clean, boot, inode)
+        self._note = Note(runs, clean, boot, inode, signed_at_ns)
 
     def _is_as_left(self) -> bool:
         """Whether only an owner has written to the file and its log, as far as one can see."""
         file, wal = self._path.stat(), Path(f"{self._path}-wal")
         if self._note.clean:
-            return self._note.clean == (file.st_size, file.st_mtime_ns) and not _has_log(self._path)
+            return self._note.clean == (file.st_size, file.st_mtime_ns) and not has_log(self._path)
         if _owner(self._path) not in self._note.runs or not wal.exists():
             return False
-        wal_ns, begun_ns = wal.stat().st_mtime_ns, self._hold.noted_at_ns
-        known_ns = max(_newest_ns(self._path) + _COMMIT_NS, begun_ns)
-        return file.st_ctime_ns <= max(wal_ns, begun_ns) <= known_ns
+        wal_ns, signed_at_ns = wal.stat().st_mtime_ns, self._note.signed_at_ns
+        known_ns = max(_newest_ns(self._path) + _COMMIT_NS, signed_at_ns)
+        return file.st_ctime_ns <= max(wal_ns, signed_at_ns) <= known_ns
 
 
 def _boot() -> str:
@@ -169,24 +186,41 @@ def _boot() -> str:
 def refuse_foreign_log(path: Path, note: Note | None = None) -> None:
     """Raise StoreError where a log of commits lies beside a file that it does not belong to."""
     path = path.resolve()
-    if not _has_log(path):
+    if not has_log(path):
         return
-    if not _is_file(path):
-        raise StoreError(
-            f"{path}: is gone, and its log of commits is still there: restore a backup with"
-            " 'broker store restore'"
-        )
+    refuse_lone_log(path)
     runs = (note or Note.parse(read_note(lock_path(path)))).runs
     run = _owner(path)
     if run and runs and run not in runs:
         raise StoreError(f"{path}: the log beside it is not its own ({path.name}-wal): {_REMEDY}")
 
 
+def is_sound_alone(path: Path) -> bool:
+    """Whether a log lies beside a file that passes the check without it. Raises no error.
+
+    If it does not with it, the file is likely a copy from before that log.
+    """
+    if not has_log(path):
+        return False
+    try:
+        with closing(_open_alone(path)) as rows:
+            return not _problem(rows, with_log=True)
+    except (sqlite3.Error, UnicodeDecodeError):
+        return False
+
+
+def own_remedy(path: Path) -> str:
+    """What to do where a log may not be its file's own, as a person is told."""
+    return (
+        f"move {path}-wal and {path}-shm away to use the file alone (an older copy), or restore a"
+        f" backup with 'broker store restore', or run 'broker store repair --store {path}'"
+    )
+
+
 def _owner(path: Path) -> str | None:
     """The run that signed the file itself, whatever its log says; None: nobody."""
-    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     try:
-        with closing(sqlite3.connect(uri, uri=True)) as rows:
+        with closing(_open_alone(path)) as rows:
             row = rows.execute("SELECT run FROM owner").fetchone()
     except sqlite3.Error:  # an older store, or a damaged one, of which others will tell
         return None
@@ -210,18 +244,6 @@ def _problem(rows: sqlite3.Connection, *, with_log: bool) -> str:
     return ""
 
 
-def _is_file(path: Path) -> bool:
-    """Whether the file is there: one without content is as good as none."""
-    return path.exists() and path.stat().st_size > 0
-
-
-def _has_log(path: Path) -> bool:
-    try:
-        return Path(f"{path}-wal").stat().st_size > 0
-    except FileNotFoundError:
-        return False
-
-
 def _newest_ns(path: Path) -> int:
     """When the newest sample arrived. What its log would do to the file does not happen."""
     with suppress(sqlite3.Error), closing(_open_to_read(path)) as rows:
@@ -230,6 +252,11 @@ def _newest_ns(path: Path) -> int:
         ).fetchone()
         return int(row[0]) if row else 0
     return 0
+
+
+def _open_alone(path: Path) -> sqlite3.Connection:
+    """Open a file without its log."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:

@@ -11,6 +11,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from quartet.errors import StoreError
+
 _HEADER = struct.Struct(">8I")
 _FRAME_HEADER = struct.Struct(">6I")
 _FRAME_HEADER_BYTES = _FRAME_HEADER.size
@@ -23,6 +25,37 @@ PAGE_BYTES = frozenset(1 << power for power in range(9, 17))
 _INDEX_HEADER_BYTES = 48
 _GOOD_FRAMES = slice(16, 20)
 _INDEX_SALT = slice(32, 40)
+
+
+def has_log(path: Path) -> bool:
+    """Whether a log with something in it lies beside a store."""
+    try:
+        return Path(f"{path}-wal").stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether the file is there: one without content is as good as none."""
+    return path.exists() and path.stat().st_size > 0
+
+
+def refuse_lone_log(path: Path) -> None:
+    """Raise StoreError where a store's file is gone, and its log is not."""
+    file = path.resolve()
+    if has_log(file) and not is_file(file):
+        raise StoreError(
+            f"{path}: is gone, and its log of commits is still there: {put_back(file)}"
+        )
+
+
+def put_back(file: Path) -> str:
+    """What to do while no broker runs, where the file is gone, as a person is told."""
+    return (
+        "either put the file back beside its -wal (one that was moved away has all records with"
+        " it), or restore a backup with 'broker store restore', or, for an empty store, move"
+        f" {file}-wal and {file}-shm away too"
+    )
 
 
 def unread_frames(path: Path) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.recorder.sqlite.hold import Hold
+from broker.recorder.sqlite.wal import put_back
 
 LOGS = ("-wal", "-shm")
 """What SQLite keeps beside a file that is open."""
@@ -67,8 +68,8 @@ class Watch:
     def _missing(self) -> Change:
         if self._hold.is_deleted():
             return Change(
-                f"{self._path}: was deleted while in use: {_NOTHING_LEAVES}: stop the broker, run"
-                f" 'broker store restore' with a backup, or begin with an empty store, and start it"
+                f"{self._path}: was deleted while in use: {_NOTHING_LEAVES}: stop the broker,"
+                f" {put_back(self._file)}, and start it"
             )
         return Change(
             f"{self._path}: was moved away while in use{_why(self._path)}: {_NOTHING_LEAVES}:"
@@ -79,7 +80,9 @@ class Watch:
     def _replaced(self) -> Change:
         return Change(
             f"{self._path}: is another file than the one that is in use: {_NOTHING_LEAVES}: stop"
-            " the broker, move away what is not wanted, and start it again"
+            " the broker, either put the former file back beside its -wal, or restore a backup with"
+            f" 'broker store restore', or, to use the file that is there now, move {self._file}-wal"
+            f" and {self._file}-shm away, and start it again"
         )
 
     def _name(self, log: str) -> str:

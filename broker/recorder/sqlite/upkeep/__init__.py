@@ -8,11 +8,17 @@ from pathlib import Path
 from broker.recorder.sqlite.beside import await_owner
 from broker.recorder.sqlite.hold import Hold, lock_path
 from broker.recorder.sqlite.place import is_pending
-from broker.recorder.sqlite.signature import Signature, refuse_foreign_log
+from broker.recorder.sqlite.signature import (
+    NOT_ITS_OWN,
+    Signature,
+    is_sound_alone,
+    own_remedy,
+    refuse_foreign_log,
+)
 from broker.recorder.sqlite.upkeep import copies
 from broker.recorder.sqlite.upkeep.check import REPAIR, check
 from broker.recorder.sqlite.upkeep.repair import repair
-from broker.recorder.sqlite.wal import unread_frames
+from broker.recorder.sqlite.wal import refuse_lone_log, unread_frames
 from broker.recorder.upkeep import Backup, Findings, Problem, Repair, Restored, counted
 from quartet.clock import Clock
 from quartet.errors import StoreError
@@ -37,7 +43,11 @@ class SqliteUpkeep:
             what, _, remedy = str(error).rpartition(": ")
             return Findings([Problem(what, remedy)], is_counted=False)
         findings = check(self._path)
-        if not holder(lock_path(self._path)) and (frames := unread_frames(self._path)):
+        if holder(lock_path(self._path)):
+            return findings
+        if findings.problems and is_sound_alone(self._path):
+            findings.problems.insert(0, Problem(NOT_ITS_OWN, own_remedy(self._path)))
+        if frames := unread_frames(self._path):
             what = f"the log of commits is damaged: {counted(frames, 'frame')} cannot be read"
             findings.problems.append(Problem(what, REPAIR))
         return findings
@@ -66,11 +76,12 @@ class SqliteUpkeep:
     @contextmanager
     def _held(self) -> Iterator[None]:
         """Keep a broker out; an exchange that was cut short before is finished."""
-        with closing(Hold(self._path)) as hold:
+        with closing(Hold(self._path, replaces=True)) as hold:
             signature = Signature(self._path, hold)
             yield
             signature.end()
 
     def _expect_file(self) -> None:
         if not self._path.is_file():
+            refuse_lone_log(self._path)
             raise StoreError(f"{self._path}: there is no such file")

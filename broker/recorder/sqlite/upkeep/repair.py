@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from broker.recorder.sqlite import place
+from broker.recorder.sqlite.erasing import Eraser
 from broker.recorder.sqlite.schema import MIGRATIONS
 from broker.recorder.sqlite.upkeep.check import check
 from broker.recorder.sqlite.upkeep.mend import Mended, mend
@@ -23,7 +24,7 @@ def repair(path: Path, clock: Clock, *, is_torn: bool) -> Repair:
     new = place.draft(path)
     try:
         with closing(sqlite3.connect(new, isolation_level=None)) as rows:
-            mended, torn = _fill(rows, path, clock.time_ns())
+            mended, torn = _fill(rows, path, clock)
     except sqlite3.Error as error:
         raise store_error(new, error) from error
     except OSError as error:
@@ -50,7 +51,7 @@ def repair(path: Path, clock: Clock, *, is_torn: bool) -> Repair:
     )
 
 
-def _fill(rows: sqlite3.Connection, path: Path, now_ns: int) -> tuple[Mended, frozenset[str]]:
+def _fill(rows: sqlite3.Connection, path: Path, clock: Clock) -> tuple[Mended, frozenset[str]]:
     """Fill the draft; which of the books' tables could not be read whole."""
     # The draft is worth nothing until it is whole, and is flushed then.
     rows.execute("PRAGMA journal_mode = off")
@@ -61,9 +62,16 @@ def _fill(rows: sqlite3.Connection, path: Path, now_ns: int) -> tuple[Mended, fr
     with Pages(path) as pages:
         rows.execute("BEGIN")
         salvage.fill(pages)
-        mended = mend(rows, now_ns)
+        rows.execute("COMMIT")
+        # What an index says of lines is for those whose own rows are lost.
+        rows.execute("DELETE FROM known_lines WHERE line IN (SELECT line FROM lines)")
+        had_forgotten = Eraser(rows, clock).finish()
+        rows.execute("BEGIN")
+        mended = mend(rows, clock.time_ns())
         notes = mended.notes
         rows.execute("COMMIT")
+        if had_forgotten:
+            notes.append("an agent was being forgotten: the rest of its records is deleted")
         if not pages.has_header:
             notes.append("the file's header is torn: records that were deleted may be back")
     if salvage.unsound:
