@@ -25,7 +25,9 @@ class Books:
     def accusations(self) -> Iterator[str]:
         """All that is wrong: each id from 0 on has a prediction, or an excuse."""
         remembered = self._trail.remembered
-        for session_id in {*self._logged} - self._entries.keys() - remembered.keys():
+        unknown = {*self._logged} - self._entries.keys() - remembered.keys()
+        # Where neither directory can be written from the start on, a kill leaves no trace.
+        for session_id in () if self._trail.robbed else unknown:
             yield f"session {session_id[:8]} has predictions, and no ledger knows it"
         for session_id in self._entries.keys() | remembered.keys():
             here = self._logged.get(session_id, set())
