@@ -13,7 +13,7 @@ from quartet.clock import Clock
 _SAMPLE_BYTES = 80
 _LINE_BYTES = 160
 
-# So many lines are read at a time, and so many samples counted: some milliseconds.
+# Number of lines read, and of samples counted, in one step: it takes some milliseconds.
 _LINES = 200
 _SAMPLES = 5000
 
@@ -112,7 +112,7 @@ class Census:
             resident.snapshot_bytes = size
 
     def dropped(self, lines: Mapping[int, int]) -> float:
-        """So many samples of each line were deleted; how many bytes of young ones."""
+        """Note the number of samples deleted from each line; the bytes freed of young lines."""
         freed = 0.0
         for line, count in lines.items():
             resident = self._residents.get(line)

@@ -12,7 +12,7 @@ from quartet.database import transaction
 # Deleted in one transaction: some milliseconds.
 _ROWS = 500
 
-# What a line has, apart from its own row. Each deletes so many rows at the most.
+# What a line has, apart from its own row. The last parameter bounds the number of rows.
 _PARTS = (
     "DELETE FROM gaps WHERE (session, first) IN (SELECT session, first FROM gaps"
     " WHERE session IN (SELECT session FROM sessions WHERE line = ?) LIMIT ?)",
@@ -88,7 +88,7 @@ class Eraser:
         return line
 
     def step(self, most: int) -> bool:
-        """Delete at most so many rows of what is to be erased; whether there is more."""
+        """Delete at most `most` rows of what is to be erased; whether there is more."""
         if not self._detached:
             return False
         room, erased = most, 0
@@ -111,7 +111,7 @@ class Eraser:
         return had_any
 
     def prune(self, line: int, up_to: int, room: int) -> int:
-        """Delete so many of a line's oldest samples; how many. Within a transaction.
+        """Delete at most `room` of a line's oldest samples; the number. Within a transaction.
 
         Less than `room`: none is left up to that position.
         """

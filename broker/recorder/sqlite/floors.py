@@ -32,5 +32,5 @@ class Floors:
         return self._needed_from(line) if is_agents else sys.maxsize
 
     def forget(self) -> None:
-        """Look anew at the next questions."""
+        """Read the floors again when they are asked for next."""
         self._known.clear()

@@ -83,7 +83,7 @@ class Shrinking:
         return bool((used - free) * page_bytes > self._keeping.max_bytes)
 
     def run(self, most: Callable[[], int]) -> Iterator[None]:
-        """Delete at most so many samples in each step, until the store fits."""
+        """Delete at most `most()` samples in each step, until the store fits."""
         self._lost = 0
         try:
             for _ in self._ways(most):

@@ -61,7 +61,7 @@ class Tables:
         return self._position
 
     def fail_leases(self, error: RecordError) -> None:
-        """Have every line claimed anew."""
+        """Fail all leases: every line must be claimed again."""
         for lease in [*self._leases.values(), *self._lines]:
             lease.fail(error)
 
