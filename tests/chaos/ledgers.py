@@ -93,6 +93,12 @@ class Loss(msgspec.Struct):
     first: int | None
     last: int | None
     at_ns: int
+    why: str = ""
+
+    @property
+    def has_jumps(self) -> bool:
+        """Whether some of these ids were never sent: a repair could not tell which."""
+        return self.why.endswith("the agent jumped over")
 
 
 class BrokerLedger(msgspec.Struct):

@@ -306,6 +306,30 @@ def test_records_that_a_repair_could_not_read_are_excused_where_its_ledger_names
     assert judge(replace(repaired(), losses=[Loss("a", FIRST, 30, 33, at_ns(SECOND, 39))])) != []
 
 
+def test_a_repair_may_name_what_was_never_sent_together_with_what_is_lost_if_it_says_so() -> None:
+    lost = set(GONE[:5])
+    whole = kept((SOME,))
+    entry = msgspec.structs.replace(whole.broker[0], missing=[])
+    at = at_ns(SECOND, 39)
+    jumped = Loss("a", FIRST, 7, 7, at, "damaged; 1 of them the agent jumped over")
+    trail = with_first(
+        replace(
+            whole,
+            recorded=[each for each in whole.recorded if each.key not in lost],
+            broker=[entry, whole.broker[1]],
+            losses=[jumped, Loss("a", FIRST, 30, 34, at)],
+            taken=repaired().taken,
+            robbed=True,
+        ),
+        fates={CRASHED: Ids(1, [(7, 7)])},
+    )
+    assert judge(trail) == []
+    silent = msgspec.structs.replace(jumped, why="damaged")
+    assert judge(replace(trail, losses=[silent, trail.losses[1]])) != []
+    miscounted = msgspec.structs.replace(entry, gaps=2)
+    assert judge(replace(trail, broker=[miscounted, whole.broker[1]])) != []
+
+
 def test_a_sample_that_came_again_without_its_record_may_be_unanswerable() -> None:
     trail = with_first(repaired(), fates={"unanswerable": Ids(1, [(30, 30)])})
     assert judge(logged(trail, GONE[0])) == []

@@ -150,12 +150,15 @@ class _Case:
         for session_id, id_ in self._recorded:
             recorded.setdefault(session_id, set()).add(id_)
         lost = _lost(self._trail)
+        with_jumps = {loss.session_id for loss in self._trail.losses if loss.has_jumps}
         for entry in self._trail.broker:
             ids = recorded.pop(entry.session_id, set())
             gone = lost.get(entry.session_id, set()) - ids
             last_id = -1 if entry.last_id is None else entry.last_id
             jumped = {*range(entry.first_id or 0, last_id + 1)} - ids - gone
             answered = len(ids) + (0 if self._is_unnamed else len(gone))
+            if entry.session_id in with_jumps:  # named together with what is lost
+                answered -= entry.gaps - len(ids_in(entry.missing))
             if self._is_unnamed:
                 jumped &= ids_in(entry.missing)
             known = self._is_unnamed or entry.answered == answered
