@@ -85,7 +85,7 @@ $(VENV)/demo: pyproject.toml | $(VENV)/bin/pip
 $(VENV)/dev: pyproject.toml tests/debian.sh | $(VENV)/bin/pip
 	sh tests/debian.sh "$(BIN)/python"
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
-	if pkg-config --exists libsystemd; then $(BIN)/pip install --quiet --disable-pip-version-check -e '.[journal]'; fi
+	if command -v cc >/dev/null && pkg-config --exists libsystemd; then $(BIN)/pip install --quiet --disable-pip-version-check -e '.[journal]'; fi
 	touch $@
 
 $(VENV)/e2e: $(VENV)/dev

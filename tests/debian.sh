@@ -1,15 +1,15 @@
 #!/bin/sh
-# Sees to what the tests need from Debian: installs it where that needs no
-# password, names the one command where it does. Elsewhere than on Debian the
-# tests of journald, and of clocks that step, are left out.
-#   sh tests/debian.sh PYTHON
+# Installs the Debian packages that the tests need: says which ones first, and asks nothing. Where
+# that needs a password, it prints the command instead. With NO_INSTALL=1 it installs nothing, and
+# the tests that need those packages are skipped; so they are on a system that is not Debian.
+#   [NO_INSTALL=1] sh tests/debian.sh PYTHON
 set -eu
 
 missing=
 want() { missing="$missing $1"; }
 
 if ! command -v dpkg >/dev/null; then
-    echo "not Debian: the tests of journald and of stepping clocks will be skipped" >&2
+    echo "not Debian: tests of journald and of clock changes will be skipped" >&2
     exit 0
 fi
 command -v cc >/dev/null || want gcc
@@ -22,13 +22,19 @@ command -v faketime >/dev/null || want faketime
 sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || want python3-dev
 
 [ -n "$missing" ] || exit 0
+if [ -n "${NO_INSTALL:-}" ]; then
+    echo "NO_INSTALL: tests that need these Debian packages will be skipped:$missing" >&2
+    exit 0
+fi
 if [ "$(id -u)" = 0 ]; then
     sudo=
 elif sudo -n true 2>/dev/null; then
     sudo=sudo
 else
-    echo "the tests need these packages; run: sudo apt-get install$missing" >&2
+    echo "the tests need these Debian packages; run: sudo apt-get install$missing" >&2
+    echo "or skip the tests that need them: make test NO_INSTALL=1" >&2
     exit 1
 fi
+echo "installing these Debian packages for the tests:$missing" >&2
 # shellcheck disable=SC2086 # words on purpose
 $sudo apt-get update -qq && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null

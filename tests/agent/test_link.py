@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from support.clock import ManualClock
 from support.peers import Peer, Proxy, scripted_broker
+from support.processes import PATIENCE_S
 from support.spools import home_in_ram
 
 from agent.config import LinkSettings, SpoolSettings
@@ -77,7 +78,7 @@ class Bench:
         handler.emit = lambda _: self._changed.set()  # type: ignore[method-assign]
         noticed.addHandler(handler)
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 while not condition():
                     self._changed.clear()
                     await self._changed.wait()
@@ -91,7 +92,7 @@ class Bench:
     async def run(self) -> None:
         """Until each sample that was put in is settled."""
         self.spool.finish()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             await self.link.run()
 
 
@@ -232,7 +233,7 @@ async def test_a_cut_connection_is_resumed() -> None:
             proxy.cut()
         bench.sample(20)
         bench.spool.finish()
-        await asyncio.wait_for(running, 30)
+        await asyncio.wait_for(running, PATIENCE_S)
     assert bench.answers == by_parity(120)
     assert bench.link.reconnects == 5
 
@@ -250,7 +251,7 @@ async def test_a_half_open_connection_is_left_for_a_new_one_after_the_reply_dead
         bench.sample(5)
         await bench.until(lambda: len(bench.predictions) == 10)
         bench.spool.finish()
-        await asyncio.wait_for(running, 30)
+        await asyncio.wait_for(running, PATIENCE_S)
         assert proxy.connections == 2
     assert bench.answers == by_parity(10)
     assert "no answer for 0.5 s" in caplog.text
@@ -484,7 +485,7 @@ async def test_a_cancellation_at_the_very_end_of_a_stream_ends_the_link() -> Non
             return judge(ending)
 
         bench.link._judge = cancel_and_judge  # noqa: SLF001
-        await asyncio.wait((running,), timeout=10)
+        await asyncio.wait((running,), timeout=PATIENCE_S)
         assert running.cancelled()
 
 
@@ -525,4 +526,4 @@ async def test_a_new_channel_is_a_new_connection() -> None:
         assert proxy.connections == 2
         for bench in (former, present):
             bench.spool.finish()
-        await asyncio.wait_for(asyncio.gather(*running), 30)
+        await asyncio.wait_for(asyncio.gather(*running), PATIENCE_S)

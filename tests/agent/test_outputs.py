@@ -15,6 +15,7 @@ from gpiozero import Device, OutputDevice
 from gpiozero.pins.mock import MockFactory
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.processes import PATIENCE_S
 
 from agent.clock import SystemClock, VirtualClock
 from agent.config.outputs import AlarmSettings, OutputsSettings, StatusSettings
@@ -251,7 +252,7 @@ def test_the_guard_watches_by_itself_until_it_is_closed() -> None:
     alarm.emit(prediction(True, time.time_ns()))
     assert pin.on
     pin.on_switch = switched.set
-    assert switched.wait(30)
+    assert switched.wait(PATIENCE_S)
     assert not pin.on
     guard.close()
     assert "alarm" not in [thread.name for thread in threading.enumerate()]

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.processes import PATIENCE_S
 
 from agent.clock import SystemClock
 from agent.errors import SourceError
@@ -279,9 +280,9 @@ def test_stop_wakes_a_sampler_that_waits_on_the_clock_of_the_system() -> None:
     sampler = Sampler(source, intake, 3600 * S, SystemClock(), started.set)
     bus = threading.Thread(target=sampler.run, name="bus", daemon=True)
     bus.start()
-    assert started.wait(10)
+    assert started.wait(PATIENCE_S)
     sampler.stop()
-    bus.join(10)
+    bus.join(PATIENCE_S)
     assert not bus.is_alive()
     assert len(intake.readings) == 1
     assert (intake.finished, source.closed) == (1, 1)

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import struct
 import threading
-import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -366,9 +365,8 @@ async def test_a_stop_waits_for_a_disk_that_hangs_only_so_long(
     files.before_write = hang
     spool.append(reading(0))
     assert hanging.wait(PATIENCE_S)
-    before_s = time.monotonic()
     spool.close()
-    assert time.monotonic() - before_s < 5
+    assert disk.is_alive()
     assert "the disk does not answer" in caplog.text
     go_on.set()
     disk.join(PATIENCE_S)

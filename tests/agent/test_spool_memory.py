@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.clock import ManualClock
 from support.files import Files
+from support.processes import PATIENCE_S
 from support.spools import Blocked, Device, count, home_in_ram, name, rooms
 
 from agent.config import SpoolSettings
@@ -194,7 +195,7 @@ async def test_a_disk_that_hangs_does_not_keep_predictions_back(tmp_path: Path) 
         files.before_write = hang
         for _ in range(20):
             spool.append(READING)
-            (sample,) = await asyncio.wait_for(spool.read(9), 10)
+            (sample,) = await asyncio.wait_for(spool.read(9), PATIENCE_S)
             spool.settle(sample, answered=True)
         assert hangs.is_set()
         assert spool.from_memory == 20
@@ -256,7 +257,7 @@ async def test_no_restart_is_asked_for_while_it_would_lose_what_a_hanging_disk_h
     with closing(Spool(directories, SpoolSettings(), 0, clock=clock, open_tier=files)) as spool:
         files.before_write = hang
         spool.append(READING)
-        assert hangs.wait(10)
+        assert hangs.wait(PATIENCE_S)
         clock.advance(60)
         # Whether older samples wait on the disk is not known yet: this one is not sent.
         assert not spool.trouble

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.chain import Chain, Forgetful
+from support.processes import PATIENCE_S
 from support.store import (
     OpenLines,
     expected,
@@ -21,12 +23,12 @@ from support.store import (
 )
 
 from broker.errors import RecordError
-from broker.model import Sample
 from broker.recorder.reader import PlainAccount
 from broker.recorder.sqlite.erasing import Eraser
 from broker.recorder.sqlite.reader import SqliteReader
 from broker.recorder.sqlite.schema import MIGRATIONS
 from broker.records import SNAPSHOT_EVERY
+from broker.workers import Inline, Result
 from quartet.database import connect
 
 
@@ -45,7 +47,7 @@ async def rebase(path: Path, agent_id: str) -> None:
 async def is_heard(lines: OpenLines) -> None:
     """Return when the broker has heard of a command to line a, which takes it a tick."""
     claim = await lines.recorder.claim(header(), "")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not lines.recorder.pending_rebase(claim):  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
 
@@ -104,29 +106,37 @@ async def test_a_command_for_a_line_waits_for_its_next_sample(path: Path) -> Non
     assert select(path, "SELECT command, position FROM commands") == [(2, 20)]
 
 
+class Held(Inline):
+    """Stands still with the third thing that is done aside: by then, samples were replayed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before = iter(range(2))
+        self.has_replayed, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def run_aside(self, call: Callable[[], Result]) -> Result:
+        result = await super().run_aside(call)
+        if next(self._before, None) is None:
+            self.has_replayed.set()
+            await self.go_on.wait()
+        return result
+
+
 async def test_a_command_during_a_restore_makes_what_is_replayed_void(path: Path) -> None:
-    slow = True
-
-    class Slow(Forgetful):
-        def predict(self, sample: Sample) -> bool:
-            end_s = time.monotonic() + 0.001 * (slow and sample.id < 500)
-            while time.monotonic() < end_s:
-                pass
-            return super().predict(sample)
-
     with lines_in(path, Forgetful) as lines:
         await send(lines, range(500))
-    box = Forgetful()
-    with lines_in(path, Slow) as lines:
+    box, held = Forgetful(), Held()
+    with lines_in(path, Forgetful, workers=held) as lines:
         restored = asyncio.create_task(send(lines, [500]))
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(PATIENCE_S):
+            await held.has_replayed.wait()
         await rebase(path, "a")
         await is_heard(lines)
-        assert not restored.done()
         assert (await send(lines, [500]))[0] == (first := expected(box, [500]))
+        assert not restored.done()
+        held.go_on.set()
         assert (await restored)[0] == first
         assert (await send(lines, range(501, 520)))[0] == expected(box, range(501, 520))
-        slow = False
 
 
 async def test_a_command_is_followed_once_whoever_streams(path: Path) -> None:
@@ -149,7 +159,7 @@ async def test_a_command_is_followed_once_whoever_streams(path: Path) -> None:
 
 async def is_gone(path: Path) -> None:
     """Return when nothing is left of whoever is to be forgotten."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while select(  # noqa: ASYNC110 - it tells nobody
             path,
             "SELECT line FROM lines WHERE agent_id IS NULL UNION ALL"

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.chain import Chain
 from support.clock import ManualClock
+from support.processes import PATIENCE_S
 from support.store import header, lines_in, send
 
 from broker.access import Access, Peer
@@ -149,7 +150,7 @@ class Broker:
 async def serving(recorder: Recorder) -> AsyncIterator[Broker]:
     broker = Broker(recorder)
     await broker.transport.start({METHOD_PATH: broker.service.serve})
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(PATIENCE_S):
         yield broker
         await broker.transport.stop(0.0)
 

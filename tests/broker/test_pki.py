@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.clock import ManualClock
+from support.processes import PATIENCE_S
 
 from broker.__main__ import main
 from broker.errors import PkiError
@@ -185,7 +186,7 @@ def test_revocations_at_one_time_are_all_kept(pki: Path) -> None:
         do(pki, "issue", name)
     command = [sys.executable, "-m", "broker", "pki", "revoke", "--dir", str(pki)]
     revoking = [subprocess.Popen([*command, name], stdout=subprocess.DEVNULL) for name in names]
-    assert [each.wait(60) for each in revoking] == [0] * 8
+    assert [each.wait(PATIENCE_S) for each in revoking] == [0] * 8
     assert len(x509.load_pem_x509_crl((pki / "crl.pem").read_bytes())) == 8
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.chain import Chain
 from support.clock import ManualClock
+from support.processes import PATIENCE_S
 from support.store import OpenLines, header, lines_in, sample, select, send, send_on
 
 from broker.errors import CommandError
@@ -72,7 +73,7 @@ def running(folder: Path) -> Iterator[Site]:
 
 async def is_forgotten(site: Site, agent: str) -> None:
     """Return when the broker has deleted all of an agent."""
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(PATIENCE_S):
         while select(site.path, "SELECT 1 FROM commands WHERE name = 'forget'") or select(
             site.path, "SELECT 1 FROM lines WHERE agent_id IS NULL OR agent_id = ?", agent
         ):
@@ -272,7 +273,7 @@ async def test_a_command_waits_until_it_is_applied(site: Site) -> None:
     assert (command.name, command.is_applied) == ("rebase", False)
     claim = await site.lines.recorder.claim(header(), "")
     site.clock.advance(1.0)
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(PATIENCE_S):
         while not site.lines.recorder.pending_rebase(claim):  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
     await site.stream("a", 0, 5, 1, 100)

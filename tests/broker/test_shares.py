@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.chain import Forgetful
 from support.clock import ManualClock
+from support.processes import PATIENCE_S
 from support.pruned import Bench
 from support.store import expected, header, lines_in, sample, select, send
 
@@ -266,7 +267,7 @@ async def test_an_agent_whose_history_was_deleted_is_told_and_goes_on_behind_its
         clock.advance(60.0)
         for agent in range(6):
             await send(lines, range(1500), agent=f"agent-{agent}")
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(PATIENCE_S):
             while select(path, "SELECT 1 FROM samples WHERE line = 1"):
                 clock.advance(1.0)
                 await asyncio.sleep(0.01)
@@ -293,7 +294,7 @@ async def test_an_agent_whose_line_was_deleted_joins_as_a_new_one(
         await send(lines, range(900))
         with await lines.open(header(agent="b")) as live:
             await live.answer([sample(id_) for id_ in range(4000)])
-            async with asyncio.timeout(10.0):
+            async with asyncio.timeout(PATIENCE_S):
                 while select(path, "SELECT agent_id FROM lines") != [("b",)]:
                     clock.advance(1.0)
                     await asyncio.sleep(0.01)

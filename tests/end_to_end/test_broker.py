@@ -15,7 +15,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from support.peers import plain_stream
-from support.processes import Agent, Broker
+from support.processes import PATIENCE_S, Agent, Broker
 
 from broker.recorder import ANSWERS_AT_ONCE
 from broker.transport.grpc_aio import is_news
@@ -56,7 +56,7 @@ def header(agent_id: str, first_id: int = 0, session_id: str = SESSION) -> tuple
 
 async def ending(call: grpc.aio.StreamStreamCall) -> tuple[grpc.StatusCode, str]:
     """How the call ended, once it has."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         return await call.code(), await call.details()
 
 
@@ -86,7 +86,7 @@ async def test_all_of_100_streams_are_served_at_once(broker: Broker) -> None:
             await together.wait()
             assert await ask(call, 1) == [(1, False)]
 
-    await asyncio.wait_for(asyncio.gather(*(stream() for _ in range(100))), 30)
+    await asyncio.wait_for(asyncio.gather(*(stream() for _ in range(100))), PATIENCE_S)
 
 
 async def test_answers_of_many_samples_in_flight_keep_their_order(broker: Broker) -> None:
@@ -238,7 +238,7 @@ def test_10000_streams_opened_and_dropped_cost_an_agent_no_prediction(
     ) as agent:
         agent.wait_for("sample 50: ")
         drop = [sys.executable, str(DROPPER), broker.address, "10000"]
-        subprocess.run(drop, check=True, timeout=60)
+        subprocess.run(drop, check=True, timeout=PATIENCE_S)
         assert agent.wait() == 0
     assert table.read_text() == "".join(f"{n},{n % 2 == 0:d}\n" for n in range(982))
     assert "Traceback" not in broker.stderr
@@ -290,7 +290,7 @@ async def test_a_stop_ends_streams_with_a_reason_and_health_says_so(number: sign
                 grpc.StatusCode.UNAVAILABLE,
                 "the broker is stopping",
             )
-        assert await asyncio.to_thread(broker.wait, 5) == 0
+        assert await asyncio.to_thread(broker.wait) == 0
     assert "Traceback" not in broker.stderr
 
 
@@ -314,7 +314,7 @@ async def test_a_stop_waits_for_no_peer_that_does_not_read() -> None:
             with pytest.raises(TimeoutError):  # the broker reads no further than it can answer
                 await asyncio.wait_for(flood(), 2)
             broker.signal(signal.SIGTERM)
-            assert await asyncio.to_thread(broker.wait, 5) == 0
+            assert await asyncio.to_thread(broker.wait) == 0
 
 
 def test_idle_connections_do_not_use_up_the_file_descriptors() -> None:

@@ -22,7 +22,7 @@ from cryptography import x509
 from grpc_health.v1 import health, health_pb2_grpc
 from support.certificates import Ca
 from support.peers import Peer, scripted_broker
-from support.processes import Agent, Broker
+from support.processes import PATIENCE_S, Agent, Broker
 from support.spools import home_in_ram
 
 import agent.config
@@ -417,7 +417,7 @@ async def _stream_to(script: Callable[[Peer], Awaitable[None]], place: Place) ->
             handler.emit = lambda _: told.set()  # type: ignore[method-assign]
             logging.getLogger("agent.link").addHandler(handler)
             running = asyncio.create_task(link.run())
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 await told.wait()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

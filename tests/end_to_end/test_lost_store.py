@@ -65,7 +65,11 @@ async def converse(address: str, *ids: int) -> tuple[list[Answer], grpc.StatusCo
 def running(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A command line, for what ends by itself."""
     return subprocess.run(
-        [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
 

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from support.chain import Chain
 from support.peers import plain_stream
-from support.processes import Broker
+from support.processes import PATIENCE_S, Broker
 from support.store import expected, full_disk, sample, select
 
 from broker.model import Answer
@@ -153,7 +153,7 @@ def running(*arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "broker", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -244,7 +244,7 @@ async def test_a_command_gives_a_line_a_fresh_black_box_which_a_crash_does_not_u
         told = await asyncio.to_thread(running, "rebase", "a", "--store", str(path))
         assert (told.returncode, told.stderr) == (0, "")
         next_id = 20
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while "a: goes on with a fresh black box, as commanded" not in broker.stderr:
                 answers = await answer(broker.address, next_id)
                 next_id += 1

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.processes import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,11 +72,11 @@ def test_the_bare_wheel_runs_the_simulation_and_imports_no_other_hosts_library(
                 *(agent_python, "agent", agents, "run", "--simulate", str(dataset)),
                 *("--rate", "max", "--broker", address, "--predictions", str(table)),
             ) as agent:
-                agent.communicate(timeout=60)
+                agent.communicate(timeout=PATIENCE_S)
             assert agent.returncode == 0
         finally:
             broker.terminate()
-            broker.communicate(timeout=60)
+            broker.communicate(timeout=PATIENCE_S)
     assert broker.returncode == 0
     assert table.read_text().count("\n") == 982
 

@@ -2,6 +2,7 @@ import asyncio
 from contextlib import suppress
 
 import pytest
+from support.processes import PATIENCE_S
 
 from quartet.repeat import repeat
 
@@ -20,7 +21,7 @@ async def test_a_call_that_fails_is_said_and_does_not_end_it(
             enough.set()
 
     repeating = asyncio.create_task(repeat(call, 0.001))
-    await asyncio.wait_for(enough.wait(), 30)
+    await asyncio.wait_for(enough.wait(), PATIENCE_S)
     repeating.cancel()
     with suppress(asyncio.CancelledError):
         await repeating

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.processes import PATIENCE_S
 
 from quartet.errors import QuartetError, TableError
 from quartet.table import CHANNELS, FLOAT32_MAX, MAX_LINE_BYTES, TableReader, Values
@@ -409,7 +410,7 @@ def test_no_more_than_the_bound_is_read_of_an_endless_line(tmp_path: Path) -> No
     writer = threading.Thread(target=write_for_ever, name="writer", daemon=True)
     writer.start()
     rows, message = read(path)
-    writer.join(10)
+    writer.join(PATIENCE_S)
     assert not writer.is_alive()
     assert rows == [(1.0, 2.0, 3.0, 4.0)]
     assert message.startswith(f"{path}: line 2: longer than")

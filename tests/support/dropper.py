@@ -43,7 +43,7 @@ def drop(host: str, port: int) -> None:
     request = BrokerRequest(id=1, sensor1=1.0).SerializeToString()
     message = b"\0" + len(request).to_bytes(4) + request
     streams = range(1, 2 * A_CONNECTION, 2)
-    with socket.create_connection((host, port), timeout=30) as connection:
+    with socket.create_connection((host, port), timeout=60) as connection:
         connection.sendall(PREFACE + frame(SETTINGS, 0, 0, b""))
         for stream in streams:
             connection.sendall(
