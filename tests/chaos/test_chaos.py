@@ -18,7 +18,7 @@ _CHAOS = (sys.executable, "-m", "chaos")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="signals, /proc and mounts are Linux's")
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_every_sample_gets_one_prediction_whatever_goes_wrong() -> None:
     search = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
