@@ -33,12 +33,22 @@ class Entry(msgspec.Struct):
     waiting_ids: Runs
     fates: dict[str, Ids]
     power_lost: bool
+    done_below: int = 0
 
     @property
     def difference(self) -> int:
         """Number of samples without a fate, but for one that had only just its id."""
         without = sum(ids.count for ids in self.fates.values())
         return self.sampled - self.answered - self.waiting - without
+
+    def balances(self, *, is_disk_there: bool) -> bool:
+        """Whether each sample has a fate, but for those that only the disk's file can tell of.
+
+        It has the oldest: those before all that wait in the RAM directory.
+        """
+        waits_from = min((first for first, _ in self.waiting_ids), default=self.sampled)
+        on_disk = 0 if is_disk_there else waits_from - self.done_below
+        return 0 <= self.difference <= on_disk
 
     @property
     def excused(self) -> Ids:

@@ -31,7 +31,7 @@ def at_ns(session_id: str, id_: int) -> int:
 
 
 def judge(trail: Trail, *complaints: str) -> list[str]:
-    return judge_all(Evidence([trail], [*complaints]))
+    return judge_all(Evidence([trail], [*complaints])).accusations
 
 
 def entry(session_id: str, sequence: int) -> Entry:
