@@ -18,6 +18,9 @@ from chaos.records import Key, Recorded
 # By luck a wrong state gives the right answer every other time: a break may lie as far back.
 _MOST_UNSEEN = 64
 
+# So many right answers tell a state from a million others.
+_ENOUGH = 40
+
 # Log entries are stamped in ms.
 _STAMPS_OFF_NS = 5_000_000
 
@@ -118,8 +121,8 @@ class _Course:
         """From which later sample on the line can be followed again, and the states before it."""
         begins = {*self._told, *self._restored, *self._holes}
         for begin in sorted(at for at in begins if at > lost_at):
-            end = begin + _MOST_UNSEEN
-            if end > len(self._recorded):  # too few to tell a state from others
+            end = begin + _ENOUGH
+            if end > len(self._recorded):
                 break
             for each in self._recorded[len(self._history) - 1 : begin]:
                 self._history.append(_next(self._history[-1], each))
