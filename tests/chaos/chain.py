@@ -9,7 +9,7 @@ The answers are then not judged up to the next rebuilding from which a known sta
 """
 
 import bisect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chaos.predictors import after, says
@@ -38,7 +38,9 @@ class Breaks:
     lost_ns: Mapping[Key, int] = field(default_factory=dict)
     """The samples that are missing on record, as ledgers name them, and when they got lost."""
     last_ids: Mapping[str, int] = field(default_factory=dict)
-    """The last ids of sessions, by the broker's ledger."""
+    """The last ids of sessions, by the broker's ledger and in its order."""
+    absent: Collection[str] = ()
+    """Sessions of which nothing is on record any more."""
     rows: Sequence[bytes] = ()
     """The values of samples: of id n, those of row n, and round again."""
 
@@ -48,13 +50,23 @@ class Breaks:
         begin, between = 0, list[Key]()
         if former and former.key.session_id == session_id:
             begin = former.key.id + 1
-        elif former:
-            last_id = self.last_ids.get(former.key.session_id, former.key.id)
-            between += (
-                Key(former.key.session_id, each) for each in range(former.key.id + 1, last_id + 1)
-            )
+        else:
+            former_id, last_id = former.key if former else ("", -1)
+            between += self._rest(former_id, last_id + 1)
+            for absent_id in self._absent_between(former_id, session_id):
+                between += self._rest(absent_id, 0)
         between += (Key(session_id, each) for each in range(begin, id_))
         return [key for key in between if key in self.lost_ns]
+
+    def _rest(self, session_id: str, begin: int) -> Iterator[Key]:
+        last_id = self.last_ids.get(session_id, -1)
+        return (Key(session_id, each) for each in range(begin, last_id + 1))
+
+    def _absent_between(self, former_id: str, latter_id: str) -> list[str]:
+        order = list(self.last_ids)
+        begin = order.index(former_id) + 1 if former_id in order else 0
+        end = order.index(latter_id) if latter_id in order else begin
+        return [each for each in order[begin:end] if each in self.absent]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ UNKNOWN = "unknown"
 UNANSWERABLE = "unanswerable"
 """The reason for samples that the broker refused."""
 
+_JUMPS = re.compile(r"; (\d+) of them the agent jumped over$")
 _IDS = re.compile(r"\b(\d+)(?:\.\.(\d+))?")
 
 
@@ -106,9 +107,15 @@ class Loss(msgspec.Struct):
     why: str = ""
 
     @property
-    def has_jumps(self) -> bool:
-        """Whether some of these ids were never sent: a repair could not tell which."""
-        return self.why.endswith("the agent jumped over")
+    def jumps(self) -> int:
+        """The number of these ids that had no record before: a repair could not tell which."""
+        match = _JUMPS.search(self.why)
+        return int(match[1]) if match else 0
+
+    @property
+    def ids(self) -> range:
+        """Those that are lost, as far as they are known."""
+        return range(self.first or 0, (-1 if self.last is None else self.last) + 1)
 
 
 class BrokerLedger(msgspec.Struct):

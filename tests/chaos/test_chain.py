@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from chaos.evidence import Evidence, Trail
@@ -72,36 +73,57 @@ def test_a_silent_change_of_answers_is_told(told_ns: list[int]) -> None:
     assert any(WRONG in failure for failure in judge(trail))
 
 
-def test_a_line_is_followed_where_two_repairs_lost_parts_of_one_range() -> None:
-    at = {30: at_ns(SECOND, 5), 31: at_ns(SECOND, 10)}  # 30 got lost first, the others then
-    lost = [Key(FIRST, id_) for id_ in range(30, 35)]
-    whole = kept()
-    recorded = [each for each in whole.recorded if each.key not in lost]
-    begin = next(n for n, each in enumerate(recorded) if each.arrived_at_ns > at[31])
-    state = states(recorded)[begin]  # of a black box without snapshot, replayed after the second
-    answers = {
-        each.key: says(after_) for each, after_ in zip(whole.recorded, STATES[1:], strict=True)
-    }
-    for number, each in enumerate(recorded):
-        if number >= begin:
-            state = after(state, each.key.id, each.values)
-            answers[each.key] = says(state)
-        recorded[number] = each._replace(prediction=answers[each.key])
-    trail = replace(
+def repaired(
+    losses: list[Loss], begins: Mapping[Key, bytes] | None = None, told_ns: Sequence[int] = ()
+) -> Trail:
+    """Of a line from which repairs have lost records, after they had been answered.
+
+    Its black box had other states before some samples.
+    """
+    whole, state, recorded = kept(), b"", list[Recorded]()
+    for each in whole.recorded:
+        state = after((begins or {}).get(each.key, state), each.key.id, each.values)
+        recorded.append(each._replace(prediction=says(state)))
+    lost = {Key(loss.session_id or "", id_) for loss in losses for id_ in loss.ids}
+    return replace(
         whole,
-        recorded=recorded,
+        recorded=[each for each in recorded if each.key not in lost],
         logged={
-            each.key: [Logging(answers[each.key], each.sampled_at_ns, each.arrived_at_ns)]
-            for each in whole.recorded
+            each.key: [Logging(each.prediction, each.sampled_at_ns, each.arrived_at_ns)]
+            for each in recorded
         },
-        losses=[Loss("a", FIRST, 30, 30, at[30]), Loss("a", FIRST, 31, 34, at[31])],
-        broker=[broker_entry(whole.recorded, id_) for id_ in (FIRST, SECOND)],
+        losses=losses,
+        broker=[broker_entry(recorded, id_) for id_ in (FIRST, SECOND)],
         taken=[Taken(0, at_ns(SECOND, 39))],
-        rebuilt_ns=[at[31] + SECOND_NS // 2],
+        rebuilt_ns=list(told_ns),
     )
+
+
+def is_followed(trail: Trail) -> bool:
+    """Whether nothing is told, and nothing left unjudged."""
     verdict = judge_all(Evidence([trail], []))
-    assert verdict.accusations == []
-    assert verdict.unjudged == 0
+    return not (verdict.accusations or verdict.unjudged)
+
+
+def test_a_line_is_followed_where_two_repairs_lost_parts_of_one_range() -> None:
+    first_ns, then_ns = at_ns(SECOND, 5), at_ns(SECOND, 10)
+    losses = [Loss("a", FIRST, 30, 30, first_ns), Loss("a", FIRST, 31, 34, then_ns)]
+    left = kept().recorded[:30] + kept().recorded[35:]
+    # without snapshots, replayed after the second repair
+    state = states(left)[COUNT - 5 + 11]
+    assert is_followed(repaired(losses, {Key(SECOND, 11): state}, [then_ns + SECOND_NS // 2]))
+
+
+def test_a_line_is_followed_over_what_a_backup_had_lacked_and_a_repair_has_lost_with_more() -> None:
+    # 30 to 32 were answered before the restoring, from which on 33 and 34 were
+    loss = Loss("a", FIRST, 30, 34, at_ns(SECOND, 5), "damaged; 3 of them the agent jumped over")
+    trail = repaired([loss], {Key(FIRST, 33): STATES[30]})
+    first = msgspec.structs.replace(trail.broker[0], answered=COUNT - 3, gaps=3)
+    assert is_followed(replace(trail, broker=[first, trail.broker[1]]))
+
+
+def test_a_line_is_followed_over_a_session_of_which_nothing_is_left() -> None:
+    assert is_followed(repaired([Loss("a", FIRST, 0, COUNT - 1, at_ns(SECOND, 39))]))
 
 
 def taken_up(begins: Mapping[int, bytes] | None = None) -> Trail:

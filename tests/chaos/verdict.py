@@ -82,6 +82,8 @@ class _Case:
             trail.restored_ns,
             self._lost_ns(),
             {entry.session_id: entry.last_id or 0 for entry in trail.broker},
+            {entry.session_id for entry in trail.broker}
+            - {key.session_id for key in self._recorded},
             trail.rows,
         )
         return follow(trail.recorded, breaks)
@@ -94,8 +96,12 @@ class _Case:
                 lost_ns |= dict.fromkeys(
                     self._trail.logged.keys() - self._recorded.keys(), loss.at_ns
                 )
-            for id_ in range(loss.first or 0, (loss.last or -1) + 1):
-                lost_ns[Key(loss.session_id or "", id_)] = loss.at_ns
+            elif loss.session_id:
+                lost_ns |= {Key(loss.session_id, id_): loss.at_ns for id_ in loss.ids}
+            # What the agent jumped over was never there: it is what a restored backup had lacked,
+            # and comes before what was answered after the restoring.
+            for id_ in loss.ids[: loss.jumps]:
+                lost_ns[Key(loss.session_id or "", id_)] = 0
         return lost_ns
 
     def _contradicting(self) -> Iterator[Key]:
@@ -175,7 +181,7 @@ class _Case:
         for session_id, id_ in self._recorded:
             recorded.setdefault(session_id, set()).add(id_)
         lost = _lost(self._trail)
-        with_jumps = {loss.session_id for loss in self._trail.losses if loss.has_jumps}
+        with_jumps = {loss.session_id for loss in self._trail.losses if loss.jumps}
         for entry in self._trail.broker:
             ids = recorded.pop(entry.session_id, set())
             gone = lost.get(entry.session_id, set()) - ids
@@ -218,8 +224,8 @@ def _lost(trail: Trail) -> dict[str, set[int]]:
     """The ids that a repair has named, by session."""
     lost: dict[str, set[int]] = {}
     for loss in trail.losses:
-        if loss.session_id and loss.first is not None and loss.last is not None:
-            lost.setdefault(loss.session_id, set()).update(range(loss.first, loss.last + 1))
+        if loss.session_id:
+            lost.setdefault(loss.session_id, set()).update(loss.ids)
     return lost
 
 
