@@ -16,6 +16,7 @@ from chaos.disk import Disk
 from chaos.ledgers import AgentLedger, Entry
 from chaos.logged_agent import LOGBOOK
 from chaos.role import Role
+from chaos.words import IS_UP
 
 # Enough for a run with room to spare; small enough to be filled in no time.
 _HOT_MB = 8
@@ -23,9 +24,6 @@ _COLD_MB = 24
 
 # Nothing is broken any more, and nothing that waits is far: who is not done by then never will be.
 _MOST_TO_DRAIN_S = 90.0
-
-# With its spool open, an agent has a link, or says that it has none.
-IS_UP = "streaming to|no link"
 
 Command = Callable[..., tuple[int, str]]
 

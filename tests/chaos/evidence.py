@@ -49,7 +49,7 @@ class Trail:
     restored_ns: list[int] = field(default_factory=list)
     """When it was rebuilt at all."""
     homeless: frozenset[int] = frozenset()
-    """The starts of the agent that said up to their end that nothing they took was on file."""
+    """The starts of the agent that had nothing on file from begin to end, by its own words."""
 
 
 @dataclass(frozen=True, slots=True)

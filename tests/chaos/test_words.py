@@ -15,6 +15,7 @@ UNKEPT = (
     "2026-01-01 00:00:00,200 ERROR   neither directory of the spool can be written; they are kept"
     " in memory alone until one can be written"
 )
+UP = "2026-01-01 00:00:00,150 INFO    streaming to 127.0.0.1:1"
 KEPT = "2026-01-01 00:00:05,200 INFO    samples are kept safely again, after 5.0 s"
 
 
@@ -22,7 +23,9 @@ KEPT = "2026-01-01 00:00:05,200 INFO    samples are kept safely again, after 5.0
     ("said", "homeless"),
     [
         ([UNNOTED, UNKEPT], True),
-        ([UNKEPT, KEPT, UNNOTED, UNKEPT], True),
+        ([UNNOTED, UP, UNKEPT], True),
+        ([UP, UNNOTED, UNKEPT], False),  # its first ids were noted
+        ([UNNOTED, UNKEPT, KEPT, UNKEPT], False),
         ([UNKEPT], False),  # its ids are on file
         ([UNNOTED], False),
         ([UNNOTED, UNKEPT, KEPT], False),  # what it took was on file in the end
@@ -30,7 +33,7 @@ KEPT = "2026-01-01 00:00:05,200 INFO    samples are kept safely again, after 5.0
         ([], False),
     ],
 )
-def test_an_agent_is_homeless_whose_last_words_are_that_nothing_is_on_file(
+def test_an_agent_is_homeless_that_says_from_begin_to_end_that_nothing_is_on_file(
     said: list[str], homeless: bool, tmp_path: Path
 ) -> None:
     (tmp_path / "agent-007.log").write_text("\n".join(said))

@@ -12,6 +12,9 @@ _STAMP = r"^(?P<s>\S+ \S+),(?P<ms>\d+) "
 _DAMAGE = re.compile(_STAMP + "(?:WARNING|ERROR) .*(?:damaged|checksum|does not verify)")
 _RESTORED = re.compile(_STAMP + r"INFO +(?P<agent>\S+): black box restored")
 
+IS_UP = "streaming to|no link"
+"""With its spool open, an agent has a link, or says that it has none."""
+
 # What an agent says where neither directory takes a sample, nor its register an id; and then.
 _UNKEPT = "ERROR   neither directory of the spool can be written"
 _KEPT = "INFO    samples are kept safely again"
@@ -51,17 +54,19 @@ def first_since(told_ns: Iterable[int], restored_ns: list[int]) -> list[int]:
 
 
 def homeless_starts(logs: Path) -> frozenset[int]:
-    """The starts of an agent at whose end, by its own words, no file took its samples or ids."""
+    """The starts of an agent that, by its own words, had nothing on file from begin to end."""
     return frozenset(
         int(log.stem.rpartition("-")[2])
         for log in logs.glob("agent-*.log")
-        if is_homeless(log.read_text())
+        if _is_homeless(log.read_text())
     )
 
 
-def is_homeless(said: str) -> bool:
-    """Whether both words were said last, and neither was taken back."""
-    return said.rfind(_UNKEPT) > said.rfind(_KEPT) and said.rfind(_UNNOTED) > said.rfind(_NOTED)
+def _is_homeless(said: str) -> bool:
+    """Whether it noted no id before it was up, kept no sample, and took back neither word."""
+    before_up = re.split(IS_UP, said, maxsplit=1)[0]
+    is_taken_back = _KEPT in said or _NOTED in said
+    return _UNNOTED in before_up and _UNKEPT in said and not is_taken_back
 
 
 def _stamped_ns(match: re.Match[str]) -> int:

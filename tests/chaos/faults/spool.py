@@ -9,10 +9,11 @@ from random import Random
 
 from agent.spool.directories import FILE
 from agent.spool.register import FILE as REGISTER
-from chaos.device import IS_UP, Device
+from chaos.device import Device
 from chaos.disk import Disk, damage, flip_bits, whole_files
 from chaos.plant import Plant
 from chaos.times import LONGEST_SILENCE_S
+from chaos.words import IS_UP
 
 Happening = Generator[None, None, None]
 
