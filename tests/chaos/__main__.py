@@ -85,8 +85,10 @@ def _run(home: Path, options: argparse.Namespace, no_mounts: str) -> list[str]:
         finally:
             plant.keep_disks()
     left = [f"process {pid} is left" for pid in host.processes_of(plant.token)]
-    print(summary(faults, evidence, plant.home, time.monotonic() - began_s))
-    return judge(evidence) + left
+    verdict = judge(evidence)
+    took_s = time.monotonic() - began_s
+    print(summary(faults, evidence, verdict, plant.home, took_s))
+    return verdict.accusations + left
 
 
 def _tell(what: str) -> None:

@@ -25,10 +25,9 @@ class Books:
     def accusations(self) -> Iterator[str]:
         """All that is wrong: each id from 0 on has a prediction, or an excuse."""
         remembered = self._trail.remembered
-        unknown = {*self._logged} - self._entries.keys() - remembered.keys()
-        # Where neither directory can be written from the start on, a kill leaves no trace.
-        for session_id in () if self._trail.robbed else unknown:
-            yield f"session {session_id[:8]} has predictions, and no ledger knows it"
+        for session_id in {*self._logged} - self._entries.keys() - remembered.keys():
+            if not self._was_homeless(session_id):
+                yield f"session {session_id[:8]} has predictions, and no ledger knows it"
         for session_id in self._entries.keys() | remembered.keys():
             here = self._logged.get(session_id, set())
             entry, before = self._entries.get(session_id), remembered.get(session_id)
@@ -40,6 +39,17 @@ class Books:
             if difference.contradiction and not self._is_explained(difference):
                 told = f"{difference.session_id} {difference.text}"
                 yield f"the ledgers contradict each other: {told}"
+
+    def _was_homeless(self, session_id: str) -> bool:
+        """Whether a kill left no trace of it, as its agent had said."""
+        trail = self._trail
+        starts = {
+            logging.start
+            for key, loggings in trail.logged.items()
+            if key.session_id == session_id
+            for logging in loggings
+        }
+        return trail.robbed and starts <= trail.homeless
 
     def _session(self, here: set[int], entry: Entry | None, before: Entry | None) -> Iterator[str]:
         """Judge the predicted ids of a session by what its books say, and what they said before."""

@@ -16,6 +16,7 @@ from chaos.disk import Disk
 from chaos.ledgers import AgentLedger, Entry
 from chaos.logged_agent import LOGBOOK
 from chaos.role import Role
+from chaos.words import IS_UP
 
 # Enough for a run with room to spare; small enough to be filled in no time.
 _HOT_MB = 8
@@ -59,6 +60,7 @@ class Device:
         self._clock = home / "clock"
         self._csv = home / "samples.csv"
         self._remembered = 0  # times
+        self._spoiled_at: int | None = None  # after so many starts of the agent
 
     @contextlib.contextmanager
     def running(
@@ -126,12 +128,20 @@ class Device:
         (copies / "ledger.json").write_text(text)
         with contextlib.suppress(msgspec.MsgspecError):
             ledger = msgspec.json.decode(text, type=AgentLedger)
-            # Another fault may have taken a directory: its samples then have no fate for now.
-            is_whole = not ledger.damaged and (hot / FILE).exists() and (cold / FILE).exists()
+            is_readable = not (ledger.damaged or self._is_spoiled())
+            is_disk_there = (cold / FILE).exists()
             for entry in ledger.sessions:
-                if entry.difference and is_whole:
+                if is_readable and not entry.balances(is_disk_there=is_disk_there):
                     self.complain(f"{copies}: the ledger did not balance")
                 self._remember(entry)
+
+    def note_spoiled(self) -> None:
+        """A fault has changed the content of its files."""
+        self._spoiled_at = self.agent.starts
+
+    def _is_spoiled(self) -> bool:
+        """Whether files are as a fault has left them: no agent has opened its spool since then."""
+        return self._spoiled_at is not None and not self.agent.has_said(IS_UP, self._spoiled_at)
 
     def _remember(self, entry: Entry) -> None:
         """Of a session whose books went already, what they said at their best."""

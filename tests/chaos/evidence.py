@@ -1,11 +1,8 @@
 """What a run has left behind: the logged predictions, the broker's records, all ledgers."""
 
-import bisect
 import contextlib
-import re
 import sqlite3
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,13 +14,9 @@ from chaos.device import Device
 from chaos.ledgers import AgentLedger, BrokerEntry, BrokerLedger, Entry, Loss
 from chaos.plant import Plant
 from chaos.records import VALUES, Key, Logging, Recorded, Taken
+from chaos.words import brokers_words, first_since, homeless_starts
 
 Ledger = TypeVar("Ledger", AgentLedger, BrokerLedger)
-
-# What a broker says of a record that does not verify, or of a store that is not whole.
-_STAMP = r"^(?P<s>\S+ \S+),(?P<ms>\d+) "
-_DAMAGE = re.compile(_STAMP + "(?:WARNING|ERROR) .*(?:damaged|checksum|does not verify)")
-_REBUILT = re.compile(_STAMP + r"INFO +(?P<agent>\S+): black box restored")
 
 
 class NoEvidenceError(Exception):
@@ -53,6 +46,10 @@ class Trail:
     """The faults that took records from the broker."""
     rebuilt_ns: list[int] = field(default_factory=list)
     """When the line's black box was rebuilt for the first time since damage was told. Unix ns."""
+    restored_ns: list[int] = field(default_factory=list)
+    """When it was rebuilt at all."""
+    homeless: frozenset[int] = frozenset()
+    """The starts of the agent that had nothing on file from begin to end, by its own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +65,8 @@ def gather(plant: Plant) -> Evidence:
     """Read it all, once the plant has come to its end. NoEvidenceError where that fails."""
     ledger = _brokers_ledger(plant)
     recorded = _read_store(plant.store)
-    damage_ns, rebuilt_ns = _told(plant.logs)
-    told_ns = [*damage_ns, *(taken.told_ns for taken in plant.taken)]
+    told = brokers_words(plant.logs)
+    told_ns = [*told.damage_ns, *(taken.told_ns for taken in plant.taken)]
     trails = [
         Trail(
             agent_id=device.agent_id,
@@ -82,7 +79,9 @@ def gather(plant: Plant) -> Evidence:
             remembered=device.remembered,
             robbed=device.robbed,
             taken=plant.taken,
-            rebuilt_ns=_first_since(told_ns, rebuilt_ns.get(device.agent_id, [])),
+            rebuilt_ns=first_since(told_ns, told.restored_ns(device.agent_id)),
+            restored_ns=told.restored_ns(device.agent_id),
+            homeless=homeless_starts(device.logs),
         )
         for device in plant.devices
     ]
@@ -96,8 +95,8 @@ def read_logbook(path: Path) -> dict[Key, list[Logging]]:
         return logged
     unix_ns = time.time_ns() - time.monotonic_ns()
     for line in path.read_text().splitlines():
-        at_ns, session_id, id_, prediction, sampled_at, _ = line.split(",")
-        logging = Logging(prediction == "1", _unix_ns(sampled_at), unix_ns + int(at_ns))
+        start, at_ns, session_id, id_, prediction, sampled_at, _ = line.split(",")
+        logging = Logging(prediction == "1", _unix_ns(sampled_at), unix_ns + int(at_ns), int(start))
         logged.setdefault(Key(session_id, int(id_)), []).append(logging)
     return logged
 
@@ -105,31 +104,6 @@ def read_logbook(path: Path) -> dict[Key, list[Logging]]:
 def _unix_ns(stamp: str) -> int:
     since = datetime.fromisoformat(stamp) - datetime.fromisoformat("1970-01-01T00:00:00+00:00")
     return since // timedelta(microseconds=1) * 1000
-
-
-def _told(logs: Path) -> tuple[list[int], dict[str, list[int]]]:
-    """When brokers told of damage, and rebuilt the black box of each agent; by their own stamps."""
-    told: list[int] = []
-    rebuilt: dict[str, list[int]] = {}
-    for log in logs.glob("broker-*.log"):
-        for line in log.read_text().splitlines():
-            if match := _DAMAGE.match(line):
-                told.append(_stamped_ns(match))
-            elif match := _REBUILT.match(line):
-                rebuilt.setdefault(match["agent"], []).append(_stamped_ns(match))
-    return told, rebuilt
-
-
-def _stamped_ns(match: re.Match[str]) -> int:
-    at_s = round(datetime.fromisoformat(match["s"]).timestamp())
-    return at_s * 10**9 + int(match["ms"]) * 10**6
-
-
-def _first_since(told_ns: Iterable[int], rebuilt_ns: Iterable[int]) -> list[int]:
-    """Each word, and the first rebuilding behind it; of nothing, which is not logged, as well."""
-    rising = sorted(rebuilt_ns)
-    found = {bisect.bisect_left(rising, at_ns) for at_ns in told_ns}
-    return sorted({*told_ns, *(rising[at] for at in found if at < len(rising))})
 
 
 def _read_store(path: Path) -> dict[str, list[Recorded]]:

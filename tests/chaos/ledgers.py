@@ -12,6 +12,7 @@ UNKNOWN = "unknown"
 UNANSWERABLE = "unanswerable"
 """The reason for samples that the broker refused."""
 
+_JUMPS = re.compile(r"; (\d+) of them the agent jumped over$")
 _IDS = re.compile(r"\b(\d+)(?:\.\.(\d+))?")
 
 
@@ -33,12 +34,22 @@ class Entry(msgspec.Struct):
     waiting_ids: Runs
     fates: dict[str, Ids]
     power_lost: bool
+    done_below: int = 0
 
     @property
     def difference(self) -> int:
         """Number of samples without a fate, but for one that had only just its id."""
         without = sum(ids.count for ids in self.fates.values())
         return self.sampled - self.answered - self.waiting - without
+
+    def balances(self, *, is_disk_there: bool) -> bool:
+        """Whether each sample has a fate, but for those that only the disk's file can tell of.
+
+        It has the oldest: those before all that wait in the RAM directory.
+        """
+        waits_from = min((first for first, _ in self.waiting_ids), default=self.sampled)
+        on_disk = 0 if is_disk_there else waits_from - self.done_below
+        return 0 <= self.difference <= on_disk
 
     @property
     def excused(self) -> Ids:
@@ -96,9 +107,15 @@ class Loss(msgspec.Struct):
     why: str = ""
 
     @property
-    def has_jumps(self) -> bool:
-        """Whether some of these ids were never sent: a repair could not tell which."""
-        return self.why.endswith("the agent jumped over")
+    def jumps(self) -> int:
+        """The number of these ids that had no record before: a repair could not tell which."""
+        match = _JUMPS.search(self.why)
+        return int(match[1]) if match else 0
+
+    @property
+    def ids(self) -> range:
+        """Those that are lost, as far as they are known."""
+        return range(self.first or 0, (-1 if self.last is None else self.last) + 1)
 
 
 class BrokerLedger(msgspec.Struct):

@@ -24,6 +24,8 @@ class Logging(NamedTuple):
     sampled_at_ns: int
     logged_at_ns: int
     """By a clock that no fault steps."""
+    start: int = 0
+    """The number of the agent's start that logged it."""
 
 
 class Recorded(NamedTuple):

@@ -7,11 +7,14 @@ from pathlib import Path
 
 from chaos.evidence import Evidence, Trail
 from chaos.schedule import Fault
+from chaos.verdict import Verdict
 
 _OUTAGE = re.compile(r"streaming to \S+, after ([\d.]+) s")
 
 
-def summary(faults: Sequence[Fault], evidence: Evidence, home: Path, took_s: float) -> str:
+def summary(
+    faults: Sequence[Fault], evidence: Evidence, verdict: Verdict, home: Path, took_s: float
+) -> str:
     """A table for a person."""
     outages_s = [
         float(match[1])
@@ -31,6 +34,7 @@ def summary(faults: Sequence[Fault], evidence: Evidence, home: Path, took_s: flo
         "logged again": sum(len(each) - 1 for each in loggings),
         "lost, as booked": sum(entry.excused.count for entry in entries),
         "not on record": sum(_unrecorded(trail) for trail in trails),
+        "not judged": verdict.unjudged,
         "sessions": len(entries),
         "cut by power": sum(entry.power_lost for entry in entries),
         "reconnects": len(outages_s),

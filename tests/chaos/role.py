@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from support.processes import Running
 
+from chaos.logged_agent import START
+
 # Both promise to end within 5 s of a SIGTERM; a machine that is busy may be slow.
 _MOST_TO_STOP_S = 20.0
 
@@ -27,6 +29,8 @@ class Mark(NamedTuple):
 
 class Role:
     """Starts a process again and again, and keeps what each has said. Left, none runs.
+
+    Each finds the number of its start in the environment.
 
     It may end with `after_stop` when it is stopped, and with 1 at any time if it
     gives one of the `excuses` as its last words.
@@ -57,7 +61,8 @@ class Role:
         """Start the next process. It is not waited for."""
         assert self._process is None, f"one {self.name} runs already"
         self.starts += 1
-        self._process = Running([*self._arguments, *more], self._env)
+        env = {**self._env, START: str(self.starts)}
+        self._process = Running([*self._arguments, *more], env)
 
     @property
     def process(self) -> Running:
@@ -91,6 +96,13 @@ class Role:
         """The last line that the process has said and that matches; empty for none."""
         lines = self.process.stderr.splitlines()
         return next((line for line in reversed(lines) if re.search(about, line)), "")
+
+    def has_said(self, pattern: str, since: int) -> bool:
+        """Whether a process that came after so many starts has said what matches."""
+        logs = map(self._log_of, range(since + 1, self.starts + 1))
+        said = [log.read_text() for log in logs if log.exists()]
+        said += [self._process.stderr] if self._process and self.starts > since else []
+        return any(re.search(pattern, each) for each in said)
 
     def comes_up(self, pattern: str) -> bool:
         """Wait until the process that was started last says this; False where it ends before."""
@@ -148,7 +160,10 @@ class Role:
     def _file(self) -> None:
         """Keep what the process has said."""
         said = f"{self.process.stderr}\n{self.process.stdout}"
-        (self._logs / f"{self.name}-{self.starts:03d}.log").write_text(said)
+        self._log_of(self.starts).write_text(said)
         if "Traceback" in said:
             self.complain("showed a traceback")
         self._process, self._stopping = None, False
+
+    def _log_of(self, start: int) -> Path:
+        return self._logs / f"{self.name}-{start:03d}.log"

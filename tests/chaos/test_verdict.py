@@ -1,98 +1,31 @@
 """The verdict finds each way in which a promise can be broken, and excuses what the books name."""
 
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 import pytest
 
-from chaos.evidence import Evidence, Trail
-from chaos.ledgers import AgentLedger, BrokerEntry, Difference, Entry, Ids, Loss
-from chaos.predictors import after, says
-from chaos.records import VALUES, Key, Logging, Recorded, Taken
-from chaos.verdict import judge as judge_all
+from chaos.evidence import Trail
+from chaos.ledgers import AgentLedger, BrokerEntry, Difference, Ids, Loss
+from chaos.records import Key, Logging, Taken
+from chaos.trails import (
+    COUNT,
+    FIRST,
+    ROWS,
+    SECOND,
+    as_logged,
+    at_ns,
+    changed,
+    judge,
+    kept,
+    logged,
+    swapped,
+    with_first,
+)
 
 DAMAGED = "unknown (damaged file)"
 CRASHED = "unknown (in memory alone at a crash)"
-
-FIRST, SECOND = "a" * 32, "b" * 32
-COUNT = 40
-ROWS = [VALUES.pack(n, -n, n / 7, 0.0) for n in range(30)]
-
-# One sample a second, and each answer is logged at once; long before that the first backup was.
-SECOND_NS = 1_000_000_000
-BEGIN_NS = 10_000 * SECOND_NS
-
-
-def at_ns(session_id: str, id_: int) -> int:
-    return BEGIN_NS + (id_ + COUNT * (session_id == SECOND)) * SECOND_NS
-
-
-def judge(trail: Trail, *complaints: str) -> list[str]:
-    return judge_all(Evidence([trail], [*complaints]))
-
-
-def entry(session_id: str, sequence: int) -> Entry:
-    return Entry(session_id, sequence, COUNT, COUNT, 0, [], {}, power_lost=False)
-
-
-def broker_entry(recorded: list[Recorded], session_id: str) -> BrokerEntry:
-    ids = {each.key.id for each in recorded if each.key.session_id == session_id}
-    last_id = max(ids)
-    missing = [(id_, id_) for id_ in range(last_id + 1) if id_ not in ids]
-    return BrokerEntry("a", session_id, 0, last_id, len(ids), len(ids), 0, len(missing), missing)
-
-
-def kept(skipped: tuple[Key, ...] = ()) -> Trail:
-    """Of a run in which every promise was kept, though these samples never came."""
-    recorded, state = [], b""
-    for session_id, id_ in itertools.product((FIRST, SECOND), range(COUNT)):
-        if (key := Key(session_id, id_)) not in skipped:
-            values = ROWS[id_ % len(ROWS)]
-            state = after(state, id_, values)
-            at = at_ns(*key)
-            recorded.append(Recorded(key, values, 1000 * id_, says(state), at))
-    return Trail(
-        agent_id="a",
-        rows=ROWS,
-        logged={
-            each.key: [Logging(each.prediction, each.sampled_at_ns, each.arrived_at_ns)]
-            for each in recorded
-        },
-        recorded=recorded,
-        agent=AgentLedger(balanced=True, sessions=[entry(FIRST, 1), entry(SECOND, 2)]),
-        broker=[broker_entry(recorded, id_) for id_ in (FIRST, SECOND)],
-    )
-
-
-def with_first(trail: Trail, **changes: object) -> Trail:
-    first = msgspec.structs.replace(trail.agent.sessions[0], **changes)
-    sessions = [first, *trail.agent.sessions[1:]]
-    return replace(trail, agent=msgspec.structs.replace(trail.agent, sessions=sessions))
-
-
-def swapped(trail: Trail, one: int, other: int) -> Trail:
-    recorded = list(trail.recorded)
-    recorded[one], recorded[other] = recorded[other], recorded[one]
-    return replace(trail, recorded=recorded)
-
-
-def changed(trail: Trail, at: int, **changes: Any) -> Trail:
-    recorded = list(trail.recorded)
-    recorded[at] = recorded[at]._replace(**changes)
-    return replace(trail, recorded=recorded)
-
-
-def logged(trail: Trail, key: Key, *loggings: Logging) -> Trail:
-    rest = {each: found for each, found in trail.logged.items() if each != key}
-    return replace(trail, logged=rest | ({key: list(loggings)} if loggings else {}))
-
-
-def as_logged(trail: Trail, key: Key, **changes: Any) -> Logging:
-    return trail.logged[key][0]._replace(**changes)
-
 
 SOME = Key(FIRST, 7)
 LATE = Key(FIRST, COUNT)
@@ -166,6 +99,22 @@ def test_what_the_books_call_damaged_is_excused_and_no_more(runs: list[tuple[int
     assert judge(with_first(trail, fates={DAMAGED: Ids(2, runs)})) == []
     assert judge(with_first(trail, fates={CRASHED: Ids(2, runs)})) == []
     assert judge(with_first(trail, fates={DAMAGED: Ids(1, runs[:0])})) != []
+
+
+HOMELESS = Key("c" * 32, 0)
+
+
+@pytest.mark.parametrize(
+    ("robbed", "homeless", "accused"),
+    [(True, {3}, False), (True, {2}, True), (True, set(), True), (False, {3}, True)],
+)
+def test_a_session_without_trace_is_excused_by_its_own_agents_words_alone(
+    robbed: bool, homeless: set[int], accused: bool
+) -> None:
+    trail = logged(kept(), HOMELESS, Logging(True, 0, 0, start=3))
+    taken = [Taken(0, 0)]  # what it answered is on no record either
+    trail = replace(trail, robbed=robbed, homeless=frozenset(homeless), taken=taken)
+    assert any("no ledger knows it" in each for each in judge(trail)) == accused
 
 
 def before(trail: Trail, *waiting: tuple[int, int]) -> Trail:
@@ -343,49 +292,3 @@ def test_losses_of_which_nobody_can_tell_the_ids_are_told_as_such() -> None:
     assert (
         judge(replace(repaired(), losses=[Loss(None, None, None, None, at_ns(SECOND, 39))])) == []
     )
-
-
-def begun_again(told_ns: list[int], at: int = 50, state_of: int = 20, **change: Any) -> Trail:
-    """Of a line whose black box went back to an earlier state before one of its samples."""
-    trail, recorded = kept(), list[Recorded]()
-    states = list(
-        itertools.accumulate(
-            trail.recorded, lambda state, r: after(state, r.key.id, r.values), initial=b""
-        )
-    )
-    state = change.get("state", states[state_of])
-    recorded = trail.recorded[:at]
-    for each in trail.recorded[at:]:
-        state = after(state, each.key.id, each.values)
-        recorded.append(each._replace(prediction=says(state)))
-    return replace(
-        trail,
-        recorded=recorded,
-        logged={
-            each.key: [Logging(each.prediction, each.sampled_at_ns, each.arrived_at_ns)]
-            for each in recorded
-        },
-        rebuilt_ns=told_ns,
-    )
-
-
-@pytest.mark.parametrize("state_of", [0, 20, 49])
-def test_a_line_may_begin_again_from_a_former_state_where_damage_was_told(state_of: int) -> None:
-    told_ns = [at_ns(SECOND, 10) - SECOND_NS // 2]
-    assert judge(begun_again(told_ns, state_of=state_of)) == []
-
-
-def test_a_line_may_begin_again_from_what_could_be_read_where_damage_was_told() -> None:
-    assert judge(begun_again([at_ns(SECOND, 10)], state=b"of no sample that ever was")) == []
-
-
-@pytest.mark.parametrize(
-    "trail",
-    [
-        begun_again([]),
-        begun_again([at_ns(SECOND, 20)]),  # after the answers had changed
-        begun_again([at_ns(FIRST, 1)]),  # long before
-    ],
-)
-def test_a_silent_change_of_answers_is_told(trail: Trail) -> None:
-    assert any("a black box that saw all" in failure for failure in judge(trail))

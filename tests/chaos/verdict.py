@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from chaos.books import Books
-from chaos.chain import Breaks, misjudged
+from chaos.chain import Breaks, Followed, follow
 from chaos.evidence import Evidence, Trail
 from chaos.ledgers import ids_in
 from chaos.records import Key, Logging
@@ -13,46 +14,59 @@ from chaos.records import Key, Logging
 # the log rounds to a microsecond.
 _TIME_OFF_NS = 50_000_000 + 1000
 
+# Of a line's answers. To follow no more of it is to judge nothing.
+_MOST_UNJUDGED = 0.25
+
 # So many examples of a failure are as good as all of them.
 _MOST_SHOWN = 5
 
 
-def judge(evidence: Evidence) -> list[str]:
-    """Tell all that is wrong; nothing where every promise was kept."""
-    return [
-        *evidence.complaints,
-        *(
-            f"{trail.agent_id}: {accusation}"
-            for trail in evidence.trails
-            for accusation in _Case(trail).accusations()
-        ),
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the evidence comes to."""
+
+    accusations: list[str]
+    """All that is wrong; empty where every promise was kept."""
+    unjudged: int
+    """Number of answers that nobody can judge, after damage that was told."""
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Judge the broker's store, its answers and each agent's books."""
+    cases = [_Case(trail) for trail in evidence.trails]
+    accusations = [
+        f"{case.agent_id}: {accusation}" for case in cases for accusation in case.accusations()
     ]
+    return Verdict([*evidence.complaints, *accusations], sum(case.unjudged for case in cases))
 
 
 class _Case:
     """One agent's trail, with what its records say looked up by key."""
 
     def __init__(self, trail: Trail) -> None:
+        self.agent_id = trail.agent_id
         self._trail = trail
         self._recorded = {recorded.key: recorded for recorded in trail.recorded}
         self._named = _named(trail)
         self._is_unnamed = any(loss.session_id is None for loss in trail.losses)
+        self._followed = self._follow()
+
+    @property
+    def unjudged(self) -> int:
+        """Number of answers that nobody can judge."""
+        return len(self._followed.unjudged)
 
     def accusations(self) -> Iterator[str]:
         """All that is wrong."""
         trail = self._trail
-        breaks = Breaks(
-            trail.rebuilt_ns,
-            self._lost_ns(),
-            {entry.session_id: entry.last_id or 0 for entry in trail.broker},
-            trail.rows,
-        )
         yield from _shown("logged with different predictions", self._contradicting())
         yield from _shown("recorded twice", self._recorded_twice())
         yield from _shown("recorded with other values than the CSV's", self._with_other_values())
         yield from _shown(
-            "answered otherwise than by a black box that saw all", misjudged(trail.recorded, breaks)
+            "answered otherwise than by a black box that saw all", self._followed.misjudged
         )
+        if self.unjudged > _MOST_UNJUDGED * len(trail.recorded):
+            yield from _shown("that nobody can judge: too many", self._followed.unjudged)
         yield from _shown("logged otherwise than recorded", self._logged_otherwise())
         yield from _shown("logged, and not on record, and no fault took them", self._unrecorded())
         yield from _shown("gone from the record, and no ledger names them", self._unnamed())
@@ -60,6 +74,19 @@ class _Case:
         yield from _shown("not in rising order in the line", self._out_of_order())
         yield from Books(trail).accusations()
         yield from self._ledgers()
+
+    def _follow(self) -> Followed:
+        trail = self._trail
+        breaks = Breaks(
+            trail.rebuilt_ns,
+            trail.restored_ns,
+            self._lost_ns(),
+            {entry.session_id: entry.last_id or 0 for entry in trail.broker},
+            {entry.session_id for entry in trail.broker}
+            - {key.session_id for key in self._recorded},
+            trail.rows,
+        )
+        return follow(trail.recorded, breaks)
 
     def _lost_ns(self) -> dict[Key, int]:
         """What is named as missing, and when it got lost; where nobody knows, at the begin."""
@@ -69,8 +96,12 @@ class _Case:
                 lost_ns |= dict.fromkeys(
                     self._trail.logged.keys() - self._recorded.keys(), loss.at_ns
                 )
-            for id_ in range(loss.first or 0, (loss.last or -1) + 1):
-                lost_ns[Key(loss.session_id or "", id_)] = loss.at_ns
+            elif loss.session_id:
+                lost_ns |= {Key(loss.session_id, id_): loss.at_ns for id_ in loss.ids}
+            # What the agent jumped over was never there: it is what a restored backup had lacked,
+            # and comes before what was answered after the restoring.
+            for id_ in loss.ids[: loss.jumps]:
+                lost_ns[Key(loss.session_id or "", id_)] = 0
         return lost_ns
 
     def _contradicting(self) -> Iterator[Key]:
@@ -150,7 +181,7 @@ class _Case:
         for session_id, id_ in self._recorded:
             recorded.setdefault(session_id, set()).add(id_)
         lost = _lost(self._trail)
-        with_jumps = {loss.session_id for loss in self._trail.losses if loss.has_jumps}
+        with_jumps = {loss.session_id for loss in self._trail.losses if loss.jumps}
         for entry in self._trail.broker:
             ids = recorded.pop(entry.session_id, set())
             gone = lost.get(entry.session_id, set()) - ids
@@ -193,8 +224,8 @@ def _lost(trail: Trail) -> dict[str, set[int]]:
     """The ids that a repair has named, by session."""
     lost: dict[str, set[int]] = {}
     for loss in trail.losses:
-        if loss.session_id and loss.first is not None and loss.last is not None:
-            lost.setdefault(loss.session_id, set()).update(range(loss.first, loss.last + 1))
+        if loss.session_id:
+            lost.setdefault(loss.session_id, set()).update(loss.ids)
     return lost
 
 

@@ -13,11 +13,9 @@ from chaos.device import Device
 from chaos.disk import Disk, damage, flip_bits, whole_files
 from chaos.plant import Plant
 from chaos.times import LONGEST_SILENCE_S
+from chaos.words import IS_UP
 
 Happening = Generator[None, None, None]
-
-# With its spool open, an agent has a link, or says that it has none.
-_IS_UP = "streaming to|no link"
 
 _TROUBLE = " (?:WARNING|ERROR) .*"
 
@@ -47,6 +45,7 @@ def _spoil_between_starts(
     device.remember_ledger()
     if whole := [file for disk in disks for file in whole_files(disk.path / FILE)]:
         plant.tell(spoil(dice.choice(whole), dice))
+        device.note_spoiled()
     yield
     device.start()
 
@@ -126,7 +125,7 @@ def replace_spool(_: Plant, device: Device, __: Random) -> Happening:
     """A copy of the files on the disk is put back over them by renaming, as rsync does."""
     copy = device.home / "copy"
     if device.agent.runs:
-        device.agent.comes_up(_IS_UP)
+        device.agent.comes_up(IS_UP)
     shutil.copytree(device.cold.path, copy, dirs_exist_ok=True)
     yield
     expected = _Word(device, device.cold, "is another one")
@@ -182,7 +181,7 @@ class _Word:
         self._device = device
         self._path = str(disk.path)
         self._what = what
-        is_up = device.agent.runs and device.agent.comes_up(_IS_UP)
+        is_up = device.agent.runs and device.agent.comes_up(IS_UP)
         self._mark = device.agent.mark() if is_up else None
         # A directory that it does not use now, and has said so, cannot fail once more.
         # The register in it may be used alone.
