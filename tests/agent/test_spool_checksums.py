@@ -129,6 +129,35 @@ async def test_a_session_whose_account_is_damaged_keeps_its_samples(
     assert f"the account of session {2:032x} is damaged" in caplog.text
 
 
+async def test_the_register_names_a_session_in_ram_that_the_disk_never_met(
+    device: Device, clock: ManualClock
+) -> None:
+    device = original("hot").put_into(device.home / "other", clock)
+    change(device.directories.hot, WRONG_ID.format(2))
+    rescue = Rescue()
+    await rescue.run(device, clock)
+    rescue.assert_consistent_with(original("hot").samples)
+    assert len(rescue.given) == SESSIONS * SAMPLES
+    assert [entry.session_id for entry in rescue.ledger.sessions] == [
+        f"{number:032x}" for number in (1, 2, 3, 4)
+    ]
+
+
+async def test_samples_of_a_session_without_name_never_become_those_of_the_next(
+    device: Device, clock: ManualClock
+) -> None:
+    """The newest session is the damaged one, so that its place among the others looks free."""
+    device = original("cold").put_into(device.home / "other", clock)
+    empty(device.directories.hot)
+    change(device.directories.cold, WRONG_ID.format(SESSIONS))
+    rescue = Rescue()
+    await rescue.run(device, clock)
+    rescue.assert_consistent_with(original("cold").samples)
+    assert len(rescue.given) == (SESSIONS - 1) * SAMPLES
+    *_, newest = rescue.ledger.sessions
+    assert (newest.sampled, newest.answered) == (5, 5)
+
+
 async def test_of_a_damaged_account_what_is_not_there_is_unknown(
     device: Device, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -199,7 +228,9 @@ async def taken(device: Device) -> list[Sample]:
     return await device.take(9)
 
 
-async def test_a_damaged_number_of_moves_loses_nothing(device: Device) -> None:
+async def test_a_damaged_number_of_moves_is_damage_and_loses_nothing(
+    device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
     device.start()
     samples = device.keep(3)
     device.tiers.flush()
@@ -211,6 +242,7 @@ async def test_a_damaged_number_of_moves_loses_nothing(device: Device) -> None:
     assert names(await device.drain()) == names(samples)
     device.close()
     assert device.ledger().balanced
+    assert caplog.text.count("is damaged (the number of its moves: its checksum)") == 2
 
 
 async def test_an_account_that_changes_has_a_checksum_again(device: Device) -> None:
