@@ -139,7 +139,7 @@ def is_damage(error: Exception) -> bool:
 
     A constraint is of ours: who breaks it rests on what was read, which was wrong.
     """
-    if isinstance(error, UnicodeDecodeError):
+    if isinstance(error, UnicodeDecodeError | DamagedError):
         return True
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:  # a text that is none

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agent.model import Session
 from agent.spool import runs
-from agent.spool.account import EARLIER, Account, Fate, Sessions
+from agent.spool.account import EARLIER, Account, Fate, Ids, Sessions
 from agent.spool.row import BEFORE_ALL, Key
 from agent.spool.runs import Runs
 
@@ -128,6 +128,11 @@ class Books:
         self._first_sequence = self.next_sequence()
         self._moved = Key(self._first_sequence, -1)
         return self._first_sequence
+
+    def before_start(self) -> set[int]:
+        """The sequences of sessions that were there before this start."""
+        first = self._first_sequence
+        return {each for each in self._books if first is None or each < first}
 
     def shift_for(self, found: Sessions) -> int:
         """By how much the sequences of a file must be shifted, before it is met().
@@ -303,12 +308,19 @@ class Books:
         """The sum of these sessions and of those in the former sum."""
         former = next((entry for entry in self if entry[0].id == EARLIER), None)
         session, total = former or (
-            Session(min(self._books) - 1, EARLIER, 0, 0),
+            Session(min(self._books, default=1) - 1, EARLIER, 0, 0),
             Account(ended=True),
         )
         total = copy.deepcopy(total)
         for sequence in sequences:
             total.add_up(self._books[sequence].account)
+        return session, total
+
+    def sum_with_strays(self, count: int) -> tuple[Session, Account]:
+        """The former sum, and samples of which nobody can tell the session: they are unknown."""
+        session, total = self.sum_of([])
+        total.sampled += count
+        total.fates.setdefault(Fate.DAMAGED, Ids()).count += count
         return session, total
 
     def fold(self, sequences: Sequence[int], total: tuple[Session, Account]) -> None:

@@ -215,7 +215,7 @@ class Cold:
         tier.forget_before(Key(s.sequence, account.done_below) for s, account in self._books)
         if lost := self._books.reconcile(_ids(tier)):
             log.error("%s: %d samples are missing, and booked as unknown", self._file.path, lost)
-        tier.forget_strays(self._books)
+        self._book_strays(tier, tier.strays(self._books))
         self._write(tier, self._books.for_cold())
         self._suspect = False
         while self._imported:
@@ -259,12 +259,29 @@ class Cold:
             self._suspect = True
             self._imported = adopted.paths
             sessions = tier.sessions()
+        in_file = {session.sequence for session, _ in sessions}
+        strays = tier.strays(in_file | self._books.before_start())
         if shift := self._books.shift_for(sessions):
             tier.shift_sessions(shift)
             sessions = tier.sessions()
+            strays = {sequence + shift: count for sequence, count in strays.items()}
         self._books.meet(sessions)
         self._books.rejoin(adopted.rejoined)
+        self._book_strays(tier, strays)
         self._put_back(tier)
+
+    def _book_strays(self, tier: Tier, strays: dict[int, int]) -> None:
+        """Book samples whose session nobody can tell, as its row is damaged, and delete them."""
+        if strays:
+            count = sum(strays.values())
+            total = self._books.sum_with_strays(count)
+            tier.forget_strays(strays, total)
+            self._books.fold([], total)
+            log.error(
+                "%s: the names of the sessions of %d samples are damaged: they cannot be sent, and"
+                " are booked as unknown",
+                *(self._file.path, count),
+            )
 
     def _replace(self, error: DamagedError) -> Tier:
         """Use a fresh file with all that could be read of the old one, and what is in memory."""

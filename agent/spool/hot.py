@@ -84,8 +84,9 @@ class Hot:
         try:
             if not self._place.own():
                 raise StoreError(f"{self._place.directory}: cannot be written", self.path)
-            tier, found, replaced = self._file.open(look)
-            if cold and is_stale((tier.moves(), found.sessions), cold):
+            in_cold = {session.id for session, _ in cold[1]} if cold else set()
+            tier, found, replaced = self._file.open(look, in_cold)
+            if cold and not replaced and is_stale((tier.moves(), found.sessions), cold):
                 tier.close()
                 self._set_aside("stale", f"{self.path}: is older than the spool on the disk")
                 tier, found, replaced = self._file.open(look)

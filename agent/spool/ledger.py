@@ -137,9 +137,7 @@ def _open(path: Path, stack: contextlib.ExitStack, open_tier: OpenTier) -> Tier 
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     try:
         return stack.enter_context(contextlib.closing(open_tier(path, None)))
-    except OlderSchemaError as error:
-        if error.version:
-            raise
+    except OlderSchemaError:
         return None  # its disk was full when it was made
 
 

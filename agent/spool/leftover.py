@@ -2,12 +2,14 @@
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from agent.model import Session
 from agent.spool.account import Sessions
+from agent.spool.register import Given
 from agent.spool.row import BEFORE_ALL
 from agent.spool.tier import COMPANIONS, OpenTier, Tier, delete, is_stale
 
@@ -21,6 +23,23 @@ class Found(NamedTuple):
     rows: dict[int, tuple[int, int]]
     settled: int
     replaced: bool
+
+    @property
+    def strays(self) -> set[int]:
+        """The sequences of rows whose session is not there: its row was damaged."""
+        return self.rows.keys() - {session.sequence for session, _ in self.sessions}
+
+
+def nameless(
+    found: Found, given: Iterable[Given], cold: tuple[int, Sessions] | None
+) -> Iterator[Session]:
+    """Sessions whose row was damaged and whose samples are there, as the register tells them.
+
+    Not those of which the cold tier has an account.
+    """
+    in_cold = {session.id for session, _ in cold[1]} if cold else set()
+    sessions = (each.session for each in given)
+    return (s for s in sessions if s.sequence in found.strays and s.id not in in_cold)
 
 
 def look(hot: Tier) -> Found:

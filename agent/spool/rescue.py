@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -39,9 +39,12 @@ class TierFile:
         self._synchronous: Synchronous = synchronous
         self._open_tier = open_tier
 
-    def open(self, look: Callable[[Tier], Looked]) -> tuple[Tier, Looked, bool]:
+    def open(
+        self, look: Callable[[Tier], Looked], elsewhere: Container[str] = ()
+    ) -> tuple[Tier, Looked, bool]:
         """Open the tier; what `look` returns for it, and whether the file was replaced.
 
+        `elsewhere`: the ids of sessions of which another tier has an account as well.
         StoreError where the directory cannot be used at all.
         """
         self._finish_replacement()
@@ -53,16 +56,16 @@ class TierFile:
             log.warning("%s; it is now %s, and a fresh one is used", error, aside)
             tier = self._open_tier(self.path, self._synchronous)
         except DamagedError as error:
-            tier = self.replace(str(error))
+            tier = self.replace(str(error), elsewhere)
         return tier, _looked(tier, look), True
 
-    def replace(self, reason: str) -> Tier:
+    def replace(self, reason: str, elsewhere: Container[str] = ()) -> Tier:
         """Move the damaged file aside; a fresh one with all that could be read of it.
 
         Where this is cut short, the next open() starts it again, or finishes it once all
         is saved. StoreError where there is no room to save.
         """
-        count, aside = self._save(lambda tier: salvage(self.path, tier), "damaged")
+        count, aside = self._save(lambda tier: salvage(self.path, tier, elsewhere), "damaged")
         log.error("%s; it is now %s, and %d samples were saved from it", reason, aside, count)
         return self._open_tier(self.path, self._synchronous)
 

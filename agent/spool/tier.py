@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,20 @@ import msgspec
 
 from agent.model import Session
 from agent.spool.account import Account, Sessions
+from agent.spool.checksums import (
+    key_checksum,
+    key_verifies,
+    move_checksum,
+    move_verifies,
+    session_checksum,
+    session_verifies,
+)
 from agent.spool.row import AFTER_ALL, BEFORE_ALL, FAR_OFF, Key, Row
+from agent.spool.schema import MIGRATIONS, connect_to_read_any, has_checksums
 from quartet.database import (
     BUSY_S,
     Synchronous,
     connect,
-    connect_to_read,
     integrity,
     store_error,
     transaction,
@@ -25,31 +34,6 @@ from quartet.foreign import shown
 
 COMPANIONS = ("-wal", "-shm")
 """SQLite's own: the log of what is not yet in the file, and the index of that log."""
-
-MIGRATIONS = (
-    """
-    CREATE TABLE sessions (
-        sequence INTEGER PRIMARY KEY,
-        id TEXT NOT NULL UNIQUE,
-        period_ns INTEGER NOT NULL,
-        started_at_ns INTEGER NOT NULL,
-        account BLOB NOT NULL
-    );
-    CREATE TABLE samples (
-        session INTEGER NOT NULL,
-        id INTEGER NOT NULL,
-        reading BLOB NOT NULL,
-        PRIMARY KEY (session, id)
-    ) WITHOUT ROWID;
-    CREATE TABLE settled (
-        session INTEGER NOT NULL,
-        id INTEGER NOT NULL,
-        PRIMARY KEY (session, id)
-    ) WITHOUT ROWID;
-    CREATE TABLE moves (number INTEGER NOT NULL);
-    INSERT INTO moves VALUES (0)
-    """,
-)
 
 _AFTER = (
     "SELECT session, id, reading FROM samples WHERE (session, id) > (?, ?) ORDER BY session, id"
@@ -93,13 +77,14 @@ class Tier:
         migrations: Sequence[str] = MIGRATIONS,
         busy_s: float = BUSY_S,
     ) -> None:
-        """Open a file, for reading only where `synchronous` is None."""
+        """Open a file, for reading only where `synchronous` is None: also an older one."""
         self.path = path
         self.newest_schema = len(migrations)
         if synchronous:
             self._connection = connect(path, migrations, synchronous, busy_s)
         else:
-            self._connection = connect_to_read(path, self.newest_schema, busy_s)
+            self._connection = connect_to_read_any(path, self.newest_schema, busy_s)
+        self._checksum = "checksum" if has_checksums(self._connection) else "NULL"
 
     def close(self) -> None:
         """Let go of the file."""
@@ -112,13 +97,19 @@ class Tier:
 
     def sessions(self) -> Sessions:
         """All sessions in their order."""
-        rows = self._select(
-            "SELECT sequence, id, period_ns, started_at_ns, account FROM sessions ORDER BY sequence"
-        )
-        try:
-            return [(Session(*session), accounts.decode(account)) for *session, account in rows]
-        except (msgspec.MsgspecError, TypeError) as error:
-            raise DamagedError(f"{self.path}: is damaged ({shown(error)})", self.path) from error
+        found: Sessions = []
+        for *columns, account, checksum in self._select(
+            f"SELECT sequence, id, period_ns, started_at_ns, account, {self._checksum}"  # noqa: S608
+            " FROM sessions ORDER BY sequence"
+        ):
+            session = Session(*columns)
+            if not session_verifies(session, account, checksum):
+                raise self._damaged(f"the row of session number {session.sequence}: its checksum")
+            try:
+                found.append((session, accounts.decode(account)))
+            except (msgspec.MsgspecError, TypeError) as error:
+                raise self._damaged(shown(error)) from error
+        return found
 
     def write(
         self,
@@ -140,12 +131,15 @@ class Tier:
             deleted = connection.executemany(
                 "DELETE FROM samples WHERE session = ? AND id = ?", delete
             ).rowcount
-            connection.executemany("INSERT OR IGNORE INTO settled VALUES (?, ?)", settled)
+            connection.executemany(
+                "INSERT OR IGNORE INTO settled VALUES (?, ?, ?)",
+                ((*key, key_checksum(*key)) for key in settled),
+            )
             connection.executemany(
                 "DELETE FROM sessions WHERE sequence = ?", ((each,) for each in forget)
             )
             if move is not None:
-                connection.execute("UPDATE moves SET number = ?", (move,))
+                _put_move(connection, move)
         return max(0, deleted)
 
     def read(self, after: Key, limit: int) -> list[Row]:
@@ -163,11 +157,14 @@ class Tier:
     def settled(self, after: Key = BEFORE_ALL, last: Key = AFTER_ALL) -> Iterator[Key]:
         """The keys that are settled, of those after the one and up to the other."""
         keys = self._keyed(
-            "SELECT session, id FROM settled"
+            f"SELECT session, id, {self._checksum} FROM settled"  # noqa: S608
             " WHERE (session, id) > (?, ?) AND (session, id) <= (?, ?) ORDER BY session, id",
             (*after, *last),
         )
-        return map(Key._make, keys)
+        for session, id_, checksum in keys:
+            if not key_verifies(session, id_, checksum):
+                raise self._damaged("the key of a settled sample: its checksum")
+            yield Key(session, id_)
 
     def counts(self) -> dict[int, tuple[int, int]]:
         """How many rows each session has, and its last id. Reads the whole file."""
@@ -185,7 +182,7 @@ class Tier:
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise store_error(self.path, error) from error
         if found:
-            raise DamagedError(f"{self.path}: is damaged ({shown(found[0])})", self.path)
+            raise self._damaged(shown(found[0]))
 
     def hold(self) -> None:
         """Freeze the view of the file at the next read, whatever another connection writes."""
@@ -198,7 +195,9 @@ class Tier:
 
     def moves(self) -> int:
         """The number of the last move that is known here."""
-        (number,) = [number for (number,) in self._select("SELECT number FROM moves")]
+        ((number, checksum),) = self._select(f"SELECT number, {self._checksum} FROM moves")  # noqa: S608
+        if not move_verifies(number, checksum):
+            raise self._damaged("the number of its moves: its checksum")
         return int(number)
 
     def clear(self, move: int, sessions: Iterable[tuple[Session, Account]]) -> None:
@@ -209,21 +208,25 @@ class Tier:
             connection.execute(
                 "DELETE FROM sessions WHERE sequence < (SELECT max(sequence) FROM sessions)"
             )
-            connection.execute("UPDATE moves SET number = ?", (move,))
+            _put_move(connection, move)
             _put(connection, sessions)
 
     def forget_settled(self, move: int) -> None:
         """Forget all keys that are settled."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM settled")
-            connection.execute("UPDATE moves SET number = ?", (move,))
+            _put_move(connection, move)
 
     def shift_sessions(self, by: int) -> None:
         """Move all sessions with their samples to earlier or later sequences."""
+        shifted = [
+            (replace(s, sequence=s.sequence + by), account) for s, account in self.sessions()
+        ]
         with self._transaction() as connection:
-            # By way of sequences far off, so that no session meets another on its way.
+            connection.execute("DELETE FROM sessions")
+            _put(connection, shifted)
+            # By way of sequences far off, so that no sample meets another on its way.
             for step in (FAR_OFF, by - FAR_OFF):
-                connection.execute("UPDATE sessions SET sequence = sequence + ?", (step,))
                 connection.execute("UPDATE samples SET session = session + ?", (step,))
 
     def forget_before(self, keys: Iterable[Key]) -> None:
@@ -231,11 +234,24 @@ class Tier:
         with self._transaction() as connection:
             connection.executemany("DELETE FROM samples WHERE session = ? AND id < ?", keys)
 
-    def forget_strays(self, known: Container[int]) -> None:
-        """Delete rows of sessions that are not known: they cannot be sent."""
-        strays = [(session,) for session in self.counts() if session not in known]
+    def strays(self, known: Container[int]) -> dict[int, int]:
+        """How many rows there are of each session that is not known. Skips over the others'."""
+        found: dict[int, int] = {}
+        after = BEFORE_ALL.session
+        first = "SELECT session, id FROM samples WHERE session > ? ORDER BY session, id LIMIT 1"
+        count = "SELECT session, count(*) FROM samples WHERE session = ?"
+        while rows := [*self._keyed(first, (after,))]:
+            ((after, _),) = rows
+            if after not in known:
+                found |= dict(self._keyed(count, (after,)))
+        return found
+
+    def forget_strays(self, strays: Iterable[int], total: tuple[Session, Account]) -> None:
+        """Delete all rows of these sessions, which cannot be sent: they are booked in the sum."""
         with self._transaction() as connection:
-            connection.executemany("DELETE FROM samples WHERE session = ?", strays)
+            rows = ((session,) for session in strays)
+            connection.executemany("DELETE FROM samples WHERE session = ?", rows)
+            _put(connection, [total])
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -249,7 +265,7 @@ class Tier:
         """Rows that begin with a session and an id, which in a damaged file may be anything."""
         for row in self._select(query, parameters):
             if type(row[0]) is not int or type(row[1]) is not int:
-                raise DamagedError(f"{self.path}: is damaged (a sample without a key)", self.path)
+                raise self._damaged("a sample without a key")
             yield row
 
     def _select(self, query: str, parameters: Sequence[int] = ()) -> Iterator[tuple[Any, ...]]:
@@ -260,17 +276,25 @@ class Tier:
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise store_error(self.path, error) from error
 
+    def _damaged(self, what: str) -> DamagedError:
+        return DamagedError(f"{self.path}: is damaged ({what})", self.path)
+
 
 OpenTier = Callable[[Path, Synchronous | None], Tier]
 """The seam to the files: `Tier` itself, or what a test passes in to see or to spoil them."""
 
 
+def _put_move(connection: sqlite3.Connection, move: int) -> None:
+    connection.execute("UPDATE moves SET number = ?, checksum = ?", (move, move_checksum(move)))
+
+
 def _put(connection: sqlite3.Connection, sessions: Iterable[tuple[Session, Account]]) -> None:
+    encoded = [(session, msgspec.json.encode(account)) for session, account in sessions]
     connection.executemany(
-        "INSERT INTO sessions VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (sequence) DO UPDATE SET account = excluded.account",
+        "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (sequence)"
+        " DO UPDATE SET account = excluded.account, checksum = excluded.checksum",
         [
-            (s.sequence, s.id, s.period_ns, s.started_at_ns, msgspec.json.encode(account))
-            for s, account in sessions
+            (s.sequence, s.id, s.period_ns, s.started_at_ns, account, session_checksum(s, account))
+            for s, account in encoded
         ],
     )

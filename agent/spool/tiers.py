@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.model import Sample, Session
-from agent.spool.account import Sessions
+from agent.spool.account import Account, Sessions
 from agent.spool.books import Books
 from agent.spool.cold import Cold
 from agent.spool.condition import ColdState
 from agent.spool.directories import Directories
 from agent.spool.hot import Hot
+from agent.spool.leftover import nameless
 from agent.spool.place import Place
 from agent.spool.register import Register
 from agent.spool.rescue import is_set_aside
@@ -71,7 +72,8 @@ class Tiers:
             cold_place.own()
             self._hot = Hot(hot_place, directories.cold, clock=clock, open_tier=open_tier)
             undo.callback(self._hot.close)
-            found = self._hot.start(_peek(cold_place.file, open_tier))
+            in_cold = _peek(cold_place.file, open_tier)
+            found = self._hot.start(in_cold)
             for session, account in found.sessions:
                 books.enter(session, account)
                 books.end(session.sequence)
@@ -79,6 +81,8 @@ class Tiers:
             """Tells, after a crash, of the ids that no tier knows."""
             undo.callback(self.register.close, is_settled=False)
             self._given = self.register.found
+            for session in nameless(found, self._given, in_cold):
+                books.enter(session, Account(ended=True))
             self._paths = hot_place.file, cold_place.file
             books.note_powered(each.session.id for each in self._given if each.this_boot)
             books.note_strays([*found.rows, *(each.session.sequence for each in self._given)])
@@ -95,7 +99,7 @@ class Tiers:
                 self._hot,
                 books,
                 held,
-                suspect=found.replaced,
+                suspect=found.replaced or bool(found.strays),
                 clock=clock,
                 open_tier=open_tier,
             )

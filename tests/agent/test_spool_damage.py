@@ -10,6 +10,7 @@ from support.spools import Device, home_in_ram
 
 from agent.config import Settings, SpoolSettings
 from agent.ledger import run as show
+from agent.spool.account import EARLIER
 from agent.spool.directories import FILE
 from agent.spool.ledger import Ledger
 from agent.spool.row import pack
@@ -40,6 +41,8 @@ def swapped(seed: int) -> Damage:
 
 def assert_one_fate_each(ledger: Ledger, rescue: Rescue) -> None:
     for entry in ledger.sessions:
+        if entry.session_id == EARLIER:  # nobody can tell whose these are
+            continue
         named = [id_ for ids in entry.fates.values() for run in ids.runs for id_ in span(run)]
         given = {s.id for s in rescue.given if s.session.id == entry.session_id}
         assert len(named) == len(set(named)) == sum(ids.count for ids in entry.fates.values())

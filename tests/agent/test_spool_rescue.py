@@ -20,6 +20,7 @@ from agent.config import Settings, SpoolSettings
 from agent.ledger import run as show
 from agent.model import Sample
 from agent.spool.directories import FILE
+from agent.spool.schema import MIGRATIONS
 from quartet.errors import StoreError
 
 fuzz = settings(derandomize=True, deadline=None, max_examples=60)
@@ -254,7 +255,7 @@ async def test_what_is_in_memory_of_a_file_that_is_damaged_meanwhile_is_not_lost
             file.seek(PAGE_BYTES)
             file.write(b"x" * (path.stat().st_size - PAGE_BYTES))
         with closing(sqlite3.connect(path)) as other:  # lest pages be taken from the cache
-            other.execute("PRAGMA user_version = 1")
+            other.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         for sample in taken[:10]:
             device.queue.settle(sample, answered=True)
         device.step()

@@ -28,9 +28,9 @@ _STORE = (
     '\nMIGRATIONS.append("CREATE TABLE tomorrow (x)")\n\n\ndef check_kind(',
 )
 _SPOOL = (
-    "agent/spool/tier.py",
-    "\n_AFTER = (\n",
-    '\nMIGRATIONS += ("CREATE TABLE tomorrow (x)",)\n\n_AFTER = (\n',
+    "agent/spool/schema.py",
+    "\n# The schema that brought the checksums.\n",
+    '\nMIGRATIONS += ("CREATE TABLE tomorrow (x)",)\n\n# The schema that brought the checksums.\n',
 )
 # It runs, migrates and records; and is not well.
 _ILL = (

@@ -222,9 +222,10 @@ def test_the_commands_of_the_broker_do_it(plant: Plant) -> None:
     connect(plant.path, MIGRATIONS[:3], "normal").close()
     plant.call("fit", release, former)
     with closing(connect(plant.path, MIGRATIONS, "normal")) as database:
-        database.execute("INSERT INTO lines VALUES (1, 'press-1', '192.168.1.2:5')")
+        database.execute("INSERT INTO lines VALUES (1, 'press-1', '192.168.1.2:5', NULL)")
         database.execute(
-            "INSERT INTO sessions VALUES (1, 1, ?, 0, 9, 10, 10, 0, 0, 0, 'd', 1)", ("0" * 32,)
+            "INSERT INTO sessions VALUES (1, 1, ?, 0, 9, 10, 10, 0, 0, 0, 'd', 1, NULL)",
+            ("0" * 32,),
         )
     done = plant.call("fit", former, release)
     assert "press-1" in done["said"]

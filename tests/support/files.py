@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.spool.row import Key, Row
-from agent.spool.tier import MIGRATIONS, Tier
+from agent.spool.schema import MIGRATIONS
+from agent.spool.tier import Tier
 from quartet.database import Synchronous
 
 

@@ -48,10 +48,10 @@ class Bench:
 
     def line(self, line: int, agent_id: str | None) -> None:
         """A line begins, with one session."""
-        self.connection.execute("INSERT INTO lines VALUES (?, ?, '')", (line, agent_id))
+        self.connection.execute("INSERT INTO lines VALUES (?, ?, '', NULL)", (line, agent_id))
         now_ns = self.clock.time_ns()
         self.connection.execute(
-            "INSERT INTO sessions VALUES (?, ?, ?, 0, 0, 0, 0, 0, 0, 0, 'd', ?)",
+            "INSERT INTO sessions VALUES (?, ?, ?, 0, 0, 0, 0, 0, 0, 0, 'd', ?, NULL)",
             (line, line, agent_id and f"{line:032x}", now_ns),
         )
         self.claims[line] = Claim(

@@ -5,7 +5,7 @@ Each is keyed with the row's place, so that one that was moved or swapped does n
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 SENSORS = struct.Struct("<4f")
@@ -51,6 +51,50 @@ def sample_verifies(row: Sequence[Any]) -> bool:
     try:
         computed = sample_checksum(*columns)
     except struct.error:
+        return False
+    return checksum is None or bool(checksum == computed)
+
+
+LINE_COLUMNS = "line, agent_id, checksum"
+"""What line_verifies() needs of a row of `lines`."""
+
+SESSION_COLUMNS = "session, line, id, opened_at_ns, checksum"
+"""What session_verifies() needs of a row of `sessions`."""
+
+
+def line_checksum(line: int, agent_id: str | None) -> int:
+    """Of what names a row of `lines`. TypeError or struct.error where it is of another type."""
+    return _named(agent_id, line)
+
+
+def session_checksum(session: int, line: int, id_: str | None, opened_at_ns: int) -> int:
+    """Of what names a row of `sessions`; errors as line_checksum()."""
+    return _named(id_, session, line, opened_at_ns)
+
+
+def line_verifies(row: Sequence[Any]) -> bool:
+    """Whether a row of LINE_COLUMNS is whole; without a checksum, whether it may be."""
+    return _name_verifies(line_checksum, row)
+
+
+def session_verifies(row: Sequence[Any]) -> bool:
+    """Whether a row of SESSION_COLUMNS is whole; without a checksum, whether it may be."""
+    return _name_verifies(session_checksum, row)
+
+
+def _named(name: str | None, *numbers: int) -> int:
+    if not isinstance(name, str | None):
+        raise TypeError("a name that is no text")
+    size = -1 if name is None else len(name)
+    head = struct.pack(f"<{len(numbers) + 1}q", *numbers, size)
+    return zlib.crc32((name or "").encode(), zlib.crc32(head))
+
+
+def _name_verifies(checksum_of: Callable[..., int], row: Sequence[Any]) -> bool:
+    *columns, checksum = row
+    try:
+        computed = checksum_of(*columns)
+    except (TypeError, struct.error):
         return False
     return checksum is None or bool(checksum == computed)
 

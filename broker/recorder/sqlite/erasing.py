@@ -5,6 +5,7 @@ import sqlite3
 import sys
 from collections.abc import Sequence
 
+from broker.recorder.sqlite.checksums import line_checksum
 from broker.recorder.sqlite.keeping import CUT, NOBODY
 from quartet.clock import Clock
 from quartet.database import transaction
@@ -77,13 +78,13 @@ class Eraser:
                 " (SELECT max(command) FROM commands)",
                 (agent_id,),
             )
+            if row is None:
+                return 0
+            line: int = row[0]
             self._connection.execute(
-                "UPDATE lines SET agent_id = NULL, peer = ? WHERE agent_id = ?",
-                (NOBODY, agent_id),
+                "UPDATE lines SET agent_id = NULL, peer = ?, checksum = ? WHERE line = ?",
+                (NOBODY, line_checksum(line, None), line),
             )
-        if row is None:
-            return 0
-        line: int = row[0]
         self._detached.append(line)
         return line
 

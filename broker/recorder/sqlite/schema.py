@@ -99,6 +99,10 @@ MIGRATIONS = [
     -- Of the row's other columns; NULL: written before there were checksums, not verified.
     ALTER TABLE samples ADD COLUMN checksum INTEGER;
 
+    -- Of what names the row, and never changes; NULL as above.
+    ALTER TABLE lines ADD COLUMN checksum INTEGER;  -- of line, agent_id
+    ALTER TABLE sessions ADD COLUMN checksum INTEGER;  -- of session, line, id, opened_at_ns
+
     -- The states of a line's black box, as a history: the newest, and those that are kept.
     ALTER TABLE snapshots RENAME TO former_snapshots;
     CREATE TABLE snapshots (

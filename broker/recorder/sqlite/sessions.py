@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
+from broker.recorder.sqlite.checksums import session_checksum
 from broker.recorder.sqlite.keeping import Keeping
 from broker.records import Batch
 
@@ -17,7 +18,7 @@ _ADD = """
 _BEGIN = """
     INSERT INTO sessions VALUES (
         :session, :line, :id, :first_id, :last_id, :received, :answered, :duplicates, :refused,
-        :gaps, :digest, :arrived_at_ns
+        :gaps, :digest, :arrived_at_ns, :checksum
     )
 """
 
@@ -43,10 +44,11 @@ class Sessions:
     def write(self, batch: Batch, line: int, session: int) -> int:
         """Count what a batch adds; the number of its session, which begins here if it is new."""
         header, samples = batch.claim.header, batch.samples
+        session_id = header.session_id if header else None
         values = {
             "session": session,
             "line": line,
-            "id": header and header.session_id,
+            "id": session_id,
             "first_id": samples[0].id if samples else None,
             "last_id": samples[-1].id if samples else None,
             "received": batch.received,
@@ -60,6 +62,7 @@ class Sessions:
         if not self._connection.execute(_ADD, values).rowcount:
             session = values["session"] = self._next_number
             self._next_number += 1
+            values["checksum"] = session_checksum(session, line, session_id, batch.arrived_at_ns)
             self._connection.execute(_BEGIN, values)
             self._forget(line)
         if batch.gaps:

@@ -11,8 +11,11 @@ from broker.model import Answer, Sample
 from broker.recorder.sqlite.checksums import (
     SAMPLE_COLUMNS,
     SENSORS,
+    line_checksum,
+    line_verifies,
     sample_checksum,
     sample_verifies,
+    session_verifies,
 )
 from broker.recorder.sqlite.history import History
 from broker.recorder.sqlite.keeping import CUT, Keeping
@@ -20,6 +23,7 @@ from broker.recorder.sqlite.replay import Replays
 from broker.recorder.sqlite.sessions import Sessions
 from broker.records import Basis, Batch, Claim, Lease
 from quartet.database import transaction
+from quartet.errors import DamagedError
 from wire.metadata import StreamHeader
 
 log = logging.getLogger(__name__)
@@ -96,8 +100,9 @@ class Tables:
 
     def _begin_line(self, claim: Claim) -> int:
         line, self._next_line = self._next_line, self._next_line + 1
-        agent_id = claim.header and claim.header.agent_id
-        self._connection.execute("INSERT INTO lines VALUES (?, ?, ?)", (line, agent_id, claim.peer))
+        agent_id = claim.header.agent_id if claim.header else None
+        row = (line, agent_id, claim.peer, line_checksum(line, agent_id))
+        self._connection.execute("INSERT INTO lines VALUES (?, ?, ?, ?)", row)
         return line
 
     def _session(self, claim: Claim, line: int) -> int:
@@ -135,14 +140,21 @@ class Tables:
     # Reading
 
     def claim(self, header: StreamHeader, peer: str) -> Claim:
-        """Take hold of an agent's line. Writes nothing."""
+        """Take hold of an agent's line. Writes nothing. DamagedError: its row is another one."""
         row = self._connection.execute(
-            "SELECT lines.line, session, last_id, answered + gaps = last_id - first_id + 1"
+            "SELECT lines.line, session, last_id, answered + gaps = last_id - first_id + 1,"
+            " opened_at_ns, lines.checksum, sessions.checksum"
             " FROM lines LEFT JOIN sessions ON sessions.line = lines.line AND id = ?"
             " WHERE agent_id = ?",
             (header.session_id, header.agent_id),
         ).fetchone()
-        line, session, last_id, balances = row or (None, None, None, None)
+        line, session, last_id, balances, opened_at_ns, *checksums = row or (None,) * 7
+        is_named = line is None or line_verifies((line, header.agent_id, checksums[0]))
+        if session:
+            named = (session, line, header.session_id, opened_at_ns, checksums[1])
+            is_named = is_named and session_verifies(named)
+        if not is_named:
+            raise DamagedError(f"the row of {header.agent_id} or its session has a wrong checksum")
         if balances == 0 and session and last_id is not None:
             last_id = self._recorded_id(session, last_id, header.agent_id)
         lease = self._leases.get(header.agent_id)

@@ -9,9 +9,13 @@ from broker.recorder.sqlite.books import SessionRow, columns, losses, unbooked
 from broker.recorder.sqlite.books import sessions as read_sessions
 from broker.recorder.sqlite.books import tables as read_tables
 from broker.recorder.sqlite.checksums import (
+    LINE_COLUMNS,
     SAMPLE_COLUMNS,
+    SESSION_COLUMNS,
     SNAPSHOT_COLUMNS,
+    line_verifies,
     sample_verifies,
+    session_verifies,
     snapshot_verifies,
 )
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
@@ -66,6 +70,7 @@ def _check(rows: sqlite3.Connection, findings: Findings) -> None:
         findings.problems.append(Problem(f"the file is damaged ({found[0]}; {count})", REPAIR))
     findings.problems += _samples(rows, findings)
     findings.problems += _snapshots(rows, findings)
+    findings.problems += _names(rows)
     with transaction_to_read(rows):
         findings.losses += losses(rows)
         for session in read_sessions(rows):
@@ -129,6 +134,21 @@ def _snapshots(rows: sqlite3.Connection, findings: Findings) -> Iterator[Problem
         if row and not snapshot_verifies(row):
             what = f"the snapshot at position {position} is not what was recorded (checksum)"
             yield Problem(what, REPAIR, agent_id)
+
+
+def _names(rows: sqlite3.Connection) -> Iterator[Problem]:
+    """Verify what names each line and each session; one that does not verify is not shown."""
+    if "checksum" not in columns(rows, "sessions"):
+        return
+    for table, wanted, verifies in (
+        ("line", LINE_COLUMNS, line_verifies),
+        ("session", SESSION_COLUMNS, session_verifies),
+    ):
+        # Not by an index, which has names of its own.
+        for row in rows.execute(f"SELECT {wanted} FROM {table}s NOT INDEXED"):  # noqa: S608
+            if not verifies(row):
+                what = f"what names {table} {row[0]} is not what was recorded (checksum)"
+                yield Problem(what, REPAIR)
 
 
 def _session(

@@ -2,9 +2,10 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from broker.recorder.sqlite.books import SessionRow, booked, gaps, holes, losses, sessions
+from broker.recorder.sqlite.checksums import line_checksum, session_checksum, session_verifies
 from broker.recorder.upkeep import IdRange, Loss, counted, ranges, union, without
 
 _DAMAGED = "the records were damaged"
@@ -17,10 +18,6 @@ _TIDY = """
     DELETE FROM former_snapshots WHERE line NOT IN (SELECT line FROM lines)
 """
 
-_LINES = """
-    INSERT OR IGNORE INTO lines
-    SELECT line, agent_id, 'unknown' FROM known_lines
-"""
 _LOST_SESSIONS = """
     SELECT session, min(line), min(id) FROM known_sessions
     WHERE id IS NOT NULL AND session NOT IN (SELECT session FROM sessions)
@@ -60,28 +57,38 @@ def mend(rows: sqlite3.Connection, now_ns: int) -> Mended:
     In one transaction, which is open. Raises sqlite3.Error.
     """
     notes: list[str] = []
-    rows.execute(_LINES)
+    rows.executemany(
+        "INSERT OR IGNORE INTO lines VALUES (?, ?, 'unknown', ?)",
+        [
+            (line, agent_id, line_checksum(line, agent_id))
+            for line, agent_id in rows.execute("SELECT line, agent_id FROM known_lines").fetchall()
+        ],
+    )
     lost_sessions = rows.execute(_LOST_SESSIONS).fetchall()
+    rebuilt = 0
     for session, line, id_ in lost_sessions:
-        rows.execute(
-            "INSERT OR IGNORE INTO sessions VALUES (?, ?, ?, NULL, NULL, 0, 0, 0, 0, 0, '', 0)",
-            (session, line, id_),
-        )
-        notes.append(f"session {id_}: its counters were lost, and are rebuilt from its samples")
+        if row := _misnamed(rows, session, line, id_):
+            notes.append(f"session {id_}: its name was damaged, and is taken from an index")
+        else:
+            rebuilt += 1
+            checksum = session_checksum(session, line, id_, 0)
+            row = (session, line, id_, None, None, 0, 0, 0, 0, 0, "", 0, checksum)
+            notes.append(f"session {id_}: its counters were lost, and are rebuilt from its samples")
+        rows.execute("INSERT OR IGNORE INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", row)
     known = losses(rows)
     found: list[Loss] = []
-    for row in sessions(rows):
-        _balance(rows, row)
+    for each in sessions(rows):
+        _balance(rows, each)
     for statement in _TIDY.split(";"):
         rows.execute(statement)
     books = sessions(rows)
-    for row in books:
-        if row.answered and row.newest_kept is None and row.expected_from is None:
+    for each in books:
+        if each.answered and each.newest_kept is None and each.expected_from is None:
             notes.append(
-                f"{row.agent_id}, session {row.session_id}: has no samples on record: they were"
+                f"{each.agent_id}, session {each.session_id}: has no samples on record: they were"
                 " pruned, or are lost"
             )
-        found += _lost(rows, row, known, now_ns)
+        found += _lost(rows, each, known, now_ns)
     found += _nameless(rows, now_ns)
     rows.executemany(
         "INSERT INTO losses VALUES (?, ?, ?, ?, ?, ?)",
@@ -94,12 +101,23 @@ def mend(rows: sqlite3.Connection, now_ns: int) -> Mended:
     return Mended(
         found,
         notes,
-        rebuilt=len(lost_sessions),
+        rebuilt=rebuilt,
         sessions=len(books),
         answered=sum(row.answered for row in books),
         on_record=sum(rows.execute(on_record, (row.session,)).fetchone()[0] for row in books),
         booked=sum(_size(booked(known, row)) for row in books),
     )
+
+
+def _misnamed(
+    rows: sqlite3.Connection, session: int, line: int, id_: str
+) -> tuple[Any, ...] | None:
+    """The row of a session that verifies with what an index says of it, if there is one."""
+    for row in rows.execute("SELECT * FROM misnamed_sessions ORDER BY received DESC").fetchall():
+        named = (session, line, id_, *row[3:])
+        if row[-1] is not None and session_verifies((*named[:3], *named[11:])):
+            return named
+    return None
 
 
 def _size(ids: list[IdRange]) -> int:

@@ -1,13 +1,19 @@
 """Fills a new store with all rows of a damaged one that can be read and verify."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from functools import lru_cache
 from types import NoneType
 from typing import Any
 
-from broker.recorder.sqlite.checksums import SENSORS, sample_verifies, snapshot_verifies
+from broker.recorder.sqlite.checksums import (
+    SENSORS,
+    line_verifies,
+    sample_verifies,
+    session_verifies,
+    snapshot_verifies,
+)
 from broker.recorder.sqlite.upkeep.pages import Pages, Record, Value
 from wire.metadata import AGENT_ID, SESSION_ID
 
@@ -16,8 +22,10 @@ from wire.metadata import AGENT_ID, SESSION_ID
 _ROWS = {
     "Niiibiii": "samples",  # as before there were checksums
     "NiiibiiiI": "samples",
-    "NTt": "lines",
-    "NiTIIiiiiiti": "sessions",
+    "NTt": "lines",  # the same
+    "NTtI": "lines",
+    "NiTIIiiiiiti": "sessions",  # the same
+    "NiTIIiiiiitiI": "sessions",
     "iitBiii": "snapshots",
     "Nitb": "former_snapshots",
     "NttiI": "commands",
@@ -25,6 +33,8 @@ _ROWS = {
     "TTIIti": "losses",
     "tttiT": "schema",
 }
+# Columns of those that had no checksum once.
+_WITH_CHECKSUM = {"samples": 9, "lines": 4, "sessions": 13}
 _ENTRIES = {"Ti": "lines", "iTi": "sessions", "iii": "numbers"}
 
 
@@ -39,10 +49,11 @@ _USELESS = ("samples_by_line", "explanations_by_line", "sqlite_autoindex_snapsho
 _INSERT = {
     "samples": "INSERT OR IGNORE INTO samples VALUES (?,?,?,?,?,?,?,?,?)",
     # Of two states of a row, the later one is right: one that lay in a free page is older.
-    "lines": "INSERT INTO lines VALUES (?,?,?) ON CONFLICT (line) DO NOTHING"
-    " ON CONFLICT (agent_id) DO UPDATE SET line = excluded.line, peer = excluded.peer"
+    "lines": "INSERT INTO lines VALUES (?,?,?,?) ON CONFLICT (line) DO NOTHING"
+    " ON CONFLICT (agent_id) DO UPDATE SET line = excluded.line, peer = excluded.peer,"
+    " checksum = excluded.checksum"
     " WHERE excluded.line > line",
-    "sessions": "INSERT INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+    "sessions": "INSERT INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
     " ON CONFLICT (session) DO UPDATE SET first_id = excluded.first_id,"
     " last_id = excluded.last_id, received = excluded.received, answered = excluded.answered,"
     " duplicates = excluded.duplicates, refused = excluded.refused, gaps = excluded.gaps,"
@@ -57,12 +68,15 @@ _INSERT = {
     "losses": "INSERT INTO losses VALUES (?,?,?,?,?,?)",
 }
 
+_MARKS = ",".join("?" * _WITH_CHECKSUM["sessions"])
+
 # What indexes tell of rows that are lost.
 _EVIDENCE = """
     CREATE TEMP TABLE known_lines (agent_id, line INTEGER);
     CREATE TEMP TABLE known_sessions (line, id, session INTEGER);
     CREATE TEMP TABLE lost_samples (session, id, position INTEGER PRIMARY KEY);
     CREATE TEMP TABLE likely_gaps (session, first, last);
+    CREATE TEMP TABLE misnamed_sessions AS SELECT * FROM sessions;
     CREATE TEMP VIEW verified_samples AS
         SELECT session, id FROM samples WHERE checksum IS NOT NULL
 """
@@ -111,6 +125,8 @@ class Salvage:
                     yield table, row
                 else:
                     self.unsound += 1
+                    if table == "sessions":
+                        self._add(f"misnamed_sessions VALUES ({_MARKS})", [row])
 
     def _read_indexes(self, pages: Pages) -> None:
         ids, gaps, *others = (
@@ -137,7 +153,7 @@ class Salvage:
                     (e[:3] for e in entries if e[3] not in ids and e[3] not in gaps),
                 )
 
-    def _add(self, what: str, entries: Iterator[Sequence[Value]]) -> None:
+    def _add(self, what: str, entries: Iterable[Sequence[Value]]) -> None:
         self._rows.executemany(f"INSERT OR IGNORE INTO {what}", entries)
 
 
@@ -160,7 +176,7 @@ def _completed(table: str, record: Record) -> Sequence[Value]:
     """A row with its key, which SQLite keeps apart, and with the columns of this version."""
     values = record.values
     row = [record.row, *values[1:]] if values[0] is None and table != "losses" else values
-    return [*row, None] if table == "samples" and len(row) == 8 else row
+    return [*row, None] if len(row) < _WITH_CHECKSUM.get(table, 0) else row
 
 
 def _is_sample(row: Sequence[Value]) -> bool:
@@ -174,12 +190,15 @@ def _is_sample(row: Sequence[Value]) -> bool:
 
 
 def _is_line(row: Sequence[Value]) -> bool:
-    return row[1] is None or bool(AGENT_ID.fullmatch(str(row[1])))
+    line, agent_id, _, checksum = row
+    is_name = agent_id is None or bool(AGENT_ID.fullmatch(str(agent_id)))
+    return is_name and line_verifies((line, agent_id, checksum))
 
 
 def _is_session(row: Sequence[Value]) -> bool:
     numbers = [number for number in row[3:10] if isinstance(number, int)]
-    return min(numbers) >= 0 and (row[2] is None or bool(SESSION_ID.fullmatch(str(row[2]))))
+    is_name = row[2] is None or bool(SESSION_ID.fullmatch(str(row[2])))
+    return min(numbers) >= 0 and is_name and session_verifies((*row[:3], *row[11:]))
 
 
 def _is_snapshot(row: Sequence[Any]) -> bool:
