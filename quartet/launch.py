@@ -13,7 +13,7 @@ _OURS = Path(__file__).parents[1]
 # In the docstring of each of our packages: another distribution's file does not say so.
 _MARK = "Quartet's"
 
-_APART = f"install {NAME} into an environment of its own."
+_APART = f"install {NAME} into an environment of its own"
 
 
 def agent() -> int:
@@ -33,8 +33,8 @@ def _start(package: str) -> int:
     if found and Path(found).resolve() != own.resolve():
         _warn(
             package,
-            f"Python finds a foreign {package!r} first, in {found}. Quartet uses its own package,"
-            f" and code that needs the foreign one will fail. Take that off PYTHONPATH, or {_APART}",
+            f"Python finds a foreign {package!r} first, in {found}. Quartet uses its own, and code"
+            f" that needs the foreign one will fail: take that off PYTHONPATH, or {_APART}",
         )
         _load(package, own)
     elif _MARK not in own.read_text("utf-8"):

@@ -32,6 +32,15 @@ _SPOOL = (
     "\n_AFTER = (\n",
     '\nMIGRATIONS += ("CREATE TABLE tomorrow (x)",)\n\n_AFTER = (\n',
 )
+# The distribution had this name before; both own the packages agent, broker, quartet and wire.
+_FORMER_NAME = (
+    ("pyproject.toml", '"quartet-edge', '"quartet'),
+    ("quartet/distribution.py", '"quartet-edge"', '"quartet"'),
+    *(
+        (f"ansible/roles/{path}.yml", "quartet_edge", "quartet")
+        for path in ("agent/tasks/main", "broker/tasks/main", "build/vars/main")
+    ),
+)
 # It runs, migrates and records; and is not well.
 _ILL = (
     "broker/healthcheck.py",
@@ -93,9 +102,31 @@ def revoke(plant: Plant, name: str) -> bytes:
     return (pki / "crl.pem").read_bytes()
 
 
+def installed(machine: Container, side: str) -> str:
+    """The distribution that the current release there was made from."""
+    at = f"/opt/quartet/{side}/current/lib/python3*/site-packages"
+    (info,) = files(machine, f"{at}/quartet*.dist-info")
+    return Path(info).name.split("-")[0]
+
+
+def test_a_distribution_of_the_former_name_is_replaced_and_comes_back(plant: Plant) -> None:
+    former = project_of(plant, "0.0.9", *_FORMER_NAME)
+    agents = ["trixie", "bookworm", "stranger"]
+    for project, name in ((former, "quartet"), (PROJECT, "quartet_edge"), (former, "quartet")):
+        downgrade = "--extra-vars=quartet_allow_downgrade=true"
+        run = plant.play(downgrade, project=project, broker_agents=agents)
+        assert run.went_well, run.text
+        assert installed(plant.trixie, "broker") == name
+        for machine in plant.machines:
+            assert installed(machine, "agent") == name
+            goes_on(machine)
+            wait_until(lambda to=machine: agree(plant.trixie, to), 60, "the ledgers agree")
+
+
 def test_there_is_a_plant(plant: Plant) -> None:
     run = plant.play(broker_agents=["trixie", "bookworm", "stranger"])
     assert run.went_well, run.text
+    assert installed(plant.trixie, "broker") == "quartet_edge"
 
 
 def test_a_run_that_fails_before_the_switch_has_revoked(plant: Plant) -> None:
