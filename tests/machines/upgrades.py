@@ -48,6 +48,8 @@ _ILL = (
     'def main() -> None:\n    sys.exit("ill")\n\n\ndef _main() -> None:\n',
 )
 
+_AGENTS = ["trixie", "bookworm", "stranger"]
+
 _STATE = "/var/lib/broker"
 _SCHEMA = """
 import sqlite3, sys
@@ -109,24 +111,39 @@ def installed(machine: Container, side: str) -> str:
     return Path(info).name.split("-")[0]
 
 
-def test_a_distribution_of_the_former_name_is_replaced_and_comes_back(plant: Plant) -> None:
+def has(plant: Plant, name: str) -> None:
+    """See that all releases there are made from this distribution, and lose no sample."""
+    assert installed(plant.trixie, "broker") == name
+    for machine in plant.machines:
+        assert installed(machine, "agent") == name
+        goes_on(machine)
+        wait_until(lambda to=machine: agree(plant.trixie, to), 60, "the ledgers agree")
+
+
+def test_there_is_a_plant_of_the_former_distribution(plant: Plant) -> None:
+    run = plant.play(project=project_of(plant, "0.0.9", *_FORMER_NAME), broker_agents=_AGENTS)
+    assert run.went_well, run.text
+    has(plant, "quartet")
+
+
+def test_the_distribution_of_the_new_name_takes_its_place(plant: Plant) -> None:
+    run = plant.play(broker_agents=_AGENTS)
+    assert run.went_well, run.text
+    has(plant, "quartet_edge")
+
+
+def test_a_return_brings_back_the_former_distribution(plant: Plant) -> None:
     former = project_of(plant, "0.0.9", *_FORMER_NAME)
-    agents = ["trixie", "bookworm", "stranger"]
-    for project, name in ((former, "quartet"), (PROJECT, "quartet_edge"), (former, "quartet")):
-        downgrade = "--extra-vars=quartet_allow_downgrade=true"
-        run = plant.play(downgrade, project=project, broker_agents=agents)
-        assert run.went_well, run.text
-        assert installed(plant.trixie, "broker") == name
-        for machine in plant.machines:
-            assert installed(machine, "agent") == name
-            goes_on(machine)
-            wait_until(lambda to=machine: agree(plant.trixie, to), 60, "the ledgers agree")
+    downgrade = "--extra-vars=quartet_allow_downgrade=true"
+    run = plant.play(downgrade, project=former, broker_agents=_AGENTS)
+    assert run.went_well, run.text
+    has(plant, "quartet")
 
 
 def test_there_is_a_plant(plant: Plant) -> None:
-    run = plant.play(broker_agents=["trixie", "bookworm", "stranger"])
+    run = plant.play(broker_agents=_AGENTS)
     assert run.went_well, run.text
-    assert installed(plant.trixie, "broker") == "quartet_edge"
+    has(plant, "quartet_edge")
 
 
 def test_a_run_that_fails_before_the_switch_has_revoked(plant: Plant) -> None:
