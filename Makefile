@@ -9,6 +9,7 @@
 #   make e2e        the playbook and the units on real systemd machines (Debian, root)
 #   make e2e-arm64  a whole arm64 machine, emulated, with a virtual chip on a real bus (Debian, root)
 #   make image-test the container image, built and asked over the wire (Linux, root)
+#   make dist       the files of a release, in dist
 #   make format     what the gates want of the code's form
 #   make picture    the README's picture, from a real run
 
@@ -18,7 +19,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 CODE = agent ansible broker quartet proto tests bench dataset docs
 
-.PHONY: demo test test-oldest chaos soak attack bench e2e e2e-services e2e-arm64 image-test format picture clean
+.PHONY: demo test test-oldest chaos soak attack bench e2e e2e-services e2e-arm64 image-test dist format picture clean
 
 demo: $(VENV)/demo
 	PATH="$(abspath $(BIN)):$$PATH" sh dataset/demo.sh
@@ -67,6 +68,9 @@ image-test:
 
 e2e-arm64: $(VENV)/e2e
 	$(BIN)/pytest tests/machines/arm64/deployment.py
+
+dist:
+	PYTHON="$(PYTHON)" RELEASE_VENV="$(abspath $(VENV)/release)" sh requirements/release.sh
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix $(CODE)

@@ -1,1 +1,1 @@
-"""The agent: reads four sensors, streams each sample to the broker, logs each prediction."""
+"""Quartet's agent: reads four sensors, streams each sample to the broker, logs each prediction."""

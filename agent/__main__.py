@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -13,6 +12,7 @@ from agent.clock import SystemClock
 from agent.config import Rate, Settings, check
 from agent.config.source import ReplaySettings, SensorSettings
 from quartet import command
+from quartet.distribution import version
 from quartet.errors import SettingsError
 from quartet.settings import load
 
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="agent", description="Stream four sensors to a broker and log its predictions."
     )
-    parser.add_argument("--version", action="version", version=f"quartet {version('quartet')}")
+    parser.add_argument("--version", action="version", version=f"quartet {version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run",

@@ -30,6 +30,7 @@ from agent.spool.spool import Spool
 from agent.summary import Summary
 from quartet.address import Address
 from quartet.clock import Clock
+from quartet.distribution import to_install
 from quartet.errors import QuartetError
 from quartet.notify import Notifier
 from quartet.reload import reconfigured
@@ -261,6 +262,6 @@ def _open_view(title: str, clock: Clock) -> "LiveView | None":
     try:
         from agent.sinks.live import LiveView  # noqa: PLC0415 - optional
     except ImportError:
-        log.info("install quartet[live] to see a live view here")
+        log.info("no rich, which shows a live view here: %s", to_install("live"))
         return None
     return LiveView(title, clock)

@@ -19,6 +19,7 @@ from agent.errors import AgentError, SourceError
 from agent.sources.channel import CODE_MAX, CODE_MIN, Channel
 from agent.sources.faults import ReadingError
 from agent.sources.opening import channels, own_chip
+from quartet.distribution import to_install
 from quartet.errors import SettingsError
 from quartet.settings import parse
 
@@ -139,7 +140,7 @@ def _edited(path: Path, table: str, unit: str, scale: float, offset: float) -> s
     try:
         import tomlkit  # noqa: PLC0415 - optional
     except ImportError as error:
-        raise AgentError(f"no {error.name}: pip install 'quartet[pi]'") from error
+        raise AgentError(f"no {error.name}: {to_install('pi')}") from error
     with path.open(encoding="utf-8", newline="") as file:
         before = file.read()
     try:

@@ -4,6 +4,7 @@ import logging
 import sys
 
 from agent.errors import SinkError
+from quartet.distribution import sees_debian_packages, to_install
 from quartet.foreign import shown
 from quartet.journal import SYSLOG_PRIORITY, LineFormatter, PriorityFormatter, under_systemd
 
@@ -50,10 +51,13 @@ class JournalHandler(logging.Handler):
         try:
             from systemd.journal import send  # noqa: PLC0415 - optional, and absent from a laptop
         except ImportError as error:
-            raise SinkError(
-                "no systemd library for this Python: run 'apt install python3-systemd' and use a"
-                " virtual environment with --system-site-packages"
-            ) from error
+            remedy = (
+                "run 'apt install python3-systemd' and use a virtual environment with"
+                " --system-site-packages"
+                if sees_debian_packages()
+                else f"{to_install('journal')} (it is compiled, and needs libsystemd-dev)"
+            )
+            raise SinkError(f"no systemd library for this Python: {remedy}") from error
         self.setFormatter(LineFormatter())
         self._send = send
         self._otherwise = StderrLines()

@@ -5,7 +5,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from broker.config import PredictorSettings, Settings, check, store_path
 from broker.predictors.load import load as load_predictor
 from quartet import command
+from quartet.distribution import to_install, version
 from quartet.errors import SettingsError
 from quartet.foreign import in_json, shown
 from quartet.settings import load
@@ -34,7 +34,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         from broker import app  # noqa: PLC0415 - so that settings are checked without gRPC
     except ImportError as error:
-        print(f"broker: {error.name} is missing: pip install 'quartet[broker]'", file=sys.stderr)
+        print(f"broker: {error.name} is missing: {to_install('broker')}", file=sys.stderr)
         return 1
     app.run(settings, (lambda: _checked(options)) if options.config else None)
     return 0
@@ -109,7 +109,7 @@ def _pki(options: argparse.Namespace) -> int:
     try:
         from broker.pki import commands  # noqa: PLC0415 - no other command needs cryptography
     except ImportError as error:
-        print(f"broker: {error.name} is missing: pip install 'quartet[broker]'", file=sys.stderr)
+        print(f"broker: {error.name} is missing: {to_install('broker')}", file=sys.stderr)
         return 1
     commands.run(options)
     return 0
@@ -126,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="broker", description="Answer each sample of each agent with a prediction."
     )
-    parser.add_argument("--version", action="version", version=f"quartet {version('quartet')}")
+    parser.add_argument("--version", action="version", version=f"quartet {version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = _command(commands, "run", _run, "serve agents until stopped")
     run.add_argument("--listen", metavar="HOST:PORT", help="default 127.0.0.1:8061")

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes the committed stubs in proto/wire/ from proto/databroker.proto.
-#   sh proto/generate.sh          write them
-#   sh proto/generate.sh --check  write nothing; fail if they are not what the proto gives
+#   sh proto/generate.sh                write them
+#   sh proto/generate.sh --check        write nothing; fail if they are not what the proto gives
+#   sh proto/generate.sh --starter DIR  write a server and a client of your own into a new DIR
 #
 # The generator is the oldest that is supported: generated code refuses a
 # runtime that is older than its maker. It lives in a virtual environment of
@@ -13,9 +14,14 @@ proto=$(cd "$(dirname "$0")" && pwd)
 venv=${STUBS_VENV:-$proto/../.venv-stubs}
 stamp=$venv/$generator
 
-case ${1:-} in
-    '' | --check) ;;
-    *) echo "usage: sh proto/generate.sh [--check]" >&2; exit 2 ;;
+case $#:${1:-} in
+    0: | 1:--check) ;;
+    2:--starter)
+        if [ -n "$(ls -A "$2" 2>/dev/null)" ]; then
+            echo "generate.sh: $2 has files in it: name a new directory" >&2
+            exit 2
+        fi ;;
+    *) echo "usage: sh proto/generate.sh [--check | --starter DIR]" >&2; exit 2 ;;
 esac
 
 if [ ! -e "$stamp" ]; then
@@ -26,10 +32,27 @@ fi
 
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-"$venv/bin/python" -m grpc_tools.protoc -Iwire="$proto" \
-    --python_out="$out" --pyi_out="$out" --grpc_python_out="$out" \
-    wire/databroker.proto
 
+# stubs -I... FILE: makes the stubs of a file in $out
+stubs() {
+    "$venv/bin/python" -m grpc_tools.protoc \
+        --python_out="$out" --pyi_out="$out" --grpc_python_out="$out" "$@"
+}
+
+if [ "${1:-}" = --starter ]; then
+    stubs -I"$proto" databroker.proto
+    mkdir -p "$2"
+    cp "$out"/* "$proto"/starter/* "$proto/databroker.proto" "$proto/../dataset/sensors.csv" "$2"
+    cat <<END
+In $2, in a virtual environment:  pip install -r requirements.txt
+Then, each in a terminal of its own:
+  python server.py
+  python client.py
+END
+    exit
+fi
+
+stubs -Iwire="$proto" wire/databroker.proto
 status=0
 for name in databroker_pb2.py databroker_pb2.pyi databroker_pb2_grpc.py; do
     if [ "${1:-}" != --check ]; then

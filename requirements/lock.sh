@@ -52,6 +52,8 @@ with open("pyproject.toml", "rb") as file:
     pi = tomllib.load(file)["project"]["optional-dependencies"]["pi"]
 print(*[of for of in pi if re.match(sys.argv[1] + r"\b", of)], sep="\n")
 ' "$source_only" | pin source --no-deps "$@" -
+# What makes the files of a release.
+pin release "$@" --group release
 # What makes the wheels: ours, and of that source.
 "$venv/bin/python" -c '
 import tomllib

@@ -181,7 +181,7 @@ is "python3 is of the base image's version" \
 is "the pinned packages are installed, and no other" "$(in_image python3 -c '
 from importlib.metadata import distributions
 names = {(d.name.lower().replace("_", "-"), d.version) for d in distributions()}
-print(*sorted("==".join(n) for n in names if n[0] != "quartet"), sep="\n")
+print(*sorted("==".join(n) for n in names if n[0] != "quartet-edge"), sep="\n")
 ')" "$(sed -n 's/^\([a-z][^ ]*==[^ ]*\).*/\1/p' requirements/broker.txt | sort)"
 is "what builds, tests and drives a device is not there" "$(in_image python3 -c '
 from importlib.util import find_spec

@@ -16,6 +16,7 @@ from agent.config import Settings, check
 from agent.config.source import Ads1115Settings, ReplaySettings
 from quartet.address import Address
 from quartet.clock import Clock
+from quartet.distribution import to_install
 from quartet.errors import SettingsError
 from quartet.foreign import in_lines, shown
 
@@ -84,7 +85,7 @@ def _check_trust(settings: Settings, clock: Clock) -> Findings:
     try:
         from agent.check.certificates import check_certificates  # noqa: PLC0415 - costs 20 MB
     except ImportError as error:
-        yield failed("certificates", f"{error.name} is missing", "pip install 'quartet[tls]'")
+        yield failed("certificates", f"{error.name} is missing", to_install("tls"))
         return
     yield from check_certificates(settings.tls, settings.agent.id, clock)
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from agent.check.findings import Findings, failed, passed, skipped
 from quartet.clock import Clock, utc, was_set
+from quartet.distribution import NAME, to_install
 
 _MODEL = Path("/proc/device-tree/model")
 _RTC = Path("/sys/class/rtc/rtc0")
 
-_NEEDED = ("quartet", "grpcio", "protobuf", "msgspec")
+_NEEDED = (NAME, "grpcio", "protobuf", "msgspec")
 _FOR_SENSORS = ("adafruit-circuitpython-ads1x15", "adafruit-extended-bus")
 _OPTIONAL = ("cryptography", "gpiozero", "lgpio", "systemd-python", "rich")
 
@@ -41,7 +42,7 @@ def check_packages(*, sensors: bool) -> Findings:
     versions = {name: _version(name) for name in (*needed, *_OPTIONAL)}
     detail = ", ".join(f"{name} {found}" for name, found in versions.items() if found)
     if missing := [name for name in needed if not versions[name]]:
-        yield failed("packages", f"missing: {', '.join(missing)}", "pip install 'quartet[pi]'")
+        yield failed("packages", f"missing: {', '.join(missing)}", to_install("pi"))
     else:
         yield passed("packages", detail)
 

@@ -5,6 +5,7 @@ import time
 from agent.config import TlsSettings
 from agent.credentials import Credentials, Plaintext
 from quartet.clock import Clock
+from quartet.distribution import to_install
 from quartet.errors import SettingsError
 
 
@@ -15,5 +16,5 @@ def open_credentials(settings: TlsSettings | None, clock: Clock = time) -> Crede
     try:
         from agent.credentials.tls import Tls  # noqa: PLC0415 - costs 20 MB, where there is TLS
     except ImportError as error:
-        raise SettingsError(f"tls: {error.name} is missing: pip install 'quartet[tls]'") from error
+        raise SettingsError(f"tls: {error.name} is missing: {to_install('tls')}") from error
     return Tls(settings, clock)

@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 from agent.errors import SinkError
+from quartet.distribution import to_install
 
 if TYPE_CHECKING:
     from gpiozero import DigitalOutputDevice
@@ -34,7 +35,7 @@ class GpioPin:
         try:
             from gpiozero import BadPinFactory, Device, DigitalOutputDevice  # noqa: PLC0415 - optional
         except ImportError as error:
-            raise SinkError(f"{self._name}: no gpiozero: pip install 'quartet[pi]'") from error
+            raise SinkError(f"{self._name}: no gpiozero: {to_install('pi')}") from error
         try:
             Device.ensure_pin_factory()
             _claim_with_level(Device.pin_factory)
@@ -46,7 +47,7 @@ class GpioPin:
         except ImportError as error:
             raise SinkError(
                 f"{self._name}: no library for pins ({error}): 'apt install python3-lgpio', in a"
-                " virtual environment with --system-site-packages"
+                " virtual environment of Debian's Python with --system-site-packages"
             ) from error
         # Each of gpiozero's backends has errors of its own, without a common ancestor.
         except Exception as error:

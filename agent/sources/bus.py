@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.errors import ChipInUseError, SourceError
+from quartet.distribution import to_install
 from quartet.errors import InUseError
 from quartet.lock import FileLock
 
@@ -62,7 +63,7 @@ def open_bus(number: int) -> I2C:
     try:
         from adafruit_extended_bus import ExtendedI2C  # noqa: PLC0415 - a virtual chip needs none
     except ImportError as error:
-        raise SourceError(f"no driver for the bus ({error}): pip install 'quartet[pi]'") from error
+        raise SourceError(f"no driver for the bus ({error}): {to_install('pi')}") from error
     path = f"/dev/i2c-{number}"
     try:
         # The frequency is the device tree's to set; naming one only brings a warning.

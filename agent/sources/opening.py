@@ -16,6 +16,7 @@ from agent.sources import Source
 from agent.sources.bus import lock_chip, open_bus
 from agent.sources.channel import Channel
 from agent.sources.replay import Replay
+from quartet.distribution import to_install
 
 if TYPE_CHECKING:
     from agent.sources.chip import Chip
@@ -51,9 +52,7 @@ def own_chip(
     try:
         from agent.sources.chip import Chip  # noqa: PLC0415 - optional, and slow to import
     except ImportError as error:
-        raise SourceError(
-            f"no driver for the ADS1115 ({error}): pip install 'quartet[pi]'"
-        ) from error
+        raise SourceError(f"no driver for the ADS1115 ({error}): {to_install('pi')}") from error
     if isinstance(settings, VirtualAds1115Settings):
         from agent.sources.virtual.installation import install  # noqa: PLC0415 - for few
 

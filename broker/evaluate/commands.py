@@ -13,6 +13,7 @@ from broker.evaluate.replay import Evaluation, Numbers, Traces, Watch, replay
 from broker.model import Sample
 from broker.predictors import BlackBox
 from broker.predictors.load import load
+from quartet.distribution import to_install
 from quartet.errors import SettingsError
 from quartet.foreign import shown
 from quartet.predictions import PredictionFile
@@ -112,4 +113,4 @@ def _check_plot() -> None:
     try:
         import broker.evaluate.plot  # noqa: F401, PLC0415 - needs matplotlib
     except ImportError as error:
-        raise SettingsError(f"{error.name} is missing: pip install 'quartet[plot]'") from None
+        raise SettingsError(f"{error.name} is missing: {to_install('plot')}") from None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from broker.model import Sample
 from broker.predictors.failures import Failures, is_measured
 from quartet.channels import CHANNELS
+from quartet.distribution import to_install
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -111,7 +112,7 @@ def _session(path: str) -> "onnxruntime.InferenceSession":
     try:
         import onnxruntime  # noqa: PLC0415 - optional, and 60 MB
     except ImportError:
-        raise ValueError("onnxruntime is missing: pip install 'quartet[onnx]'") from None
+        raise ValueError(f"onnxruntime is missing: {to_install('onnx')}") from None
     if not Path(path).is_file():
         raise ValueError(f"path: there is no file {path}")
     options = onnxruntime.SessionOptions()

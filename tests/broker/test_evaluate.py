@@ -220,4 +220,4 @@ def test_without_matplotlib_a_picture_is_refused_at_once(
     monkeypatch.delitem(sys.modules, "broker.evaluate.plot", raising=False)
     path = table(workplace / "a.csv", [0.0])
     text = refused(capsys, 2, path, "--plot", "p.png")
-    assert text == "broker: matplotlib is missing: pip install 'quartet[plot]'\n"
+    assert text == "broker: matplotlib is missing: pip install 'matplotlib>=3.10.8'\n"

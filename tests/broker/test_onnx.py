@@ -300,4 +300,6 @@ def test_without_its_library_the_way_to_it_is_told(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     path = model(tmp_path / "unseen.onnx", [1, 4])
-    assert refusal(path=path).endswith("onnxruntime is missing: pip install 'quartet[onnx]'")
+    assert refusal(path=path).endswith(
+        "onnxruntime is missing: pip install 'numpy>=2.0' 'onnxruntime>=1.20'"
+    )

@@ -200,7 +200,7 @@ def test_a_missing_driver_is_named_with_the_remedy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "no driver for the ADS1115" in done.stderr
-    assert "pip install 'quartet[pi]'" in done.stderr
+    assert "pip install 'adafruit-circuitpython-ads1x15~=3.0.5' " in done.stderr
     assert "Traceback" not in done.stderr
 
 

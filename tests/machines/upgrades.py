@@ -32,12 +32,23 @@ _SPOOL = (
     "\n# The schema that brought the checksums.\n",
     '\nMIGRATIONS += ("CREATE TABLE tomorrow (x)",)\n\n# The schema that brought the checksums.\n',
 )
+# The distribution had this name before; both own the packages agent, broker, quartet and wire.
+_FORMER_NAME = (
+    ("pyproject.toml", '"quartet-edge', '"quartet'),
+    ("quartet/distribution.py", '"quartet-edge"', '"quartet"'),
+    *(
+        (f"ansible/roles/{path}.yml", "quartet_edge", "quartet")
+        for path in ("agent/tasks/main", "broker/tasks/main", "build/vars/main")
+    ),
+)
 # It runs, migrates and records; and is not well.
 _ILL = (
     "broker/healthcheck.py",
     "def main() -> None:\n",
     'def main() -> None:\n    sys.exit("ill")\n\n\ndef _main() -> None:\n',
 )
+
+_AGENTS = ["trixie", "bookworm", "stranger"]
 
 _STATE = "/var/lib/broker"
 _SCHEMA = """
@@ -93,9 +104,46 @@ def revoke(plant: Plant, name: str) -> bytes:
     return (pki / "crl.pem").read_bytes()
 
 
-def test_there_is_a_plant(plant: Plant) -> None:
-    run = plant.play(broker_agents=["trixie", "bookworm", "stranger"])
+def installed(machine: Container, side: str) -> str:
+    """The distribution that the current release there was made from."""
+    at = f"/opt/quartet/{side}/current/lib/python3*/site-packages"
+    (info,) = files(machine, f"{at}/quartet*.dist-info")
+    return Path(info).name.split("-")[0]
+
+
+def has(plant: Plant, name: str) -> None:
+    """See that all releases there are made from this distribution, and lose no sample."""
+    assert installed(plant.trixie, "broker") == name
+    for machine in plant.machines:
+        assert installed(machine, "agent") == name
+        goes_on(machine)
+        wait_until(lambda to=machine: agree(plant.trixie, to), 60, "the ledgers agree")
+
+
+def test_there_is_a_plant_of_the_former_distribution(plant: Plant) -> None:
+    run = plant.play(project=project_of(plant, "0.0.9", *_FORMER_NAME), broker_agents=_AGENTS)
     assert run.went_well, run.text
+    has(plant, "quartet")
+
+
+def test_the_distribution_of_the_new_name_takes_its_place(plant: Plant) -> None:
+    run = plant.play(broker_agents=_AGENTS)
+    assert run.went_well, run.text
+    has(plant, "quartet_edge")
+
+
+def test_a_return_brings_back_the_former_distribution(plant: Plant) -> None:
+    former = project_of(plant, "0.0.9", *_FORMER_NAME)
+    downgrade = "--extra-vars=quartet_allow_downgrade=true"
+    run = plant.play(downgrade, project=former, broker_agents=_AGENTS)
+    assert run.went_well, run.text
+    has(plant, "quartet")
+
+
+def test_there_is_a_plant(plant: Plant) -> None:
+    run = plant.play(broker_agents=_AGENTS)
+    assert run.went_well, run.text
+    has(plant, "quartet_edge")
 
 
 def test_a_run_that_fails_before_the_switch_has_revoked(plant: Plant) -> None:
