@@ -90,7 +90,8 @@ def _check_predictor(options: argparse.Namespace) -> int:
     from broker.evaluate import commands  # noqa: PLC0415 - the others need none of it
 
     names = [options.predictor] if options.predictor else []
-    return commands.check_predictor(*_predictors(options, names))
+    (predictor,) = _predictors(options, names)
+    return commands.check_predictor(predictor, options.recording)
 
 
 def _predictors(options: argparse.Namespace, names: Sequence[str]) -> list[PredictorSettings]:
@@ -175,6 +176,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     conformance.add_argument(
         "predictor", nargs="?", metavar="NAME", help="as of run (default: the configured one)"
+    )
+    conformance.add_argument(
+        "--recording",
+        type=Path,
+        metavar="CSV",
+        help="recording of a healthy machine; fails if the predictor is True for most of it",
     )
     _add_store(commands.add_parser("store", help="check, repair, back up and restore the store"))
     _add_pki(commands.add_parser("pki", help="a small certificate authority"))

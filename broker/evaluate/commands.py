@@ -1,14 +1,16 @@
 """`broker evaluate` and `broker check-predictor`."""
 
 import argparse
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 
 from broker.config import PredictorSettings
 from broker.errors import EvaluationError
 from broker.evaluate import report
-from broker.evaluate.conformance import check
+from broker.evaluate.conformance import Finding, check, check_recording
 from broker.evaluate.replay import Evaluation, Numbers, Traces, Watch, replay
 from broker.model import Sample
 from broker.predictors import BlackBox
@@ -46,15 +48,21 @@ def evaluate(options: argparse.Namespace, predictors: list[PredictorSettings]) -
     return 0
 
 
-def check_predictor(predictor: PredictorSettings) -> int:
-    """Print a line for each thing that is asked of a black box; 1 where one failed, else 0."""
+def check_predictor(predictor: PredictorSettings, recording: Path | None = None) -> int:
+    """Print a line for each thing that is asked of a black box; 1 where one failed, else 0.
+
+    TableError for a recording of a healthy machine that cannot be read.
+    """
     black_box = load(predictor.use, predictor.options)
+    findings: Iterator[Finding] = check(black_box, threads=predictor.threads_to_use)
+    if recording:
+        findings = chain([check_recording(black_box, predictor.use, recording)], findings)
     print(f"passed  {'loads':<16} digest {black_box.digest}")
-    failures = 0
-    for finding in check(black_box, threads=predictor.threads_to_use):
-        failures += finding.outcome == "failed"
+    outcomes: Counter[str] = Counter()
+    for finding in findings:
+        outcomes[finding.outcome] += 1
         print(f"{finding.outcome:<7} {finding.name:<16} {finding.detail}", flush=True)
-    if failures:
+    if failures := outcomes["failed"]:
         print(f"{failures} failed")
     return 1 if failures else 0
 

@@ -7,8 +7,11 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from broker.errors import EvaluationError
+from broker.evaluate.replay import Evaluation, replay
 from broker.model import Sample
 from broker.predictors import BlackBox, Predictor, explains, is_stateful, measures
 from broker.records import MAX_SNAPSHOT_BYTES
@@ -23,6 +26,8 @@ _CHANGE_AT = 700
 # Where a snapshot is taken: early, around, and late; and in the change.
 _CUTS = (0, 1, 2, 50, 299, 300, 301, 600, 720)
 
+_RECORDING = "recording"
+
 # The broker gives a stream so long at a time on its event loop.
 _SLICE_US = 5000.0
 
@@ -32,7 +37,7 @@ class Finding:
     """How one thing went."""
 
     name: str
-    outcome: Literal["passed", "failed", "skipped"]
+    outcome: Literal["passed", "failed", "skipped", "warning"]
     detail: str
 
 
@@ -51,6 +56,10 @@ class _FailedError(Exception):
 
 class _SkippedError(Exception):
     """What cannot be tried on it, and need not be."""
+
+
+class _DoubtfulError(Exception):
+    """What it may do, and seldom does on purpose."""
 
 
 def check(
@@ -74,10 +83,37 @@ def check(
             yield Finding(name, "failed", str(error))
         except _SkippedError as error:
             yield Finding(name, "skipped", str(error))
+        except _DoubtfulError as error:
+            yield Finding(name, "warning", str(error))
         except (Exception, SystemExit) as error:  # it is a stranger's code
             yield Finding(name, "failed", f"raised {described(error)}")
         else:
             yield Finding(name, "passed", detail)
+
+
+def check_recording(black_box: BlackBox, name: str, path: Path) -> Finding:
+    """Whether it leaves a healthy machine alone, more or less; TableError for another file.
+
+    The latter half counts by itself, too: in the first one a warm-up may hide what is to come.
+    """
+    evaluation = Evaluation(path, name)
+    try:
+        replay(evaluation, black_box, lambda *_: None, lambda _: None, with_numbers=False)
+    except EvaluationError as error:
+        return Finding(_RECORDING, "failed", str(error))
+    rows, true = len(evaluation.answers), evaluation.answers.count(1)
+    late = evaluation.answers.count(1, rows // 2)
+    told = f"True for {true} of {rows} samples of {shown(path)}"
+    if 2 * true > rows or 2 * late > rows - rows // 2:
+        return Finding(
+            _RECORDING,
+            "failed",
+            f"{told}, {late} of them in its latter half: an alarm most of the time. Is its alarm"
+            " the wrong way round, or did it learn from another machine?",
+        )
+    if not evaluation.is_warm:
+        return Finding(_RECORDING, "warning", f"{told}: it was still learning at the end")
+    return Finding(_RECORDING, "passed", told)
 
 
 def _rows(seed: int) -> list[Values]:
@@ -104,8 +140,12 @@ def _rows(seed: int) -> list[Values]:
 def _answers(black_box: BlackBox) -> str:
     answers = _feed(black_box.make(), _rows(1))
     true = sum(told.answer for told in answers)
-    told = f"{len(answers)} samples, {true} of them True"
-    return told if true else f"{told}: what follows proves the less"
+    if true in (0, len(answers)):
+        raise _DoubtfulError(
+            f"predicted {bool(true)} for all {len(answers)} test samples, so the checks below say"
+            " little; check-predictor --recording shows what it predicts for your machine"
+        )
+    return f"{len(answers)} samples, {true} of them True"
 
 
 def _order(black_box: BlackBox) -> str:

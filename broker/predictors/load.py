@@ -48,6 +48,8 @@ def load(name: str, options: Mapping[str, object]) -> BlackBox:
     make = functools.partial(cast("type[Predictor]", kind), **options)
     try:
         prediction = make().predict(_TRIAL)
+    except PredictorError as error:  # of a built-in one: its text is for a person
+        raise PredictorError(f"predictor {name}: {error}") from error
     except (Exception, SystemExit) as error:
         raise PredictorError(
             f"predictor {name}: failed on a trial with {_TRIAL.values}: {described(error)}"

@@ -1,5 +1,6 @@
 """A model in an ONNX file as the black box: small models, made here."""
 
+import json
 import os
 import struct
 import sys
@@ -19,7 +20,8 @@ from broker.model import Sample
 from broker.predictors import explains, is_stateful
 from broker.predictors.load import load
 from broker.predictors.onnx import Onnx
-from quartet.channels import Values
+from quartet.channels import Values, as_float32
+from quartet.table import TableReader
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -75,6 +77,9 @@ def row(value: float) -> Values:
     return value, value, value, value
 
 
+ABOVE = {"alarm": "above", "threshold": 0.5}
+
+
 def answers(box: Onnx, rows: Sequence[Values]) -> list[bool]:
     return [box.predict(Sample(0, each)) for each in rows]
 
@@ -97,7 +102,7 @@ def answers(box: Onnx, rows: Sequence[Values]) -> list[bool]:
 def test_a_model_scores_the_latest_rows_in_either_shape(
     shape: Shape, window: int, tmp_path: Path
 ) -> None:
-    box = Onnx(model(tmp_path / "m.onnx", shape), window=window, threshold=2.0)
+    box = Onnx(model(tmp_path / "m.onnx", shape), window=window, threshold=2.0, alarm="above")
     values = [0.0, 1.0, 5.0, 0.0, 3.0, 2.0, 0.5, 9.0]
     wanted = [
         number >= window and sum(values[number - window : number]) / window >= 2.0
@@ -117,31 +122,34 @@ def test_rows_go_in_oldest_first_and_channels_in_their_order(tmp_path: Path) -> 
     path = model(tmp_path / "m.onnx", [1, 8], nodes)
     rows = [(1.0, 2.0, 3.0, 4.0), (5.0, 6.0, 7.0, 8.0)]
     for threshold, reached in ((1.2345, True), (1.2346, False)):
-        assert answers(Onnx(path, window=2, threshold=threshold), rows) == [False, reached]
+        assert answers(Onnx(path, window=2, threshold=threshold, alarm="above"), rows) == [
+            False,
+            reached,
+        ]
 
 
 @pytest.mark.parametrize(("warm_up", "first"), [(0, 3), (1, 3), (2, 3), (3, 4), (10, 11)])
 def test_the_rows_of_the_warm_up_and_those_before_the_window_is_full_are_false(
     warm_up: int, first: int, folder: Path
 ) -> None:
-    box = Onnx(str(folder / "three.onnx"), window=3, threshold=0.0, warm_up=warm_up)
+    box = Onnx(str(folder / "three.onnx"), window=3, threshold=0.0, warm_up=warm_up, alarm="above")
     assert answers(box, [row(1.0)] * 20).index(True) + 1 == first
 
 
 def test_a_score_at_the_threshold_is_true_and_so_is_one_that_is_no_number(folder: Path) -> None:
-    box = Onnx(str(folder / "root.onnx"), threshold=2.0)
+    box = Onnx(str(folder / "root.onnx"), threshold=2.0, alarm="above")
     assert answers(box, [row(3.9), row(4.0), row(-1.0), row(0.0)]) == [False, True, True, False]
     assert answers(box, [row(-1.0)]) == [True]
-    assert box.explain() == "alarm: the score is nan, its threshold 2"
+    assert box.explain() == "alarm: y is nan (alarm from 2)"
 
 
 def test_an_alarm_and_its_end_are_told_once(folder: Path) -> None:
-    box = Onnx(str(folder / "row.onnx"))
+    box = Onnx(str(folder / "row.onnx"), **ABOVE)
     news = []
     for value in (0.0, 1.0, 1.0, 0.25, 0.25):
         answers(box, [row(value)])
         news.append(box.explain())
-    alarm = "alarm: the score is 1, its threshold 0.5"
+    alarm = "alarm: y is 1 (alarm from 0.5)"
     assert news == [None, alarm, None, "alarm is over", None]
     assert explains(box)
 
@@ -154,7 +162,7 @@ def test_an_alarm_and_its_end_are_told_once(folder: Path) -> None:
 def test_failed_rows_repeat_the_answer_and_are_true_from_the_third_on(
     last: bool, bad: float, folder: Path
 ) -> None:
-    box = Onnx(str(folder / "three.onnx"), window=3)
+    box = Onnx(str(folder / "three.onnx"), window=3, **ABOVE)
     answers(box, [row(float(last))] * 5)
     news = []
     for number in range(1, 6):
@@ -164,7 +172,7 @@ def test_failed_rows_repeat_the_answer_and_are_true_from_the_third_on(
 
 
 def test_failed_rows_are_no_part_of_the_window_and_of_the_warm_up(folder: Path) -> None:
-    box, other = (Onnx(str(folder / "three.onnx"), window=3, warm_up=6) for _ in range(2))
+    box, other = (Onnx(str(folder / "three.onnx"), window=3, warm_up=6, **ABOVE) for _ in range(2))
     rows = [row(value) for value in (0.0, 2.0, 0.0, 1.0, 0.1, 0.2, 1.0, 1.0, 0.0, 0.1)]
     got = []
     for each in rows:
@@ -174,7 +182,7 @@ def test_failed_rows_are_no_part_of_the_window_and_of_the_warm_up(folder: Path) 
 
 
 def test_a_sensor_that_fails_from_the_first_row_on_is_told(folder: Path) -> None:
-    box = Onnx(str(folder / "three.onnx"), window=3)
+    box = Onnx(str(folder / "three.onnx"), window=3, **ABOVE)
     assert answers(box, [FAILED] * 4) == [False, False, True, True]
     assert answers(box, [row(1.0)] * 3) == [False, False, True]
 
@@ -191,7 +199,9 @@ some_rows = st.lists(
 def test_a_restored_box_goes_on_as_if_nothing_had_happened(
     folder: Path, rows: list[Values], cut: int, warm_up: int
 ) -> None:
-    one, other = (Onnx(str(folder / "three.onnx"), 3, 0.5, warm_up) for _ in range(2))
+    one, other = (
+        Onnx(str(folder / "three.onnx"), 3, 0.5, warm_up, alarm="above") for _ in range(2)
+    )
     answers(one, rows[:cut])
     assert is_stateful(one)
     other.restore(one.snapshot())
@@ -202,7 +212,7 @@ def test_a_restored_box_goes_on_as_if_nothing_had_happened(
 
 
 def test_a_snapshot_does_not_grow_while_a_sensor_is_dead(folder: Path) -> None:
-    box = Onnx(str(folder / "three.onnx"), window=3)
+    box = Onnx(str(folder / "three.onnx"), window=3, **ABOVE)
     answers(box, [row(float(n)) for n in range(10)] + [FAILED] * 50)
     head, window = box.snapshot()[:10], box.snapshot()[10:]
     assert struct.unpack("<QBB", head) == (10, 3, 1)
@@ -213,11 +223,11 @@ def test_a_snapshot_does_not_grow_while_a_sensor_is_dead(folder: Path) -> None:
 
 
 def test_another_model_is_another_black_box_and_the_same_one_is_not(tmp_path: Path) -> None:
-    one = load("onnx", {"path": model(tmp_path / "one.onnx", [1, 4])})
+    one = load("onnx", ABOVE | {"path": model(tmp_path / "one.onnx", [1, 4])})
     assert one.make().predict(Sample(0, row(1.0))) is True
-    assert load("onnx", {"path": str(tmp_path / "one.onnx")}).digest == one.digest
+    assert load("onnx", ABOVE | {"path": str(tmp_path / "one.onnx")}).digest == one.digest
     os.replace(model(tmp_path / "two.onnx", [1, 1, 4]), tmp_path / "one.onnx")  # noqa: PTH105
-    assert load("onnx", {"path": str(tmp_path / "one.onnx")}).digest != one.digest
+    assert load("onnx", ABOVE | {"path": str(tmp_path / "one.onnx")}).digest != one.digest
 
 
 def test_it_runs_in_two_threads_unless_told_otherwise() -> None:
@@ -229,7 +239,7 @@ def test_it_runs_in_two_threads_unless_told_otherwise() -> None:
 
 def refusal(**options: object) -> str:
     with pytest.raises(PredictorError) as raised:
-        load("onnx", options)
+        load("onnx", ABOVE | options)
     message = str(raised.value)
     assert message.startswith("predictor onnx: ")
     assert "Traceback" not in message
@@ -257,7 +267,7 @@ def refusal(**options: object) -> str:
         (
             lambda path: model(path, [1, 4], MANY),
             1,
-            "the model's first output has 4 numbers, not one score",
+            '"y" gives 4 numbers, not one score. Outputs of the model: "y" (float [',
         ),
         (lambda path: path.write_text("no model"), 1, "model.onnx failed:Protobuf parsing failed"),
         (Path.touch, 1, "model.onnx failed"),
@@ -284,7 +294,21 @@ def test_a_file_that_is_no_such_model_is_refused_with_the_reason(
         ({"warm_up": -1}, "warm_up must be a number of rows, 0 or more, got -1"),
         ({"warm_up": "10"}, "0 or more, got '10'"),
         ({"threshold": "0.5"}, "threshold must be a number, got '0.5'"),
-        ({"threshold": NAN}, "threshold must be a number, got nan"),
+        ({"threshold": True}, "threshold must be a number, got True"),
+        ({"threshold": NAN}, "threshold must be a finite number, got nan"),
+        ({"threshold": None}, "threshold: missing: set the value of y at which the alarm begins"),
+        ({"alarm": None}, 'alarm: missing: set "above" if high values of y call for attention'),
+        ({"alarm": "Below"}, 'alarm must be "above" or "below", got \'Below\''),
+        (
+            {"output": "z"},
+            "output: the model has no output 'z'. Outputs of the model: \"y\" (float [",
+        ),
+        ({"label": 1.0}, "label must be a text or a whole number, got 1.0"),
+        ({"label": True}, "label must be a text or a whole number, got True"),
+        ({"label": 1}, 'classes: "y" has numbers without labels: set classes to the labels'),
+        ({"classes": [0, 1]}, "label: missing beside classes"),
+        ({"label": 1, "classes": "01"}, "classes must be a list of labels, for example"),
+        ({"label": 1, "classes": [1, 1]}, "classes must be two or more, each once, got [1, 1]"),
         ({"treshold": 0.5}, "unexpected keyword argument 'treshold'"),
     ],
 )
@@ -303,3 +327,118 @@ def test_without_its_library_the_way_to_it_is_told(
     assert refusal(path=path).endswith(
         "onnxruntime is missing: pip install 'numpy>=2.0' 'onnxruntime>=1.20'"
     )
+
+
+# Models as their libraries export them; models/make_models.py makes them
+
+MODELS = Path(__file__).parent / "models"
+EXPORTED = json.loads((MODELS / "expected.json").read_text())
+
+
+def exported(name: str, **options: object) -> dict[str, object]:
+    return (
+        EXPORTED.get(name, {}).get("options", {}) | options | {"path": str(MODELS / name) + ".onnx"}
+    )
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_an_exported_model_answers_as_its_own_library_does(name: str) -> None:
+    box = load("onnx", exported(name)).make()
+    with TableReader(MODELS.parents[2] / "dataset" / "sensors.csv") as table:
+        got = [box.predict(Sample(n, as_float32(values))) for n, values in enumerate(table)]
+    wanted = EXPORTED[name]["answers"]
+    assert "".join(str(int(answer)) for answer in got) == wanted
+    assert {*wanted} == {"0", "1"}
+
+
+LABEL = '"label" (int64 [?, 1]), a label: cannot be used'
+SCORES = '"scores" (float [?, 1]), a score: set alarm and threshold'
+BY_CLASS = '"output_probability", a probability for each class: set label and alarm'
+SWAPPED = ["worn", "healthy"]
+WRITTEN = ["healthy", "worn"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "reason"),
+    [
+        (
+            "isolation_forest",
+            {"output": None},
+            f"the model has 2 outputs: set output to one. Outputs of the model: {LABEL}; {SCORES}",
+        ),
+        (
+            "isolation_forest",
+            {"output": "label"},
+            f'"label" is no score. Outputs of the model: {LABEL}; {SCORES}',
+        ),
+        ("isolation_forest", {"alarm": None}, "alarm: missing"),
+        ("one_class_svm", {"threshold": None}, "threshold: missing"),
+        ("one_class_svm", {"label": -1}, "for a score, leave label out"),
+        ("forest_classifier", {"output": None}, BY_CLASS),
+        ("forest_classifier", {"output": "output_label"}, '"output_label" is no score'),
+        (
+            "forest_classifier",
+            {"label": None},
+            'label: "output_probability" has the classes 0, 1: set label to one of them',
+        ),
+        ("forest_classifier", {"label": "1"}, "has the classes 0, 1: not '1'"),
+        ("forest_classifier", {"alarm": None}, 'set "above" if high values of probability of 1'),
+        ("forest_classifier", {"classes": [0, 1]}, "names its own: leave classes out"),
+        (
+            "scaled_classifier",
+            {"label": "faulty"},
+            "has the classes 'healthy', 'worn': not 'faulty'",
+        ),
+        (
+            "scaled_classifier",
+            {"threshold": 50},
+            "threshold of a probability must be above 0 and at most 1",
+        ),
+        (
+            "scaled_classifier",
+            {"threshold": 0},
+            "threshold of a probability must be above 0 and at most 1",
+        ),
+        ("classifier_array", {"label": None, "classes": None}, "gives 2 numbers, not one score"),
+        (
+            "classifier_array",
+            {"classes": None},
+            'classes: "probabilities" has numbers without labels',
+        ),
+        (
+            "classifier_array",
+            {"classes": ["a", "b", "healthy"]},
+            "gives 2 numbers, and 3 classes are named",
+        ),
+        ("classifier_array", {"classes": SWAPPED}, "the model answers 'healthy', but by classes"),
+        (
+            "support_vectors",
+            {"output": "probabilities", "classes": WRITTEN, "label": "worn"},
+            "probabilities are 0 to 1",
+        ),
+        (
+            "torch_reconstruction",
+            {"window": 8},
+            "of an autoencoder, export the error (docs/models.md)",
+        ),
+    ],
+)
+def test_an_exported_model_is_refused_where_its_alarm_could_be_turned_round(
+    name: str, options: dict[str, object], reason: str
+) -> None:
+    assert reason in refusal(**exported(name, **options))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("one_class_svm", "alarm: scores is -"),
+        ("scaled_classifier", "alarm: probability of worn is 1 (alarm from 0.5)"),
+        ("classifier_array", "alarm: probability of healthy is 0 (alarm below 0.2)"),
+    ],
+)
+def test_an_alarm_names_its_output_or_its_class(name: str, said: str) -> None:
+    box = load("onnx", exported(name)).make()
+    assert box.predict(Sample(0, (0.35, 0.16, 0.11, 0.07))) is True
+    assert explains(box)
+    assert str(box.explain()).startswith(said)
