@@ -241,6 +241,6 @@ def test_a_configuration_that_is_wrong_is_the_finding_and_not_the_end(tmp_path: 
         assert check.wait() == 1
     findings = {each["check"]: each for each in json.loads(check.stdout)}
     assert findings["configuration"]["outcome"] == "failed"
-    assert "source.address: 0x50 is none of" in findings["configuration"]["detail"]
+    assert "source.address: expected 0x48" in findings["configuration"]["detail"]
     assert "link.window" in findings["configuration"]["detail"]
     assert findings["packages"]["outcome"] == "passed"
