@@ -79,7 +79,8 @@ def run(
     that is possible. AgentError where a stage cannot be opened; nothing was started then.
     """
     logs.set_up(settings.log.level, to_journal=outputs.journal)
-    log.info("configuration: %s", config or "no file, all defaults")
+    if config:
+        log.info("configuration: %s", config)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     return asyncio.run(_run(settings, outputs, reread))
 

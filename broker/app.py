@@ -123,7 +123,8 @@ async def _serve(
             store_path(settings, os.environ)
             or "in memory, lost when the broker stops; --store PATH keeps the records",
         )
-        log.info("configuration: %s", config or "no file, all defaults")
+        if config:
+            log.info("configuration: %s", config)
         notifier.ready()
         await stop.wait()
         log.info("stopping")

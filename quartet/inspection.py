@@ -57,7 +57,7 @@ def inspect_table(key: str, path: str, program: str) -> Iterator[Remark]:
 
 def inspect_directory(key: str, path: Path, program: str) -> Iterator[Remark]:
     """A directory to write to."""
-    is_services = _is_services(path, program)
+    is_services = is_of_service(path, program)
     if not os.path.isdir(path):  # noqa: PTH112 - False also where nobody may look
         if is_services:
             yield Remark(f"{key}: {path} does not exist yet: systemd creates it", fails=False)
@@ -129,7 +129,7 @@ def _ages(key: str, certificates: "Iterable[Certificate]", clock: Clock) -> Iter
 
 def _unreadable(key: str, path: str, program: str) -> Remark | None:
     """Why a file cannot be read; None where it can."""
-    is_services = _is_services(Path(path), program)
+    is_services = is_of_service(Path(path), program)
     try:
         with open(path, "rb"):  # noqa: PTH123 - a path with a zero in it is an error here alone
             return None
@@ -145,5 +145,6 @@ def _unreadable(key: str, path: str, program: str) -> Remark | None:
     return Remark(f"{key}: {text}", fails=False)
 
 
-def _is_services(path: Path, program: str) -> bool:
+def is_of_service(path: Path, program: str) -> bool:
+    """Whether systemd or the playbook brings it: a file of the service of this name."""
     return any(path.is_relative_to(Path(home, program)) for home in _HOMES)

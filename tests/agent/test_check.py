@@ -13,7 +13,7 @@ from support.processes import Broker, Running
 from agent.check.broker import check_broker
 from agent.check.chip import check_bus, check_chip
 from agent.check.findings import Finding, Outcome
-from agent.check.host import check_clock
+from agent.check.host import Host, check_clock
 from agent.check.journal import journald_settings, seconds
 from agent.check.spool import check_spool
 from agent.clock import VirtualClock
@@ -28,7 +28,7 @@ from agent.config.virtual import (
 )
 from quartet.address import Address
 
-REMEDY = "sudo systemctl restart something"
+PI = Host(is_pi=True, running_agent="")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def chip_findings(
 ) -> dict[str, Finding]:
     source = VirtualAds1115Settings(**sensors)
     settings = Settings(source=source, virtual=virtual or VirtualSettings())
-    return {each.check: each for each in check_chip(settings, source, VirtualClock())}
+    return {each.check: each for each in check_chip(settings, source, VirtualClock(), PI)}
 
 
 # The chip and its sensors
@@ -57,7 +57,7 @@ def test_the_speed_of_the_bus_is_measured(bus_hz: float) -> None:
 
 def test_a_rate_that_the_bus_cannot_keep_fails_with_the_one_that_it_can() -> None:
     source = VirtualAds1115Settings(average=16)
-    findings = {each.check: each for each in check_chip(Settings(), source, VirtualClock())}
+    findings = {each.check: each for each in check_chip(Settings(), source, VirtualClock(), PI)}
     assert findings["rate"].outcome is Outcome.FAILED
     assert findings["rate"].remedy == "set sampling.rate_hz to 8 or less"
 
@@ -110,18 +110,18 @@ def test_a_chip_that_does_not_answer_fails_and_so_does_one_that_stops() -> None:
 
 
 def test_a_bus_that_is_missing_is_told_from_one_that_is_off(tmp_path: Path) -> None:
-    off = check_bus(1, tmp_path)
+    off = check_bus(1, tmp_path, PI)
     assert off.remedy == "sudo raspi-config nonint do_i2c 0"
     (tmp_path / "i2c-20").touch()
-    assert check_bus(1, tmp_path).remedy == "set source.bus"
-    assert "there are 20" in check_bus(1, tmp_path).detail
-    assert check_bus(20, tmp_path).outcome is Outcome.PASSED
+    assert check_bus(1, tmp_path, PI).remedy == "set source.bus"
+    assert "there are 20" in check_bus(1, tmp_path, PI).detail
+    assert check_bus(20, tmp_path, PI).outcome is Outcome.PASSED
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open anything")
 def test_a_bus_that_may_not_be_opened_names_the_group(tmp_path: Path) -> None:
     (tmp_path / "i2c-1").touch(0o000)
-    assert check_bus(1, tmp_path).remedy.startswith("sudo usermod -aG i2c $USER")
+    assert check_bus(1, tmp_path, PI).remedy.startswith("sudo usermod -aG i2c $USER")
 
 
 # The rest of the device
@@ -180,9 +180,9 @@ def test_a_port_where_nobody_listens_is_told_from_one_that_speaks_no_grpc() -> N
 
 
 def test_a_clock_that_was_never_set_is_told_with_its_date() -> None:
-    finding = next(check_clock(ManualClock(wall_s=0.0)))
+    finding = next(check_clock(ManualClock(wall_s=0.0), PI))
     assert (finding.outcome, finding.detail) == (Outcome.FAILED, "it says 1970-01-01")
-    finding = next(check_clock(ManualClock()))
+    finding = next(check_clock(ManualClock(), PI))
     assert "it says" not in finding.detail
 
 

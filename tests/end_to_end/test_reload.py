@@ -73,7 +73,7 @@ def test_what_needs_a_restart_is_named_each_time(agent: Agent, config: Path) -> 
         ("pin = 17", "pin = 28", "outputs.alarm.pin: expected a whole number from 0 to 27"),
         ("ttl_s = 10.0", "ttl_s = 10.0 s", "is not TOML"),
         # Together with a rate that is not taken before a restart.
-        ("rate_hz = 100.0", "rate_hz = 0.01", "outputs.alarm.ttl_s: 10 s are over before"),
+        ("rate_hz = 100.0", "rate_hz = 0.01", "outputs.alarm.ttl_s: 10 s is too short"),
     ],
 )
 def test_a_configuration_that_is_wrong_changes_nothing(
