@@ -185,16 +185,15 @@ def _man(program: Parser) -> Iterator[str]:
     yield ".SH SYNOPSIS"
     yield f".B {name}"
     yield "COMMAND [OPTION]..."
+    yield ".SH OPTIONS"
+    yield from _man_arguments(program)
     yield ".SH COMMANDS"
     for command in list(_walk(program))[1:]:
         yield f".SS {command.prog}"
         yield _roff(_synopsis(command))
         yield ".PP"
         yield _roff(command.description or "")
-        for argument, text in _arguments(command):
-            yield ".TP"
-            yield f".B {_roff(argument)}"
-            yield _roff(text)
+        yield from _man_arguments(command)
     yield ".SH EXAMPLES"
     for command in _walk(program):
         for example in command.examples:
@@ -207,6 +206,13 @@ def _man(program: Parser) -> Iterator[str]:
     yield ".SH SEE ALSO"
     yield ".BR agent (1)," if name == "broker" else ".BR broker (1),"
     yield "docs/configuration.md"
+
+
+def _man_arguments(command: Parser) -> Iterator[str]:
+    for argument, text in _arguments(command):
+        yield ".TP"
+        yield f".B {_roff(argument)}"
+        yield _roff(text)
 
 
 def _roff(text: str) -> str:
