@@ -1,5 +1,6 @@
 """The doctor: what single checks say, and what a person sees of all of them."""
 
+import contextlib
 import json
 import os
 import socket
@@ -10,15 +11,18 @@ import pytest
 from support.clock import ManualClock
 from support.processes import Broker, Running
 
+from agent.__main__ import main
 from agent.check.broker import check_broker
 from agent.check.chip import check_bus, check_chip
 from agent.check.findings import Finding, Outcome
 from agent.check.host import Host, check_clock
 from agent.check.journal import journald_settings, seconds
+from agent.check.outputs import check_outputs
 from agent.check.spool import check_spool
 from agent.clock import VirtualClock
 from agent.config import Settings
-from agent.config.source import SensorSettings, VirtualAds1115Settings
+from agent.config.outputs import AlarmSettings, OutputsSettings
+from agent.config.source import Ads1115Settings, SensorSettings, VirtualAds1115Settings
 from agent.config.virtual import (
     FaultSettings,
     FloatingSettings,
@@ -26,9 +30,11 @@ from agent.config.virtual import (
     SineSettings,
     VirtualSettings,
 )
+from agent.sources.bus import lock_chip
 from quartet.address import Address
 
 PI = Host(is_pi=True, running_agent="")
+LAPTOP = Host(is_pi=False, running_agent="")
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +122,36 @@ def test_a_bus_that_is_missing_is_told_from_one_that_is_off(tmp_path: Path) -> N
     assert check_bus(1, tmp_path, PI).remedy == "set source.bus"
     assert "there are 20" in check_bus(1, tmp_path, PI).detail
     assert check_bus(20, tmp_path, PI).outcome is Outcome.PASSED
+
+
+def test_a_computer_without_a_bus_gets_no_advice_for_a_pi(tmp_path: Path) -> None:
+    assert "raspi" not in check_bus(1, tmp_path, LAPTOP).remedy
+    assert "agent check --virtual" in check_bus(1, tmp_path, LAPTOP).remedy
+
+
+def test_a_chip_that_an_agent_reads_passes_with_what_that_agent_says() -> None:
+    source = Ads1115Settings(bus=253)  # no machine has so many
+    working = Host(is_pi=True, running_agent="streaming; 600 samples")
+    with contextlib.closing(lock_chip(253, source.address)):
+        for host, says in ((working, ", which says: streaming; 600 samples"), (PI, "")):
+            (finding,) = check_chip(Settings(source=source), source, ManualClock(), host)
+            assert finding.outcome is Outcome.PASSED
+            detail = f"ADS1115 at 0x48 on bus 253 is read by process {os.getpid()}{says}"
+            assert finding.detail == detail
+    (finding,) = check_chip(Settings(source=source), source, ManualClock(), working)
+    assert (finding.check, finding.outcome) == ("bus", Outcome.FAILED)
+
+
+def test_a_pin_that_cannot_be_had_gets_advice_for_a_pi_on_a_pi_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "nonsense")
+    outputs = OutputsSettings(alarm=AlarmSettings(17))
+    (on_pi,) = check_outputs(outputs, PI)
+    (elsewhere,) = check_outputs(outputs, LAPTOP)
+    assert "python3-lgpio" in on_pi.remedy
+    assert "apt" not in elsewhere.remedy
+    assert "on the device" in elsewhere.remedy
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open anything")
@@ -212,6 +248,17 @@ def test_all_is_well_on_a_virtual_chip_with_a_broker(broker: Broker, tmp_path: P
     findings = json.loads(check.stdout)
     assert {"passed", "skipped"} >= {each["outcome"] for each in findings}
     assert all(set(each) == {"check", "outcome", "detail", "remedy"} for each in findings)
+
+
+@pytest.mark.skipif(Host.look().is_pi, reason="this is a Pi")
+def test_a_laptop_where_nothing_is_configured_passes_without_advice_for_a_pi(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["check"], config=tmp_path / "none.toml") == 0
+    said = capsys.readouterr().out
+    assert "skipped sensors             no configuration, and not a Raspberry Pi" in said
+    for advice in ("sudo", "raspi-config", "lgpio", "i2cdetect", "journald.conf", "failed"):
+        assert advice not in said.replace("sudo timedatectl set-ntp true", "")
 
 
 def test_a_new_device_is_told_each_thing_that_it_lacks(tmp_path: Path) -> None:
