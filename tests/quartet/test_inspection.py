@@ -1,5 +1,6 @@
 """What `run --check` says of the files and directories that a configuration names."""
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -267,3 +268,11 @@ def test_so_is_the_brokers_default_by_each_command(
     assert f"({default})" in capsys.readouterr().out
     assert broker.__main__.main(["ledger"], config=default) == 1
     assert f"{tmp_path / 'none.db'}" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_directory_that_cannot_be_written_fails(tmp_path: Path, check: Check) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(0o500)
+    code, said = check("broker", f'[recorder]\npath = "{closed / "b.db"}"\n')
+    assert (code, f"recorder.path: {closed} cannot be written by you" in said) == (2, True)
