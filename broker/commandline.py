@@ -42,7 +42,6 @@ def parser() -> Parser:
             "reset an agent's model; it learns again from the next sample",
             "Reset the model of an agent, for example after maintenance: it learns again from the\n"
             "next sample. It works whether the broker runs or not.",
-            "broker rebase press-4",
         )
     )
     rebase.add_argument("agent", metavar="AGENT", help="name of the agent")

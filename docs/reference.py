@@ -121,7 +121,7 @@ def _command_line() -> Iterator[str]:
         for command in _walk(parser()):
             level = "##" if command.prog == program else "###"
             yield ""
-            yield f"{level} {command.prog}"
+            yield f"{level} `{command.prog}`"
             yield ""
             yield command.description or ""
             yield ""

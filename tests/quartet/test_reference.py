@@ -93,7 +93,7 @@ def test_each_command_and_option_is_described(program: str) -> None:
     manual = (ROOT / "docs" / "man" / f"{program}.1").read_text("utf-8").replace("\\-", "-")
     for command in commands(PARSERS[program]()):
         assert command.description, command.prog
-        assert f" {command.prog}\n" in page
+        assert f"# `{command.prog}`\n" in page
         for argument in command.arguments:
             assert argument.help, (command.prog, argument.dest)
             for option in argument.option_strings:
