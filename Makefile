@@ -12,6 +12,7 @@
 #   make dist       the files of a release, in dist
 #   make format     what the gates want of the code's form
 #   make picture    the README's picture, from a real run
+#   make reference  what docs, man pages and example files say of commands and keys, from the code
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -19,7 +20,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 CODE = agent ansible broker quartet proto tests bench dataset docs
 
-.PHONY: demo test test-oldest chaos soak attack bench e2e e2e-services e2e-arm64 image-test dist format picture clean
+.PHONY: demo test test-oldest chaos soak attack bench e2e e2e-services e2e-arm64 image-test dist format picture reference clean
 
 demo: $(VENV)/demo
 	PATH="$(abspath $(BIN)):$$PATH" sh dataset/demo.sh
@@ -28,7 +29,7 @@ test: $(VENV)/dev
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check --quiet $(CODE)
 	$(BIN)/mypy
-	$(BIN)/mypy dataset/make_dataset.py docs/picture.py ansible/roles/service/files/*.py
+	$(BIN)/mypy dataset/make_dataset.py docs/picture.py docs/reference.py ansible/roles/service/files/*.py
 	$(BIN)/lint-imports
 	PYTHON="$(abspath $(BIN)/python)" STUBS_VENV="$(abspath $(VENV)/stubs)" sh proto/generate.sh --check
 	$(BIN)/pytest -n auto
@@ -78,6 +79,9 @@ format: $(VENV)/dev
 
 picture: $(VENV)/dev
 	$(BIN)/python docs/picture.py
+
+reference: $(VENV)/dev
+	$(BIN)/python docs/reference.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis

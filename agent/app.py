@@ -68,13 +68,20 @@ class Outputs:
     journal: bool
 
 
-def run(settings: Settings, outputs: Outputs, reread: Callable[[], Settings] | None) -> int:
+def run(
+    settings: Settings,
+    outputs: Outputs,
+    reread: Callable[[], Settings] | None,
+    config: Path | None,
+) -> int:
     """Run until the source ends or a signal; 0 when every sample has its prediction, else 1.
 
-    At SIGHUP the settings are read anew, where that is possible. AgentError where a stage
-    cannot be opened; nothing was started then.
+    `config` is the file that the settings were read from. At SIGHUP they are read again, where
+    that is possible. AgentError where a stage cannot be opened; nothing was started then.
     """
     logs.set_up(settings.log.level, to_journal=outputs.journal)
+    if config:
+        log.info("configuration: %s", config)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     return asyncio.run(_run(settings, outputs, reread))
 

@@ -4,39 +4,57 @@ import argparse
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
+from broker.commandline import CONFIG, parser
 from broker.config import PredictorSettings, Settings, check, store_path
 from broker.predictors.load import load as load_predictor
 from quartet import command
-from quartet.distribution import to_install, version
-from quartet.errors import SettingsError
+from quartet.distribution import to_install
 from quartet.foreign import in_json, shown
 from quartet.settings import load
 
 
-def main(arguments: Sequence[str] | None = None, *, platform: str = sys.platform) -> int:
-    """Run a command; 0 done, 1 failed, 2 wrong use or configuration (nothing started)."""
-    options = _parser().parse_args(arguments)
-    return command.run("broker", lambda: options.run(options), platform=platform)
+def main(
+    arguments: Sequence[str] | None = None, *, platform: str = sys.platform, config: Path = CONFIG
+) -> int:
+    """Run a command; 0 done, 1 failed, 2 wrong use or configuration (nothing started).
+
+    `config` is the configuration that is read where none is named, if it exists.
+    """
+    options = parser().parse_args(arguments)
+    options.read = vars(options).get("config") or (config if os.path.lexists(config) else None)
+    return command.run("broker", lambda: _COMMANDS[options.command](options), platform=platform)
 
 
 def _run(options: argparse.Namespace) -> int:
     settings = _checked(options)
     if options.check:
-        load_predictor(settings.predictor.use, settings.predictor.options)
-        print("the configuration is right")
-        return 0
+        return _check_files(settings, options.read)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own log is for those who ask for it
     try:
         from broker import app  # noqa: PLC0415 - so that settings are checked without gRPC
     except ImportError as error:
         print(f"broker: {error.name} is missing: {to_install('broker')}", file=sys.stderr)
         return 1
-    app.run(settings, (lambda: _checked(options)) if options.config else None)
+    app.run(settings, (lambda: _checked(options)) if options.read else None, options.read)
+    return 0
+
+
+def _check_files(settings: Settings, path: Path | None) -> int:
+    """What a file on standard input names is on another machine."""
+    load_predictor(settings.predictor.use, settings.predictor.options)
+    if path is None or path.is_file():
+        from broker.files import inspect  # noqa: PLC0415 - a start finds these by itself
+        from quartet.inspection import conclude  # noqa: PLC0415
+
+        conclude("broker", inspect(settings.tls, store_path(settings, os.environ), time))
+    print(f"broker: the configuration is right ({path or 'no file was read'})")
     return 0
 
 
@@ -56,7 +74,7 @@ def _rebase(options: argparse.Namespace) -> int:
     from broker.recorder.opening import open_reader  # noqa: PLC0415 - as above
 
     asyncio.run(open_reader(_store(options)).command_rebase(options.agent))
-    print(f"{options.agent}: a fresh black box from its next sample on")
+    print(f"{options.agent}: the model is reset, and learns again from the next sample")
     return 0
 
 
@@ -66,7 +84,7 @@ def _forget(options: argparse.Namespace) -> int:
 
     deleted = asyncio.run(open_reader(_store(options)).command_forget(options.agent))
     if deleted is None:
-        print(f"{options.agent}: the running broker deletes its records within seconds")
+        print(f"{options.agent}: the running broker deletes all records within seconds")
     else:
         print(f"{options.agent}: deleted all records, {counted(deleted, 'sample')} among them")
     return 0
@@ -95,13 +113,13 @@ def _check_predictor(options: argparse.Namespace) -> int:
 
 
 def _predictors(options: argparse.Namespace, names: Sequence[str]) -> list[PredictorSettings]:
-    """Black boxes by their names; the configured one, where there is none."""
-    settings = load(options.config, Settings) if options.config else Settings()
+    """Predictors by their names; the configured one, where there is none."""
+    settings = load(options.read, Settings) if options.read else Settings()
     return [_chosen(settings, name) for name in names or [settings.predictor.use]]
 
 
 def _chosen(settings: Settings, name: str) -> PredictorSettings:
-    """A black box by its name. The options in the file are those of the file's black box."""
+    """A predictor by its name. The options in the file are those of the file's predictor."""
     same = name == settings.predictor.use
     return settings.predictor if same else PredictorSettings(name)
 
@@ -116,166 +134,45 @@ def _pki(options: argparse.Namespace) -> int:
     return 0
 
 
+def example() -> str:
+    """The example of a configuration."""
+    from quartet.example import text  # noqa: PLC0415 - no other command reads our own code
+
+    return text("broker", Settings, {})
+
+
+def _config(_: argparse.Namespace) -> int:
+    print(example(), end="")
+    return 0
+
+
+def _completion(options: argparse.Namespace) -> int:
+    from quartet.completion import script  # noqa: PLC0415 - no other command needs it
+
+    print(script(parser(), options.shell))
+    return 0
+
+
+_COMMANDS = {
+    "run": _run,
+    "ledger": _ledger,
+    "rebase": _rebase,
+    "forget": _forget,
+    "evaluate": _evaluate,
+    "check-predictor": _check_predictor,
+    "store": _upkeep,
+    "pki": _pki,
+    "config": _config,
+    "completion": _completion,
+}
+
+
 def _store(options: argparse.Namespace) -> Path:
     path = store_path(_settings(options), os.environ)
     if path is None:
-        raise SettingsError("which store? give --store PATH, or --config with recorder.path")
+        misuse: Callable[[str], NoReturn] = options.misuse
+        misuse("no store: give --store PATH, or --config with recorder.path")
     return path
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="broker", description="Answer each sample of each agent with a prediction."
-    )
-    parser.add_argument("--version", action="version", version=f"quartet {version()}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run = _command(commands, "run", _run, "serve agents until stopped")
-    run.add_argument("--listen", metavar="HOST:PORT", help="default 127.0.0.1:8061")
-    run.add_argument(
-        "--predictor", metavar="NAME", help="chart (default), limits, onnx, parity, or module:Class"
-    )
-    run.add_argument(
-        "--insecure", action="store_true", help="listen beyond this machine without TLS"
-    )
-    run.add_argument(
-        "--check",
-        action="store_true",
-        help="check the configuration and make the black box, start nothing",
-    )
-    ledger = _command(
-        commands, "ledger", _ledger, "what was received and answered, by agent and session"
-    )
-    ledger.add_argument("--json", action="store_true", help="for programs")
-    begin_anew = _command(
-        commands, "rebase", _rebase, "have an agent's line go on with a fresh black box"
-    )
-    begin_anew.add_argument("agent", metavar="AGENT", help="its id")
-    forget = _command(
-        commands,
-        "forget",
-        _forget,
-        "delete all records of an agent: at once, or by the broker if it is running",
-    )
-    forget.add_argument("agent", metavar="AGENT", help="its id")
-    offline = _offline(commands, "evaluate", _evaluate, "replay files through a black box, offline")
-    offline.add_argument("files", nargs="+", type=Path, metavar="CSV", help="files of samples")
-    offline.add_argument(
-        "--predictor",
-        dest="predictors",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="as of run; may be given again, and a table compares them",
-    )
-    offline.add_argument("--out", type=Path, metavar="CSV", help="write id,prediction (0 or 1)")
-    offline.add_argument(
-        "--plot", type=Path, metavar="PNG", help="draw channels, alarms, and the charts behind them"
-    )
-    conformance = _offline(
-        commands, "check-predictor", _check_predictor, "try all that is asked of a black box"
-    )
-    conformance.add_argument(
-        "predictor", nargs="?", metavar="NAME", help="as of run (default: the configured one)"
-    )
-    conformance.add_argument(
-        "--recording",
-        type=Path,
-        metavar="CSV",
-        help="recording of a healthy machine; fails if the predictor is True for most of it",
-    )
-    _add_store(commands.add_parser("store", help="check, repair, back up and restore the store"))
-    _add_pki(commands.add_parser("pki", help="a small certificate authority"))
-    return parser
-
-
-def _add_store(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
-    for verb, help_, copy in (
-        (
-            "check",
-            "check all records; works while the broker runs (exit 1 if any is damaged)",
-            None,
-        ),
-        (
-            "repair",
-            "write a new store with all readable records; stop the broker first. The damaged file"
-            " is kept beside it",
-            None,
-        ),
-        ("backup", "copy the store to a new file; works while the broker runs", "DEST"),
-        (
-            "restore",
-            "replace the store with a backup; stop the broker first. The present store is kept"
-            " beside it",
-            "BACKUP",
-        ),
-    ):
-        command = _command(verbs, verb, _upkeep, help_)
-        command.add_argument("--json", action="store_true", help="print the result as JSON")
-        command.set_defaults(copy=None)
-        if copy:
-            command.add_argument("copy", type=Path, metavar=copy, help="the file of the copy")
-
-
-def _add_pki(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
-    where = argparse.ArgumentParser(add_help=False)
-    where.add_argument(
-        "--dir", type=Path, default=Path("pki"), metavar="DIR", help="where it is (default: ./pki)"
-    )
-    where.set_defaults(run=_pki)
-
-    def verb(name: str, help_: str) -> argparse.ArgumentParser:
-        return verbs.add_parser(name, parents=[where], help=help_, allow_abbrev=False)
-
-    init = verb("init", "make the authority, and the broker's certificate")
-    issue = verb("issue", "make a key for an agent, or anew for the broker, and sign it")
-    whose = issue.add_mutually_exclusive_group(required=True)
-    whose.add_argument("agent", nargs="?", metavar="AGENT", help="its id")
-    for verb_parser, hosts in ((init, init), (issue, whose)):
-        hosts.add_argument(
-            "--host",
-            dest="hosts",
-            action="append",
-            metavar="HOST",
-            help="a name or address by which agents reach the broker; may be given again"
-            + (" (default: this machine's name)" if verb_parser is init else ""),
-        )
-    renew = verb("renew", "sign the key of a certificate once more, before it expires")
-    whose = renew.add_mutually_exclusive_group(required=True)
-    whose.add_argument("agent", nargs="?", metavar="AGENT", help="its id")
-    whose.add_argument("--broker", action="store_true", help="the broker's")
-    sign = verb("sign", "sign the key of a device that keeps it")
-    sign.add_argument("request", type=Path, metavar="CSR", help="a certificate request in PEM")
-    verb("list", "all certificates")
-    revoke = verb("revoke", "have the broker refuse a certificate")
-    revoke.add_argument("which", metavar="AGENT|SERIAL", help="all of this name, or this one")
-
-
-def _offline(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    help_: str,
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=help_, allow_abbrev=False)
-    parser.set_defaults(run=run)
-    parser.add_argument("--config", type=Path, metavar="TOML", help="configuration file")
-    return parser
-
-
-def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    help_: str,
-) -> argparse.ArgumentParser:
-    parser = _offline(commands, name, run, help_)
-    default = "as configured, else in memory" if run is _run else "as configured"
-    parser.add_argument(
-        "--store", metavar="PATH", help=f"file of samples and answers (default: {default})"
-    )
-    return parser
 
 
 def _checked(options: argparse.Namespace) -> Settings:
@@ -286,7 +183,7 @@ def _checked(options: argparse.Namespace) -> Settings:
 
 def _settings(options: argparse.Namespace) -> Settings:
     """The configuration file, with the command line over it."""
-    settings = load(options.config, Settings) if options.config else Settings()
+    settings = load(options.read, Settings) if options.read else Settings()
     given = vars(options)
     replace = msgspec.structs.replace
     if given.get("listen") or given.get("insecure"):

@@ -5,6 +5,7 @@ import logging
 import os
 import resource
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from broker.access import Access
@@ -46,9 +47,10 @@ _REFRESH_S = 5.0
 _REMIND_S = 86_400.0
 
 
-def run(settings: Settings, reread: Callable[[], Settings] | None) -> None:
-    """Serve until SIGTERM or SIGINT; at SIGHUP the settings are read anew, where that is possible.
+def run(settings: Settings, reread: Callable[[], Settings] | None, config: Path | None) -> None:
+    """Serve until SIGTERM or SIGINT; at SIGHUP the settings are read again, where that is possible.
 
+    `config` is the file that the settings were read from.
     PredictorError, StoreError or ListenError before anything is served.
     """
     _log_to_stderr(settings.log.level)
@@ -56,17 +58,20 @@ def run(settings: Settings, reread: Callable[[], Settings] | None) -> None:
     _allow_connections()
     black_box = load(settings.predictor.use, settings.predictor.options)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_run(settings, black_box, reread))
+        runner.run(_run(settings, black_box, reread, config))
 
 
 async def _run(
-    settings: Settings, black_box: BlackBox, reread: Callable[[], Settings] | None
+    settings: Settings,
+    black_box: BlackBox,
+    reread: Callable[[], Settings] | None,
+    config: Path | None,
 ) -> None:
     store = store_path(settings, os.environ)
     async with open_recorder(store, settings.recorder, black_box.digest) as recorder:
         count = settings.predictor.threads_to_use
         lines = Lines(black_box, recorder, Threads(count) if count else None)
-        await _serve(settings, lines, recorder, reread)
+        await _serve(settings, lines, recorder, reread, config)
 
 
 def _log_to_stderr(level: str) -> None:
@@ -81,6 +86,7 @@ async def _serve(
     lines: Lines,
     recorder: Recorder,
     reread: Callable[[], Settings] | None,
+    config: Path | None,
 ) -> None:
     credentials = _credentials(settings)
     access = Access(settings.access.agents, settings.limits_to_use, credentials)
@@ -115,8 +121,10 @@ async def _serve(
         log.info(
             "recorder: %s",
             store_path(settings, os.environ)
-            or "in memory, gone with this process; --store PATH keeps it",
+            or "in memory, lost when the broker stops; --store PATH keeps the records",
         )
+        if config:
+            log.info("configuration: %s", config)
         notifier.ready()
         await stop.wait()
         log.info("stopping")

@@ -9,60 +9,75 @@ import msgspec
 from quartet.address import Address
 from quartet.errors import SettingsError
 from quartet.settings import LogSettings, Table
-from wire.metadata import AGENT_ID
+from wire.metadata import AGENT_ID, AGENT_ID_IN_WORDS
 
-AgentId = Annotated[str, msgspec.Meta(pattern=rf"^{AGENT_ID.pattern}\Z")]
+AgentId = Annotated[
+    str, msgspec.Meta(pattern=rf"^{AGENT_ID.pattern}\Z", description=AGENT_ID_IN_WORDS)
+]
+
+Agents = Annotated[tuple[AgentId, ...], msgspec.Meta(examples=[["press-1", "press-2"]])]
+NewLines = Annotated[int, msgspec.Meta(ge=0, examples=[2000])]
+Options = Annotated[dict[str, object], msgspec.Meta(examples=[{"average": 1}])]
+Threads = Annotated[int, msgspec.Meta(ge=0, le=64, examples=[2])]
 
 
 class ListenSettings(Table, frozen=True):
-    """`[listen]`: where agents connect. Port 0 takes any free port."""
+    """`[listen]`: where agents connect."""
 
     address: str = "127.0.0.1:8061"
+    """Host and port to listen on, as HOST:PORT or [IPV6]:PORT. Port 0 takes any free port."""
     insecure: bool = False
-    """Listen beyond this machine without TLS."""
+    """Listen to other machines without TLS. Anyone there can stream under any name."""
 
     def __post_init__(self) -> None:
         Address.parse(self.address, "address")
 
 
 class TlsSettings(Table, frozen=True):
-    """`[tls]`: the broker's certificate, and the authorities of those that agents must show."""
+    """`[tls]`: encrypted streams. Without this table the broker listens on this machine only."""
 
-    certificate: str
-    key: str
-    client_ca: str | None = None
+    certificate: Annotated[str, msgspec.Meta(examples=["/etc/broker/broker.pem"])]
+    """File in PEM: the certificate of the broker."""
+    key: Annotated[str, msgspec.Meta(examples=["/etc/broker/broker.key"])]
+    """File in PEM: the private key of the certificate."""
+    client_ca: Annotated[str, msgspec.Meta(examples=["/etc/broker/ca.pem"])] | None = None
+    """File in PEM: the authority that signed the certificates of agents."""
     require_client_certificate: bool = True
-    crl: str | None = None
+    """false, without client_ca: agents need no certificate, and may use any name."""
+    crl: Annotated[str, msgspec.Meta(examples=["/etc/broker/crl.pem"])] | None = None
+    """File in PEM: the list of revoked certificates."""
 
     def __post_init__(self) -> None:
         if self.require_client_certificate and not self.client_ca:
             raise ValueError(
-                "client_ca is missing: it signs the certificates of agents; to let in anyone who"
-                " does not show one, set require_client_certificate = false"
+                "client_ca: missing: name the authority that signs the certificates of agents, or"
+                " set require_client_certificate = false to accept agents without a certificate"
             )
         if self.client_ca and not self.require_client_certificate:
             raise ValueError(
-                "client_ca: nobody is asked for a certificate, as require_client_certificate is"
-                " false: leave one of the two out"
+                "client_ca: contradicts require_client_certificate = false: remove one of the two"
             )
         if self.crl and not self.client_ca:
-            raise ValueError("crl: revokes nothing without client_ca")
+            raise ValueError("crl: needs client_ca")
 
 
 class AccessSettings(Table, frozen=True):
-    """`[access]`: the agents that may stream; without a list, all."""
+    """`[access]`: which agents may stream."""
 
-    agents: tuple[AgentId, ...] | None = None
+    agents: Agents | None = None
+    """Names of the agents that may stream. By default all agents may."""
 
 
 class LimitsSettings(Table, frozen=True):
-    """`[limits]`: the most streams at a time, and how fast new agents may come."""
+    """`[limits]`: how much of the broker agents may use."""
 
     streams: Annotated[int, msgspec.Meta(ge=1)] = 1024
+    """Most streams at the same time."""
     streams_per_agent: Annotated[int, msgspec.Meta(ge=2)] = 16
-    """Two at least: a new stream comes while the one that it supersedes ends."""
-    new_lines_per_minute: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    """Agents that were never seen, of one host; 0: no limit."""
+    """Most streams of one agent at the same time. An agent that reconnects has two for a moment."""
+    new_lines_per_minute: NewLines | None = None
+    """Most unknown agents per minute from one host; 0: no limit. By default 2000, and no limit
+    where agents must have a certificate."""
 
 
 # A thousand devices behind one router come at once, and once. Who invents names comes to 12,000
@@ -74,12 +89,16 @@ _ONNX_THREADS = 2
 
 
 class PredictorSettings(Table, frozen=True):
-    """`[predictor]`: the black box, and the keyword arguments that it is made with."""
+    """`[predictor]`: the model that answers each sample."""
 
     use: str = "chart"
-    options: dict[str, object] = msgspec.field(default_factory=dict)
-    threads: Annotated[int, msgspec.Meta(ge=0, le=64)] | None = None
-    """For a black box that takes more than microseconds; 0: it runs on the event loop."""
+    """Name of the predictor: chart, limits, onnx, parity, the name that an installed package
+    gives it, or module:Class."""
+    options: Options = msgspec.field(default_factory=dict)
+    """Options of the predictor, as a table [predictor.options]. docs/models.md describes them."""
+    threads: Threads | None = None
+    """Number of threads for a slow predictor; 0: it runs on the event loop. By default 0, and 2
+    for onnx."""
 
     @property
     def threads_to_use(self) -> int:
@@ -95,15 +114,21 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class RecorderSettings(Table, frozen=True):
-    """`[recorder]`: where samples and answers are kept, and how many. Without path, in memory."""
+    """`[recorder]`: where samples and predictions are kept, and how many."""
 
-    path: str | None = None
+    path: Annotated[str, msgspec.Meta(examples=["/var/lib/broker/broker.db"])] | None = None
+    """File of the store. By default broker.db in the $STATE_DIRECTORY of the service; otherwise
+    records are kept in memory and lost when the broker stops."""
     sync: Literal["normal", "full"] = "normal"
-    """What an answer survives: the broker's death, or that of the machine as well."""
+    """When a prediction is safe enough to send. "normal" survives a crash of the broker, "full"
+    survives a power failure too."""
     max_age_days: Days = 30.0
+    """How long samples are kept."""
     max_bytes: Bytes = 1 << 30
+    """Largest size of the store."""
     replay: Count = 10_000
-    """The latest samples of a line, from which a black box without a snapshot is rebuilt."""
+    """Number of latest samples of an agent from which its predictor is rebuilt if it has no
+    snapshot. At least 1000 are kept."""
 
 
 class Settings(Table, frozen=True):
@@ -147,10 +172,10 @@ def check(settings: Settings) -> None:
     address = Address.parse(settings.listen.address, "listen.address")
     if settings.tls and settings.listen.insecure:
         raise SettingsError(
-            "listen.insecure: there is TLS, in [tls]: leave --insecure (or [tls]) out"
+            "listen.insecure: contradicts [tls]: remove one of the two (or --insecure)"
         )
     if not address.is_loopback and not settings.tls and not settings.listen.insecure:
         raise SettingsError(
             f"listen.address: {address} is open to other machines, and there is no [tls]: anyone"
-            " there could stream; 'broker pki init' makes one, and --insecure does without"
+            " there could stream; 'broker pki init' makes certificates, --insecure works without"
         )

@@ -42,17 +42,15 @@ Revoked = frozenset[tuple[str, int]]
 """Issuer and serial of each certificate that must not be trusted any more."""
 
 
+def read_certificate(certificate: str) -> Certificate:
+    """The file of tls.certificate alone, where its key is not at hand."""
+    return Certificate.of(_read_chain(certificate)[1][0])
+
+
 def read_identity(certificate: str, key: str) -> Identity:
     """The files of tls.certificate and tls.key, which must fit."""
-    chain_pem, chain = _read_certificates("tls.certificate", certificate)
-    if misplaced := _misplaced(chain):
-        raise SettingsError(
-            f"tls.certificate: {certificate}: its certificates are in the wrong order"
-            f" ({misplaced}): the device's own comes first, then the one that signed it, and so on"
-        )
+    chain_pem, chain = _read_chain(certificate)
     own = Certificate.of(chain[0])
-    if not own.names:
-        raise SettingsError(f"tls.certificate: {certificate}: names nobody: it needs a name")
     key_pem = _read("tls.key", key)
     try:
         private = load_pem_private_key(key_pem, None)
@@ -106,6 +104,19 @@ def read_revoked(path: str, authorities_pem: bytes) -> Revoked:
 def is_readable_by_all(path: str) -> bool:
     """Whether anyone on this machine may read it."""
     return bool(Path(path).stat().st_mode & stat.S_IROTH)
+
+
+def _read_chain(path: str) -> tuple[bytes, list[x509.Certificate]]:
+    """A certificate, and those that signed it; it names somebody."""
+    pem, chain = _read_certificates("tls.certificate", path)
+    if misplaced := _misplaced(chain):
+        raise SettingsError(
+            f"tls.certificate: {path}: its certificates are in the wrong order ({misplaced}): the"
+            " device's own comes first, then the one that signed it, and so on"
+        )
+    if not Certificate.of(chain[0]).names:
+        raise SettingsError(f"tls.certificate: {path}: contains no name: it needs one")
+    return pem, chain
 
 
 def _read_certificates(setting: str, path: str) -> tuple[bytes, list[x509.Certificate]]:

@@ -3,14 +3,14 @@
 import difflib
 import os
 import tomllib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args, get_origin
+from typing import Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
 from quartet.errors import SettingsError
 from quartet.foreign import shown
+from quartet.kinds import either, expected, item, toml
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -18,9 +18,10 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LogSettings(Table, frozen=True):
-    """`[log]`: the least severe message that is logged. Predictions are logged in any case."""
+    """`[log]`: which messages are logged."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe level of message to log. Predictions are logged in any case."""
 
 
 Kind = TypeVar("Kind", bound=Table)
@@ -34,7 +35,7 @@ def load(path: Path, kind: type[Kind]) -> Kind:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise SettingsError(f"{path}: line {line}: is not UTF-8: save the file as that") from error
+        raise SettingsError(f"{path}: line {line}: is not UTF-8: save the file as UTF-8") from error
     return parse(text, path, kind)
 
 
@@ -81,7 +82,7 @@ def secret(path: str) -> str:
 
 def _problems(tree: object, kind: type[Table], where: str) -> list[str]:
     if not isinstance(tree, dict):
-        return [f"{where}: expected a table, got {shown(repr(tree))}"]
+        return [f"{where}: expected a table, [{where}], got {_given(tree)}"]
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     prefix = f"{where}." if where else ""
     problems: list[str] = []
@@ -97,17 +98,19 @@ def _problems(tree: object, kind: type[Table], where: str) -> list[str]:
     ]
     # What only the table as a whole can get wrong, once its parts are right: its
     # __post_init__ says so, and begins with the key.
-    return problems or [prefix + problem for problem in _mismatch(tree, kind, "")]
+    if problems or (refusal := _refusal(tree, kind)) is None:
+        return problems
+    return [f"{prefix}{refusal.partition(' - at `$')[0]}"]
 
 
 def _problems_of_value(value: object, wanted: object, where: str) -> list[str]:
     kinds = get_args(wanted) or (wanted,)
     tables = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Table)]
     if not tables:
-        return _mismatch(value, wanted, where)
+        return _problems_of_leaf(value, wanted, where)
     if get_origin(wanted) is tuple:
         if not isinstance(value, list):
-            return [f"{where}: expected tables, each under [[{where}]], got {shown(repr(value))}"]
+            return [f"{where}: expected tables, each under [[{where}]], got {_given(value)}"]
         numbered = enumerate(value, 1)
         return [p for n, each in numbered for p in _problems(each, tables[0], f"{where}[{n}]")]
     if len(tables) > 1 and isinstance(value, dict):
@@ -121,42 +124,46 @@ def _problems_of_choice(
     """Of a table of which one key says what kind it is: first that key, then the others."""
     tag_field = tables[0].__struct_config__.tag_field or ""
     known = {table.__struct_config__.tag: table for table in tables}
+    choices = either([toml(tag) for tag in known])
     if tag_field not in tree:
-        return [f"{where}.{tag_field}: missing: expected {_either(known)}"]
+        return [f"{where}.{tag_field}: missing: expected {choices}"]
     tag = tree[tag_field]
     if not isinstance(tag, str) or tag not in known:
-        return [f"{where}.{tag_field}: expected {_either(known)} (got {shown(repr(tag))})"]
+        return [f"{where}.{tag_field}: expected {choices}, got {_given(tag)}"]
     return _problems(tree, known[tag], where)
 
 
-def _mismatch(value: object, wanted: object, where: str) -> list[str]:
+def _problems_of_leaf(value: object, wanted: object, where: str) -> list[str]:
+    item_type = item(wanted)
+    if item_type is not None and isinstance(value, list):
+        return [
+            problem
+            for index, each in enumerate(value)
+            for problem in _problems_of_leaf(each, item_type, f"{where}[{index}]")
+        ]
+    if _refusal(value, wanted) is None:
+        return []
+    example = ""
+    if item_type is not None and _refusal(value, item_type) is None:
+        example = f", for example {toml([value])}"
+    return [f"{where}: expected {expected(wanted)}{example}, got {_given(value)}"]
+
+
+def _refusal(value: object, wanted: object) -> str | None:
+    """What msgspec says of a value that is not of the wanted type; None where it is."""
     try:
         msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
-        reason, _, inner = str(error).partition(" - at `$")
-        reason = reason[:1].lower() + reason[1:]
-        if "enum value" in reason:
-            reason = f"expected {' or '.join(_choices(wanted))}"
-        given = "" if isinstance(value, dict) else f" (got {shown(repr(value))})"
-        return [f"{where}{inner.rstrip('`')}: {reason}{given}" if where else reason]
-    return []
+        return str(error)
+    return None
 
 
-def _choices(wanted: object) -> list[str]:
-    """What a field with literal choices takes."""
-    if get_origin(wanted) is Literal:
-        return [repr(choice) for choice in get_args(wanted)]
-    if get_origin(wanted) is Annotated:
-        return ["a number"]
-    return [choice for kind in get_args(wanted) for choice in _choices(kind)]
-
-
-def _either(choices: Iterable[object]) -> str:
-    return " or ".join(repr(choice) for choice in choices)
+def _given(value: object) -> str:
+    return shown(repr(value))
 
 
 def _hint(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     if near:
         return f"; did you mean '{near[0]}'?"
-    return f"; known are {', '.join(known)}" if known else "; there are none here"
+    return f"; known keys are {', '.join(known)}" if known else "; this table has no keys"

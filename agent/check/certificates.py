@@ -1,8 +1,10 @@
 """The certificates of this device: whether they fit each other, the agent and the time."""
 
+import os
 from datetime import datetime
+from pathlib import Path
 
-from agent.check.findings import Finding, Findings, failed, passed
+from agent.check.findings import Finding, Findings, failed, passed, skipped
 from agent.config import TlsSettings
 from quartet.certificates import (
     Certificate,
@@ -13,7 +15,13 @@ from quartet.certificates import (
 )
 from quartet.clock import Clock, utc
 from quartet.errors import SettingsError
-from quartet.pem import is_readable_by_all, read_authorities, read_identity
+from quartet.inspection import is_of_service
+from quartet.pem import (
+    is_readable_by_all,
+    read_authorities,
+    read_certificate,
+    read_identity,
+)
 
 
 def check_certificates(tls: TlsSettings, agent_id: str, clock: Clock) -> Findings:
@@ -23,14 +31,27 @@ def check_certificates(tls: TlsSettings, agent_id: str, clock: Clock) -> Finding
         authorities = read_authorities("tls.ca", tls.ca)
         for authority in authorities.certificates:
             yield _check_age("tls.ca", authority, "bring the new ca.pem here", now)
-        if tls.certificate is not None and tls.key is not None:
+        if tls.certificate is None or tls.key is None:
+            return
+        if has_foreign_key(tls):
+            yield _check_own(read_certificate(tls.certificate), agent_id, now)
+            yield skipped("tls.key", f"{tls.key} is for the service only", "sudo agent check")
+        else:
             identity = read_identity(tls.certificate, tls.key)
             yield _check_own(identity.certificate, agent_id, now)
             if is_readable_by_all(tls.key):
                 yield failed("tls.key", "anyone here may read it", f"chmod 600 {tls.key}")
     except SettingsError as error:
         setting, _, reason = str(error).partition(": ")
-        yield failed(setting, reason, "mend what it names")
+        yield failed(setting, reason, "see the message above")
+
+
+def has_foreign_key(tls: TlsSettings) -> bool:
+    """Whether the key is there, and only the service can read it."""
+    path = tls.key
+    if path is None or not is_of_service(Path(path), "agent"):
+        return False
+    return os.path.lexists(path) and not os.access(path, os.R_OK)
 
 
 def _check_own(certificate: Certificate, agent_id: str, now: datetime) -> Finding:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.check.findings import Finding, Findings, Outcome, failed, passed, skipped
+from agent.check.findings import Finding, Findings, Outcome, failed, passed
+from agent.check.host import Host
 from agent.clock import WaitableClock
 from agent.config import Settings
 from agent.config.source import Ads1115Settings, VirtualAds1115Settings
-from agent.errors import CadenceError, ChipInUseError, SourceError
+from agent.errors import CadenceError, SourceError
+from agent.sources.bus import owner_of_chip
 from agent.sources.cadence import best_rate_hz, choose_data_rate
 from agent.sources.channel import CODE_MAX, CODE_MIN, Channel
 from agent.sources.faults import ReadingError
@@ -39,23 +41,34 @@ _APART_V = 0.3
 _HUM_V = 0.01
 
 
-def check_chip(settings: Settings, source: Ads1115Settings, clock: WaitableClock) -> Findings:
-    """From the device node to four readings."""
+def check_chip(
+    settings: Settings, source: Ads1115Settings, clock: WaitableClock, host: Host
+) -> Findings:
+    """From the device node to four readings; a running agent knows better than another reader."""
     if not isinstance(source, VirtualAds1115Settings):
-        finding = check_bus(source.bus, _DEV)
+        if owner := owner_of_chip(source.bus, source.address):
+            yield _check_owned(source, owner, host)
+            return
+        finding = check_bus(source.bus, _DEV, host)
         yield finding
         if finding.outcome is Outcome.FAILED:
             return
     try:
         with own_chip(source, settings.virtual, clock) as chip:
             yield from _check_open(chip, settings, source)
-    except ChipInUseError as error:
-        yield skipped("chip", str(error), "sudo systemctl stop agent")
     except SourceError as error:
-        yield failed("chip", str(error), "mend what it names")
+        yield failed("chip", str(error), "see the message above")
 
 
-def check_bus(number: int, dev: Path) -> Finding:
+def _check_owned(source: Ads1115Settings, owner: str, host: Host) -> Finding:
+    says = f", which says: {host.running_agent}" if host.running_agent else ""
+    return passed(
+        "chip",
+        f"ADS1115 at {source.address:#x} on bus {source.bus} is read by process {owner}{says}",
+    )
+
+
+def check_bus(number: int, dev: Path, host: Host) -> Finding:
     """The device node of the bus, and the permission to use it."""
     path = dev / f"i2c-{number}"
     if not path.exists():
@@ -64,7 +77,14 @@ def check_bus(number: int, dev: Path) -> Finding:
             return failed(
                 "bus", f"{path} is missing; there are {', '.join(others)}", "set source.bus"
             )
-        return failed("bus", f"{path} is missing: I2C is off", "sudo raspi-config nonint do_i2c 0")
+        if host.is_pi:
+            remedy = "sudo raspi-config nonint do_i2c 0"
+            return failed("bus", f"{path} is missing: I2C is off", remedy)
+        return failed(
+            "bus",
+            f"{path} is missing: this computer has no I2C bus",
+            "check on the device, or try 'agent check --virtual'",
+        )
     if not os.access(path, os.R_OK | os.W_OK):
         return failed(
             "bus", f"{path} may not be opened", "sudo usermod -aG i2c $USER, then log in again"

@@ -7,7 +7,7 @@ from pathlib import Path
 from agent.check.broker import check_broker
 from agent.check.chip import check_chip
 from agent.check.findings import Finding, Findings, Outcome, failed, passed, skipped
-from agent.check.host import check_clock, check_machine, check_packages
+from agent.check.host import Host, check_clock, check_machine, check_packages
 from agent.check.journal import check_journal
 from agent.check.outputs import check_outputs
 from agent.check.spool import check_spool
@@ -47,35 +47,63 @@ def run(
 def _findings(
     settings: Settings | SettingsError, path: Path | None, clock: WaitableClock
 ) -> Findings:
+    host = Host.look()
     yield from check_machine()
+    if not host.is_pi and path is None and isinstance(settings, Settings) and not settings.source:
+        yield from _check_laptop(clock, host)
+        return
     try:
         if isinstance(settings, SettingsError):
             raise settings
         settings = _with_source(settings)
         check(settings)
     except SettingsError as error:
-        yield failed("configuration", str(error), "mend what it names")
+        yield failed("configuration", str(error), "see the message above")
         yield from check_packages(sensors=False)
-        yield from check_clock(clock)
-        yield skipped("all else", "needs a configuration that is right")
+        yield from check_clock(clock, host)
+        yield skipped("everything else", "needs a valid configuration")
         return
     source = settings.chosen_source()
     yield passed("configuration", f"{path or 'defaults'}: agent {settings.agent.id}")
     yield from check_packages(sensors=isinstance(source, Ads1115Settings))
-    yield from check_clock(clock)
+    yield from check_clock(clock, host)
     if isinstance(source, ReplaySettings):
         yield _check_file(source)
     else:
-        yield from check_chip(settings, source, clock)
-    yield from check_outputs(settings.outputs)
-    yield from check_journal(_entries_hz(settings))
+        yield from check_chip(settings, source, clock, host)
+    yield from check_outputs(settings.outputs, host)
+    yield from check_journal(_entries_hz(settings), host)
     yield from check_spool(settings)
     trust = list(_check_trust(settings, clock))
     yield from trust
     if any(finding.outcome is Outcome.FAILED for finding in trust):
-        yield skipped("broker", "needs certificates that are right")
+        yield skipped("broker", "needs valid certificates")
         return
-    yield from check_broker(Address.parse(settings.broker.address, "broker.address"), settings.tls)
+    address = Address.parse(settings.broker.address, "broker.address")
+    if any(finding.check == "tls.key" for finding in trust):  # which only the service can read
+        yield _check_broker_by_agent(address, host)
+    else:
+        yield from check_broker(address, settings.tls)
+
+
+def _check_laptop(clock: Clock, host: Host) -> Findings:
+    """A computer on which nothing is configured: no sensors are expected."""
+    yield from check_packages(sensors=False)
+    yield from check_clock(clock, host)
+    yield skipped(
+        "sensors",
+        "no configuration, and not a Raspberry Pi",
+        "agent check --virtual (a simulated chip), or agent check --config FILE",
+    )
+
+
+def _check_broker_by_agent(address: Address, host: Host) -> Finding:
+    """Without the key, the running agent alone knows."""
+    if host.running_agent.startswith("streaming"):
+        return passed("broker", f"{address}: the running agent says: {host.running_agent}")
+    says = f"; the running agent says: {host.running_agent}" if host.running_agent else ""
+    detail = f"{address} needs the key, which is for the service only{says}"
+    return skipped("broker", detail, "sudo agent check")
 
 
 def _check_trust(settings: Settings, clock: Clock) -> Findings:

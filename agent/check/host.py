@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,12 +22,29 @@ _FOR_SENSORS = ("adafruit-circuitpython-ads1x15", "adafruit-extended-bus")
 _OPTIONAL = ("cryptography", "gpiozero", "lgpio", "systemd-python", "rich")
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What this machine is, as far as advice depends on it."""
+
+    is_pi: bool
+    running_agent: str
+    """What the service says of itself while it runs; empty where it does not."""
+
+    @classmethod
+    def look(cls) -> "Host":
+        """This machine."""
+        text = ask("systemctl", "show", "--property=ActiveState,StatusText", "agent") or ""
+        shown = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+        is_active = shown.get("ActiveState") == "active"
+        return cls("Raspberry Pi" in _model(), shown.get("StatusText", "") if is_active else "")
+
+
 def check_machine() -> Findings:
     """Model, system and Python."""
-    if _MODEL.exists():
-        yield passed("model", _MODEL.read_text("utf-8", "replace").rstrip("\0\n"))
+    if model := _model():
+        yield passed("model", model)
     else:
-        yield skipped("model", f"no Raspberry Pi ({platform.machine()})")
+        yield skipped("model", f"not a Raspberry Pi ({platform.machine()})")
     bits = struct.calcsize("P") * 8
     name = _os_name()
     if bits < 64:
@@ -47,7 +65,7 @@ def check_packages(*, sensors: bool) -> Findings:
         yield passed("packages", detail)
 
 
-def check_clock(clock: Clock) -> Findings:
+def check_clock(clock: Clock, host: Host) -> Findings:
     """Whether stamps can be believed."""
     now = utc(clock)
     if not was_set(now):
@@ -56,7 +74,7 @@ def check_clock(clock: Clock) -> Findings:
         yield from _check_synchronised()
     if _RTC.exists():
         yield passed("real-time clock", (_RTC / "name").read_text().strip())
-    else:
+    elif host.is_pi:
         yield skipped(
             "real-time clock",
             "none: after a power cut stamps are wrong until the network has set it",
@@ -90,6 +108,10 @@ def ask(*command: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout
+
+
+def _model() -> str:
+    return _MODEL.read_text("utf-8", "replace").rstrip("\0\n") if _MODEL.exists() else ""
 
 
 def _os_name() -> str:

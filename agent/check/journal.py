@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from agent.check.findings import Findings, failed, passed, skipped
-from agent.check.host import ask
+from agent.check.host import Host, ask
 from agent.errors import SinkError
 from agent.logs import JournalHandler
 
@@ -23,7 +23,7 @@ _PERSIST = (
 )
 
 
-def check_journal(rate_hz: float) -> Findings:
+def check_journal(rate_hz: float, host: Host) -> Findings:
     """Storage and rate limit, as the configuration of journald has them."""
     if not _RUNNING.exists():
         yield skipped("journal", "no journald here: predictions go to stderr")
@@ -37,7 +37,8 @@ def check_journal(rate_hz: float) -> Findings:
     elif storage == "persistent" or (storage == "auto" and _ON_DISK.is_dir()):
         yield passed("journal", "persistent")
     else:
-        yield passed("journal", "in memory: predictions are gone after a reboot", _PERSIST)
+        remedy = _PERSIST if host.is_pi else ""
+        yield passed("journal", "in memory: predictions are lost at a reboot", remedy)
     yield from _check_rate(settings, rate_hz)
     try:
         JournalHandler()

@@ -7,6 +7,7 @@ from pathlib import Path
 from agent.check.findings import Finding, Findings, failed, passed, skipped
 from agent.config import Settings
 from agent.spool.directories import DEFAULT, configured_directories
+from quartet.inspection import is_of_service
 
 
 def check_spool(settings: Settings) -> Findings:
@@ -23,6 +24,8 @@ def check_spool(settings: Settings) -> Findings:
 def _check(name: str, directory: Path, max_bytes: int) -> Finding:
     if not os.path.isdir(directory):  # noqa: PTH112 - False also where nobody may look
         return failed(name, f"{directory} is no directory", f"sudo install -d -o $USER {directory}")
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK) and is_of_service(directory, "agent"):
+        return skipped(name, f"{directory} is for the service only", "sudo agent check")
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         return failed(name, f"{directory} may not be written", f"sudo chown $USER {directory}")
     free = shutil.disk_usage(directory).free

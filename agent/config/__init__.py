@@ -18,7 +18,7 @@ from agent.config.virtual import VirtualSettings
 from quartet.address import Address
 from quartet.errors import SettingsError
 from quartet.settings import LogSettings, Table
-from wire.metadata import AGENT_ID
+from wire.metadata import AGENT_ID, AGENT_ID_IN_WORDS
 
 MAX_RATE_HZ = 1000.0
 """Above what any source here gives: an ADS1115 stays under 236 rows/s."""
@@ -31,6 +31,10 @@ _BUS_PINS = {0: (0, 1), 1: (2, 3)}
 
 Rate = Annotated[float, Meta(ge=MIN_RATE_HZ, le=MAX_RATE_HZ)] | Literal["max"]
 Seconds = Annotated[float, Meta(ge=0.01, le=3600)]
+AgentId = Annotated[
+    str,
+    Meta(pattern=rf"^{AGENT_ID.pattern}\Z", description=AGENT_ID_IN_WORDS, examples=["press-4"]),
+]
 
 
 def host_agent_id() -> str:
@@ -41,39 +45,43 @@ def host_agent_id() -> str:
 class AgentSettings(Table, frozen=True):
     """`[agent]`: who this device is."""
 
-    id: Annotated[str, Meta(pattern=rf"^{AGENT_ID.pattern}\Z")] = msgspec.field(
-        default_factory=host_agent_id
-    )
+    id: AgentId = msgspec.field(default_factory=host_agent_id)
+    """The name of this device on the broker. By default the host name."""
 
 
 class BrokerSettings(Table, frozen=True):
     """`[broker]`: where predictions come from."""
 
     address: str = "127.0.0.1:8061"
+    """Host and port of the broker, as HOST:PORT or [IPV6]:PORT."""
     insecure: bool = False
-    """Stream beyond this machine without TLS."""
+    """Stream to another machine without TLS. Anyone on the way can read and change the samples."""
 
     def __post_init__(self) -> None:
         Address.parse(self.address, "address")
 
 
 class TlsSettings(Table, frozen=True):
-    """`[tls]`: who signs the broker's certificate; this device's own, and its key."""
+    """`[tls]`: encrypted streams. Without this table the agent streams on this machine only."""
 
-    ca: str
-    certificate: str | None = None
-    key: str | None = None
+    ca: Annotated[str, Meta(examples=["/etc/agent/ca.pem"])]
+    """File in PEM: the authority that signed the broker's certificate."""
+    certificate: Annotated[str, Meta(examples=["/etc/agent/agent.pem"])] | None = None
+    """File in PEM: the certificate of this device. It must name `agent.id`."""
+    key: Annotated[str, Meta(examples=["/etc/agent/agent.key"])] | None = None
+    """File in PEM: the private key of the certificate."""
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
             missing = "key" if self.key is None else "certificate"
-            raise ValueError(f"{missing} is missing: a certificate and its key go together")
+            raise ValueError(f"{missing}: missing: a certificate needs its key, and the reverse")
 
 
 class SamplingSettings(Table, frozen=True):
-    """`[sampling]`: samples a second, or "max" for as fast as the broker answers."""
+    """`[sampling]`: when samples are taken."""
 
     rate_hz: Rate = 10.0
+    """Samples per second. "max" replays a file as fast as the broker answers."""
 
     @property
     def period_ns(self) -> int:
@@ -82,42 +90,55 @@ class SamplingSettings(Table, frozen=True):
 
 
 class SpoolSettings(Table, frozen=True):
-    """`[spool]`: where unanswered samples are kept, and how many.
+    """`[spool]`: where samples are kept until they are answered, and how many.
 
-    Both directories must exist. Without them they are what systemd made
-    for the service, and a simulation has private ones that go with it.
+    Both directories must exist. A service has them from systemd. A simulation without them uses
+    temporary directories.
     """
 
-    directory: str | None = None
-    """On disk: for what waits long, and over a stop."""
-    hot_directory: str | None = None
-    """In RAM: survives the death of the process, and costs the SD card nothing."""
+    directory: Annotated[str, Meta(examples=["/var/lib/agent"])] | None = None
+    """Directory on disk, for samples that wait long or over a restart. By default the
+    $STATE_DIRECTORY of the service, or else /var/lib/agent."""
+    hot_directory: Annotated[str, Meta(examples=["/run/agent"])] | None = None
+    """Directory in RAM, which outlives the process and spares the SD card. By default the
+    $RUNTIME_DIRECTORY of the service, or else /run/agent."""
     max_bytes: Annotated[int, Meta(ge=64 * 1024)] = 256 * 1024**2
+    """Most disk space for unanswered samples. One sample takes 64 bytes."""
     hot_max_bytes: Annotated[int, Meta(ge=64 * 1024)] = 16 * 1024**2
+    """Most RAM for unanswered samples, used if the disk fails."""
     when_full: Literal["drop_oldest", "refuse_new"] = "drop_oldest"
+    """Which sample is lost when the spool is full: the oldest one or the new one."""
     spill_after_s: Annotated[float, Meta(ge=0.1, le=3600)] = 2.0
+    """How long a sample waits in RAM for its answer before it is written to disk."""
     durability: Literal["ram", "disk"] = "ram"
-    """What a sample must have reached before it is sent."""
+    """Where a sample must be stored before it is sent. "disk" survives a power failure, and
+    writes to the disk for each sample."""
 
 
 class LinkSettings(Table, frozen=True):
-    """`[link]`: the window of unanswered samples, and patience in seconds."""
+    """`[link]`: how the connection to the broker is used, and when it is made again."""
 
     window: Annotated[int, Meta(ge=1, le=4096)] = 512
+    """Number of samples that may be sent before the first of them is answered."""
     reply_deadline_s: Seconds = 10.0
+    """If the broker does not answer for this long, the agent connects again."""
     keepalive_s: Annotated[float, Meta(ge=10, le=3600)] = 20.0
+    """Time between two pings on a connection without traffic."""
     backoff_min_s: Seconds = 0.25
+    """Longest wait before the first retry. It is doubled for each further retry."""
     backoff_max_s: Seconds = 30.0
+    """Longest wait before any retry. The actual wait is random, from 0 to the longest."""
 
     def __post_init__(self) -> None:
         if self.backoff_min_s > self.backoff_max_s:
-            raise ValueError("backoff_min_s is above backoff_max_s")
+            raise ValueError("backoff_min_s: must not be above backoff_max_s")
 
 
 class JournalSettings(Table, frozen=True):
-    """`[journal]`: log all predictions, or only those that differ from the one before."""
+    """`[journal]`: which predictions are logged."""
 
     predictions: Literal["all", "changes"] = "all"
+    """Log each prediction, or only those that differ from the prediction before."""
 
 
 class Settings(Table, frozen=True):
@@ -160,7 +181,7 @@ class Settings(Table, frozen=True):
         if self.source is None:
             raise SettingsError(
                 "no source of samples: give --simulate CSV or --virtual, or a [source] table in"
-                " the configuration"
+                " the configuration ('agent config --example' prints one)"
             )
         return self.source
 
@@ -169,25 +190,25 @@ def check(settings: Settings) -> None:
     """Raise SettingsError for what only the command line and the file together can get wrong."""
     if isinstance(settings.chosen_source(), Ads1115Settings) and not settings.sampling.period_ns:
         raise SettingsError(
-            'sampling.rate_hz: "max" is for a file; a chip is read on a cadence, and would refuse'
-            " one that it cannot keep"
+            'sampling.rate_hz: "max" works with a file only (kind = "replay"): give a number of'
+            " samples per second for a chip"
         )
     _check_pins(settings)
     _check_ttl(settings)
     spool = settings.spool
     if spool.directory and spool.directory == spool.hot_directory:
-        raise SettingsError("spool.hot_directory: must be another one than spool.directory")
+        raise SettingsError("spool.hot_directory: must not be the same as spool.directory")
     broker = Address.parse(settings.broker.address, "broker.address")
     if broker.port == 0:
-        raise SettingsError("broker.address: port 0 is no broker's")
+        raise SettingsError("broker.address: port 0 cannot be connected to")
     if settings.tls and settings.broker.insecure:
         raise SettingsError(
-            "broker.insecure: there is TLS, in [tls]: leave --insecure (or [tls]) out"
+            "broker.insecure: contradicts [tls]: remove one of the two (or --insecure)"
         )
     if not broker.is_loopback and not settings.tls and not settings.broker.insecure:
         raise SettingsError(
-            f"broker.address: {broker} is beyond this machine, and there is no [tls]: samples"
-            " would travel in the clear; give --insecure if that is what you want"
+            f"broker.address: {broker} is another machine, and there is no [tls]: samples would"
+            " be sent unencrypted; use --insecure to allow that"
         )
 
 
@@ -212,8 +233,8 @@ def _check_pins(settings: Settings) -> None:
     for name, output in (("alarm", settings.outputs.alarm), ("status", settings.outputs.status)):
         if output and output.pin in _BUS_PINS.get(source.bus, ()):
             raise SettingsError(
-                f"outputs.{name}.pin: GPIO{output.pin} belongs to I2C bus {source.bus}, by which"
-                " the sensors are read"
+                f"outputs.{name}.pin: GPIO{output.pin} is used by I2C bus {source.bus} to read the"
+                " sensors: choose another pin"
             )
 
 
@@ -222,6 +243,6 @@ def _check_ttl(settings: Settings) -> None:
     alarm, period_s = settings.outputs.alarm, settings.sampling.period_ns / 1e9
     if alarm and alarm.ttl_s < 2 * period_s:
         raise SettingsError(
-            f"outputs.alarm.ttl_s: {alarm.ttl_s:g} s are over before the next prediction may come:"
-            f" {2 * period_s:g} at least, at sampling.rate_hz = {settings.sampling.rate_hz:g}"
+            f"outputs.alarm.ttl_s: {alarm.ttl_s:g} s is too short: expected at least"
+            f" {2 * period_s:g} s with sampling.rate_hz = {settings.sampling.rate_hz:g}"
         )

@@ -1,4 +1,4 @@
-"""`[source]`: a file, four sensors at an ADS1115, or the same at one in software."""
+"""`[source]`: a file, four sensors at an ADS1115, or the same at a simulated one."""
 
 import math
 from typing import Annotated, Literal
@@ -13,62 +13,82 @@ Input = Literal[0, 1, 2, 3, "0-1", "0-3", "1-3", "2-3"]
 Gain = Literal["2/3", 1, 2, 4, 8, 16]
 """Of the amplifier before the converter, as the field names its six ranges."""
 
+Unit = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=16,
+        pattern=r"^[^\x00-\x1f]*\Z",
+        description="text of 1 to 16 characters in quotes",
+    ),
+]
+
 _PINS: tuple[Input, ...] = (0, 1, 2, 3)
 
-# By what the chip's pin ADDR is tied to: ground, supply, SDA, SCL.
-_ADDRESSES = range(0x48, 0x4C)
+ChipAddress = Annotated[int, Meta(ge=0x48, le=0x4B, description="0x48, 0x49, 0x4a or 0x4b")]
+"""By what the chip's pin ADDR is tied to: ground, supply, SDA, SCL."""
 
 
 class ReplaySettings(Table, frozen=True, tag_field="kind", tag="replay"):
-    """`kind = "replay"`: the CSV at `path` stands in for the hardware."""
+    """`[source]` with `kind = "replay"`: samples from a CSV file instead of sensors."""
 
-    path: str
+    path: Annotated[str, Meta(examples=["sensors.csv"])]
+    """The CSV file, with four columns of values."""
     loop: bool = False
+    """Start again at the end of the file."""
 
 
 class SensorSettings(Table, frozen=True):
-    """`[source.sensor1]` to 4: where a sensor is connected, and what its volts mean.
+    """`[source.sensor1]` to `[source.sensor4]`: one sensor, and what its voltage means.
 
-    value = scale * volts + offset, in `unit`; outside min..max the sensor has failed.
+    value = scale * volts + offset. A reading outside min..max is sent as NaN.
     """
 
-    input: Input | None = None
+    input: Annotated[Input, Meta(examples=[0])] | None = None
+    """Pin of the chip: 0 is A0. A pair such as "0-1" measures A0 against A1. By default sensor1
+    is at A0, sensor2 at A1, sensor3 at A2 and sensor4 at A3."""
     gain: Gain = 1
-    unit: Annotated[str, Meta(min_length=1, max_length=16, pattern=r"^[^\x00-\x1f]*\Z")] = "V"
+    """Gain of the amplifier. 1 measures up to 4.096 V, 2 up to 2.048 V, and so on."""
+    unit: Unit = "V"
+    """Unit of the value, such as "bar"."""
     scale: float = 1.0
+    """Change of the value for 1 V, in `unit` per volt."""
     offset: float = 0.0
+    """The value at 0 V, in `unit`."""
     min: float = -math.inf
+    """Smallest possible value, in `unit`. A smaller one is a failed reading."""
     max: float = math.inf
+    """Largest possible value, in `unit`. A larger one is a failed reading."""
 
     def __post_init__(self) -> None:
         if self.scale == 0:
-            raise ValueError("scale: 0 gives the same value whatever the sensor says")
+            raise ValueError("scale: 0 gives the same value for every voltage")
         for name in ("scale", "offset"):
             if not math.isfinite(getattr(self, name)):
-                raise ValueError(f"{name}: expected a finite number")
+                raise ValueError(f"{name}: expected a number that is not inf or nan")
         if not self.min < self.max:
-            raise ValueError(f"min: {self.min:g} is not below max, {self.max:g}")
+            raise ValueError(f"min: {self.min:g} must be below max, {self.max:g}")
 
 
 class Ads1115Settings(Table, frozen=True, tag_field="kind", tag="ads1115"):
-    """`kind = "ads1115"`: four sensors at the chip with this address on /dev/i2c-BUS."""
+    """`[source]` with `kind = "ads1115"`: four sensors at an ADS1115 chip."""
 
     bus: Annotated[int, Meta(ge=0, le=255)] = 1
-    address: int = 0x48
+    """Number of the I2C bus: 1 is /dev/i2c-1."""
+    address: ChipAddress = 0x48
+    """I2C address of the chip, set by its pin ADDR: tied to GND, VDD, SDA or SCL."""
     average: Annotated[int, Meta(ge=1, le=64)] = 1
-    """So many conversions make a value."""
+    """Number of conversions that are averaged for one reading."""
     sensor1: SensorSettings = SensorSettings()
     sensor2: SensorSettings = SensorSettings()
     sensor3: SensorSettings = SensorSettings()
     sensor4: SensorSettings = SensorSettings()
 
     def __post_init__(self) -> None:
-        if self.address not in _ADDRESSES:
-            raise ValueError(f"address: {self.address:#x} is none of 0x48, 0x49, 0x4a, 0x4b")
         taken: dict[Input, str] = {}
         for name, (wired_to, _) in zip(_SENSORS, self.sensors(), strict=True):
             if other := taken.get(wired_to):
-                raise ValueError(f"{name}.input: {wired_to!r} is that of {other} already")
+                raise ValueError(f"{name}.input: {wired_to!r} is already used by {other}")
             taken[wired_to] = name
 
     def sensors(self) -> list[tuple[Input, SensorSettings]]:
@@ -84,7 +104,10 @@ _SENSORS = ("sensor1", "sensor2", "sensor3", "sensor4")
 
 
 class VirtualAds1115Settings(Ads1115Settings, frozen=True, tag="virtual"):
-    """`kind = "virtual"`: the same sensors, at a chip in software; see `[virtual]`."""
+    """`[source]` with `kind = "virtual"`: the same at a simulated chip; see `[virtual]`.
+
+    The keys and tables are those of `kind = "ads1115"`.
+    """
 
 
 SourceSettings = ReplaySettings | Ads1115Settings | VirtualAds1115Settings

@@ -1,4 +1,4 @@
-"""`[virtual]`: the ADS1115 in software, what is wired to it, and what befalls it."""
+"""`[virtual]`: the simulated ADS1115, the signals at its pins, and its faults."""
 
 from typing import Annotated, Literal
 
@@ -9,62 +9,83 @@ from quartet.settings import Table
 Volts = Annotated[float, Meta(ge=-10, le=10)]
 Span = Annotated[float, Meta(ge=0, le=10)]
 Hertz = Annotated[float, Meta(gt=0, le=10_000)]
-Moment = Annotated[float, Meta(ge=0, le=1e9)]
+Moment = Annotated[float, Meta(ge=0, le=1_000_000_000)]
+FaultKind = Literal["nack", "timeout", "busy", "brown_out", "stuck_mux", "slow_oscillator", "stall"]
 
 
 class SineSettings(Table, frozen=True, tag_field="kind", tag="sine"):
-    """`kind = "sine"`: a sine with noise on it."""
+    """`[virtual.a0]` with `kind = "sine"`: a sine with noise."""
 
     offset_v: Volts = 1.0
+    """Mean voltage."""
     amplitude_v: Span = 0.5
+    """Peak of the sine above its mean."""
     frequency_hz: Hertz = 0.1
+    """Frequency of the sine."""
     noise_v: Span = 0.001
+    """Standard deviation of the noise."""
 
 
 class NoiseSettings(Table, frozen=True, tag_field="kind", tag="noise"):
-    """`kind = "noise"`: white and normal."""
+    """`[virtual.a0]` with `kind = "noise"`: normal white noise."""
 
     mean_v: Volts = 1.0
+    """Mean voltage."""
     stdev_v: Span = 0.01
+    """Standard deviation of the noise."""
 
 
 class FloatingSettings(Table, frozen=True, tag_field="kind", tag="floating"):
-    """`kind = "floating"`: nothing is connected."""
+    """`[virtual.a0]` with `kind = "floating"`: an open pin, to which nothing is connected."""
 
 
 class CsvSettings(Table, frozen=True, tag_field="kind", tag="csv"):
-    """`kind = "csv"`: a column (1 to 4) of a file, in volts, over and over."""
+    """`[virtual.a0]` with `kind = "csv"`: a column of a CSV file, repeated for ever."""
 
-    path: str
-    column: Annotated[int, Meta(ge=1, le=4)]
+    path: Annotated[str, Meta(examples=["sensors.csv"])]
+    """The CSV file, with four columns of volts."""
+    column: Annotated[int, Meta(ge=1, le=4, examples=[1])]
+    """The column of values to use: 1 is the first."""
     rate_hz: Hertz = 10.0
+    """Rows per second."""
 
 
 SignalSettings = SineSettings | NoiseSettings | FloatingSettings | CsvSettings
 
 
 class FaultSettings(Table, frozen=True):
-    """`[[virtual.faults]]`: what goes wrong, when, for how long, and how often (0 = once)."""
+    """`[[virtual.faults]]`: a fault of the simulated chip. The table may be repeated."""
 
-    kind: Literal["nack", "timeout", "busy", "brown_out", "stuck_mux", "slow_oscillator", "stall"]
+    kind: FaultKind
+    """The fault. docs/hardware.md describes each of them."""
     after_s: Moment = 0.0
+    """Time from the start to the first fault."""
     for_s: Moment = 1.0
+    """How long the fault lasts."""
     every_s: Moment = 0.0
+    """Time from the start of a fault to the start of the next one. 0: the fault occurs once."""
 
     def __post_init__(self) -> None:
         if self.every_s and self.every_s <= self.for_s:
-            raise ValueError("every_s: must be above for_s, or 0 for once")
+            raise ValueError("every_s: must be above for_s, or 0 for a fault that occurs once")
 
 
 class VirtualSettings(Table, frozen=True):
-    """`[virtual]` as a whole. `oscillator` is the chip's own, of the nominal one."""
+    """`[virtual]`: the simulated chip of `kind = "virtual"` and `--virtual`.
+
+    By default sines are at its pins A0 and A1, and noise is at A2 and A3.
+    """
 
     bus_hz: Annotated[float, Meta(ge=10_000, le=3_400_000)] = 400_000.0
+    """Clock of the I2C bus."""
     transaction_us: Annotated[float, Meta(ge=0, le=10_000)] = 100.0
-    """What the computer adds to each transaction on the bus."""
+    """Time that the computer adds to each transaction on the bus."""
     oscillator: Annotated[float, Meta(ge=0.9, le=1.1)] = 1.0
+    """Speed of the chip's oscillator. 1.0 is nominal."""
     supply_v: Annotated[float, Meta(ge=2.0, le=5.5)] = 3.3
+    """Supply voltage of the chip."""
     seed: int = 0
+    """Start of the random numbers. The same seed gives the same noise."""
     a0: SignalSettings = SineSettings()
     a1: SignalSettings = SineSettings(0.8, 0.3, 0.5)
     a2: SignalSettings = NoiseSettings()

@@ -7,7 +7,7 @@ from typing import Protocol
 from agent.errors import ChipInUseError, SourceError
 from quartet.distribution import to_install
 from quartet.errors import InUseError
-from quartet.lock import FileLock
+from quartet.lock import FileLock, holder
 
 # Where Debian has locks of devices: in RAM, for all users. Elsewhere the next best.
 _LOCKS = Path("/run/lock")
@@ -82,13 +82,17 @@ def open_bus(number: int) -> I2C:
     return bus
 
 
+def owner_of_chip(bus: int, address: int) -> str:
+    """The process that has a chip, or "unknown"; empty where none has it."""
+    return holder(_lock_path(bus, address))
+
+
 def lock_chip(bus: int, address: int) -> FileLock:
     """Own a chip: the kernel lets two programs mix their commands to it.
 
     SourceError, naming the process, where another one has it.
     """
-    directory = _LOCKS if _LOCKS.is_dir() else Path(tempfile.gettempdir())
-    path = directory / f"quartet-i2c-{bus}-{address:#x}.lock"
+    path = _lock_path(bus, address)
     try:
         return FileLock(path, shared=True)
     except InUseError as error:
@@ -98,3 +102,8 @@ def lock_chip(bus: int, address: int) -> FileLock:
         ) from None
     except OSError as error:
         raise SourceError(f"{path} cannot be locked: {error.strerror}") from error
+
+
+def _lock_path(bus: int, address: int) -> Path:
+    directory = _LOCKS if _LOCKS.is_dir() else Path(tempfile.gettempdir())
+    return directory / f"quartet-i2c-{bus}-{address:#x}.lock"

@@ -16,6 +16,7 @@ from typing import cast
 from broker.errors import PredictorError
 from broker.model import Sample
 from broker.predictors import BlackBox, Predictor
+from broker.predictors.options import check_options
 from quartet.foreign import described, shown
 
 ENTRY_POINTS = "quartet.predictors"
@@ -45,6 +46,7 @@ def load(name: str, options: Mapping[str, object]) -> BlackBox:
     kind = _find(name)
     if not (callable(kind) and callable(getattr(kind, "predict", None))):
         raise PredictorError(f"predictor {name}: is no class with a method predict(sample)")
+    check_options(name, kind, options)
     make = functools.partial(cast("type[Predictor]", kind), **options)
     try:
         prediction = make().predict(_TRIAL)

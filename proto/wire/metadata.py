@@ -13,6 +13,7 @@ SUPERSEDED_BY = "superseded-by"
 """Trailing metadata: the session id of the newer stream that ended this one."""
 
 AGENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+AGENT_ID_IN_WORDS = "a name of 1 to 64 characters (letters, digits, . _ -)"
 SESSION_ID = re.compile(r"[0-9a-fA-F]{32}")
 
 _MAX_NS = 2**63 - 1

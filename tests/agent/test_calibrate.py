@@ -213,8 +213,9 @@ def test_a_real_chips_file_is_not_calibrated_by_one_in_software(
 ) -> None:
     real = tmp_path / "real.toml"
     real.write_text("[source]\nkind = 'ads1115'\n")
-    assert main(["calibrate", "2", "--virtual", "--config", str(real)]) == 2
-    assert f"--virtual: {real} is of a real chip" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["calibrate", "2", "--virtual", "--config", str(real)])
+    assert f"--virtual: {real} describes a real chip" in capsys.readouterr().err
 
 
 def test_a_replayed_file_has_nothing_to_calibrate(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """The doctor: what single checks say, and what a person sees of all of them."""
 
+import contextlib
 import json
 import os
 import socket
@@ -10,15 +11,18 @@ import pytest
 from support.clock import ManualClock
 from support.processes import Broker, Running
 
+from agent.__main__ import main
 from agent.check.broker import check_broker
 from agent.check.chip import check_bus, check_chip
 from agent.check.findings import Finding, Outcome
-from agent.check.host import check_clock
+from agent.check.host import Host, check_clock
 from agent.check.journal import journald_settings, seconds
+from agent.check.outputs import check_outputs
 from agent.check.spool import check_spool
 from agent.clock import VirtualClock
 from agent.config import Settings
-from agent.config.source import SensorSettings, VirtualAds1115Settings
+from agent.config.outputs import AlarmSettings, OutputsSettings
+from agent.config.source import Ads1115Settings, SensorSettings, VirtualAds1115Settings
 from agent.config.virtual import (
     FaultSettings,
     FloatingSettings,
@@ -26,9 +30,11 @@ from agent.config.virtual import (
     SineSettings,
     VirtualSettings,
 )
+from agent.sources.bus import lock_chip
 from quartet.address import Address
 
-REMEDY = "sudo systemctl restart something"
+PI = Host(is_pi=True, running_agent="")
+LAPTOP = Host(is_pi=False, running_agent="")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +48,7 @@ def chip_findings(
 ) -> dict[str, Finding]:
     source = VirtualAds1115Settings(**sensors)
     settings = Settings(source=source, virtual=virtual or VirtualSettings())
-    return {each.check: each for each in check_chip(settings, source, VirtualClock())}
+    return {each.check: each for each in check_chip(settings, source, VirtualClock(), PI)}
 
 
 # The chip and its sensors
@@ -57,7 +63,7 @@ def test_the_speed_of_the_bus_is_measured(bus_hz: float) -> None:
 
 def test_a_rate_that_the_bus_cannot_keep_fails_with_the_one_that_it_can() -> None:
     source = VirtualAds1115Settings(average=16)
-    findings = {each.check: each for each in check_chip(Settings(), source, VirtualClock())}
+    findings = {each.check: each for each in check_chip(Settings(), source, VirtualClock(), PI)}
     assert findings["rate"].outcome is Outcome.FAILED
     assert findings["rate"].remedy == "set sampling.rate_hz to 8 or less"
 
@@ -110,18 +116,48 @@ def test_a_chip_that_does_not_answer_fails_and_so_does_one_that_stops() -> None:
 
 
 def test_a_bus_that_is_missing_is_told_from_one_that_is_off(tmp_path: Path) -> None:
-    off = check_bus(1, tmp_path)
+    off = check_bus(1, tmp_path, PI)
     assert off.remedy == "sudo raspi-config nonint do_i2c 0"
     (tmp_path / "i2c-20").touch()
-    assert check_bus(1, tmp_path).remedy == "set source.bus"
-    assert "there are 20" in check_bus(1, tmp_path).detail
-    assert check_bus(20, tmp_path).outcome is Outcome.PASSED
+    assert check_bus(1, tmp_path, PI).remedy == "set source.bus"
+    assert "there are 20" in check_bus(1, tmp_path, PI).detail
+    assert check_bus(20, tmp_path, PI).outcome is Outcome.PASSED
+
+
+def test_a_computer_without_a_bus_gets_no_advice_for_a_pi(tmp_path: Path) -> None:
+    assert "raspi" not in check_bus(1, tmp_path, LAPTOP).remedy
+    assert "agent check --virtual" in check_bus(1, tmp_path, LAPTOP).remedy
+
+
+def test_a_chip_that_an_agent_reads_passes_with_what_that_agent_says() -> None:
+    source = Ads1115Settings(bus=253)  # no machine has so many
+    working = Host(is_pi=True, running_agent="streaming; 600 samples")
+    with contextlib.closing(lock_chip(253, source.address)):
+        for host, says in ((working, ", which says: streaming; 600 samples"), (PI, "")):
+            (finding,) = check_chip(Settings(source=source), source, ManualClock(), host)
+            assert finding.outcome is Outcome.PASSED
+            detail = f"ADS1115 at 0x48 on bus 253 is read by process {os.getpid()}{says}"
+            assert finding.detail == detail
+    (finding,) = check_chip(Settings(source=source), source, ManualClock(), working)
+    assert (finding.check, finding.outcome) == ("bus", Outcome.FAILED)
+
+
+def test_a_pin_that_cannot_be_had_gets_advice_for_a_pi_on_a_pi_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "nonsense")
+    outputs = OutputsSettings(alarm=AlarmSettings(17))
+    (on_pi,) = check_outputs(outputs, PI)
+    (elsewhere,) = check_outputs(outputs, LAPTOP)
+    assert "python3-lgpio" in on_pi.remedy
+    assert "apt" not in elsewhere.remedy
+    assert "on the device" in elsewhere.remedy
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open anything")
 def test_a_bus_that_may_not_be_opened_names_the_group(tmp_path: Path) -> None:
     (tmp_path / "i2c-1").touch(0o000)
-    assert check_bus(1, tmp_path).remedy.startswith("sudo usermod -aG i2c $USER")
+    assert check_bus(1, tmp_path, PI).remedy.startswith("sudo usermod -aG i2c $USER")
 
 
 # The rest of the device
@@ -180,9 +216,9 @@ def test_a_port_where_nobody_listens_is_told_from_one_that_speaks_no_grpc() -> N
 
 
 def test_a_clock_that_was_never_set_is_told_with_its_date() -> None:
-    finding = next(check_clock(ManualClock(wall_s=0.0)))
+    finding = next(check_clock(ManualClock(wall_s=0.0), PI))
     assert (finding.outcome, finding.detail) == (Outcome.FAILED, "it says 1970-01-01")
-    finding = next(check_clock(ManualClock()))
+    finding = next(check_clock(ManualClock(), PI))
     assert "it says" not in finding.detail
 
 
@@ -214,6 +250,17 @@ def test_all_is_well_on_a_virtual_chip_with_a_broker(broker: Broker, tmp_path: P
     assert all(set(each) == {"check", "outcome", "detail", "remedy"} for each in findings)
 
 
+@pytest.mark.skipif(Host.look().is_pi, reason="this is a Pi")
+def test_a_laptop_where_nothing_is_configured_passes_without_advice_for_a_pi(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["check"], config=tmp_path / "none.toml") == 0
+    said = capsys.readouterr().out
+    assert "skipped sensors             no configuration, and not a Raspberry Pi" in said
+    for advice in ("sudo", "raspi-config", "lgpio", "i2cdetect", "journald.conf", "failed"):
+        assert advice not in said.replace("sudo timedatectl set-ntp true", "")
+
+
 def test_a_new_device_is_told_each_thing_that_it_lacks(tmp_path: Path) -> None:
     config = tmp_path / "agent.toml"
     config.write_text(
@@ -241,6 +288,6 @@ def test_a_configuration_that_is_wrong_is_the_finding_and_not_the_end(tmp_path: 
         assert check.wait() == 1
     findings = {each["check"]: each for each in json.loads(check.stdout)}
     assert findings["configuration"]["outcome"] == "failed"
-    assert "source.address: 0x50 is none of" in findings["configuration"]["detail"]
+    assert "source.address: expected 0x48" in findings["configuration"]["detail"]
     assert "link.window" in findings["configuration"]["detail"]
     assert findings["packages"]["outcome"] == "passed"

@@ -206,7 +206,7 @@ def test_a_limit_that_is_no_positive_number_is_refused_by_its_name(
 
 
 def test_an_unknown_option_is_refused_by_its_name() -> None:
-    with pytest.raises(PredictorError, match="unexpected keyword argument 'limit'"):
+    with pytest.raises(PredictorError, match="limit: unknown option; did you mean 't2_limit'"):
         load("chart", {"limit": 3.0})
 
 

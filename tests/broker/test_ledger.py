@@ -206,5 +206,6 @@ def test_which_store_is_asked_must_be_said(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
-    assert main(command) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(command)
     assert "give --store PATH" in capsys.readouterr().err

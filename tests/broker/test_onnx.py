@@ -309,7 +309,6 @@ def test_a_file_that_is_no_such_model_is_refused_with_the_reason(
         ({"classes": [0, 1]}, "label: missing beside classes"),
         ({"label": 1, "classes": "01"}, "classes must be a list of labels, for example"),
         ({"label": 1, "classes": [1, 1]}, "classes must be two or more, each once, got [1, 1]"),
-        ({"treshold": 0.5}, "unexpected keyword argument 'treshold'"),
     ],
 )
 def test_a_wrong_option_is_refused_by_its_name(

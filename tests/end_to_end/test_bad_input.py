@@ -57,7 +57,7 @@ def test_predictions_never_overwrite_the_file_that_is_replayed(tmp_path: Path) -
     csv.write_bytes(GOOD)
     with Agent("--simulate", str(csv), "--predictions", str(tmp_path / "." / "mine.csv")) as agent:
         assert agent.wait() == 2
-    assert "--predictions: would overwrite" in agent.stderr
+    assert "--predictions would overwrite" in agent.stderr
     assert csv.read_bytes() == GOOD
 
 
@@ -99,7 +99,7 @@ def test_failed_readings_are_sent_and_answered(tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["agent", "run"], 2, "no source of samples: give --simulate CSV"),
-        (["agent", "run", "--loop"], 2, "--loop goes with --simulate"),
+        (["agent", "run", "--loop"], 2, "agent run: error: --loop needs --simulate"),
         (["agent", "run", "--simulate", "x.csv", "--rate", "0"], 2, "0.0001 to 1000"),
         (["agent", "run", "--simulate", "x.csv", "--rate", "nan"], 2, "0.0001 to 1000"),
         (["agent", "run", "--simulate", "x.csv", "--broker", "nowhere"], 2, "expected HOST:PORT"),

@@ -142,12 +142,12 @@ def test_sampling_survives_outputs_that_cannot_be_had(broker: Broker, config: Pa
     ("arguments", "code", "message"),
     [
         (["--virtual", "--rate", "500"], 2, "500 rows a second cannot be kept here"),
-        (["--virtual", "--rate", "max"], 2, 'sampling.rate_hz: "max" is for a file'),
+        (["--virtual", "--rate", "max"], 2, 'sampling.rate_hz: "max" works with a file'),
         (["--virtual", "--rate", "0"], 2, "0.0001 to 1000"),
         (["--virtual", "--rate", "-1"], 2, "0.0001 to 1000"),
         (["--virtual", "--rate", "1e9"], 2, "0.0001 to 1000"),
         (["--virtual", "--simulate", "x.csv"], 2, "not allowed with argument"),
-        (["--virtual", "--loop"], 2, "--loop goes with --simulate"),
+        (["--virtual", "--loop"], 2, "--loop needs --simulate"),
     ],
 )
 def test_wrong_use_of_a_chip_is_named_and_nothing_is_started(

@@ -88,8 +88,15 @@ def test_the_bare_wheel_runs_the_simulation_and_imports_no_other_hosts_library(
     assert not imported & (PI_ONLY | JOURNALD | TERMINAL | {"agent"})
 
 
-def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_the_four_packages_and_what_is_read_beside_them(wheel: Path) -> None:
     listed = run(sys.executable, "-m", "zipfile", "-l", str(wheel)).stdout.splitlines()[1:]
     tops = {line.split("/")[0] for line in listed}
-    tops = {top for top in tops if not top.endswith(".dist-info")}
+    tops = {top for top in tops if not top.endswith((".dist-info", ".data"))}
     assert tops == {"agent", "broker", "quartet", "wire"}
+    shared = {line.split(".data/data/")[1].split()[0] for line in listed if ".data/" in line}
+    examples = "share/doc/quartet/examples"
+    assert shared >= {
+        *(f"{examples}/agent.example.toml", f"{examples}/broker.example.toml"),
+        *("share/man/man1/agent.1", "share/man/man1/broker.1"),
+        "share/doc/quartet/systemd/agent.service",
+    }

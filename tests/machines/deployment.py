@@ -99,7 +99,10 @@ def test_a_host_that_is_away_delays_no_other(plant: Plant) -> None:
                 "agent_sampling": {"rate_hz": 5000},
                 "agent_outputs": {"alarm": {"pin": 17, "ttl": 3}},
             },
-            ["sampling.rate_hz: expected `float` <= 1000.0", "outputs.alarm.ttl: unknown key"],
+            [
+                "sampling.rate_hz: expected a number from 0.0001",
+                "outputs.alarm.ttl: unknown key",
+            ],
         ),
         ({"agent_samplng": {"rate_hz": 20}}, ["no role knows agent_samplng"]),
         ({"agent_source": {"kind": "ads1115", "bus": 7}}, ["there is no /dev/i2c-7"]),

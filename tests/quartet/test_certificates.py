@@ -170,7 +170,7 @@ def test_other_good_keys_are_taken(ca: Ca, key: Key) -> None:
 
 
 def test_a_certificate_for_nobody_is_refused(ca: Ca) -> None:
-    with pytest.raises(SettingsError, match=r"tls.certificate: .*names nobody"):
+    with pytest.raises(SettingsError, match=r"tls.certificate: .*contains no name"):
         read(ca.issue("none", [], subject=""))
 
 

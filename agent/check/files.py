@@ -1,0 +1,69 @@
+"""The files and directories that a configuration names, looked at before a start."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.config import Settings, TlsSettings
+from agent.config.source import ReplaySettings, VirtualAds1115Settings
+from agent.config.virtual import CsvSettings
+from agent.spool.directories import DEFAULT, configured_directories
+from quartet.clock import Clock
+from quartet.distribution import to_install
+from quartet.inspection import (
+    Remark,
+    inspect_directory,
+    inspect_identity,
+    inspect_pem,
+    inspect_table,
+)
+
+
+def inspect(settings: Settings, clock: Clock) -> Iterator[Remark]:
+    """All that is remarkable about what the settings name, in the order of the file."""
+    if settings.tls:
+        yield from _inspect_tls(settings.tls, settings.agent.id, clock)
+    match settings.source:
+        case ReplaySettings(path=path):
+            yield from inspect_table("source.path", path, "agent")
+        case VirtualAds1115Settings():
+            yield from _inspect_signals(settings)
+    if found := configured_directories(settings.spool):
+        directories = found
+    elif settings.is_simulated:
+        return
+    else:
+        directories = DEFAULT
+    yield from inspect_directory("spool.directory", directories.cold, "agent")
+    yield from inspect_directory("spool.hot_directory", directories.hot, "agent")
+
+
+def _inspect_signals(settings: Settings) -> Iterator[Remark]:
+    for name in ("a0", "a1", "a2", "a3"):
+        signal = getattr(settings.virtual, name)
+        if isinstance(signal, CsvSettings):
+            yield from inspect_table(f"virtual.{name}.path", signal.path, "agent")
+
+
+def _inspect_tls(tls: TlsSettings, agent_id: str, clock: Clock) -> Iterator[Remark]:
+    try:
+        from quartet.certificates import unfit_for_agents  # noqa: PLC0415 - for TLS alone
+        from quartet.pem import read_authorities  # noqa: PLC0415 - for TLS alone
+    except ImportError as error:
+        yield Remark(f"tls: {error.name} is missing: {to_install('tls')}", fails=True)
+        return
+    yield from inspect_pem(
+        "tls.ca", tls.ca, "agent", clock, lambda: read_authorities("tls.ca", tls.ca).certificates
+    )
+    if tls.certificate is None or tls.key is None:
+        return
+    for each in inspect_identity(tls.certificate, tls.key, "agent", clock):
+        if isinstance(each, Remark):
+            yield each
+        elif agent_id not in each.names:
+            yield Remark(
+                f"tls.certificate: {Path(tls.certificate)} names {each}, not {agent_id}: the broker"
+                f" would refuse it: set agent.id, or 'broker pki issue {agent_id}'",
+                fails=True,
+            )
+        elif reason := unfit_for_agents(each):
+            yield Remark(f"tls.certificate: {tls.certificate}: {reason}", fails=True)

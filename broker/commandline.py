@@ -1,0 +1,263 @@
+"""What the command line of the broker takes."""
+
+from pathlib import Path
+
+from quartet.commandline import Parser, add_common_commands, add_config
+
+CONFIG = Path("/etc/broker/broker.toml")
+"""The configuration file that is read where none is named, if it exists."""
+
+_PREDICTORS = "chart, limits, onnx, parity, the name of an installed one, or module:Class"
+
+
+def parser() -> Parser:
+    """The parser; the names of a command and its verb are in `command` and `verb`."""
+    program = Parser(
+        prog="broker",
+        description="Answer each sample of each agent with a prediction.",
+        examples=[
+            "broker run                              # serve agents on this machine",
+            "broker run --store broker.db            # keep records over a restart",
+            "broker config --example > broker.toml   # start a configuration",
+            "broker evaluate recording.csv           # show what would have been predicted",
+        ],
+    )
+    program.add_version()
+    _add_run(program)
+    ledger = _with_store(
+        program.add_command(
+            "ledger",
+            "show what was received and answered",
+            "Show by agent and session what was received, answered, sent again and refused. It\n"
+            "works beside a running broker.\n\n"
+            "Exit codes: 0 the numbers add up; 1 they do not, or cannot be read.",
+            "broker ledger --store broker.db",
+            "broker ledger --json > broker.json",
+        )
+    )
+    ledger.add_argument("--json", action="store_true", help="print the result as JSON")
+    rebase = _with_store(
+        program.add_command(
+            "rebase",
+            "reset an agent's model; it learns again from the next sample",
+            "Reset the model of an agent, for example after maintenance: it learns again from the\n"
+            "next sample. It works whether the broker runs or not.",
+        )
+    )
+    rebase.add_argument("agent", metavar="AGENT", help="name of the agent")
+    forget = _with_store(
+        program.add_command(
+            "forget",
+            "delete all records of an agent",
+            "Delete all records of an agent. A running broker does it within seconds. Without a\n"
+            "running broker it is done at once.",
+            "broker forget press-4",
+        )
+    )
+    forget.add_argument("agent", metavar="AGENT", help="name of the agent")
+    _add_evaluate(program)
+    _add_check_predictor(program)
+    _add_store(program)
+    _add_pki(program)
+    add_common_commands(program)
+    return program
+
+
+def _add_run(program: Parser) -> None:
+    run = program.add_command(
+        "run",
+        "serve agents until stopped",
+        "Listen for agents and answer each sample with a prediction, until Ctrl-C or SIGTERM.\n"
+        "Options on the command line override the configuration file.\n\n"
+        "Exit codes: 0 stopped; 1 failed; 2 wrong use or configuration.",
+        "broker run --store broker.db",
+        "broker run --predictor vibration:Rising",
+        "broker run --config broker.toml --check",
+    )
+    add_config(run, f"configuration file (default: {CONFIG}, if it exists)")
+    run.add_argument(
+        "--store",
+        metavar="PATH",
+        help="keep samples and predictions in this file (default: as configured; otherwise they are"
+        " kept in memory)",
+    )
+    run.add_argument(
+        "--listen",
+        metavar="HOST:PORT",
+        help="listen on this address (default: 127.0.0.1:8061)",
+    )
+    run.add_argument(
+        "--predictor",
+        metavar="NAME",
+        help=f"answer with this predictor: {_PREDICTORS} (default: chart)",
+    )
+    run.add_argument(
+        "--insecure",
+        action="store_true",
+        help="allow connections from other machines without TLS",
+    )
+    run.add_argument(
+        "--check",
+        action="store_true",
+        help="check the configuration, the files that it names and the predictor, then exit",
+    )
+
+
+def _add_evaluate(program: Parser) -> None:
+    evaluate = program.add_command(
+        "evaluate",
+        "show what a predictor would have predicted on a recording",
+        "Replay CSV files through predictors without a broker, and print how often and when they\n"
+        "predicted True. Several files or predictors are compared in a table.",
+        "broker evaluate recording.csv --plot recording.png",
+        "broker evaluate recording.csv --predictor chart --predictor vibration:Rising",
+    )
+    evaluate.add_argument("files", nargs="+", type=Path, metavar="CSV", help="file of samples")
+    _add_config_of_predictor(evaluate)
+    evaluate.add_argument(
+        "--predictor",
+        dest="predictors",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"use this predictor: {_PREDICTORS}; may be repeated (default: the configured one)",
+    )
+    evaluate.add_argument(
+        "--out",
+        type=Path,
+        metavar="CSV",
+        help="write a line 'id,prediction' (0 or 1) to this file for each sample",
+    )
+    evaluate.add_argument(
+        "--plot",
+        type=Path,
+        metavar="PNG",
+        help="draw sensors, alarms and the numbers behind them into this picture",
+    )
+
+
+def _add_check_predictor(program: Parser) -> None:
+    check = program.add_command(
+        "check-predictor",
+        "check that a predictor meets the broker's requirements",
+        "Try a predictor on built-in samples, one line for each requirement.\n\n"
+        "Exit codes: 0 all are met; 1 a check failed.",
+        "broker check-predictor vibration:Rising",
+    )
+    check.add_argument(
+        "predictor",
+        nargs="?",
+        metavar="NAME",
+        help=f"predictor to check: {_PREDICTORS} (default: the configured one)",
+    )
+    check.add_argument(
+        "--recording",
+        type=Path,
+        metavar="CSV",
+        help="recording of a healthy machine; fails if the predictor is True for most of it",
+    )
+    _add_config_of_predictor(check)
+
+
+def _add_store(program: Parser) -> None:
+    store = program.add_command(
+        "store",
+        "check, repair, back up and restore the store",
+        "Look after the file in which the broker keeps samples and predictions.",
+        "broker store check --store broker.db",
+        "broker store backup backup.db --store broker.db",
+    )
+    for verb, help_, copy in (
+        (
+            "check",
+            "check all records; works while the broker runs (exit 1 if any is damaged)",
+            None,
+        ),
+        (
+            "repair",
+            "write a new store with all readable records; stop the broker first. The damaged file"
+            " is kept beside it",
+            None,
+        ),
+        ("backup", "copy the store to a new file; works while the broker runs", "DEST"),
+        (
+            "restore",
+            "replace the store with a backup; stop the broker first. The present store is kept"
+            " beside it",
+            "BACKUP",
+        ),
+    ):
+        command = _with_store(store.add_command(verb, help_, _sentence(help_)))
+        command.add_argument("--json", action="store_true", help="print the result as JSON")
+        command.set_defaults(copy=None)
+        if copy:
+            command.add_argument("copy", type=Path, metavar=copy, help="file of the copy")
+
+
+def _add_pki(program: Parser) -> None:
+    pki = program.add_command(
+        "pki",
+        "make and revoke certificates",
+        "Run a small certificate authority for the broker and its agents.",
+        "broker pki init --host broker.plant.lan",
+        "broker pki issue press-4",
+        "broker pki list",
+    )
+
+    def verb(name: str, help_: str, *examples: str) -> Parser:
+        command = pki.add_command(name, help_, _sentence(help_), *examples)
+        command.add_argument(
+            "--dir",
+            type=Path,
+            default=Path("pki"),
+            metavar="DIR",
+            help="directory of the authority (default: ./pki)",
+        )
+        return command
+
+    init = verb("init", "create the authority and the broker's certificate")
+    issue = verb(
+        "issue",
+        "create a key and a certificate for an agent, or new ones for the broker",
+        "broker pki issue press-4",
+        "broker pki issue --host broker.plant.lan",
+    )
+    whose = issue.add_mutually_exclusive_group(required=True)
+    whose.add_argument("agent", nargs="?", metavar="AGENT", help="name of the agent")
+    for command, default in ((init, " (default: the name of this machine)"), (whose, "")):
+        command.add_argument(
+            "--host",
+            dest="hosts",
+            action="append",
+            metavar="HOST",
+            help="host name or address at which agents reach the broker; may be repeated" + default,
+        )
+    renew = verb("renew", "sign the same key again before its certificate expires")
+    whose = renew.add_mutually_exclusive_group(required=True)
+    whose.add_argument("agent", nargs="?", metavar="AGENT", help="name of the agent")
+    whose.add_argument("--broker", action="store_true", help="renew the broker's certificate")
+    sign = verb("sign", "sign the key of a device that keeps its key to itself")
+    sign.add_argument("request", type=Path, metavar="CSR", help="certificate request in PEM")
+    verb("list", "list all certificates")
+    revoke = verb("revoke", "make the broker refuse a certificate")
+    revoke.add_argument(
+        "which",
+        metavar="AGENT|SERIAL",
+        help="name of an agent, whose certificates are all revoked, or one serial number",
+    )
+
+
+def _add_config_of_predictor(parser: Parser) -> None:
+    add_config(parser, f"configuration file with the predictor (default: {CONFIG}, if it exists)")
+
+
+def _with_store(parser: Parser) -> Parser:
+    add_config(parser, f"configuration file (default: {CONFIG}, if it exists)")
+    parser.add_argument(
+        "--store", metavar="PATH", help="file of samples and predictions (default: as configured)"
+    )
+    return parser
+
+
+def _sentence(help_: str) -> str:
+    return f"{help_[:1].upper()}{help_[1:]}."

@@ -1,0 +1,150 @@
+"""What a configuration names on this machine: files and directories, looked at before a start.
+
+What systemd or the playbook brings may not be here yet, or may be the service's alone: that is a
+warning. So is what time alone makes wrong, because the clock may be wrong instead.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quartet.clock import Clock, utc
+from quartet.errors import SettingsError, TableError
+from quartet.foreign import shown
+from quartet.settings import secret
+from quartet.table import TableReader
+
+if TYPE_CHECKING:
+    from quartet.certificates import Certificate
+
+# Where a service of this name has its files.
+_HOMES = ("/etc", "/run", "/var/lib")
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something about a file or directory; with `fails` a start would fail, or should not be."""
+
+    text: str
+    fails: bool
+
+
+def conclude(program: str, remarks: Iterable[Remark]) -> None:
+    """Print the warnings; SettingsError with a line for each of the others, if there are any."""
+    all_ = list(remarks)
+    for remark in all_:
+        if not remark.fails:
+            print(f"{program}: warning: {shown(remark.text, 2000)}", file=sys.stderr)
+    if failures := [remark.text for remark in all_ if remark.fails]:
+        raise SettingsError(*failures)
+
+
+def inspect_table(key: str, path: str, program: str) -> Iterator[Remark]:
+    """A CSV of samples: its header and its first row."""
+    if missing := _unreadable(key, path, program):
+        yield missing
+        return
+    try:
+        with TableReader(Path(path)) as table:
+            next(iter(table))
+    except TableError as error:
+        yield Remark(f"{key}: {error}", fails=True)
+
+
+def inspect_directory(key: str, path: Path, program: str) -> Iterator[Remark]:
+    """A directory to write to."""
+    is_services = is_of_service(path, program)
+    if not os.path.isdir(path):  # noqa: PTH112 - False also where nobody may look
+        if is_services:
+            yield Remark(f"{key}: {path} does not exist yet: systemd creates it", fails=False)
+        else:
+            yield Remark(
+                f"{key}: {path} is not a directory: 'sudo install -d -o $USER {path}' creates it",
+                fails=True,
+            )
+    elif not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        whose = f"is for the user {program} only" if is_services else "cannot be written by you"
+        yield Remark(f"{key}: {path} {whose}", fails=not is_services)
+
+
+def inspect_pem(
+    key: str, path: str, program: str, clock: Clock, read: "Callable[[], Iterable[Certificate]]"
+) -> Iterator[Remark]:
+    """A file of authorities or revocations; `read` gives the certificates whose age counts."""
+    if missing := _unreadable(key, path, program):
+        yield missing
+        return
+    try:
+        certificates = read()
+    except SettingsError as error:
+        yield Remark(str(error), fails=True)
+    else:
+        yield from _ages(key, certificates, clock)
+
+
+def inspect_identity(
+    certificate: str, key: str, program: str, clock: Clock
+) -> "Iterator[Remark | Certificate]":
+    """A certificate and its key, which must fit; the certificate, if it can be used."""
+    from quartet.pem import (  # noqa: PLC0415 - for TLS alone
+        is_readable_by_all,
+        read_certificate,
+        read_identity,
+    )
+
+    if missing := _unreadable("tls.certificate", certificate, program):
+        yield missing
+        return
+    key_path = secret(key)
+    unreadable_key = _unreadable("tls.key", key_path, program)
+    if unreadable_key:
+        yield unreadable_key
+    try:
+        if unreadable_key:
+            own = read_certificate(certificate)
+        else:
+            own = read_identity(certificate, key_path).certificate
+    except SettingsError as error:
+        yield Remark(str(error), fails=True)
+        return
+    if not unreadable_key and is_readable_by_all(key_path):
+        yield Remark(f"tls.key: anyone here can read {key}: 'chmod 600 {key}'", fails=False)
+    yield from _ages("tls.certificate", [own], clock)
+    yield own
+
+
+def _ages(key: str, certificates: "Iterable[Certificate]", clock: Clock) -> Iterator[Remark]:
+    from quartet.certificates import expires_soon, expiry, invalid  # noqa: PLC0415 - for TLS alone
+
+    now = utc(clock)
+    for each in certificates:
+        age = invalid(each, now) or (expiry(each, now) if expires_soon(each, now) else "")
+        if age:
+            yield Remark(f"{key} ({each}): {age}", fails=False)
+
+
+def _unreadable(key: str, path: str, program: str) -> Remark | None:
+    """Why a file cannot be read; None where it can."""
+    is_services = is_of_service(Path(path), program)
+    try:
+        with open(path, "rb"):  # noqa: PTH123 - a path with a zero in it is an error here alone
+            return None
+    except (OSError, ValueError) as error:
+        number = getattr(error, "errno", None)
+        reason = getattr(error, "strerror", None) or str(error)
+    if is_services and number == errno.ENOENT:
+        text = f"{path} does not exist yet: the service needs it"
+    elif is_services and number == errno.EACCES:
+        text = f"{path} is for the service only, and was not checked: try with sudo"
+    else:
+        return Remark(f"{key}: {shown(path)}: {reason}", fails=True)
+    return Remark(f"{key}: {text}", fails=False)
+
+
+def is_of_service(path: Path, program: str) -> bool:
+    """Whether systemd or the playbook brings it: a file of the service of this name."""
+    return any(path.is_relative_to(Path(home, program)) for home in _HOMES)
