@@ -67,12 +67,12 @@ def _problem(account: SessionAccount) -> str:
     """What does not balance, or nothing."""
     fates = account.answered + account.duplicates + account.refused
     if account.received != fates:
-        return f"received {account.received}, answered, duplicate or refused {fates}"
+        return f"{account.received} received, but {fates} answered, duplicate or refused"
     passed = 0
     if account.first_id is not None and account.last_id is not None:
         passed = account.last_id - account.first_id + 1
     if (known := account.answered + account.gaps) != passed:
-        return f"{passed} ids from {account.first_id} to {account.last_id}, {known} in the books"
+        return f"{passed} ids from {account.first_id} to {account.last_id}, but {known} are counted"
     return ""
 
 

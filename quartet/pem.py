@@ -52,17 +52,17 @@ def read_identity(certificate: str, key: str) -> Identity:
         )
     own = Certificate.of(chain[0])
     if not own.names:
-        raise SettingsError(f"tls.certificate: {certificate}: names nobody: it needs a name")
+        raise SettingsError(f"tls.certificate: {certificate}: contains no name: it needs one")
     key_pem = _read("tls.key", key)
     try:
         private = load_pem_private_key(key_pem, None)
     except TypeError as error:
         raise SettingsError(
-            f"tls.key: {key}: is encrypted, and a service cannot type a passphrase:"
-            f" 'openssl pkey -in {key} -out plain.key' takes it off"
+            f"tls.key: {key}: is encrypted, but a service cannot enter a passphrase: remove it with"
+            f" 'openssl pkey -in {key} -out plain.key'"
         ) from error
     except MALFORMED as error:
-        raise SettingsError(f"tls.key: {key}: holds no private key in PEM") from error
+        raise SettingsError(f"tls.key: {key}: contains no private key in PEM") from error
     try:
         usable = is_usable(chain[0].public_key())
     except MALFORMED:
@@ -70,9 +70,7 @@ def read_identity(certificate: str, key: str) -> Identity:
     if not usable:
         raise SettingsError(f"tls.certificate: {certificate}: its key must be {KEYS}")
     if not fits(private, chain[0]):
-        raise SettingsError(
-            f"tls.key: {key}: does not fit the certificate {certificate}: they are not of one pair"
-        )
+        raise SettingsError(f"tls.key: {key}: does not belong to the certificate {certificate}")
     return Identity(own, chain_pem, key_pem)
 
 
@@ -82,8 +80,8 @@ def read_authorities(setting: str, path: str) -> Authorities:
     for certificate in certificates:
         if not _is_authority(certificate):
             raise SettingsError(
-                f"{setting}: {path}: the certificate of {Certificate.of(certificate)} is not that"
-                " of an authority: name the file of the CA that signed the other side's"
+                f"{setting}: {path}: the certificate of {Certificate.of(certificate)} is not an"
+                " authority's: use the file of the CA that signed the other side's certificate"
             )
     return Authorities(tuple(map(Certificate.of, certificates)), pem)
 
@@ -95,11 +93,11 @@ def read_revoked(path: str, authorities_pem: bytes) -> Revoked:
     known = [crl for crl in lists if any(_signed(crl, authority) for authority in authorities)]
     if not known:
         raise SettingsError(
-            f"tls.crl: {path}: is not signed by an authority in tls.client_ca: it says nothing of"
-            " the certificates that are accepted"
+            f"tls.crl: {path}: is not signed by an authority in tls.client_ca, so it cannot revoke"
+            " any certificate that the broker accepts"
         )
     if len(known) < len(lists):
-        log.warning("tls.crl: %s: a list of an authority that is not in tls.client_ca", path)
+        log.warning("tls.crl: %s: has a list by an authority that is not in tls.client_ca", path)
     return frozenset((canonical(crl.issuer), entry.serial_number) for crl in known for entry in crl)
 
 
@@ -111,14 +109,14 @@ def is_readable_by_all(path: str) -> bool:
 def _read_certificates(setting: str, path: str) -> tuple[bytes, list[x509.Certificate]]:
     pem = _read(setting, path)
     if pem.startswith(codecs.BOM_UTF8):
-        raise SettingsError(f"{setting}: {path}: begins with a mark: save it without a BOM")
+        raise SettingsError(f"{setting}: {path}: starts with a byte order mark: save it without")
     try:
         certificates = x509.load_pem_x509_certificates(pem)
         for certificate in certificates:
             Certificate.of(certificate)
     except ValueError as error:
         raise SettingsError(
-            f"{setting}: {path}: holds no certificate in PEM: {shown(error)}"
+            f"{setting}: {path}: contains no certificate in PEM: {shown(error)}"
         ) from error
     if pem.count(b"-----BEGIN CERTIFICATE-----") != len(certificates):
         raise SettingsError(f"{setting}: {path}: its last certificate is cut off")

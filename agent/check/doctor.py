@@ -53,10 +53,10 @@ def _findings(
         settings = _with_source(settings)
         check(settings)
     except SettingsError as error:
-        yield failed("configuration", str(error), "mend what it names")
+        yield failed("configuration", str(error), "see the message above")
         yield from check_packages(sensors=False)
         yield from check_clock(clock)
-        yield skipped("all else", "needs a configuration that is right")
+        yield skipped("everything else", "needs a valid configuration")
         return
     source = settings.chosen_source()
     yield passed("configuration", f"{path or 'defaults'}: agent {settings.agent.id}")
@@ -72,7 +72,7 @@ def _findings(
     trust = list(_check_trust(settings, clock))
     yield from trust
     if any(finding.outcome is Outcome.FAILED for finding in trust):
-        yield skipped("broker", "needs certificates that are right")
+        yield skipped("broker", "needs valid certificates")
         return
     yield from check_broker(Address.parse(settings.broker.address, "broker.address"), settings.tls)
 
@@ -105,7 +105,7 @@ def _with_source(settings: Settings) -> Settings:
 def _check_file(source: ReplaySettings) -> Finding:
     if os.path.isfile(source.path):  # noqa: PTH113 - False also where nobody may look
         return passed("source", f"replays {source.path}; no chip is read")
-    return failed("source", f"{source.path} is no file", "set source.path")
+    return failed("source", f"{source.path} is not a file", "set source.path")
 
 
 def _told(findings: Findings, *, quiet: bool) -> list[Finding]:

@@ -25,11 +25,13 @@ def check_machine() -> Findings:
     if _MODEL.exists():
         yield passed("model", _MODEL.read_text("utf-8", "replace").rstrip("\0\n"))
     else:
-        yield skipped("model", f"no Raspberry Pi ({platform.machine()})")
+        yield skipped("model", f"not a Raspberry Pi ({platform.machine()})")
     bits = struct.calcsize("P") * 8
     name = _os_name()
     if bits < 64:
-        yield passed("system", f"{name}, {bits} bit", "a 64-bit system, which has tested packages")
+        yield passed(
+            "system", f"{name}, {bits} bit", "install a 64-bit system, which has tested packages"
+        )
     else:
         yield passed("system", f"{name}, {bits} bit")
     yield passed("Python", f"{platform.python_version()} in {sys.prefix}")
@@ -50,7 +52,7 @@ def check_clock(clock: Clock) -> Findings:
     """Whether stamps can be believed."""
     now = utc(clock)
     if not was_set(now):
-        yield failed("clock", f"it says {now:%Y-%m-%d}", "sudo timedatectl set-ntp true")
+        yield failed("clock", f"the clock says {now:%Y-%m-%d}", "sudo timedatectl set-ntp true")
     else:
         yield from _check_synchronised()
     if _RTC.exists():
@@ -58,7 +60,7 @@ def check_clock(clock: Clock) -> Findings:
     else:
         yield skipped(
             "real-time clock",
-            "none: after a power cut stamps are wrong until the network has set it",
+            "none: after a power cut, time stamps are wrong until the network sets the clock",
         )
 
 

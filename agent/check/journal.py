@@ -37,7 +37,7 @@ def check_journal(rate_hz: float) -> Findings:
     elif storage == "persistent" or (storage == "auto" and _ON_DISK.is_dir()):
         yield passed("journal", "persistent")
     else:
-        yield passed("journal", "in memory: predictions are gone after a reboot", _PERSIST)
+        yield passed("journal", "in memory: predictions are lost at a reboot", _PERSIST)
     yield from _check_rate(settings, rate_hz)
     try:
         JournalHandler()
@@ -56,13 +56,13 @@ def _check_rate(settings: dict[str, str], rate_hz: float) -> Findings:
         yield passed("journal rate limit", "none")
         return
     limit_hz = burst / interval_s
-    detail = f"{limit_hz:.0f} entries a second, of which {rate_hz:g} are predictions"
+    detail = f"{limit_hz:.0f} entries a second; the predictions need {rate_hz:g}"
     if rate_hz < limit_hz:
         yield passed("journal rate limit", detail)
     else:
         yield failed(
             "journal rate limit",
-            f"{detail}: the others are dropped",
+            f"{detail}: some are dropped",
             'set LogRateLimitIntervalSec=0 in the unit, or journal.predictions = "changes"',
         )
 

@@ -26,7 +26,7 @@ def _check(name: str, number: int, *, active_high: bool, on: bool) -> Finding:
         _, _, reason = str(error).partition(": ")
         if "busy" in reason:
             return skipped(
-                name, f"{reason}: by a running agent, maybe", "sudo systemctl stop agent"
+                name, f"{reason}: perhaps by a running agent", "sudo systemctl stop agent"
             )
         return failed(
             name,

@@ -174,7 +174,7 @@ def test_a_port_where_nobody_listens_is_told_from_one_that_speaks_no_grpc() -> N
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = Address("127.0.0.1", mute.getsockname()[1])
         (finding,) = check_broker(address, None, patience_s=0.5)
-        assert "does not answer as a gRPC server does" in finding.detail
+        assert "does not answer like a gRPC server" in finding.detail
     (finding,) = check_broker(address, None)
     assert "cannot be reached: Connection refused" in finding.detail
 
@@ -204,7 +204,7 @@ def test_all_is_well_on_a_virtual_chip_with_a_broker(broker: Broker, tmp_path: P
         r"passed  sensor1 (A0)        ",
         r"passed  outputs.alarm       GPIO17, by mock",
         rf"passed  broker              {broker.address} answers",
-        r"skipped spool               a simulation has a private one",
+        r"skipped spool               a simulation uses a temporary one",
     ):
         assert wanted in check.stdout
     with Running([*arguments, "--json"], env=mock) as check:

@@ -283,8 +283,8 @@ async def test_an_outage_is_logged_at_its_first_failure_and_with_its_length_at_i
     address = f"127.0.0.1:{port}"
     assert entries == [
         ("ERROR", f"{address} refuses the stream"),
-        ("WARNING", f"no link to {address}"),
-        ("DEBUG", f"no link to {address}"),
+        ("WARNING", f"no connection to {address}"),
+        ("DEBUG", f"no connection to {address}"),
         ("INFO", f"streaming to {address}, after 5.0 s"),
     ]
 
@@ -394,7 +394,7 @@ async def test_being_superseded_is_said_and_not_fought_over(
         bench = Bench(port, LinkSettings(backoff_min_s=0.01, backoff_max_s=3600))
         bench.sample(1)
         running = asyncio.create_task(bench.link.run())
-        await bench.until(lambda: "give each device an id of its own" in caplog.text)
+        await bench.until(lambda: "give each device its own id" in caplog.text)
         assert "next try in 3600 s" in caplog.text
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -417,7 +417,7 @@ async def test_a_broker_that_sends_garbage_is_left(caplog: pytest.LogCaptureFixt
         bench.sample(5)
         await bench.run()
     assert bench.answers == by_parity(5)
-    assert "3 bytes that are no BrokerResponse" in caplog.text
+    assert "3 bytes that are not a BrokerResponse" in caplog.text
 
 
 async def test_a_step_of_the_clock_begins_a_new_stream_on_the_same_connection() -> None:

@@ -228,7 +228,9 @@ async def test_while_a_file_is_damaged_the_ledger_tells_what_the_other_knows(
         spool = SpoolSettings(str(device.directories.cold), str(device.directories.hot))
         assert show(Settings(spool=spool), as_json=False, broker_ledger=None) == 1
         told = capsys.readouterr().out
-        assert f"{said}: the agent saves what it can of it when it starts\nNOT BALANCED\n" in told
+        assert (
+            f"{said}: the agent saves its readable samples when it starts\nNOT BALANCED\n" in told
+        )
         device.start()
         await device.drain()
         clock.advance(6)

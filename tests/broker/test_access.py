@@ -71,7 +71,7 @@ LISTED = ("press-1", "press-2")
         (LISTED, peer("press-3", certificate("press-3")), "press-3 is not in access.agents"),
         (LISTED, peer("press-3", certificate("press-1", "press-3")), "press-3 is not in"),
         (LISTED, peer(None, certificate("other")), "other is not in access.agents"),
-        (LISTED, peer(), "a nameless peer is not in access.agents"),
+        (LISTED, peer(), "a client without a name is not in access.agents"),
     ],
 )
 async def test_a_name_is_one_of_the_certificate_and_of_the_list(

@@ -140,7 +140,7 @@ async def test_a_command_is_followed_once_whoever_streams(path: Path) -> None:
                 *(send_on(stream, [sample(id_) for id_ in ids]) for stream in (older, newer))
             )
         assert [answers for answers, _ in both] == [expected(box, ids), expected(box, ids)]
-        await send(lines, [0], agent="b")  # in place of line a, which is read again
+        await send(lines, [0], agent="b")  # in place of line a, which can be read again
         assert (await send(lines, range(30, 50)))[0] == expected(box, range(30, 50))
 
 

@@ -142,10 +142,10 @@ def test_a_backup_of_an_older_schema_is_restored_and_of_a_newer_one_refused(
     ("spoil", "reason"),
     [
         (Path.unlink, "there is no such file"),
-        (lambda copy: copy.write_text("diary"), "is not sound.*take another backup"),
-        (lambda copy: damage(copy, noisy_page, 3), "is not sound"),
+        (lambda copy: copy.write_text("diary"), "is damaged.*use another backup"),
+        (lambda copy: damage(copy, noisy_page, 3), "is damaged"),
         (lambda copy: select(copy, "PRAGMA application_id = 7"), "is a database, and not one"),
-        (lambda copy: select(copy, "UPDATE samples SET id = id + 1"), "is not sound"),
+        (lambda copy: select(copy, "UPDATE samples SET id = id + 1"), "is damaged"),
     ],
 )
 def test_a_backup_that_is_not_sound_is_refused_and_nothing_is_touched(
@@ -344,7 +344,7 @@ def test_a_log_without_its_file_is_refused_and_kept(history: History, tmp_path: 
     path.unlink()
     log = Path(f"{path}-wal").read_bytes()
     for _ in range(2):
-        with pytest.raises(StoreError, match="is gone, and its log of commits is still there"):
+        with pytest.raises(StoreError, match="is gone, but its log of commits is still there"):
             lines_in(path, Chain).__enter__()
         assert Path(f"{path}-wal").read_bytes() == log
 

@@ -182,7 +182,7 @@ def test_a_command_to_an_agent_that_is_not_known_names_those_that_are(
 ) -> None:
     for command in ("rebase", "forget"):
         assert main([command, "press", "--store", str(path)]) == 1
-        assert capsys.readouterr().err.endswith("knows no agent press; it knows a, press-4\n")
+        assert capsys.readouterr().err.endswith("has no agent press; it knows a, press-4\n")
         assert select(path, "SELECT * FROM commands") == []
 
 

@@ -299,7 +299,7 @@ def test_a_repair_finishes_what_was_begun_to_be_forgotten(path: Path) -> None:
 def test_who_forgets_once_more_finishes_what_was_begun(path: Path) -> None:
     two_agents(path)
     begin_to_forget(path)
-    with pytest.raises(CommandError, match="knows no agent a; it knows b"):
+    with pytest.raises(CommandError, match="has no agent a; it knows b"):
         forget(path)
     assert lines_with_rows(path) == {2}
 

@@ -60,7 +60,7 @@ def test_a_repair_says_in_json_how_many_samples_are_missing(
     erase(path, "snapshots")
     assert run("repair", SqliteUpkeep(path), None, as_json=False) == 0  # those were booked before
     said = capsys.readouterr().out
-    assert "50 pruned or lost (50 booked as lost before)\nno sample was lost\n" in said
+    assert "50 deleted or lost (50 lost earlier)\nno sample was lost\n" in said
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_predictions_never_overwrite_the_file_that_is_replayed(tmp_path: Path) -
     [
         ("    def predict(self, sample): raise SystemExit(0)", "SystemExit: 0"),
         ("    def predict(self, sample): return None", "predict() returned None, not a bool"),
-        ("    pass", "is no class with a method predict(sample)"),
+        ("    pass", "is not a class with a method predict(sample)"),
     ],
 )
 def test_a_broken_black_box_is_refused_at_start_with_its_reason(

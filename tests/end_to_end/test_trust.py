@@ -91,7 +91,7 @@ def test_who_cannot_show_what_is_asked_for_is_not_answered_and_told_why(
             reason = "its certificate is not signed by an authority in tls.ca"
     config = plant.agent_toml(broker.address, case, files, ca=ca)
     with endless(config, dataset) as agent:
-        agent.wait_for(rf"no link to {broker.address} \(UNAVAILABLE: .*{reason}")
+        agent.wait_for(rf"no connection to {broker.address} \(UNAVAILABLE: .*{reason}")
         assert agent.stop() == 1
     assert "round trip        none" in agent.stdout
 
@@ -123,7 +123,7 @@ def test_a_broker_that_dies_is_not_taken_for_one_that_refuses(
         with endless(config, dataset) as agent:
             agent.wait_for("streaming to ")
             broker.kill()
-            (line,) = agent.wait_for("no link to .*")
+            (line,) = agent.wait_for("no connection to .*")
             assert "handshake" not in line
 
 
@@ -143,11 +143,11 @@ def test_plain_text_to_tls_and_tls_to_plain_text_are_named(
     plant: Plant, broker: Broker, dataset: Path
 ) -> None:
     with Agent("--simulate", str(dataset), "--loop", "--broker", broker.address) as agent:
-        agent.wait_for("no link to .*it ends each connection: it may want TLS")
+        agent.wait_for("no connection to .*it closes each connection: it may require TLS")
     with Broker() as plain:
         config = plant.agent_toml(plain.address, "press-2", plant.ca.issue("press-2"))
         with endless(config, dataset) as agent:
-            agent.wait_for("no link to .*it speaks no TLS")
+            agent.wait_for("no connection to .*it does not use TLS")
 
 
 def test_only_listed_agents_are_let_in(own_plant: Plant, dataset: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_broker_takes_a_new_certificate_without_dropping_a_stream(
             assert shown() == serial(own_plant.broker)
             new = own_plant.ca.issue("renewed", ("127.0.0.1", "localhost"))
             copy(new, own_plant.broker)
-            broker.wait_for("certificates: taken anew")
+            broker.wait_for("certificates reloaded")
             assert shown() == serial(new)
             answered = len(re.findall("sample ", agent.stderr))
             agent.wait_for("sample ", answered + 100)
@@ -217,7 +217,7 @@ def test_an_agent_takes_a_new_certificate_and_loses_nothing(
         with endless(config, dataset, "--predictions", str(table)) as agent:
             agent.wait_for("streaming to ")
             copy(own_plant.ca.issue("new", ("press-1",)), mine)
-            agent.wait_for("certificates: taken anew")
+            agent.wait_for("certificates reloaded")
             own_plant.ca.revoke(former)  # nothing streams by it any more
             broker.wait_for("tls.crl: taken anew: 1 revoked")
             answered = len(re.findall("sample ", agent.stderr))
@@ -240,8 +240,10 @@ def test_a_certificate_that_is_spoilt_on_disk_leaves_the_former_in_use(
             agent.wait_for("streaming to ")
             mine.certificate.write_text("oops")
             own_plant.broker.key.unlink()
-            agent.wait_for("tls.certificate: .*holds no certificate in PEM.*former one is used")
-            broker.wait_for("tls.key: .*No such file or directory; the former one is used")
+            agent.wait_for(
+                "tls.certificate: .*contains no certificate in PEM.*old one stays in use"
+            )
+            broker.wait_for("tls.key: .*No such file or directory; the old one stays in use")
             answered = len(re.findall("sample ", agent.stderr))
             agent.wait_for("sample ", answered + 50)
             assert "no link" not in agent.stderr
@@ -276,8 +278,8 @@ def test_a_file_that_no_library_reads_stops_neither_side(own_plant: Plant, datas
         agent.wait_for("streaming to ")
         odd = own_plant.ca.issue("odd", UNREADABLE).certificate.read_bytes()
         own_plant.ca.path.write_bytes(good + odd)
-        agent.wait_for("tls.ca: .*a certificate is malformed.*the former one is used")
-        broker.wait_for("tls.client_ca: .*a certificate is malformed.*the former one is used")
+        agent.wait_for("tls.ca: .*a certificate is malformed.*the old one stays in use")
+        broker.wait_for("tls.client_ca: .*a certificate is malformed.*the old one stays in use")
         own_plant.ca.path.write_bytes(good)
         own_plant.ca.revoke(one)
         broker.wait_for("press-1 at .* is cut off")
@@ -297,7 +299,7 @@ def test_a_device_whose_certificate_no_library_reads_is_denied(
         with pytest.raises(grpc.RpcError) as raised:
             list(call)
         assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
-        broker.wait_for("shows a certificate that cannot be read")
+        broker.wait_for("has a certificate that cannot be read")
     assert "Traceback" not in broker.stderr
 
 
@@ -324,10 +326,10 @@ def test_a_key_that_all_may_read_is_warned_about(own_plant: Plant, dataset: Path
     for files in (mine, own_plant.broker):
         files.key.chmod(0o644)
     with Broker("--config", own_plant.broker_toml()) as broker:
-        broker.wait_for("WARNING tls.key: .*may be read by anyone here: chmod 600 it")
+        broker.wait_for("WARNING tls.key: .*run 'chmod 600' on it")
         config = own_plant.agent_toml(broker.address, "press-1", mine)
         with endless(config, dataset) as agent:
-            agent.wait_for("WARNING tls.key: .*may be read by anyone here: chmod 600 it")
+            agent.wait_for("WARNING tls.key: .*run 'chmod 600' on it")
 
 
 def test_no_secret_is_in_a_log_or_on_a_command_line(own_plant: Plant, dataset: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_chain_is_taken_in_its_order_alone(ca: Ca) -> None:
 
 def test_a_key_of_another_pair_is_refused(ca: Ca) -> None:
     one, two = ca.issue("one"), ca.issue("two")
-    with pytest.raises(SettingsError, match=r"tls.key: .*two.key: does not fit the certificate"):
+    with pytest.raises(SettingsError, match=r"tls.key: .*two.key: does not belong to"):
         read(Files(one.certificate, two.key))
 
 
@@ -144,7 +144,7 @@ def test_a_list_of_an_authority_that_was_taken_out_is_passed_over(
         other.revoke(other.issue("b")).read_bytes() + ca.revoke(ca.issue("a")).read_bytes()
     )
     assert len(read_revoked(str(lists), ca.path.read_bytes())) == 1
-    assert "a list of an authority that is not in tls.client_ca" in caplog.text
+    assert "has a list by an authority that is not in tls.client_ca" in caplog.text
 
 
 @pytest.mark.parametrize(

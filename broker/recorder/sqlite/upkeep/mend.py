@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from broker.recorder.sqlite.books import SessionRow, booked, gaps, holes, losses, sessions
-from broker.recorder.upkeep import IdRange, Loss, counted, ranges, union, without
+from broker.recorder.upkeep import IdRange, Loss, ranges, union, without
+from quartet.plural import counted
 
 _DAMAGED = "the records were damaged"
 
@@ -67,7 +68,7 @@ def mend(rows: sqlite3.Connection, now_ns: int) -> Mended:
             "INSERT OR IGNORE INTO sessions VALUES (?, ?, ?, NULL, NULL, 0, 0, 0, 0, 0, '', 0)",
             (session, line, id_),
         )
-        notes.append(f"session {id_}: its counters were lost, and are rebuilt from its samples")
+        notes.append(f"session {id_}: its counters are lost, and were rebuilt from its samples")
     known = losses(rows)
     found: list[Loss] = []
     for row in sessions(rows):
@@ -78,8 +79,8 @@ def mend(rows: sqlite3.Connection, now_ns: int) -> Mended:
     for row in books:
         if row.answered and row.newest_kept is None and row.expected_from is None:
             notes.append(
-                f"{row.agent_id}, session {row.session_id}: has no samples on record: they were"
-                " pruned, or are lost"
+                f"{row.agent_id}, session {row.session_id}: has no recorded samples: they were"
+                " deleted, or are lost"
             )
         found += _lost(rows, row, known, now_ns)
     found += _nameless(rows, now_ns)
@@ -180,7 +181,7 @@ def _lost(
     jumps = row.gaps - sum(last - first + 1 for first, last in gaps(rows, row.session))
     perhaps = without(holes(rows, row), certain)
     told = (
-        ((certain, _DAMAGED), (perhaps, f"{_DAMAGED}; {jumps} of them the agent jumped over"))
+        ((certain, _DAMAGED), (perhaps, f"{_DAMAGED}; the agent left out {jumps} of them"))
         if jumps
         else ((union(certain, perhaps), _DAMAGED),)
     )
