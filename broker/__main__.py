@@ -139,14 +139,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--check",
         action="store_true",
-        help="check the configuration and make the black box, start nothing",
+        help="check the configuration and the predictor, and start nothing",
     )
     ledger = _command(
         commands, "ledger", _ledger, "what was received and answered, by agent and session"
     )
     ledger.add_argument("--json", action="store_true", help="for programs")
     begin_anew = _command(
-        commands, "rebase", _rebase, "have an agent's line go on with a fresh black box"
+        commands,
+        "rebase",
+        _rebase,
+        "reset an agent's predictor; it learns again from the next sample",
     )
     begin_anew.add_argument("agent", metavar="AGENT", help="its id")
     forget = _command(
@@ -156,7 +159,9 @@ def _parser() -> argparse.ArgumentParser:
         "delete all records of an agent: at once, or by the broker if it is running",
     )
     forget.add_argument("agent", metavar="AGENT", help="its id")
-    offline = _offline(commands, "evaluate", _evaluate, "replay files through a black box, offline")
+    offline = _offline(
+        commands, "evaluate", _evaluate, "show what a predictor would have said about recordings"
+    )
     offline.add_argument("files", nargs="+", type=Path, metavar="CSV", help="files of samples")
     offline.add_argument(
         "--predictor",
@@ -171,7 +176,10 @@ def _parser() -> argparse.ArgumentParser:
         "--plot", type=Path, metavar="PNG", help="draw channels, alarms, and the charts behind them"
     )
     conformance = _offline(
-        commands, "check-predictor", _check_predictor, "try all that is asked of a black box"
+        commands,
+        "check-predictor",
+        _check_predictor,
+        "test that a predictor meets the requirements",
     )
     conformance.add_argument(
         "predictor", nargs="?", metavar="NAME", help="as of run (default: the configured one)"
@@ -222,7 +230,7 @@ def _add_pki(parser: argparse.ArgumentParser) -> None:
         return verbs.add_parser(name, parents=[where], help=help_, allow_abbrev=False)
 
     init = verb("init", "make the authority, and the broker's certificate")
-    issue = verb("issue", "make a key for an agent, or anew for the broker, and sign it")
+    issue = verb("issue", "make and sign a key for an agent, or a new one for the broker")
     whose = issue.add_mutually_exclusive_group(required=True)
     whose.add_argument("agent", nargs="?", metavar="AGENT", help="its id")
     for verb_parser, hosts in ((init, init), (issue, whose)):

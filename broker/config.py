@@ -42,8 +42,8 @@ class TlsSettings(Table, frozen=True):
             )
         if self.client_ca and not self.require_client_certificate:
             raise ValueError(
-                "client_ca: nobody is asked for a certificate, as require_client_certificate is"
-                " false: leave one of the two out"
+                "client_ca: has no effect while require_client_certificate is false: remove one"
+                " of the two"
             )
         if self.crl and not self.client_ca:
             raise ValueError("crl: revokes nothing without client_ca")

@@ -6,6 +6,7 @@ import msgspec
 
 from broker.recorder.reader import Accounts, SessionAccount
 from quartet.columns import aligned
+from quartet.plural import counted
 
 # Of what to_json() gives; raised when a reader of this one would misread it.
 _SCHEMA = 1
@@ -50,7 +51,8 @@ class Ledger:
         return "\n".join(
             [
                 *(aligned([_HEAD, *rows], names=2) if rows else ["no sessions"]),
-                f"plain peers: {plain.streams} streams, {plain.received} received,"
+                f"without agent metadata: {counted(plain.streams, 'stream')},"
+                f" {plain.received} received,"
                 f" {plain.answered} answered",
                 *(f"record lost: {loss}" for loss in self.accounts.losses),
             ]

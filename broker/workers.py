@@ -83,7 +83,7 @@ class Threads:
         self._slow_s = slow_s
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         for number in range(1, count + 1):
-            name = f"black box {number}"
+            name = f"predictor {number}"
             threading.Thread(target=self._serve, name=name, daemon=True).start()
 
     async def run(

@@ -131,7 +131,7 @@ def _read_lists(path: str) -> list[x509.CertificateRevocationList]:
     except MALFORMED as error:
         raise SettingsError(f"tls.crl: {path}: is malformed: {shown(error)}") from error
     if not lists:
-        raise SettingsError(f"tls.crl: {path}: holds no revocation list in PEM")
+        raise SettingsError(f"tls.crl: {path}: contains no revocation list in PEM")
     if pem.count(b"-----BEGIN X509 CRL-----") != len(lists):
         raise SettingsError(f"tls.crl: {path}: its last list is cut off")
     return lists

@@ -179,7 +179,7 @@ def check(settings: Settings) -> None:
         raise SettingsError("spool.hot_directory: must be another one than spool.directory")
     broker = Address.parse(settings.broker.address, "broker.address")
     if broker.port == 0:
-        raise SettingsError("broker.address: port 0 is no broker's")
+        raise SettingsError("broker.address: a broker cannot have port 0")
     if settings.tls and settings.broker.insecure:
         raise SettingsError(
             "broker.insecure: there is TLS, in [tls]: leave --insecure (or [tls]) out"

@@ -154,7 +154,7 @@ def _snapshot(black_box: BlackBox) -> str:
             rest = _feed(again, rows[row:], range(row, len(rows)))
             if (at := _difference(answers[row:], rest)) is not None:
                 raise _FailedError(
-                    f"restored after {row} rows, row {row + at} gets another answer: the"
+                    f"restored after row {row}, row {row + at} gets another answer: the"
                     " snapshot is not the whole state"
                 )
         if _ask(predictor, Sample(row, values)) != answers[row]:

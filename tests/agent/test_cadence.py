@@ -50,10 +50,10 @@ def test_the_best_rate_that_an_error_names_is_kept_and_more_is_not(
 ) -> None:
     best_hz = best_rate_hz(average, overhead_ns)
     assert choose_data_rate(round(1.001e9 / best_hz), average, overhead_ns) == 860
-    with pytest.raises(CadenceError, match=r"the best is [0-9.]+; ") as raised:
+    with pytest.raises(CadenceError, match="choose at most ") as raised:
         choose_data_rate(round(0.99e9 / best_hz), average, overhead_ns)
     assert isinstance(raised.value, SettingsError)
-    named_hz = float(str(raised.value).partition("the best is ")[2].partition(";")[0])
+    named_hz = float(str(raised.value).partition("choose at most ")[2].partition(",")[0])
     assert best_hz - 0.1 <= named_hz <= best_hz
 
 

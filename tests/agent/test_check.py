@@ -71,7 +71,7 @@ def test_an_open_input_is_found_beside_whatever_others(
     findings = chip_findings(VirtualSettings(a0=other, a1=other, a2=FloatingSettings(), a3=other))
     outcomes = [findings[f"sensor{n} (A{n - 1})"].outcome for n in (1, 2, 3, 4)]
     assert outcomes == [*(Outcome.PASSED, Outcome.PASSED, Outcome.FAILED, Outcome.PASSED)]
-    assert "it seems open" in findings["sensor3 (A2)"].detail
+    assert "this input seems to be open" in findings["sensor3 (A2)"].detail
 
 
 def test_open_inputs_are_found_where_all_are_open() -> None:
@@ -181,9 +181,9 @@ def test_a_port_where_nobody_listens_is_told_from_one_that_speaks_no_grpc() -> N
 
 def test_a_clock_that_was_never_set_is_told_with_its_date() -> None:
     finding = next(check_clock(ManualClock(wall_s=0.0)))
-    assert (finding.outcome, finding.detail) == (Outcome.FAILED, "it says 1970-01-01")
+    assert (finding.outcome, finding.detail) == (Outcome.FAILED, "the clock says 1970-01-01")
     finding = next(check_clock(ManualClock()))
-    assert "it says" not in finding.detail
+    assert "the clock says" not in finding.detail
 
 
 # As a person sees it

@@ -343,7 +343,7 @@ async def test_a_sample_that_is_refused_is_given_up_and_the_next_go_on(
     assert bench.link.answers_expired == (code == "OUT_OF_RANGE")
     assert alone <= tries
     assert alone == tries or code == "OUT_OF_RANGE"
-    assert "sample 7 stays without prediction" in caplog.text
+    assert "sample 7 gets no prediction" in caplog.text
 
 
 async def test_an_internal_without_refused_id_gives_no_sample_up() -> None:
@@ -375,7 +375,7 @@ async def test_a_broker_of_another_service_is_refused_loudly_and_tried_again(
         await bench.until(lambda: caplog.text.count("UNIMPLEMENTED") >= 2)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    assert "this is no Quartet broker" in caplog.text
+    assert "this is not a Quartet broker" in caplog.text
     assert bench.spool.unanswered == 3
 
 
@@ -500,7 +500,7 @@ async def test_a_peer_that_never_ends_its_side_keeps_nobody_from_ending(
         bench.sample(3)
         await bench.run()
     assert bench.answers == by_parity(3)
-    assert "no link" not in caplog.text
+    assert "no connection" not in caplog.text
 
 
 async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

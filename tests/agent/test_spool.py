@@ -306,7 +306,7 @@ async def test_what_is_in_flight_is_never_dropped(
     assert spool.unanswered == 4
     assert numbers(in_flight) == [0, 1, 2]
     assert caplog.text.count("the spool is full") == 1
-    assert "96 dropped" in caplog.text
+    assert "96 samples were dropped" in caplog.text
 
 
 async def test_a_refused_sample_takes_an_id(starts: Starts) -> None:

@@ -54,7 +54,8 @@ class TestDirectories:
         with pytest.raises(StoreError) as raised:
             open_tiers(directories)
         assert str(raised.value).startswith(
-            f"{setting}: {tmp_path / which} is not a directory: 'sudo install -d -o $USER"
+            f"{setting}: {tmp_path / which} is not a directory: create it with 'sudo"
+            " install -d -o $USER"
         )
 
     def test_one_that_is_a_file_is_refused(self, which: str, setting: str, tmp_path: Path) -> None:

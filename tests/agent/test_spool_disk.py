@@ -324,7 +324,7 @@ async def test_a_spool_that_stays_full_says_so_once_and_then_how_much_it_dropped
     for sample in await device.take(60):
         device.queue.settle(sample, answered=True)
     device.keep(1)
-    assert "50 dropped" in said(caplog, logging.INFO)[1]
+    assert "50 samples were dropped" in said(caplog, logging.INFO)[1]
     device.keep(100)
     assert len(said(caplog, logging.ERROR)) == 2
     device.close()

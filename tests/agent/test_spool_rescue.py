@@ -197,7 +197,7 @@ async def test_a_damaged_file_is_kept_beside_and_named(
             rescue = Rescue()
             await rescue.run(device, clock)
             assert (directory / name_).read_bytes() == garbage
-            assert f"it is now {directory / name_}" in caplog.text
+            assert f"it was renamed to {directory / name_}" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ async def test_a_newer_spool_is_set_aside_untouched_and_a_fresh_one_used(
         content = before.get(f"spool.db{suffix}", b"")
         assert after.get(f"spool.schema-2.db{suffix}", b"") == content
     assert "has schema 2, this version of quartet knows 1" in caplog.text
-    assert f"it is now {device.directories.cold / 'spool.schema-2.db'}" in caplog.text
+    assert f"it was renamed to {device.directories.cold / 'spool.schema-2.db'}" in caplog.text
     assert len(waiting(device.directories)) == 2
 
 

@@ -174,7 +174,7 @@ async def test_an_agent_that_is_forgotten_while_it_streams_comes_back_as_a_new_o
                 await stream.answer([sample(SNAPSHOT_EVERY + 6)])
         box, ids = make(), range(SNAPSHOT_EVERY + 6, SNAPSHOT_EVERY + 20)
         assert (await send(lines, ids))[0] == expected(box, ids)
-    assert f"joins at sample {SNAPSHOT_EVERY + 6}" in caplog.text
+    assert f"starts at sample {SNAPSHOT_EVERY + 6}" in caplog.text
     assert select(
         path, "SELECT agent_id, count(*) FROM samples JOIN lines USING (line) GROUP BY line"
     ) == [("b", 5), ("a", 14)]

@@ -248,7 +248,7 @@ def test_wrong_settings_end_the_broker_with_2_and_the_reason(
         (
             "[tls]\ncertificate = 'a'\nkey = 'b'\nclient_ca = 'c'\n"
             "require_client_certificate = false",
-            "tls.client_ca: nobody is asked for a certificate",
+            "tls.client_ca: has no effect",
         ),
         (
             "[tls]\ncertificate = 'a'\nkey = 'b'\nrequire_client_certificate = false\ncrl = 'd'",

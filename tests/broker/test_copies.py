@@ -77,7 +77,7 @@ def test_a_backup_replaces_nothing_and_of_a_damaged_store_there_is_none(
 ) -> None:
     fill(path, 0, 600)
     copy.write_text("mine")
-    with pytest.raises(StoreError, match="is there already"):
+    with pytest.raises(StoreError, match="already exists"):
         SqliteUpkeep(path).backup(copy)
     assert copy.read_text() == "mine"
     with pytest.raises(StoreError, match="there is no directory"):
@@ -144,7 +144,7 @@ def test_a_backup_of_an_older_schema_is_restored_and_of_a_newer_one_refused(
         (Path.unlink, "there is no such file"),
         (lambda copy: copy.write_text("diary"), "is damaged.*use another backup"),
         (lambda copy: damage(copy, noisy_page, 3), "is damaged"),
-        (lambda copy: select(copy, "PRAGMA application_id = 7"), "is a database, and not one"),
+        (lambda copy: select(copy, "PRAGMA application_id = 7"), "is a database, but not a store"),
         (lambda copy: select(copy, "UPDATE samples SET id = id + 1"), "is damaged"),
     ],
 )
@@ -392,12 +392,12 @@ def test_a_store_that_nobody_touched_is_opened_without_a_look_at_all_of_it(
         os.utime(f"{killed}{suffix}", ns=(time.time_ns(), time.time_ns()))
     with caplog.at_level("INFO"), lines_in(path if end == "stopped" else killed, Chain):
         pass
-    assert "looking at all of it" not in caplog.text
+    assert "all of it is checked" not in caplog.text
     if end == "stopped":
         select(path, "UPDATE sessions SET digest = 'd2'")
         with caplog.at_level("INFO"), lines_in(path, Chain):
             pass
-        assert "looking at all of it" in caplog.text
+        assert "all of it is checked" in caplog.text
 
 
 def put_back(back: Callable[[Path, Path], None], copy: Path, place: Path, history: History) -> None:

@@ -82,4 +82,4 @@ def test_a_new_list_is_taken_and_one_that_is_damaged_is_not(
     trust.refresh()
     trust.refresh()
     assert trust.objection(shown(two))
-    assert "holds no revocation list in PEM; the old one stays in use" in caplog.text
+    assert "contains no revocation list in PEM; the old one stays in use" in caplog.text

@@ -143,7 +143,7 @@ def test_a_warm_up_that_is_not_over_is_not_taken_for_health(
 ) -> None:
     short = workplace / "short.csv"
     short.write_text("".join(dataset.read_text().splitlines(keepends=True)[:299]))
-    assert "warm-up           not over at the end: nothing" in said(capsys, str(short))
+    assert "warm-up           the learning phase did not end" in said(capsys, str(short))
     assert "warm-up" not in said(capsys, str(dataset))
     assert "warm-up" in said(capsys, str(short), str(short)).splitlines()[1].split()
 

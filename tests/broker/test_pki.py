@@ -213,7 +213,7 @@ def test_a_key_of_another_authority_signs_nothing(
     main(["pki", "init", "--dir", str(tmp_path / "other"), "--host", "x"])
     (pki / "ca.key").write_bytes((tmp_path / "other" / "ca.key").read_bytes())
     assert do(pki, "issue", "press-1") == 1
-    assert f"{pki / 'ca.key'}: does not fit ca.pem" in capsys.readouterr().err
+    assert f"{pki / 'ca.key'}: does not belong to ca.pem" in capsys.readouterr().err
 
 
 def test_a_broker_at_another_address_gets_a_new_certificate(pki: Path) -> None:

@@ -314,7 +314,7 @@ def test_a_name_that_is_no_module_and_class_is_refused(name: str) -> None:
         ("class Box: ...", "is not a class with a method predict(sample)"),
         ("class Box: predict = True", "is not a class with a method predict(sample)"),
         ("def Box(sample): return True", "is not a class with a method predict(sample)"),
-        ("class B:\n def predict(self, s): return True\nBox = B()", "is no class with a method"),
+        ("class B:\n def predict(self, s): return True\nBox = B()", "is not a class with a method"),
     ],
 )
 def test_what_is_no_black_box_is_refused_with_the_reason(

@@ -196,7 +196,7 @@ def test_what_to_do_with_another_file_in_place_of_the_one_in_use_is_said(
         other.rename(path)
         until(lambda: "is another file" in lines.recorder.trouble)
         told = lines.recorder.trouble
-    assert_in_order(["put the former file back", "'broker store restore'", f"{path}-wal"], told)
+    assert_in_order(["put the old file back", "'broker store restore'", f"{path}-wal"], told)
 
 
 @pytest.mark.parametrize("refuse", [start, rebase])
@@ -299,7 +299,7 @@ def test_a_repair_finishes_what_was_begun_to_be_forgotten(path: Path) -> None:
 def test_who_forgets_once_more_finishes_what_was_begun(path: Path) -> None:
     two_agents(path)
     begin_to_forget(path)
-    with pytest.raises(CommandError, match="has no agent a; it knows b"):
+    with pytest.raises(CommandError, match="has no agent a; it has b"):
         forget(path)
     assert lines_with_rows(path) == {2}
 

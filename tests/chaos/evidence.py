@@ -23,7 +23,7 @@ Ledger = TypeVar("Ledger", AgentLedger, BrokerLedger)
 # What a broker says of a record that does not verify, or of a store that is not whole.
 _STAMP = r"^(?P<s>\S+ \S+),(?P<ms>\d+) "
 _DAMAGE = re.compile(_STAMP + "(?:WARNING|ERROR) .*(?:damaged|checksum|does not verify)")
-_REBUILT = re.compile(_STAMP + r"INFO +(?P<agent>\S+): black box restored")
+_REBUILT = re.compile(_STAMP + r"INFO +(?P<agent>\S+): predictor restored")
 
 
 class NoEvidenceError(Exception):

@@ -181,7 +181,7 @@ async def test_logs_that_were_deleted_are_saved_and_made_again(
         rebased = await asyncio.to_thread(
             running, "broker", "rebase", "nobody", "--store", str(path)
         )
-        assert "has no agent nobody; it knows a" in rebased.stderr
+        assert "has no agent nobody; it has a" in rebased.stderr
         answers, code, _ = await converse(broker.address, 1, 2, 3)
         assert (answers[1:], code) == (expected(box, [2, 3]), grpc.StatusCode.OK)
         assert await asyncio.to_thread(health, broker) == 0

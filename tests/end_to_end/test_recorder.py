@@ -231,7 +231,9 @@ async def test_the_ledger_is_read_beside_the_broker_and_after_its_death(path: Pa
     }
     table = await asyncio.to_thread(running, "ledger", "--store", str(path))
     assert table.stdout.splitlines()[1].split() == ["a", SESSION, *"0664203"]
-    assert table.stdout.splitlines()[2] == "plain peers: 1 streams, 1 received, 1 answered"
+    assert (
+        table.stdout.splitlines()[2] == "without agent metadata: 1 stream, 1 received, 1 answered"
+    )
 
 
 @pytest.mark.parametrize("predictor", [CHAIN, FORGETFUL])

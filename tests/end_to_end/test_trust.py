@@ -219,7 +219,7 @@ def test_an_agent_takes_a_new_certificate_and_loses_nothing(
             copy(own_plant.ca.issue("new", ("press-1",)), mine)
             agent.wait_for("certificates reloaded")
             own_plant.ca.revoke(former)  # nothing streams by it any more
-            broker.wait_for("tls.crl: taken anew: 1 revoked")
+            broker.wait_for("tls.crl reloaded: 1 revoked")
             answered = len(re.findall("sample ", agent.stderr))
             agent.wait_for("sample ", answered + 100)
             assert agent.stop() == 0

@@ -83,7 +83,7 @@ def test_a_session_goes_on_after_an_older_store_is_restored_and_both_sides_tell_
             code, said, _ = store("restore", path, str(copy))
             assert code == 0
             assert f"samples {last + 1}..{max(former)}: not in the backup" in said  # type: ignore[type-var]
-            assert f"the former store is now {tmp_path / 'broker.replaced.db'}" in said
+            assert f"the old store is now {tmp_path / 'broker.replaced.db'}" in said
             with Broker(
                 "--predictor", "support.chain:Chain", "--store", str(path), port=port
             ) as second:

@@ -120,7 +120,7 @@ def test_a_list_of_revocations_that_is_unusable_or_older_is_refused(plant: Plant
     assert "is older than the list on the machine" in run.text
     (former / "crl.pem").write_text("nothing")
     run = plant.play("--limit=trixie", pki_manage=False, pki_directory=str(former))
-    assert "holds no revocation list in PEM" in run.text
+    assert "contains no revocation list in PEM" in run.text
     assert machine.run("cat", "/etc/broker/crl.pem").encode() == crl
 
 

@@ -55,7 +55,7 @@ def await_owner(path: Path) -> None:
         if time.monotonic() > end_s:
             raise StoreError(
                 f"{obstacle}, and process {owner} uses the store: wait until it has finished or"
-                " has mended it, or stop it"
+                " repaired it, or stop it"
             )
         time.sleep(_LOOK_S)
 

@@ -80,9 +80,9 @@ class Watch:
     def _replaced(self) -> Change:
         return Change(
             f"{self._path}: is another file than the one in use: {_NOTHING_LEAVES}: stop"
-            " the broker, either put the old file back beside its -wal, or restore a backup with"
-            f" 'broker store restore', or, to use the file that is there now, move {self._file}-wal"
-            f" and {self._file}-shm away, and start it again"
+            " the broker. Then put the old file back beside its -wal, or restore a backup with"
+            " 'broker store restore'; or, to use the file that is there now, move"
+            f" {self._file}-wal and {self._file}-shm away. Then start the broker again"
         )
 
     def _name(self, log: str) -> str:

@@ -76,12 +76,8 @@ def _fill(rows: sqlite3.Connection, path: Path, clock: Clock) -> tuple[Mended, f
         if not pages.has_header:
             notes.append("the file's header is torn: records that were deleted may be back")
     if salvage.unsound:
-        left_out = (
-            "1 row was left out: it is"
-            if salvage.unsound == 1
-            else f"{salvage.unsound} rows were left out: they are"
-        )
-        notes.append(f"{left_out} not what was recorded")
+        left_out = counted(salvage.unsound, "damaged row", "was", "were")
+        notes.append(f"{left_out} left out")
     if "sessions" in salvage.torn:
         read = mended.sessions - mended.rebuilt
         notes.append(
