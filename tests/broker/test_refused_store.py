@@ -166,7 +166,7 @@ def test_whoever_deletes_the_file_under_a_broker_can_do_as_he_is_told(
     for attempt in attempts:
         with pytest.raises(StoreError) as refused:
             attempt(path)
-        assert_in_order(["is gone, and its log", *remedies], str(refused.value))
+        assert_in_order(["is gone, but its log", *remedies], str(refused.value))
         assert not path.exists()
     with pytest.raises(StoreError, match="no such file"):
         restore_nothing(path)
@@ -293,7 +293,7 @@ def test_a_repair_finishes_what_was_begun_to_be_forgotten(path: Path) -> None:
     assert lines_with_rows(path) == {2}
     assert done.samples == 600
     assert done.losses == []
-    assert any("was being forgotten" in note for note in done.notes)
+    assert any("broker forget" in note for note in done.notes)
 
 
 def test_who_forgets_once_more_finishes_what_was_begun(path: Path) -> None:

@@ -74,7 +74,7 @@ class Store:
         )
 
     def apply(self, plan: Plan, aside: Path | None) -> dict[str, str]:
-        """Do it; what was done, for a person, and where the old store is now."""
+        """Do it; what was done, for a person, and where the former store is now."""
         if plan.action == "backup":
             return {"said": self._back_up()}
         if plan.action == "restore":
