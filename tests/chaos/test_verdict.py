@@ -311,7 +311,7 @@ def test_a_repair_may_name_what_was_never_sent_together_with_what_is_lost_if_it_
     whole = kept((SOME,))
     entry = msgspec.structs.replace(whole.broker[0], missing=[])
     at = at_ns(SECOND, 39)
-    jumped = Loss("a", FIRST, 7, 7, at, "damaged; 1 of them")
+    jumped = Loss("a", FIRST, 7, 7, at, "damaged; the agent left out 1 of them")
     trail = with_first(
         replace(
             whole,

@@ -203,7 +203,7 @@ async def test_garbage_ends_its_stream_and_no_other(broker: Broker) -> None:
             assert BrokerResponse.FromString(await call.read()).id == 2
             code, details = await ending(call)
         assert code is grpc.StatusCode.INVALID_ARGUMENT
-        assert "no BrokerRequest" in details
+        assert "not a BrokerRequest" in details
         assert await ask(bystander, 2) == [(2, True)]
 
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<kind>\w*)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL
 )
-_SAVED_AS = re.compile(r"(?:Save this as|Write) `([\w.]+)`[^`]*\Z")
+_SAVED_AS = re.compile(r"(?:Save this as|Write)\s+`([\w.]+)`[^`]*\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def exhaust_agents_inodes(_: Plant, device: Device, __: Random) -> Happening:
 
 
 def fill_both_directories(_: Plant, device: Device, __: Random) -> Happening:
-    """What is sampled now is in memory alone, and are counted once one has room again."""
+    """What is sampled now is in memory alone, and in the books once one has room again."""
     yield from _no_room(device, (device.hot, device.cold), Disk.fill)
 
 
