@@ -110,7 +110,7 @@ def test_failed_readings_are_sent_and_answered(tmp_path: Path) -> None:
         (["broker", "run", "--config", "/no/such.toml"], 2, "/no/such.toml: cannot be read: No"),
         (["broker", "run", "--listen", "0.0.0.0:0"], 2, "there is no [tls]"),
         (["broker", "run", "--listen", "127.0.0.1:99999"], 2, "expected HOST:PORT"),
-        (["broker", "run", "--predictor", "oracle"], 2, "known are chart, limits, onnx, parity"),
+        (["broker", "run", "--predictor", "oracle"], 2, "use chart, limits, onnx, parity"),
         (["broker", "run", "--predictor", "no_such_module:Box"], 2, "No module named"),
     ],
 )

@@ -206,7 +206,7 @@ def test_a_directory_that_is_missing_is_refused_by_its_setting(
     with device.agent(dataset, free_port) as agent:
         assert agent.wait() == 1
     assert (
-        f"agent: {setting}: {directory} is not a directory: 'sudo install -d"
+        f"agent: {setting}: {directory} is not a directory: create it with 'sudo install -d"
         " -o $USER" in agent.stderr
     )
 
@@ -214,4 +214,4 @@ def test_a_directory_that_is_missing_is_refused_by_its_setting(
 def test_a_ledger_where_no_spool_is_names_where_it_looked(device: Device) -> None:
     code, text = device.ledger()
     assert code == 1
-    assert f"no spool in {device.cold} and {device.hot}" in text
+    assert f"no samples stored in {device.cold} and {device.hot}" in text

@@ -51,9 +51,9 @@ def test_an_agent_takes_log_level_and_alarm_times(agent: Agent, config: Path) ->
     config.write_text(config.read_text() + '[log]\nlevel = "debug"\n')
     edit(config, ("on_after = 1", "on_after = 100000"), ("ttl_s = 10.0", "ttl_s = 20.0"))
     agent.signal(signal.SIGHUP)
-    agent.wait_for("taken anew: outputs.alarm.on_after, outputs.alarm.ttl_s, log.level")
+    agent.wait_for("reloaded: outputs.alarm.on_after, outputs.alarm.ttl_s, log.level")
     agent.signal(signal.SIGHUP)
-    agent.wait_for("taken anew: no change")
+    agent.wait_for("reloaded: no change")
     assert "is taken at a restart" not in agent.stderr
     assert agent.stop() == 0
 
@@ -127,7 +127,7 @@ def test_a_broker_takes_its_list_of_agents_and_cuts_off_who_is_not_in_it(
             two.wait_for("sample 30: ")
             assert "PERMISSION_DENIED" not in two.stderr
             broker.signal(signal.SIGHUP)
-            broker.wait_for("taken anew: no change")
+            broker.wait_for("reloaded: no change")
             config.write_text('[predictor]\nuse = "parity"\n')
             broker.signal(signal.SIGHUP)
             broker.wait_for("predictor.use: changed; restart to use it")

@@ -92,7 +92,7 @@ def test_a_chip_that_falls_off_the_bus_is_said_counted_and_taken_up_again(
     with Agent("--config", str(config), "--rate", "20", "--broker", broker.address) as agent:
         agent.wait_for("virtual ADS1115 at 0x48: no answer: check the wiring")
         agent.wait_for(r"True +nan +nan +nan +nan")
-        agent.wait_for("virtual ADS1115 at 0x48: no more 'no answer', after ")
+        agent.wait_for("virtual ADS1115 at 0x48: 'no answer' is over after ")
         agent.wait_for(r"sample \d+: False", count=agent.stderr.count(": False") + 5)
         assert agent.stop() == 0
     assert agent.stderr.count("no answer: check the wiring") == 1
@@ -123,7 +123,7 @@ def test_without_a_broker_an_alarm_goes_to_its_safe_state(config: Path) -> None:
     ):
         agent.wait_for("alarm: off at sample")
         broker.kill()
-        agent.wait_for("no prediction of the last 1 s: the output is in its safe state .on.")
+        agent.wait_for("no prediction in the last 1 s: the output is in its safe state .on.")
 
 
 def test_sampling_survives_outputs_that_cannot_be_had(broker: Broker, config: Path) -> None:
@@ -141,7 +141,7 @@ def test_sampling_survives_outputs_that_cannot_be_had(broker: Broker, config: Pa
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--virtual", "--rate", "500"], 2, "500 rows a second cannot be kept here"),
+        (["--virtual", "--rate", "500"], 2, "500 samples a second are too many"),
         (["--virtual", "--rate", "max"], 2, 'sampling.rate_hz: "max" is for a file'),
         (["--virtual", "--rate", "0"], 2, "0.0001 to 1000"),
         (["--virtual", "--rate", "-1"], 2, "0.0001 to 1000"),

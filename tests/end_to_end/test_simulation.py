@@ -108,7 +108,9 @@ def test_an_absent_broker_is_waited_for_and_this_is_said(dataset: Path) -> None:
     with Agent(
         "--simulate", str(dataset), "--rate", "max", "--broker", f"127.0.0.1:{port}"
     ) as agent:
-        agent.wait_for("WARNING no connection to .*UNAVAILABLE.*: samples wait, trying again")
+        agent.wait_for(
+            "WARNING no connection to .*UNAVAILABLE.*: the agent keeps its samples and retries"
+        )
         with Broker("--predictor", "parity", port=port):
             assert agent.wait() == 0
     assert "predictions       982 " in agent.stdout

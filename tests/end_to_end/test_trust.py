@@ -79,13 +79,13 @@ def test_who_cannot_show_what_is_asked_for_is_not_answered_and_told_why(
     other, ca = Ca(tmp_path, "other"), None
     match case:
         case "another-ca":
-            files, reason = other.issue(case), "it may not accept this device's certificate"
+            files, reason = other.issue(case), "it may refuse this device's certificate"
         case "expired":
             files, reason = plant.ca.issue(case, from_days=-9, days=-2), "certificate: expired on"
         case "not-yet-valid":
-            files, reason = plant.ca.issue(case, from_days=2), "set the clock that is wrong"
+            files, reason = plant.ca.issue(case, from_days=2), "correct this clock"
         case "none":
-            files, reason = None, "or the lack of one"
+            files, reason = None, "or require one"
         case _:
             files, ca = plant.ca.issue(case), other.path
             reason = "its certificate is not signed by an authority in tls.ca"
@@ -101,7 +101,7 @@ def test_a_broker_by_another_name_is_not_trusted(own_plant: Plant, dataset: Path
     with Broker("--config", own_plant.broker_toml()) as broker:
         config = own_plant.agent_toml(broker.address, "press-1", own_plant.ca.issue("press-1"))
         with endless(config, dataset) as agent:
-            agent.wait_for("no link .* its certificate is for other names than this")
+            agent.wait_for("no connection .* its certificate is for other names")
 
 
 def test_a_broker_that_expired_is_named_by_the_agents_clock(
@@ -112,7 +112,9 @@ def test_a_broker_that_expired_is_named_by_the_agents_clock(
         broker.wait_for(r"ERROR .*tls.certificate \(127.0.0.1\): expired on .*: renew it")
         config = own_plant.agent_toml(broker.address, "press-1", own_plant.ca.issue("press-1"))
         with endless(config, dataset) as agent:
-            agent.wait_for(r"no link .* by this clock \(20.* the broker's certificate has expired")
+            agent.wait_for(
+                r"no connection .* by this clock \(20.* the broker's certificate has expired"
+            )
 
 
 def test_a_broker_that_dies_is_not_taken_for_one_that_refuses(
@@ -133,7 +135,7 @@ def test_another_agents_name_is_refused_and_said_on_both_sides(
     config = plant.agent_toml(broker.address, "press-8", plant.ca.issue("press-9"))
     with endless(config, dataset) as agent:
         agent.wait_for(
-            r"ERROR .*PERMISSION_DENIED: its certificate names press-9, and not press-8\): see"
+            r"ERROR .*PERMISSION_DENIED: its certificate names press-9, not press-8\): see"
             " agent.id"
         )
     broker.wait_for(r"WARNING press-8 at 127.0.0.1:\d+ is refused: its certificate names press-9")
@@ -370,7 +372,7 @@ def test_agent_check_tells_of_certificates_and_of_the_handshake(
 
     good, other = plant.ca.issue("check-1"), Ca(tmp_path, "other")
     assert re.search(r"passed  broker +\S+ answers by TLS", check("check-1", good))
-    assert "names check-1, and not check-2: the broker would refuse it" in check("check-2", good)
+    assert "names check-1, not check-2: the broker would refuse it" in check("check-2", good)
     assert re.search(
         r"failed  tls.certificate +check-3: expired on \S+: renew it\n +-> broker pki issue",
         check("check-3", plant.ca.issue("check-3", from_days=-9, days=-2)),

@@ -116,9 +116,9 @@ def test_an_authority_that_expired_is_not_taken_for_the_broker(
     [
         (LOOPBACK, {"from_days": -9, "days": -2}, "has expired", "broker pki renew --broker"),
         (LOOPBACK, {"from_days": 2}, "is not valid yet", "sudo timedatectl set-ntp true"),
-        (("elsewhere",), {}, "for other names than this", "set broker.address"),
+        (("elsewhere",), {}, "for other names", "set broker.address"),
         (LOOPBACK, {"uses": [CLIENT]}, "made for clients", "broker pki issue --host HOST"),
-        (None, {}, "self-signed certificate|unable to get", "bring the ca.pem"),
+        (None, {}, "self-signed certificate|unable to get", "copy the ca.pem"),
     ],
 )
 def test_the_doctor_tells_what_is_wrong_with_a_brokers_certificate_and_what_mends_it(

@@ -107,7 +107,7 @@ def test_a_run_that_fails_before_the_switch_has_revoked(plant: Plant) -> None:
     assert "predictor odd:Odd: cannot be imported" in run.text
     assert machine.run("cat", "/etc/broker/crl.pem").encode() == crl
     assert '\nagents = ["trixie", "bookworm"]\n' in machine.run("cat", "/etc/broker/broker.toml")
-    machine.wait_until("sh", "-c", "journalctl -u broker | grep 'taken anew: access.agents'")
+    machine.wait_until("sh", "-c", "journalctl -u broker | grep 'reloaded: access.agents'")
     assert show(machine, "broker", "MainPID") == started
 
 

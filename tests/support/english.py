@@ -38,7 +38,7 @@ _WORST = {re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE): word for pattern, wo
 _MAY_SAY = {
     "black box": {"README.md", "docs/glossary.md"},
 }
-_OLD = ("docs/decisions/", "bench/", "CHANGELOG.md", "docs/development/architecture.md")
+_OLD = ("docs/decisions/", "CHANGELOG.md")
 
 # A number in a message that stands before its noun must agree with it; quartet.plural does that.
 _NUMBER = re.compile(
