@@ -319,7 +319,7 @@ def test_files_that_do_not_fit_start_nothing(who: str, own_plant: Plant, dataset
         arguments = ["agent", "run", "--config", config, "--simulate", str(dataset)]
     with Running(arguments) as process:
         assert process.wait() == 2
-    assert re.search(rf"{who}: tls.key: .*other.key: does not fit", process.stderr)
+    assert re.search(rf"{who}: tls.key: .*other.key: does not belong", process.stderr)
     assert "Traceback" not in process.stderr
 
 
@@ -381,8 +381,10 @@ def test_agent_check_tells_of_certificates_and_of_the_handshake(
         r"passed  tls.certificate +check-4: expires on \S+, in 9 days\n +-> broker pki issue",
         check("check-4", plant.ca.issue("check-4", days=10)),
     )
-    assert "hangs up after the handshake: it does not accept" in check("x", other.issue("x"))
-    assert "hangs up after the handshake: it wants one" in check("y", None)
+    assert "closes the connection after the handshake: it does not accept" in check(
+        "x", other.issue("x")
+    )
+    assert "closes the connection after the handshake: it requires" in check("y", None)
     assert "does not accept the broker's certificate" in check("check-1", good, other.path)
 
 

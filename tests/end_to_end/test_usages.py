@@ -45,7 +45,7 @@ def test_a_broker_with_a_certificate_for_clients_is_told_as_what_it_is(
         with agent(config, dataset) as running:
             running.wait_for(f"no connection to .*{FOR_CLIENTS}: 'broker pki issue --host HOST'")
         assert re.search(
-            r"failed  broker .*: it is made for clients.*\n +-> broker pki issue --host HOST",
+            r"failed  broker .*: it is for clients.*\n +-> broker pki issue --host HOST",
             checked(config),
         )
 
@@ -117,7 +117,7 @@ def test_an_authority_that_expired_is_not_taken_for_the_broker(
         (LOOPBACK, {"from_days": -9, "days": -2}, "has expired", "broker pki renew --broker"),
         (LOOPBACK, {"from_days": 2}, "is not valid yet", "sudo timedatectl set-ntp true"),
         (("elsewhere",), {}, "for other names", "set broker.address"),
-        (LOOPBACK, {"uses": [CLIENT]}, "made for clients", "broker pki issue --host HOST"),
+        (LOOPBACK, {"uses": [CLIENT]}, "for clients", "broker pki issue --host HOST"),
         (None, {}, "self-signed certificate|unable to get", "copy the ca.pem"),
     ],
 )
