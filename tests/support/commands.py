@@ -37,11 +37,10 @@ def _split(line: str) -> list[list[str]]:
 
 
 def programs(script: str) -> Iterator[list[str]]:
-    """Those of agent and broker, from the program on, without redirections."""
+    """Those of agent and broker, from the program on, without sudo and redirections."""
     for words in commands(script):
-        named = [at for at, word in enumerate(words) if PurePath(word).name in _PARSERS]
-        if named and _is_run(words[: named[0]]):
-            ours = words[named[0] :]
+        ours = _without_sudo(words)
+        if ours and PurePath(ours[0]).name in _PARSERS:
             end = next((at for at, word in enumerate(ours) if set(word) <= {"<", ">"}), len(ours))
             yield ours[:end]
 
@@ -55,6 +54,7 @@ def parse(words: list[str]) -> None:
             raise argparse.ArgumentError(None, f"not understood: {shlex.join(words)}") from None
 
 
-def _is_run(before: list[str]) -> bool:
-    """Whether what stands before a word runs it: nothing, or sudo with its options."""
-    return not before or (before[0] == "sudo" and (len(before) == 1 or before[1].startswith("-")))
+def _without_sudo(words: list[str]) -> list[str]:
+    if words[0] != "sudo":
+        return words
+    return words[3:] if words[1] == "-u" else words[1:]
