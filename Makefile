@@ -87,7 +87,7 @@ clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/demo: pyproject.toml | $(VENV)/bin/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[broker,live]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[broker,live,plot]'
 	touch $@
 
 $(VENV)/dev: pyproject.toml tests/debian.sh | $(VENV)/bin/pip

@@ -33,6 +33,7 @@ from quartet.clock import Clock
 from quartet.distribution import to_install
 from quartet.errors import QuartetError
 from quartet.notify import Notifier
+from quartet.plural import counted
 from quartet.reload import reconfigured
 from quartet.repeat import repeat
 from quartet.signals import on_signals
@@ -214,7 +215,7 @@ class Agent:
         if not linking.done():
             self._sampler.stop()
             self._link.hurry()
-            log.info("stopping; %d samples wait for their answer", self._spool.unanswered)
+            log.info("stopping; %s without an answer", counted(self._spool.unanswered, "sample"))
             await asyncio.to_thread(self._bus.join, _JOIN_S)
             self._spool.finish()  # also where a read hangs, so that the link can end
             await asyncio.wait((linking,), timeout=_DRAIN_S)

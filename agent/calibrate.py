@@ -55,7 +55,7 @@ def run(
     """
     source = settings.source or Ads1115Settings()
     if isinstance(source, ReplaySettings):
-        raise SettingsError("source.kind: a replayed file has nothing to calibrate")
+        raise SettingsError("source.kind: only a chip can be calibrated, not a file")
     channel = channels(source)[number - 1]
     unit = unit or channel.unit
     if path:
@@ -73,10 +73,10 @@ def run(
     print(f"[source.{channel.name}]")
     print(f"unit = {json.dumps(unit, ensure_ascii=False)}\nscale = {scale}\noffset = {offset}")
     if not math.isinf(channel.min) or not math.isinf(channel.max):
-        print(f"min and max of {channel.name} are in its unit, too: see that they still hold")
+        print(f"check min and max of {channel.name}: they are in this unit, too")
     if path:
         _write(path, _edited(path, channel.name, unit, scale, offset))
-        print(f"written to {path}; a running agent takes it at its next start")
+        print(f"written to {path}; restart a running agent to use it")
     return 0
 
 
@@ -86,19 +86,20 @@ def line_through(first: Point, second: Point, lsb_v: float) -> tuple[float, floa
     needed = max(_APART_CODES, _APART_ERRORS * math.hypot(first.error, second.error))
     if apart < needed:
         raise AgentError(
-            f"the two points are {apart * lsb_v * 1e3:.2f} mV apart, and {needed * lsb_v * 1e3:.2f}"
-            " mV are needed, as the sensor was not still: hold it, or take values farther apart"
+            f"the two points are {apart * lsb_v * 1e3:.2f} mV apart, but {needed * lsb_v * 1e3:.2f}"
+            " mV are needed, because the sensor was not still: keep it still, or choose values that"
+            " are farther apart"
         )
     scale = (second.value - first.value) / ((second.code - first.code) * lsb_v)
     if scale == 0:
-        raise AgentError("both values are the same: take two that differ")
+        raise AgentError("both values are the same: choose two different ones")
     offset = first.value - scale * first.code * lsb_v
     return float(f"{scale:.9g}"), float(f"{offset:.9g}")
 
 
 def _ask_for_point(chip: "Chip", channel: Channel, which: str, unit: str) -> Point:
     """Ask for a value, and read the sensor meanwhile it has it."""
-    value = _ask(f"Bring {channel.name} to the {which} known value, and say what it is in {unit}: ")
+    value = _ask(f"Set {channel.name} to the {which} known value, and enter this value in {unit}: ")
     try:
         codes = [chip.convert(channel, verify=True) for _ in range(_READINGS)]
     except ReadingError as error:
@@ -125,7 +126,7 @@ def _ask(question: str) -> float:
             value = math.nan
         if math.isfinite(value):
             return value
-        print(f"{answer.strip()!r} is no number, such as 1.5")
+        print(f"{answer.strip()!r} is not a number such as 1.5")
 
 
 def _see_that_it_can_be_written(path: Path, table: str, unit: str) -> None:
@@ -153,7 +154,7 @@ def _edited(path: Path, table: str, unit: str, scale: float, offset: float) -> s
         parse(text, path, Settings)
     except (SettingsError, ValueError) as error:
         raise SettingsError(
-            f"{path}: cannot be edited as it is written: give the sensor a table [source.{table}]"
+            f"{path}: cannot be edited in this form: write the sensor as a table [source.{table}]"
             f" of its own ({error})"
         ) from error
     return text

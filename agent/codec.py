@@ -19,5 +19,5 @@ def decode(message: bytes) -> Answer:
     try:
         response = BrokerResponse.FromString(message)
     except DecodeError as error:
-        raise ValueError(f"{len(message)} bytes that are no BrokerResponse") from error
+        raise ValueError(f"{len(message)} bytes that are not a BrokerResponse") from error
     return Answer(response.id, response.prediction)

@@ -12,6 +12,7 @@ from agent.spool.directories import DEFAULT, configured_directories
 from agent.spool.ledger import Entry, Ledger
 from quartet.columns import aligned
 from quartet.foreign import in_json, shown
+from quartet.plural import counted
 
 _COLUMNS = (
     *("session", "started (UTC)", "sampled", "answered", "waiting"),
@@ -43,7 +44,9 @@ def _text(ours: Ledger) -> list[str]:
     lines = aligned([_COLUMNS, *map(_row, ours.sessions), _total(ours)])
     for entry in ours.sessions:
         lines += [f"{shown(entry.session_id[:8])}  {detail}" for detail in _details(entry)]
-    lines += [f"{each}: the agent saves what it can of it when it starts" for each in ours.damaged]
+    lines += [
+        f"{each}: the agent saves its readable samples when it starts" for each in ours.damaged
+    ]
     lines += [
         f"{each}; it is ignored: samples that were in memory alone may be missing here"
         for each in ours.ignored
@@ -78,19 +81,21 @@ def _details(entry: Entry) -> Iterator[str]:
     if entry.waiting:
         yield f"waiting: {runs.shown(entry.waiting_ids)}"
     for fate, ids in entry.fates.items():
-        named = runs.shown(ids.runs) or "which ones is not known"
+        named = runs.shown(ids.runs) or "their ids are not known"
         yield f"{fate} {ids.count}: {named}"
     if entry.power_lost:
-        yield f"unknown (power): what was sampled from id {entry.sampled} on, if anything was"
+        yield f"unknown (power): all samples from id {entry.sampled} on, if there were any"
     if entry.damaged_ids:
         damaged = runs.shown(entry.damaged_ids)
-        yield f"NOT BALANCED: {runs.size(entry.damaged_ids)} rows are damaged: {damaged}"
+        count = counted(runs.size(entry.damaged_ids), "sample", "is", "are")
+        yield f"NOT BALANCED: {count} damaged: {damaged}"
     if entry.unbooked_ids:
+        count = counted(runs.size(entry.unbooked_ids), "sample", "was", "were")
         yield (
-            f"NOT BALANCED: {runs.size(entry.unbooked_ids)} were in memory alone when the agent"
-            f" died: {runs.shown(entry.unbooked_ids)}; its next start books them as unknown"
+            f"NOT BALANCED: {count} in memory alone when the agent died:"
+            f" {runs.shown(entry.unbooked_ids)}; its next start counts them as unknown"
         )
     if entry.difference:
         among = runs.shown(entry.suspects)
         where = f", among ids {among}" if among else ""
-        yield f"NOT BALANCED: {entry.difference:+d} samples have no fate{where}"
+        yield f"NOT BALANCED by {entry.difference:+d}: samples are unaccounted for{where}"

@@ -172,12 +172,12 @@ class Link:
             return self._judge_refusal(ending, ending.refused)
         if ending.superseded_by is not None:
             return self._refused_loudly(
-                f"another agent streams as {self._agent_id!r}: give each device an id of its own"
+                f"another agent uses the id {self._agent_id!r}: give each device its own id"
             )
         if ending.code not in RETRYABLE:
-            return self._refused_loudly(_ADVICE.get(ending.code, "mend what it names"))
+            return self._refused_loudly(_ADVICE.get(ending.code, "see the message"))
         self._outage.failed(
-            "no link to %s (%s): samples wait, trying again until it answers",
+            "no connection to %s (%s): the agent keeps its samples and retries",
             self._broker,
             self.trouble,
         )
@@ -187,7 +187,7 @@ class Link:
         self.state = LinkState.REFUSED
         self._outage.begin()
         log.error(
-            "%s refuses the stream (%s): %s; samples wait, next try in %g s",
+            "%s refuses the stream (%s): %s; the agent keeps its samples, next try in %g s",
             self._broker,
             self.trouble,
             advice,
@@ -204,17 +204,17 @@ class Link:
         if expired or self._refusals[key] >= _MOST_REFUSALS:
             self.answers_expired += expired
             self._outbox.settle(sample, answered=False)
-            log.error("sample %d stays without prediction (%s)", sample.id, self.trouble)
+            log.error("sample %d gets no prediction (%s)", sample.id, self.trouble)
             return 0.0
         log.warning("sample %d was refused (%s): trying again", sample.id, self.trouble)
         return self._backoff.next_s()
 
 
 _ADVICE = {
-    grpc.StatusCode.UNIMPLEMENTED: "this is no Quartet broker; check the address",
-    grpc.StatusCode.INVALID_ARGUMENT: "agent and broker do not speak the same wire",
+    grpc.StatusCode.UNIMPLEMENTED: "this is not a Quartet broker; check broker.address",
+    grpc.StatusCode.INVALID_ARGUMENT: "agent and broker use different protocols",
     grpc.StatusCode.PERMISSION_DENIED: "see agent.id and tls.certificate; 'agent check' shows them",
-    grpc.StatusCode.DATA_LOSS: "this is no Quartet broker; check the address",
+    grpc.StatusCode.DATA_LOSS: "this is not a Quartet broker; check broker.address",
 }
 
 

@@ -9,6 +9,7 @@ from agent.clock import WaitableClock
 from agent.model import Reading
 from agent.sources import Source
 from quartet.channels import as_float32
+from quartet.plural import counted
 
 log = logging.getLogger(__name__)
 
@@ -134,8 +135,7 @@ class Sampler:
         self._overran_at_ns = now_ns
         log.log(
             logging.WARNING if quiet else logging.DEBUG,
-            "deadlines passed during a read (%d, in all %d): the source was held up, or the rate is"
-            " too high for this device",
-            deadlines,
+            "%s late (%d in total): this computer is busy, or rate_hz is too high for it",
+            counted(deadlines, "reading", "was", "were"),
             self.overruns,
         )

@@ -8,6 +8,7 @@ from agent.sinks.alarm import Alarm
 from agent.sources import Source
 from agent.spool.spool import Spool
 from quartet.columns import named
+from quartet.plural import counted
 
 
 class Summary:
@@ -43,12 +44,13 @@ class Summary:
     def line(self) -> str:
         """The state of the agent on one line."""
         round_trip_ms = self._metrics.round_trips.percentile_ms(50)
-        overruns = f", {self._sampler.overruns} overruns" if self._sampler.overruns else ""
+        late = self._sampler.overruns
+        overruns = f", {counted(late, 'overrun')}" if late else ""
         from_memory = self._spool.from_memory
         alone = f", {from_memory} kept in memory alone" if from_memory else ""
         alarm = f"; alarm {self._alarm.state}" if self._alarm else ""
         return (
-            f"{self._link.state}; {self._spool.sampled} samples,"
+            f"{self._link.state}; {counted(self._spool.sampled, 'sample')},"
             f" {self._spool.unanswered} waiting{alone}, {self._metrics.true} predicted True"
             f"{overruns}; round trip {round_trip_ms:.1f} ms{alarm}" + self._trouble()
         )

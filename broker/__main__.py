@@ -17,6 +17,7 @@ from broker.predictors.load import load as load_predictor
 from quartet import command
 from quartet.distribution import to_install
 from quartet.foreign import in_json, shown
+from quartet.plural import counted
 from quartet.settings import load
 
 
@@ -74,13 +75,12 @@ def _rebase(options: argparse.Namespace) -> int:
     from broker.recorder.opening import open_reader  # noqa: PLC0415 - as above
 
     asyncio.run(open_reader(_store(options)).command_rebase(options.agent))
-    print(f"{options.agent}: the model is reset, and learns again from the next sample")
+    print(f"{options.agent}: its predictor is reset, and learns again from the next sample")
     return 0
 
 
 def _forget(options: argparse.Namespace) -> int:
     from broker.recorder.opening import open_reader  # noqa: PLC0415 - as above
-    from broker.recorder.upkeep import counted  # noqa: PLC0415 - as above
 
     deleted = asyncio.run(open_reader(_store(options)).command_forget(options.agent))
     if deleted is None:

@@ -15,6 +15,7 @@ from broker.model import Code, Ending
 from broker.newcomers import Newcomers, host_of
 from quartet.clock import Clock
 from quartet.foreign import shown
+from quartet.plural import counted
 
 if TYPE_CHECKING:
     from quartet.certificates import Certificate
@@ -117,7 +118,7 @@ class Access:
         if not most or self._newcomers.add(host, most):
             return
         error = CrowdedError(
-            f"limits.new_lines_per_minute is reached by {host}: {most} agents that were not known"
+            f"limits.new_lines_per_minute is reached by {host}: {counted(most, 'new agent')}"
         )
         self._say(peer, error, (host, "", CrowdedError))  # its other names are no news
         raise error
@@ -154,13 +155,14 @@ class Access:
         if certificate and self._trust and (reason := self._trust.objection(certificate)):
             raise DeniedError(reason)
         if certificate and agent_id and agent_id not in certificate.names:
-            raise DeniedError(f"its certificate names {certificate}, and not {agent_id}")
+            raise DeniedError(f"its certificate names {certificate}, not {agent_id}")
         if self._agents is None:
             return
         names = [agent_id] if agent_id else certificate.names if certificate else ()
         if not any(name in self._agents for name in names):
             raise DeniedError(
-                f"{' and '.join(map(shown, names)) or 'a nameless peer'} is not in access.agents"
+                f"{' and '.join(map(shown, names)) or 'a client without a name'} is"
+                " not in access.agents"
             )
 
     def _check_room(self, peer: Peer) -> None:

@@ -22,6 +22,7 @@ from broker.workers import Threads
 from quartet.address import Address
 from quartet.journal import LineFormatter, PriorityFormatter, under_systemd
 from quartet.notify import Notifier
+from quartet.plural import counted
 from quartet.reload import reconfigured
 from quartet.repeat import repeat
 from quartet.signals import on_signals
@@ -121,7 +122,7 @@ async def _serve(
         log.info(
             "recorder: %s",
             store_path(settings, os.environ)
-            or "in memory, lost when the broker stops; --store PATH keeps the records",
+            or "in memory, lost when the broker stops; --store PATH keeps records",
         )
         if config:
             log.info("configuration: %s", config)
@@ -180,7 +181,7 @@ def _background(
     """Tell systemd how it goes; take new certificates, cut off what is revoked, remind."""
 
     def pulse() -> None:
-        notifier.status(recorder.trouble or f"{access.streams} streams")
+        notifier.status(recorder.trouble or counted(access.streams, "stream"))
         notifier.watchdog()
 
     def refresh() -> None:

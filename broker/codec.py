@@ -15,7 +15,7 @@ def decode(messages: Iterable[bytes]) -> tuple[list[Sample], str]:
         try:
             request = BrokerRequest.FromString(message)
         except DecodeError:
-            return samples, f"{len(message)} bytes that are no BrokerRequest"
+            return samples, f"{len(message)} bytes that are not a BrokerRequest"
         values = request.sensor1, request.sensor2, request.sensor3, request.sensor4
         samples.append(Sample(request.id, values))
     return samples, ""

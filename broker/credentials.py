@@ -15,6 +15,7 @@ from quartet.pem import (
     read_identity,
     read_revoked,
 )
+from quartet.plural import counted
 from quartet.settings import secret
 from quartet.watched import Watched
 
@@ -36,7 +37,9 @@ class Credentials:
         self.version = 0
         """Another number whenever identity or authorities have changed. Any thread may read it."""
         if is_readable_by_all(key):
-            log.warning("tls.key: %s may be read by anyone here: chmod 600 it", key)
+            log.warning(
+                "tls.key: everybody on this machine can read %s: run 'chmod 600' on it", key
+            )
 
     @property
     def identity(self) -> Identity:
@@ -55,10 +58,11 @@ class Credentials:
             renewed = True
         if renewed:
             self.version += 1
-            log.info("certificates: taken anew, for connections from now on")
+            log.info("certificates reloaded, for new connections")
             self.remind()
         if self._revoked and self._revoked.refresh():
-            log.info("tls.crl: taken anew: %d revoked", len(self._revoked.value))
+            revoked = counted(len(self._revoked.value), "revoked certificate")
+            log.info("tls.crl reloaded: %s", revoked)
 
     def remind(self) -> None:
         """Log what is not valid, or soon will not be, or is not for a broker."""

@@ -34,7 +34,7 @@ def problem(address: Address, tls: TlsSettings | None = None) -> str:
         try:
             answer = health.Check(health_pb2.HealthCheckRequest(), timeout=_DEADLINE_S)
         except grpc.RpcError as error:
-            hint = "" if tls else "; --config tells of its TLS, if it has any"
+            hint = "" if tls else "; use --config if it has TLS"
             return f"{address}: {error.code().name}: {shown(error.details())}{hint}"
     if answer.status == health_pb2.HealthCheckResponse.SERVING:
         return ""

@@ -64,7 +64,7 @@ class Host:
         except BaseException as error:  # whatever a black box raises
             self._explaining = None
             log.warning(
-                "%s: its black box cannot explain itself (%s), and is not asked any more",
+                "%s: its predictor cannot explain its answers (%s), and is not asked again",
                 *(self._name, described(error)),
             )
             return None
@@ -93,8 +93,8 @@ class Host:
         except BaseException as error:  # whatever a black box raises
             self._stateful = None
             log.warning(
-                "%s: its black box gives no snapshot (%s): from now on it is rebuilt from"
-                " its latest samples alone",
+                "%s: its predictor gives no snapshot (%s): after a restart it is rebuilt from its"
+                " latest samples",
                 *(self._name, described(error)),
             )
             return None
@@ -104,5 +104,5 @@ def _checked(state: object) -> bytes:
     if not isinstance(state, bytes):
         raise TypeError(f"snapshot() returned {type(state).__name__}, not bytes")
     if len(state) > MAX_SNAPSHOT_BYTES:
-        raise ValueError(f"{len(state)} bytes, and {MAX_SNAPSHOT_BYTES} are the most")
+        raise ValueError(f"{len(state)} bytes, but at most {MAX_SNAPSHOT_BYTES} are allowed")
     return state

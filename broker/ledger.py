@@ -6,6 +6,7 @@ import msgspec
 
 from broker.recorder.reader import Accounts, SessionAccount
 from quartet.columns import aligned
+from quartet.plural import counted
 
 # Of what to_json() gives; raised when a reader of this one would misread it.
 _SCHEMA = 1
@@ -50,7 +51,8 @@ class Ledger:
         return "\n".join(
             [
                 *(aligned([_HEAD, *rows], names=2) if rows else ["no sessions"]),
-                f"plain peers: {plain.streams} streams, {plain.received} received,"
+                f"without agent metadata: {counted(plain.streams, 'stream')},"
+                f" {plain.received} received,"
                 f" {plain.answered} answered",
                 *(f"record lost: {loss}" for loss in self.accounts.losses),
             ]
@@ -67,12 +69,12 @@ def _problem(account: SessionAccount) -> str:
     """What does not balance, or nothing."""
     fates = account.answered + account.duplicates + account.refused
     if account.received != fates:
-        return f"received {account.received}, answered, duplicate or refused {fates}"
+        return f"{account.received} received, but {fates} answered, duplicate or refused"
     passed = 0
     if account.first_id is not None and account.last_id is not None:
         passed = account.last_id - account.first_id + 1
     if (known := account.answered + account.gaps) != passed:
-        return f"{passed} ids from {account.first_id} to {account.last_id}, {known} in the books"
+        return f"{passed} ids from {account.first_id} to {account.last_id}, but {known} are counted"
     return ""
 
 

@@ -106,7 +106,7 @@ class Line:
         self._host: Host | None = None
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self.agent_id = claim.header.agent_id if claim.header else None
-        self.name = self.agent_id or "a plain peer"
+        self.name = self.agent_id or "a client without agent metadata"
         self._keeps_state = claim.keeps_state
         self.lease: Lease = claim.lease
         self.has_records = claim.has_records
@@ -202,7 +202,7 @@ class Line:
         except BaseException as error:  # whatever a black box raises
             return self._throw_away(sample, error, batch)
         self.rebased_by = batch.rebased_by = command
-        log.info("%s: goes on with a fresh black box, as commanded", self.name)
+        log.info("%s: predictor reset by 'broker rebase'", self.name)
         if self._host and self._host.gives_state:
             batch.snapshot = Snapshot(0, self._host.snapshot())
         return None
@@ -222,6 +222,6 @@ def _add_more(host: Host, answer: Answer, batch: Batch) -> None:
 
 
 def raised(sample_id: int, error: BaseException) -> Refusal:
-    """The refusal of a sample at which the black box raised."""
-    reason = f"the black box raised {described(error)}"
+    """The refusal of a sample at which the predictor raised."""
+    reason = f"the predictor raised {described(error)}"
     return Refusal(sample_id, Code.INTERNAL, reason, error)

@@ -76,7 +76,7 @@ class Lines:
             stream = self._stream(line, claim, end)
             if line.live:
                 log.warning(
-                    "%s streams from %s, and now from %s: the newer stream goes on",
+                    "%s streams from %s, and now from %s: the newer stream continues",
                     *(header.agent_id, line.live.peer, peer),
                 )
                 line.live.supersede(header.session_id)
@@ -128,7 +128,7 @@ class Lines:
         self._lines.move_to_end(agent_id)
         if claim.last_id is None and header.first_id and not line.knows(header.session_id):
             log.info(
-                "%s: session %s is new here, and joins at sample %d",
+                "%s: session %s is new here, and starts at sample %d",
                 *(agent_id, header.session_id, header.first_id),
             )
         return line

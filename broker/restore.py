@@ -16,6 +16,7 @@ from broker.records import Basis
 from broker.workers import Workers
 from quartet.clock import Clock
 from quartet.foreign import described
+from quartet.plural import counted
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +81,9 @@ class Restorer:
         basis = await self._basis(agent_id, with_snapshot=True)
         if basis.outdated:
             log.warning(
-                "%s: its snapshot is of another black box (code, model or options): its latest"
-                " samples are replayed into a fresh one, and what the former had learned is gone",
+                "%s: its snapshot is of another predictor (code, model or options): the predictor"
+                " starts again with the latest samples, and all that the old one had"
+                " learned is lost",
                 agent_id,
             )
         begin = functools.partial(replay.begin, basis)
@@ -94,11 +96,12 @@ class Restorer:
         if basis.is_cut:
             log.warning(
                 "%s: its records were deleted to keep the store within recorder.max_bytes: its"
-                " black box starts again from the %d samples that are left",
-                *(agent_id, replay.count),
+                " predictor starts again with the remaining %s",
+                *(agent_id, counted(replay.count, "sample")),
             )
         if replay.count:
-            log.info("%s: black box restored, %d samples replayed", agent_id, replay.count)
+            replayed = counted(replay.count, "sample")
+            log.info("%s: predictor restored, %s replayed", agent_id, replayed)
 
     async def _basis(self, agent_id: str, *, with_snapshot: bool) -> Basis:
         async with self._reading:
@@ -144,8 +147,8 @@ class _Replay:
                 self.predictor.restore(basis.snapshot)
             except BaseException as error:  # whatever a black box raises
                 log.warning(
-                    "%s: its black box refuses its snapshot (%s): its latest samples are"
-                    " replayed into a fresh one",
+                    "%s: its predictor refuses its snapshot (%s): it starts again with its latest"
+                    " samples",
                     *(self._name, described(error)),
                 )
             else:
@@ -162,7 +165,7 @@ class _Replay:
             if not self._raised:
                 self._raised = True
                 log.warning(
-                    "%s: its black box raised %s on the recorded sample %d: it begins anew"
+                    "%s: its predictor raised %s on the recorded sample %d, and starts again"
                     " after it",
                     *(self._name, described(error), sample.id),
                 )

@@ -132,5 +132,5 @@ def _certificate(call: Call) -> "Certificate | None":
     try:
         return Certificate.from_pem(call.certificate)
     except ValueError as error:
-        log.warning("%s shows a certificate that cannot be read", call.peer)
+        log.warning("%s has a certificate that cannot be read", call.peer)
         raise DeniedError("its certificate cannot be read") from error

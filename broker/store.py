@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from broker.recorder.upkeep import Backup, Findings, Repair, Restored, Upkeep, counted
+from broker.recorder.upkeep import Backup, Findings, Repair, Restored, Upkeep
+from quartet.plural import counted
 
 # Of the JSON; raised when a reader of this one would misread it.
 _SCHEMA = 1
@@ -45,7 +46,7 @@ def _is_bad(result: object) -> bool:
 
 def _check_text(found: Findings) -> Iterator[str]:
     yield from map(str, found.problems)
-    yield from _lost("lost, as booked earlier", found.losses)
+    yield from _lost("lost earlier", found.losses)
     if found.is_counted:
         seen = f"{counted(found.samples, 'sample')}, {counted(found.snapshots, 'snapshot')}"
     else:
@@ -66,9 +67,9 @@ def _repair_text(done: Repair) -> Iterator[str]:
     totals = "" if done.is_sure else "at least "
     totals += (
         f"{counted(done.answered, 'sample')} of agents counted as answered,"
-        f" {done.on_record} on record, {done.missing} pruned or lost"
+        f" {done.on_record} recorded, {done.missing} deleted or lost"
     )
-    yield f"{totals} ({done.booked} booked as lost before)" if done.booked else totals
+    yield f"{totals} ({done.booked} lost earlier)" if done.booked else totals
     if done.is_complete:
         yield "no sample was lost"
     samples = counted(done.samples, "sample")
@@ -84,9 +85,9 @@ def _backup_text(done: Backup) -> Iterator[str]:
 def _restore_text(done: Restored) -> Iterator[str]:
     yield from map(str, done.lacks)
     if done.unknown:
-        yield f"what this backup lacks is not known: {done.unknown}"
+        yield f"the samples that this backup lacks are not known: {done.unknown}"
     if done.aside:
-        yield f"restored; the former store is now {done.aside}"
+        yield f"restored; the old store is now {done.aside}"
     else:
         yield "restored"
 

@@ -11,6 +11,7 @@ from broker.recorder import ANSWERS_AT_ONCE, Recorder
 from broker.records import Batch, Claim
 from broker.restore import Restorer
 from broker.workers import Workers
+from quartet.plural import counted
 from wire.metadata import SUPERSEDED_BY
 
 Turn = tuple[Batch, Refusal | None]
@@ -70,7 +71,13 @@ class Stream:
     def tally(self) -> str:
         """What the line has seen so far, for the log."""
         line = self.line
-        return f"{line.received} samples, {line.duplicates} duplicates, {line.gaps} gaps"
+        return ", ".join(
+            (
+                counted(line.received, "sample"),
+                counted(line.duplicates, "duplicate"),
+                counted(line.gaps, "gap"),
+            )
+        )
 
     async def answer(self, samples: Sequence[Sample]) -> tuple[list[Answer], Refusal | None]:
         """Answer samples in their order, one at least; the refusal of the next, if any.
@@ -130,7 +137,7 @@ class Stream:
         await self._record(Batch(self._claim, duplicates=len(answers) or 1))
         if answers:
             return answers, None
-        reason = "is not above the last id, and has no answer on record"
+        reason = "is not above the last id, and has no recorded answer"
         return [], Refusal(first.id, Code.OUT_OF_RANGE, reason)
 
     async def _refuse(self, refusal: Refusal) -> tuple[list[Answer], Refusal | None]:

@@ -83,7 +83,7 @@ class Threads:
         self._slow_s = slow_s
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         for number in range(1, count + 1):
-            name = f"black box {number}"
+            name = f"predictor {number}"
             threading.Thread(target=self._serve, name=name, daemon=True).start()
 
     async def run(
@@ -119,12 +119,12 @@ class Threads:
 
     async def run_aside(self, call: Callable[[], Result]) -> Result:
         """As run(): a thread is aside in any case."""
-        return await self.run(call, lambda _: None, "a black box that is rebuilt")
+        return await self.run(call, lambda _: None, "a predictor that is restored")
 
     def _warn(self, whose: object) -> None:
         log.warning(
-            "%s: the black box has not answered for %g s: while all threads are so busy, no line"
-            " is answered",
+            "%s: the predictor has not answered for %g s: while all threads are busy, no agent"
+            " gets answers",
             *(whose, self._slow_s),
         )
 
@@ -137,4 +137,4 @@ def _passable(error: BaseException) -> Exception:
     """The error as a future can raise it, and end no more than who waits for it."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
-    return RuntimeError(f"the black box raised {described(error)}")
+    return RuntimeError(f"the predictor raised {described(error)}")

@@ -22,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from quartet.clock import was_set
 from quartet.foreign import shown
+from quartet.plural import counted
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +39,9 @@ MALFORMED = (
 KEYS = "P-256, P-384, or RSA of 2048 bits at least"
 """The keys that gRPC's TLS verifies, and that are trusted."""
 
-_SERVERS = "and not for servers: 'broker pki issue --host HOST' makes one for the broker"
+_SERVERS = "not for servers: 'broker pki issue --host HOST' makes one for the broker"
 
-NOT_FOR_SERVERS = f"made for clients, as an agent's is, {_SERVERS}"
+NOT_FOR_SERVERS = f"made for clients, {_SERVERS}"
 """What is wrong with such a certificate of a broker."""
 
 _CURVES = ("secp256r1", "secp384r1")
@@ -137,8 +138,8 @@ def invalid(certificate: Certificate, now: datetime) -> str:
             " 'timedatectl'"
         )
     return (
-        f"valid from {certificate.not_before:%Y-%m-%d %H:%M} UTC on, and the clock says"
-        f" {now:%Y-%m-%d %H:%M}: set the clock that is wrong, this one or that of whoever issued it"
+        f"valid from {certificate.not_before:%Y-%m-%d %H:%M} UTC on, but the clock says"
+        f" {now:%Y-%m-%d %H:%M}: correct this clock, or that of the authority"
     )
 
 
@@ -147,7 +148,7 @@ def unfit_for_agents(certificate: Certificate) -> str:
     if certificate.for_clients:
         return ""
     what = "servers" if certificate.for_servers else "something else"
-    return f"made for {what}, and not for clients: 'broker pki issue AGENT' makes one for an agent"
+    return f"made for {what}, not for clients: 'broker pki issue AGENT' makes one for an agent"
 
 
 def unfit_for_brokers(certificate: Certificate) -> str:
@@ -165,7 +166,8 @@ def expires_soon(certificate: Certificate, now: datetime) -> bool:
 def expiry(certificate: Certificate, now: datetime) -> str:
     """Until when it is valid."""
     return (
-        f"expires on {certificate.not_after:%Y-%m-%d}, in {(certificate.not_after - now).days} days"
+        f"expires on {certificate.not_after:%Y-%m-%d},"
+        f" in {counted((certificate.not_after - now).days, 'day')}"
     )
 
 

@@ -56,11 +56,11 @@ def read_identity(certificate: str, key: str) -> Identity:
         private = load_pem_private_key(key_pem, None)
     except TypeError as error:
         raise SettingsError(
-            f"tls.key: {key}: is encrypted, and a service cannot type a passphrase:"
-            f" 'openssl pkey -in {key} -out plain.key' takes it off"
+            f"tls.key: {key}: is encrypted, but a service cannot enter a passphrase: remove it with"
+            f" 'openssl pkey -in {key} -out plain.key'"
         ) from error
     except MALFORMED as error:
-        raise SettingsError(f"tls.key: {key}: holds no private key in PEM") from error
+        raise SettingsError(f"tls.key: {key}: contains no private key in PEM") from error
     try:
         usable = is_usable(chain[0].public_key())
     except MALFORMED:
@@ -68,9 +68,7 @@ def read_identity(certificate: str, key: str) -> Identity:
     if not usable:
         raise SettingsError(f"tls.certificate: {certificate}: its key must be {KEYS}")
     if not fits(private, chain[0]):
-        raise SettingsError(
-            f"tls.key: {key}: does not fit the certificate {certificate}: they are not of one pair"
-        )
+        raise SettingsError(f"tls.key: {key}: does not belong to the certificate {certificate}")
     return Identity(own, chain_pem, key_pem)
 
 
@@ -80,8 +78,8 @@ def read_authorities(setting: str, path: str) -> Authorities:
     for certificate in certificates:
         if not _is_authority(certificate):
             raise SettingsError(
-                f"{setting}: {path}: the certificate of {Certificate.of(certificate)} is not that"
-                " of an authority: name the file of the CA that signed the other side's"
+                f"{setting}: {path}: the certificate of {Certificate.of(certificate)} is not an"
+                " authority's: use the file of the CA that signed the other side's certificate"
             )
     return Authorities(tuple(map(Certificate.of, certificates)), pem)
 
@@ -93,11 +91,11 @@ def read_revoked(path: str, authorities_pem: bytes) -> Revoked:
     known = [crl for crl in lists if any(_signed(crl, authority) for authority in authorities)]
     if not known:
         raise SettingsError(
-            f"tls.crl: {path}: is not signed by an authority in tls.client_ca: it says nothing of"
-            " the certificates that are accepted"
+            f"tls.crl: {path}: is not signed by an authority in tls.client_ca, so it cannot revoke"
+            " any certificate that the broker accepts"
         )
     if len(known) < len(lists):
-        log.warning("tls.crl: %s: a list of an authority that is not in tls.client_ca", path)
+        log.warning("tls.crl: %s: has a list by an authority that is not in tls.client_ca", path)
     return frozenset((canonical(crl.issuer), entry.serial_number) for crl in known for entry in crl)
 
 
@@ -122,14 +120,14 @@ def _read_chain(path: str) -> tuple[bytes, list[x509.Certificate]]:
 def _read_certificates(setting: str, path: str) -> tuple[bytes, list[x509.Certificate]]:
     pem = _read(setting, path)
     if pem.startswith(codecs.BOM_UTF8):
-        raise SettingsError(f"{setting}: {path}: begins with a mark: save it without a BOM")
+        raise SettingsError(f"{setting}: {path}: starts with a byte order mark: save it without")
     try:
         certificates = x509.load_pem_x509_certificates(pem)
         for certificate in certificates:
             Certificate.of(certificate)
     except ValueError as error:
         raise SettingsError(
-            f"{setting}: {path}: holds no certificate in PEM: {shown(error)}"
+            f"{setting}: {path}: contains no certificate in PEM: {shown(error)}"
         ) from error
     if pem.count(b"-----BEGIN CERTIFICATE-----") != len(certificates):
         raise SettingsError(f"{setting}: {path}: its last certificate is cut off")
@@ -144,7 +142,7 @@ def _read_lists(path: str) -> list[x509.CertificateRevocationList]:
     except MALFORMED as error:
         raise SettingsError(f"tls.crl: {path}: is malformed: {shown(error)}") from error
     if not lists:
-        raise SettingsError(f"tls.crl: {path}: holds no revocation list in PEM")
+        raise SettingsError(f"tls.crl: {path}: contains no revocation list in PEM")
     if pem.count(b"-----BEGIN X509 CRL-----") != len(lists):
         raise SettingsError(f"tls.crl: {path}: its last list is cut off")
     return lists

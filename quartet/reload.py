@@ -24,10 +24,10 @@ def reconfigured(
         latest = read()
         settings = reloaded(running, latest)
     except QuartetError as error:
-        log.error("%s; the former configuration is used until that is mended", error)  # noqa: TRY400
+        log.error("%s; the old configuration stays in use", error)  # noqa: TRY400
         return running
     changes = ", ".join(differences(running, settings)) or "no change"
-    log.info("configuration: taken anew: %s", changes)
+    log.info("configuration reloaded: %s", changes)
     for setting in differences(settings, latest):
-        log.warning("%s: has changed, and is taken at a restart", setting)
+        log.warning("%s: changed; restart to use it", setting)
     return settings

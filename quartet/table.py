@@ -92,7 +92,7 @@ class TableReader:
         self._line += 1
         self._read_bytes += len(raw)
         if len(raw) > MAX_LINE_BYTES:
-            self._fail(None, f"longer than {MAX_LINE_BYTES} bytes: this is no table of samples")
+            self._fail(None, f"longer than {MAX_LINE_BYTES} bytes: this is not a table of samples")
         if not self._roles:
             self._delimiter = next((d for d in _DELIMITERS if d.encode() in raw), ",")
         try:
@@ -123,7 +123,7 @@ class TableReader:
         if len(first) > CHANNELS and not first[-1].strip():
             self._fail(
                 len(first),
-                "empty in the first line: write nan if the fourth sensor failed, or take away the"
+                "empty in the first line: write nan if the fourth sensor failed, or remove the"
                 " separator at the ends of the lines",
             )
         leading: list[Callable[[str], float | None]] = [_id] if len(first) > CHANNELS else []

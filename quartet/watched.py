@@ -59,7 +59,7 @@ class Watched(Generic[Value]):
     def _failed(self, look: _Look, error: SettingsError) -> None:
         if look == self._unusable and look != self._said:
             self._outage.begin()
-            log.error("%s; the former one is used until that is mended", error)
+            log.error("%s; the old one stays in use", error)
             self._said = look
         self._unusable = look
 

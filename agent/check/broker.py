@@ -13,18 +13,21 @@ from quartet.foreign import shown
 _PATIENCE_S = 5.0
 
 
-_OTHER_CA = "bring the ca.pem that signed it here"
+_OTHER_CA = "copy the ca.pem of the authority that signed it to this device"
 _OTHER_NAMES = (
-    "it is for other names than this",
-    "set broker.address to a name in it, or 'broker pki issue --host HOST' on the broker's side",
+    "it is for other names",
+    "set broker.address to a name in it, or run 'broker pki issue --host HOST' there",
 )
 
 # By OpenSSL's X509_V_ERR_*, which Python has no names for.
 _MEANS = {
-    9: ("by this clock it is not valid yet", "sudo timedatectl set-ntp true, here or there"),
+    9: (
+        "by this clock it is not valid yet",
+        "sudo timedatectl set-ntp true, on the machine with the wrong clock",
+    ),
     10: ("by this clock it has expired", "broker pki renew --broker, on the broker's side"),
     26: (
-        "it is made for clients, as an agent's is, and not for servers",
+        "it is for clients, such as agents, not for servers",
         "broker pki issue --host HOST, on the broker's side",
     ),
     62: _OTHER_NAMES,  # by a host name
@@ -54,8 +57,8 @@ def check_broker(
     else:
         yield failed(
             "broker",
-            f"{address} does not answer as a gRPC server does",
-            "check broker.address: another program listens there, or it wants TLS",
+            f"{address} does not answer like a gRPC server",
+            "check broker.address: another program listens there, or it requires TLS",
         )
 
 
@@ -80,13 +83,13 @@ def _refused(connection: socket.socket, host: str, tls: TlsSettings) -> Finding 
         reason = getattr(error, "reason", None) or str(error)
         if reason == "WRONG_VERSION_NUMBER":
             return failed(
-                "broker", "it speaks no TLS", "give the broker its [tls], or take the one here away"
+                "broker", "it does not use TLS", "configure [tls] on the broker, or remove it here"
             )
-    wanted = "does not accept this device's certificate" if tls.certificate else "wants one"
+    wanted = "does not accept" if tls.certificate else "requires"
     return failed(
         "broker",
-        f"it hangs up after the handshake: it {wanted}",
-        "bring a certificate that its client_ca signed: 'broker pki issue'",
+        f"it closes the connection after the handshake: it {wanted} a certificate of this device",
+        "install a certificate that its client_ca has signed: see 'broker pki issue'",
     )
 
 

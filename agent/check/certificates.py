@@ -30,7 +30,7 @@ def check_certificates(tls: TlsSettings, agent_id: str, clock: Clock) -> Finding
     try:
         authorities = read_authorities("tls.ca", tls.ca)
         for authority in authorities.certificates:
-            yield _check_age("tls.ca", authority, "bring the new ca.pem here", now)
+            yield _check_age("tls.ca", authority, "copy the new ca.pem to this device", now)
         if tls.certificate is None or tls.key is None:
             return
         if has_foreign_key(tls):
@@ -40,7 +40,9 @@ def check_certificates(tls: TlsSettings, agent_id: str, clock: Clock) -> Finding
             identity = read_identity(tls.certificate, tls.key)
             yield _check_own(identity.certificate, agent_id, now)
             if is_readable_by_all(tls.key):
-                yield failed("tls.key", "anyone here may read it", f"chmod 600 {tls.key}")
+                yield failed(
+                    "tls.key", "everybody on this machine can read it", f"chmod 600 {tls.key}"
+                )
     except SettingsError as error:
         setting, _, reason = str(error).partition(": ")
         yield failed(setting, reason, "see the message above")
@@ -58,8 +60,8 @@ def _check_own(certificate: Certificate, agent_id: str, now: datetime) -> Findin
     if agent_id not in certificate.names:
         return failed(
             "tls.certificate",
-            f"names {certificate}, and not {agent_id}: the broker would refuse it",
-            f"set agent.id, or 'broker pki issue {agent_id}'",
+            f"names {certificate}, not {agent_id}: the broker would refuse it",
+            f"set agent.id, or run 'broker pki issue {agent_id}'",
         )
     if reason := unfit_for_agents(certificate):
         return failed("tls.certificate", f"{certificate}: {reason}", f"broker pki issue {agent_id}")

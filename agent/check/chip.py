@@ -87,7 +87,9 @@ def check_bus(number: int, dev: Path, host: Host) -> Finding:
         )
     if not os.access(path, os.R_OK | os.W_OK):
         return failed(
-            "bus", f"{path} may not be opened", "sudo usermod -aG i2c $USER, then log in again"
+            "bus",
+            f"{path} cannot be opened by this user",
+            "sudo usermod -aG i2c $USER, then log in again",
         )
     return passed("bus", str(path))
 
@@ -115,23 +117,25 @@ def _check_neighbours(chip: "Chip", source: Ads1115Settings) -> Finding:
         found = [f"{address:#x}" for address in chip.scan() if address != source.address]
     except SourceError as error:
         return failed(
-            "other chips", str(error), "unplug all from the bus, and one after another in"
+            "other chips",
+            str(error),
+            "disconnect all chips from the bus, and connect them one after another",
         )
-    return passed("other chips", ", ".join(found) or "none answers on this bus")
+    return passed("other chips", ", ".join(found) or "no other chip on this bus")
 
 
 def _check_rate(chip: "Chip", settings: Settings, source: Ads1115Settings) -> Findings:
     yield passed("bus speed", f"{chip.measure_bus_hz() / 1e3:.0f} kHz, measured")
     overhead_ns = chip.measure_overhead_ns(channels(source)[0])
     best_hz = best_rate_hz(source.average, overhead_ns)
-    best = f"at most {best_hz:.1f} rows a second with average = {source.average}"
+    best = f"at most {best_hz:.1f} samples a second with average = {source.average}"
     try:
         data_rate = choose_data_rate(settings.sampling.period_ns, source.average, overhead_ns)
     except CadenceError as error:
         yield failed("rate", str(error), f"set sampling.rate_hz to {int(best_hz)} or less")
     else:
         rate_hz = settings.sampling.rate_hz
-        yield passed("rate", f"{rate_hz:g} rows a second by {data_rate} conversions; {best}")
+        yield passed("rate", f"{rate_hz:g} samples a second with {data_rate} conversions; {best}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +177,8 @@ def _judge(chip: "Chip", reading: _Reading, all_readings: list[_Reading]) -> Fin
     if _is_open(chip, reading, all_readings):
         return failed(
             name,
-            f"{seen}: nothing holds this input: it seems open",
-            f"connect the sensor to {_wired_to(sensor)}; an input without one to ground",
+            f"{seen}: this input seems to be open",
+            f"connect the sensor to {_wired_to(sensor)}; connect an unused input to ground",
         )
     if not sensor.is_in_range(value):
         return failed(

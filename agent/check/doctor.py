@@ -134,7 +134,7 @@ def _with_source(settings: Settings) -> Settings:
 def _check_file(source: ReplaySettings) -> Finding:
     if os.path.isfile(source.path):  # noqa: PTH113 - False also where nobody may look
         return passed("source", f"replays {source.path}; no chip is read")
-    return failed("source", f"{source.path} is no file", "set source.path")
+    return failed("source", f"{source.path} is not a file", "set source.path")
 
 
 def _told(findings: Findings, *, quiet: bool) -> list[Finding]:

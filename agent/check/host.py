@@ -48,7 +48,9 @@ def check_machine() -> Findings:
     bits = struct.calcsize("P") * 8
     name = _os_name()
     if bits < 64:
-        yield passed("system", f"{name}, {bits} bit", "a 64-bit system, which has tested packages")
+        yield passed(
+            "system", f"{name}, {bits} bit", "install a 64-bit system, which has tested packages"
+        )
     else:
         yield passed("system", f"{name}, {bits} bit")
     yield passed("Python", f"{platform.python_version()} in {sys.prefix}")
@@ -69,7 +71,7 @@ def check_clock(clock: Clock, host: Host) -> Findings:
     """Whether stamps can be believed."""
     now = utc(clock)
     if not was_set(now):
-        yield failed("clock", f"it says {now:%Y-%m-%d}", "sudo timedatectl set-ntp true")
+        yield failed("clock", f"the clock says {now:%Y-%m-%d}", "sudo timedatectl set-ntp true")
     else:
         yield from _check_synchronised()
     if _RTC.exists():
@@ -77,7 +79,7 @@ def check_clock(clock: Clock, host: Host) -> Findings:
     elif host.is_pi:
         yield skipped(
             "real-time clock",
-            "none: after a power cut stamps are wrong until the network has set it",
+            "none: after a power cut, time stamps are wrong until the network sets the clock",
         )
 
 

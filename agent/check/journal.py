@@ -57,13 +57,13 @@ def _check_rate(settings: dict[str, str], rate_hz: float) -> Findings:
         yield passed("journal rate limit", "none")
         return
     limit_hz = burst / interval_s
-    detail = f"{limit_hz:.0f} entries a second, of which {rate_hz:g} are predictions"
+    detail = f"{limit_hz:.0f} entries a second; the predictions need {rate_hz:g}"
     if rate_hz < limit_hz:
         yield passed("journal rate limit", detail)
     else:
         yield failed(
             "journal rate limit",
-            f"{detail}: the others are dropped",
+            f"{detail}: some are dropped",
             'set LogRateLimitIntervalSec=0 in the unit, or journal.predictions = "changes"',
         )
 

@@ -29,7 +29,7 @@ def _check(name: str, number: int, host: Host, *, active_high: bool, on: bool) -
             return passed(name, f"GPIO{number}, used by the running agent")
         if "busy" in reason:
             return skipped(
-                name, f"{reason}: by a running agent, maybe", "sudo systemctl stop agent"
+                name, f"{reason}: perhaps by a running agent", "sudo systemctl stop agent"
             )
         remedy = (
             "sudo apt install python3-lgpio; sudo usermod -aG gpio $USER, then log in again"

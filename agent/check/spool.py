@@ -14,7 +14,7 @@ def check_spool(settings: Settings) -> Findings:
     """Both directories, as 'agent run' would take them from here."""
     directories = configured_directories(settings.spool)
     if directories is None and settings.is_simulated:
-        yield skipped("spool", "a simulation has a private one")
+        yield skipped("spool", "a simulation uses a temporary one")
         return
     directories = directories or DEFAULT
     yield _check("spool in RAM", directories.hot, settings.spool.hot_max_bytes)
@@ -23,13 +23,17 @@ def check_spool(settings: Settings) -> Findings:
 
 def _check(name: str, directory: Path, max_bytes: int) -> Finding:
     if not os.path.isdir(directory):  # noqa: PTH112 - False also where nobody may look
-        return failed(name, f"{directory} is no directory", f"sudo install -d -o $USER {directory}")
+        return failed(
+            name, f"{directory} is not a directory", f"sudo install -d -o $USER {directory}"
+        )
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK) and is_of_service(directory, "agent"):
         return skipped(name, f"{directory} is for the service only", "sudo agent check")
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        return failed(name, f"{directory} may not be written", f"sudo chown $USER {directory}")
+        return failed(
+            name, f"{directory} cannot be written by this user", f"sudo chown $USER {directory}"
+        )
     free = shutil.disk_usage(directory).free
     detail = f"{directory}, {free / 1e6:.0f} MB free, may take {max_bytes / 1e6:.0f} MB"
     if free < max_bytes:
-        return failed(name, detail, "make room, or set a smaller limit in [spool]")
+        return failed(name, detail, "free some space, or set a smaller limit in [spool]")
     return passed(name, detail)

@@ -200,7 +200,7 @@ def check(settings: Settings) -> None:
         raise SettingsError("spool.hot_directory: must not be the same as spool.directory")
     broker = Address.parse(settings.broker.address, "broker.address")
     if broker.port == 0:
-        raise SettingsError("broker.address: port 0 cannot be connected to")
+        raise SettingsError("broker.address: a broker cannot have port 0")
     if settings.tls and settings.broker.insecure:
         raise SettingsError(
             "broker.insecure: contradicts [tls]: remove one of the two (or --insecure)"

@@ -48,7 +48,7 @@ class Plaintext:
 
     def meaning_of(self, details: str) -> str:
         """A broker that wants TLS closes the connection at the first bytes."""
-        return "it ends each connection: it may want TLS" if "Socket closed" in details else ""
+        return "it closes each connection: it may require TLS" if "Socket closed" in details else ""
 
     def remind(self) -> None:
         """Nothing expires."""

@@ -35,7 +35,9 @@ class Tls:
                 (certificate, key), lambda: read_identity(certificate, key), clock
             )
             if is_readable_by_all(key):
-                log.warning("tls.key: %s may be read by anyone here: chmod 600 it", key)
+                log.warning(
+                    "tls.key: everybody on this machine can read %s: run 'chmod 600' on it", key
+                )
         self._stale = False
         self._look_at_s = 0.0
 
@@ -65,7 +67,7 @@ class Tls:
         if self._identity and self._identity.refresh():
             renewed = True
         if renewed:
-            log.info("certificates: taken anew")
+            log.info("certificates reloaded")
             self._stale = True
             self.remind()
 
@@ -102,7 +104,7 @@ class Tls:
         return f"tls.ca: {problems[0]}" if all(problems) else ""
 
 
-_OTHER_NAMES = "its certificate is for other names than this: set broker.address to one of them"
+_OTHER_NAMES = "its certificate is for other names: set broker.address to one of them"
 
 _NOT_YET_VALID = "certificate is not yet valid"
 _EXPIRED = "certificate has expired"
@@ -118,9 +120,9 @@ _MEANS = {
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not signed by an authority in tls.ca",
     "Hostname Verification": _OTHER_NAMES,
     "not in peer certificate": _OTHER_NAMES,  # grpc 1.72
-    "WRONG_VERSION_NUMBER": "it speaks no TLS",
+    "WRONG_VERSION_NUMBER": "it does not use TLS",
     "Socket closed": (
-        "it ends the handshake: it may not accept this device's certificate, or the lack of one;"
-        " 'agent check' tells"
+        "it ends the handshake: it may refuse this device's certificate, or require one;"
+        " 'agent check' says more"
     ),
 }

@@ -76,7 +76,7 @@ class FanOut:
                 sink.close()
             except Exception as error:
                 self.failures += 1
-                log.log(logging.ERROR, "%s failed at its end: %s", sink, error)
+                log.log(logging.ERROR, "%s failed while it was closed: %s", sink, error)
 
     def _failed(self, which: object, what: str, error: Exception) -> None:
         self.failures += 1

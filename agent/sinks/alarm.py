@@ -82,7 +82,7 @@ class Alarm:
             return
         self._expire()
         if self._stale_at_ns is None:
-            log.info("alarm: follows the predictions")
+            log.info("alarm: the output follows the predictions")
         stale_at_ns = self._clock.monotonic_ns() + self._ttl_ns - max(0, age_ns)
         self._stale_at_ns = max(stale_at_ns, self._stale_at_ns or 0)
         self._in_a_row = self._in_a_row + 1 if prediction.value == self._last else 1
@@ -90,7 +90,7 @@ class Alarm:
         needed = self._settings.on_after if self._last else self._settings.off_after
         if self._in_a_row >= needed and self._on != self._last:
             self._on = self._last
-            log.info("alarm: %s, with sample %d", self.state, prediction.sample.id)
+            log.info("alarm: %s at sample %d", self.state, prediction.sample.id)
         self._follow()
 
     def refresh(self) -> None:
@@ -126,7 +126,7 @@ class Alarm:
         self._stale_at_ns = None
         self._on, self._in_a_row = self._safe, 0
         log.warning(
-            "alarm: no prediction of the last %g s: the output is in its safe state (%s)",
+            "alarm: no prediction in the last %g s: the output is in its safe state (%s)",
             self._settings.ttl_s,
             self._settings.safe,
         )

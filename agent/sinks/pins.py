@@ -42,7 +42,7 @@ class GpioPin:
             return DigitalOutputDevice(number, active_high=active_high, initial_value=on)
         except BadPinFactory as error:
             raise SinkError(
-                f"{self._name} cannot be used: {error}; it is what GPIOZERO_PIN_FACTORY says"
+                f"{self._name} cannot be used: {error}; check GPIOZERO_PIN_FACTORY"
             ) from error
         except ImportError as error:
             raise SinkError(

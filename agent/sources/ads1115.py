@@ -84,8 +84,9 @@ class Ads1115:
         overhead_ns = chip.measure_overhead_ns(self._channels[0])
         chip.data_rate = choose_data_rate(period_ns, self._average, overhead_ns)
         log.info(
-            "%s: %d conversions a second, %d for a value; each sample is stamped at its middle,"
-            " its channels lie %.1f ms apart, first to last",
+            "%s: %d conversions a second, average = %d; the first and the last"
+            " sensor of a sample are"
+            " read %.1f ms apart",
             self._chip.name,
             chip.data_rate,
             self._average,

@@ -75,7 +75,8 @@ def open_bus(number: int) -> I2C:
         ) from None
     except PermissionError:
         raise SourceError(
-            f"{path} may not be opened: 'sudo usermod -aG i2c $USER', then log in again"
+            f"{path} cannot be opened by this user: run 'sudo usermod -aG i2c $USER',"
+            " then log in again"
         ) from None
     except OSError as error:
         raise SourceError(f"{path} cannot be opened: {error.strerror}") from error

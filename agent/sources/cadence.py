@@ -63,7 +63,7 @@ def choose_data_rate(period_ns: int, average: int, overhead_ns: int) -> int:
     best_hz = best_rate_hz(average, overhead_ns)
     fewer = f", or average fewer than {average} conversions" if average > 1 else ""
     raise CadenceError(
-        f"sampling.rate_hz: {1e9 / period_ns:g} rows a second cannot be kept here, where a reading"
-        f" takes {overhead_ns / 1e3:.0f} us on the bus beside its conversion: the best is"
-        f" {int(best_hz * 10) / 10:g}; choose that or less{fewer}"
+        f"sampling.rate_hz: {1e9 / period_ns:g} samples a second are too many for this device: each"
+        f" conversion needs {overhead_ns / 1e3:.0f} us more on the bus; choose at most"
+        f" {int(best_hz * 10) / 10:g}{fewer}"
     )

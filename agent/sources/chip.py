@@ -122,7 +122,7 @@ class Chip:
                 self.convert(channel)
                 took_ns.append(self._clock.monotonic_ns() - began_ns - self.wait_ns)
         except ReadingError as error:
-            raise SourceError(f"{self.name}: {error.fault} while it was measured") from error
+            raise SourceError(f"{self.name}: {error.fault} during the measurement") from error
         return round(statistics.median(took_ns))
 
     def measure_bus_hz(self) -> float:
@@ -165,7 +165,7 @@ class Chip:
         if fault is Fault.NO_ANSWER:
             return SourceError(
                 f"no {self.name}: check the wiring, its supply and source.address; 'agent check'"
-                " tells what answers"
+                " lists the chips that answer"
             )
         return SourceError(f"{self.name}: {fault} ({cause}): {fault.advice}")
 
@@ -183,8 +183,8 @@ class Chip:
                 self._verify(converter.config(), config)
         except ReadingError as error:
             raise SourceError(
-                f"{self.name}: what answers there does not keep a configuration as an ADS1115"
-                f" does ({error.fault}): check source.address, or replace the chip"
+                f"{self.name}: the chip does not keep its configuration, as an ADS1115 would"
+                f" ({error.fault}): check source.address, or replace the chip"
             ) from error
 
     @staticmethod

@@ -5,6 +5,7 @@ import logging
 from enum import StrEnum
 
 from quartet.clock import Clock
+from quartet.plural import counted
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +35,15 @@ class Fault(StrEnum):
 
 _ADVICE = {
     Fault.NO_ANSWER: "check the wiring and the supply of the chip",
-    Fault.TIMEOUT: "something holds the bus: check SDA, SCL and what else is on it",
-    Fault.BUSY: "a kernel driver has it (dtoverlay=ads1115 is one), or another master the bus",
+    Fault.TIMEOUT: "something blocks the bus: check SDA, SCL and the other devices on it",
+    Fault.BUSY: "a kernel driver uses the chip (dtoverlay=ads1115 is one), or"
+    " another master the bus",
     Fault.BUS_ERROR: "check the wiring, and 'dmesg' for what the kernel says",
-    Fault.LOST: "its supply sags, or another program writes to it; if it lasts, replace it",
+    Fault.LOST: "its supply is weak, or another program writes to it; if this"
+    " continues, replace the chip",
     Fault.SLOW: "the chip's oscillator is more than 10 % slow: replace the chip",
     Fault.SATURATED: "the input is beyond its range: choose a lower gain, or check the sensor",
-    Fault.OUT_OF_RANGE: "outside of min..max: check the sensor and its wire",
+    Fault.OUT_OF_RANGE: "outside min..max: check the sensor and its wire",
     Fault.UNCHANGED: "the same code for 10 minutes: check that a sensor is connected",
 }
 
@@ -111,10 +114,10 @@ class FaultLog:
             del self._episodes[key]
             self._tell_trouble()
             log.info(
-                "%s: no more '%s', after %.1f s (%d readings)",
+                "%s: '%s' is over after %.1f s (%s)",
                 *key,
                 (episode.last_ns - episode.since_ns) / 1e9,
-                episode.readings,
+                counted(episode.readings, "reading"),
             )
 
     def _tell_trouble(self) -> None:

@@ -21,6 +21,7 @@ from agent.spool.tier import OpenTier, Tier, delete
 from quartet.clock import Clock
 from quartet.errors import DamagedError, StoreError
 from quartet.outage import Outage
+from quartet.plural import counted
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ class Cold:
             self._reads.failed("%s; no sample is sent until those in it can be read", error)
             return []
         if self._tier:
-            self._reads.ended("%s: is read again", self._file.path.parent)
+            self._reads.ended("%s: can be read again", self._file.path.parent)
         return rows
 
     def open(self) -> None:
@@ -166,7 +167,7 @@ class Cold:
             self._failed(error)
             return False
         self._condition.written()
-        self._outage.ended("%s: is written again", self._file.path.parent)
+        self._outage.ended("%s: can be written again", self._file.path.parent)
         return True
 
     def _usable(self) -> Tier:
@@ -214,7 +215,8 @@ class Cold:
         tier.check()
         tier.forget_before(Key(s.sequence, account.done_below) for s, account in self._books)
         if lost := self._books.reconcile(_ids(tier)):
-            log.error("%s: %d samples are missing, and booked as unknown", self._file.path, lost)
+            missing = counted(lost, "sample", "is", "are")
+            log.error("%s: %s missing and counted as unknown", self._file.path, missing)
         self._book_strays(tier, tier.strays(self._books))
         self._write(tier, self._books.for_cold())
         self._suspect = False
@@ -278,9 +280,8 @@ class Cold:
             tier.forget_strays(strays, total)
             self._books.fold([], total)
             log.error(
-                "%s: the names of the sessions of %d samples are damaged: they cannot be sent, and"
-                " are booked as unknown",
-                *(self._file.path, count),
+                "%s: %s without a session, as its name is damaged; counted as unknown",
+                *(self._file.path, counted(count, "sample", "is", "are")),
             )
 
     def _replace(self, error: DamagedError) -> Tier:

@@ -63,7 +63,7 @@ def compare(agent_id: str, ours: Ledger, theirs: BrokerLedger) -> list[Differenc
         if entry.session_id != EARLIER
         for difference in _session(entry, at_broker.get(entry.session_id))
     ]
-    told = "on the broker's record, and not in this ledger"
+    told = "recorded by the broker, but not in this ledger"
     differences += [
         Difference(session_id, told, contradiction=EARLIER not in here)
         for session_id in at_broker
@@ -88,10 +88,10 @@ def _session(ours: Entry, theirs: BrokerEntry | None) -> Iterator[Difference]:
     on_both = runs.common(recorded, ours.waiting_ids)
     only_there = runs.common(recorded, without)
     for text, ids, contradiction in (
-        ("answered here, and not on the broker's record", missing, not since),
-        (f"{nobody_knows}, and answered by the broker", beyond, not ours.power_lost),
-        ("wait here, and are answered by the broker", on_both, False),
-        ("without prediction here, and answered by the broker", only_there, False),
+        ("answered here, but not recorded by the broker", missing, not since),
+        (f"{nobody_knows}, but answered by the broker", beyond, not ours.power_lost),
+        ("waiting here, but answered by the broker", on_both, False),
+        ("without prediction here, but answered by the broker", only_there, False),
     ):
         if runs.size(ids) > (unnamed if ids is missing else 0):
             told = f"{runs.size(ids)} {text}: {runs.shown(ids)}"

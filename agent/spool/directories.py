@@ -71,8 +71,8 @@ def occupy(directory: Path, setting: str, *, is_open: bool = False) -> FileLock 
     """
     if not directory.is_dir():
         raise StoreError(
-            f"{setting}: {directory} is no directory: 'sudo install -d -o $USER {directory}' makes"
-            " it; a service has it from systemd"
+            f"{setting}: {directory} is not a directory: create it with 'sudo install -d -o $USER"
+            f" {directory}'; for a service, systemd creates it"
         )
     try:
         if not is_open:

@@ -3,6 +3,7 @@
 import logging
 
 from agent.spool.account import Fate
+from quartet.plural import counted
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +31,13 @@ class Fullness:
 
     def ended(self) -> None:
         """There is room again."""
-        self._end("the spool has room again; %d samples were dropped")
+        self._end("the spool has room again; %s dropped")
 
     def closed(self) -> None:
         """The spool ends, full or not."""
-        self._end("the spool was full; %d samples were dropped")
+        self._end("the spool was full; %s dropped")
 
     def _end(self, message: str) -> None:
         if self._in_this_episode:
-            log.warning(message, self._in_this_episode)
+            log.warning(message, counted(self._in_this_episode, "sample", "was", "were"))
             self._in_this_episode = 0

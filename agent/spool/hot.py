@@ -275,4 +275,4 @@ class Hot:
 
     def _set_aside(self, why: str, what: str) -> None:
         aside = move_aside(self.path, why)
-        log.warning("%s; it is now %s, and a fresh one is used", what, aside)
+        log.warning("%s; it was renamed to %s, and a new one is used", what, aside)

@@ -18,6 +18,7 @@ from agent.spool.tiers import Page, Tiers
 from quartet.clock import Clock
 from quartet.errors import StoreError
 from quartet.outage import Outage
+from quartet.plural import counted
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +98,10 @@ class Keeper:
         self._fullness.closed()
         if self.failing and not self._tiers.save(self._uncommitted, self._done):
             log.error(
-                "%d samples could not be saved: the next start books them as unknown, and may send"
-                " samples again that were answered",
-                len(self._uncommitted),
+                "%s could not be saved: the next start counts them as unknown, and"
+                " may send answered"
+                " samples again",
+                counted(len(self._uncommitted), "sample"),
             )
         self._tiers.close()
 
@@ -214,7 +216,8 @@ class Keeper:
         # A row whose key is damaged may name a sample that never was.
         lost = [key for key in keys if self._books.may_hold(key)]
         if lost:
-            log.error("%d samples in the spool are damaged, from %s on", len(lost), lost[0])
+            damaged = counted(len(lost), "sample", "is", "are")
+            log.error("%s damaged in the spool, from %s on", damaged, lost[0])
         for key in lost:
             self._books.book_fate(Fate.DAMAGED, key)
         self._done += keys
@@ -234,7 +237,7 @@ class Keeper:
             self._schedule.committed(Key.of(self._uncommitted[0]))
         self._undelivered += self._uncommitted
         self._uncommitted, self._done = [], []
-        self._outage.ended("samples are kept safely again")
+        self._outage.ended("samples are stored safely again")
 
     def _skip_answered(self) -> None:
         """Write no row of what was sent from memory and is settled before its commit."""

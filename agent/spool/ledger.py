@@ -119,13 +119,13 @@ def _read(
                 _add_unbooked(entries, given)
                 balanced = not damaged and all(entry.is_sound for entry in entries)
                 return Ledger(balanced, entries, [*map(str, damaged.values())], ignored)
-    raise StoreError(f"{directories.cold}: changes all the time; try again")
+    raise StoreError(f"{directories.cold}: keeps changing; try again")
 
 
 def _no_spool(directories: Directories) -> StoreError:
     return StoreError(
-        f"no spool in {directories.cold} and {directories.hot}: name its directories in the"
-        " configuration, or start an agent there first"
+        f"no samples stored in {directories.cold} and {directories.hot}: name the right"
+        " directories in the configuration, or start an agent first"
     )
 
 

@@ -36,7 +36,7 @@ class Place:
         """
         if self._lock and not self._lock.is_in_place():
             log.error(
-                "%s: the lock was removed while the agent was using it; it is made again",
+                "%s: the lock was removed while the agent was using it; it is created again",
                 self.directory,
             )
             self._lock.close()

@@ -16,6 +16,7 @@ from agent.spool.coming import Coming, Passed
 from agent.spool.row import Key
 from quartet.clock import Clock
 from quartet.outage import Outage
+from quartet.plural import counted
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +217,8 @@ class Queue:
             self._wake_reader()
         if ended:
             self._outage.ended(
-                "the spool keeps samples again; %d were sent from memory alone", count
+                "the spool stores samples again; %s sent from memory alone",
+                counted(count, "sample", "was", "were"),
             )
 
     def fail(self, error: BaseException) -> None:

@@ -201,7 +201,7 @@ class Register:
                 if other != path:  # it would be older than the books one day
                     with contextlib.suppress(OSError):
                         other.unlink(missing_ok=True)
-            self._outage.ended("%s: ids are noted again", path)
+            self._outage.ended("%s: can be written again", path)
             return
         if failure:
             self._fail(failure)
@@ -209,7 +209,7 @@ class Register:
     def _fail(self, error: OSError) -> None:
         self._failed = True
         self._outage.failed(
-            "%s: cannot be written: %s; if the agent is killed now, the ledger does not tell how"
+            "%s: cannot be written: %s; if the agent is killed now, the ledger cannot know how"
             " many samples were taken",
             self._path or self._paths[0],
             error.strerror,

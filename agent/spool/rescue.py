@@ -22,6 +22,7 @@ from agent.spool.tier import COMPANIONS, OpenTier, Tier, delete
 from quartet.database import Synchronous
 from quartet.errors import DamagedError, NewerSchemaError, StoreError
 from quartet.foreign import shown
+from quartet.plural import counted
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class TierFile:
             return tier, _looked(tier, look), False
         except NewerSchemaError as error:
             aside = move_aside(self.path, f"schema-{error.version}")
-            log.warning("%s; it is now %s, and a fresh one is used", error, aside)
+            log.warning("%s; it was renamed to %s, and a new one is used", error, aside)
             tier = self._open_tier(self.path, self._synchronous)
         except DamagedError as error:
             tier = self.replace(str(error), elsewhere)
@@ -66,7 +67,8 @@ class TierFile:
         is saved. StoreError where there is no room to save.
         """
         count, aside = self._save(lambda tier: salvage(self.path, tier, elsewhere), "damaged")
-        log.error("%s; it is now %s, and %d samples were saved from it", reason, aside, count)
+        saved = counted(count, "sample", "was", "were")
+        log.error("%s; it was renamed to %s, and %s saved from it", reason, aside, saved)
         return self._open_tier(self.path, self._synchronous)
 
     def restore(self, tier: Tier) -> Tier:
@@ -78,7 +80,8 @@ class TierFile:
         there = self.path.exists()
         count, aside = self._save(lambda fresh: _copy(tier, fresh), "replaced")
         found = f"; the file found there is now {aside}" if there else ""
-        log.warning("%s: made again with all of its %d samples%s", self.path, count, found)
+        samples = counted(count, "sample")
+        log.warning("%s: written again with all samples (%s)%s", self.path, samples, found)
         return self._open_tier(self.path, self._synchronous)
 
     def _save(self, save: Callable[[Tier], int], why: str) -> tuple[int, Path | None]:

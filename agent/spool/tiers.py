@@ -22,6 +22,7 @@ from agent.spool.row import BEFORE_ALL, Key, pack, unpack
 from agent.spool.tier import OpenTier, Tier
 from quartet.clock import Clock
 from quartet.errors import StoreError
+from quartet.plural import counted
 
 log = logging.getLogger(__name__)
 
@@ -182,9 +183,10 @@ class Tiers:
         for each in given:
             if lost := self._books.book_given(each.session, each.next_id):
                 log.error(
-                    "%d samples were in memory alone when the agent was killed; the last is %s of"
-                    " session %s, and they are booked as unknown",
-                    *(lost, each.next_id - 1, each.session.id),
+                    "%s in memory alone when the agent was killed, and counted as"
+                    " unknown; the last is"
+                    " %s of session %s",
+                    *(counted(lost, "sample", "was", "were"), each.next_id - 1, each.session.id),
                 )
         return [each.session for each in given]
 

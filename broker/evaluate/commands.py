@@ -31,10 +31,10 @@ def evaluate(options: argparse.Namespace, predictors: list[PredictorSettings]) -
     if several and (options.out or options.plot):
         raise SettingsError("--out and --plot take one file and one predictor")
     if options.out and options.plot and options.out.resolve() == options.plot.resolve():
-        raise SettingsError(f"{options.out}: --out and --plot need a file each")
+        raise SettingsError(f"{options.out}: --out and --plot need different files")
     for written in filter(None, (options.out, options.plot)):
         if any(written.exists() and written.samefile(path) for path in files if path.exists()):
-            raise SettingsError(f"{written}: is to be read, and not written over")
+            raise SettingsError(f"{written}: is an input file, and must not be overwritten")
     if options.plot:
         _check_plot()
     black_boxes = [(each.use, load(each.use, each.options)) for each in predictors]

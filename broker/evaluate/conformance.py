@@ -18,6 +18,7 @@ from broker.records import MAX_SNAPSHOT_BYTES
 from quartet.channels import FLOAT32_MAX, Values, as_float32
 from quartet.clock import Clock
 from quartet.foreign import described, shown
+from quartet.plural import counted
 
 # More than any warm-up of a few hundred rows, and a change behind it that may be noticed.
 _ROWS = 900
@@ -103,7 +104,7 @@ def check_recording(black_box: BlackBox, name: str, path: Path) -> Finding:
         return Finding(_RECORDING, "failed", str(error))
     rows, true = len(evaluation.answers), evaluation.answers.count(1)
     late = evaluation.answers.count(1, rows // 2)
-    told = f"True for {true} of {rows} samples of {shown(path)}"
+    told = f"True for {true} of {counted(rows, 'sample')} of {shown(path)}"
     if 2 * true > rows or 2 * late > rows - rows // 2:
         return Finding(
             _RECORDING,
@@ -142,17 +143,17 @@ def _answers(black_box: BlackBox) -> str:
     true = sum(told.answer for told in answers)
     if true in (0, len(answers)):
         raise _DoubtfulError(
-            f"predicted {bool(true)} for all {len(answers)} test samples, so the checks below say"
+            f"predicted {bool(true)} for all samples of the built-in test, so the checks below say"
             " little; check-predictor --recording shows what it predicts for your machine"
         )
-    return f"{len(answers)} samples, {true} of them True"
+    return f"{counted(len(answers), 'sample')}, {true} of them True"
 
 
 def _order(black_box: BlackBox) -> str:
     ids = [*range(100), *range(250, 300), *range(400), 2**31 - 1, *range(100)]
     rows = itertools.cycle(_rows(1))
     _feed(black_box.make(), [next(rows) for _ in ids], ids)
-    return "ids that jump ahead, and begin at 0 again with a new session, are taken"
+    return "ids that jump ahead, and start at 0 again in a new session, are accepted"
 
 
 def _purity(black_box: BlackBox) -> str:
@@ -165,17 +166,17 @@ def _purity(black_box: BlackBox) -> str:
         _ask(other, Sample(row, strange))
     if (at := _difference(alone, beside)) is not None:
         raise _FailedError(
-            f"row {at} is answered otherwise beside another instance: instances share state, or"
-            " chance or the time has a part in it"
+            f"row {at} gets another answer beside another instance: instances share state, or"
+            " use the time or random numbers"
         )
-    return "two lines do not touch each other, and the same rows have the same answers"
+    return "two agents do not affect each other, and the same rows get the same answers"
 
 
 def _snapshot(black_box: BlackBox) -> str:
     predictor = black_box.make()
     if not is_stateful(predictor):
         raise _SkippedError(
-            "it has not both snapshot() and restore(): a line is rebuilt from its latest samples"
+            "no snapshot() and restore(): after a restart, recent samples are replayed instead"
         )
     rows = _rows(1)
     answers = _feed(black_box.make(), rows)
@@ -193,13 +194,13 @@ def _snapshot(black_box: BlackBox) -> str:
             rest = _feed(again, rows[row:], range(row, len(rows)))
             if (at := _difference(answers[row:], rest)) is not None:
                 raise _FailedError(
-                    f"restored after {row} rows, row {row + at} is answered otherwise: the"
+                    f"restored after row {row}, row {row + at} gets another answer: the"
                     " snapshot is not the whole state"
                 )
         if _ask(predictor, Sample(row, values)) != answers[row]:
-            raise _FailedError(f"row {row} is answered otherwise after a snapshot was taken")
+            raise _FailedError(f"row {row} gets another answer after a snapshot was taken")
     if largest > MAX_SNAPSHOT_BYTES:
-        raise _FailedError(f"{largest} bytes, and {MAX_SNAPSHOT_BYTES} are the most")
+        raise _FailedError(f"{largest} bytes, but at most {MAX_SNAPSHOT_BYTES} are allowed")
     return f"restored equals continued, after {len(_CUTS)} cuts; at most {largest} bytes"
 
 
@@ -217,7 +218,7 @@ def _constant_input(black_box: BlackBox) -> str:
         predictor = black_box.make()
         _feed(predictor, [values] * 600)
         _feed(predictor, _rows(1))
-    return "all zeros, all equal, and what moves after it"
+    return "all zeros, all equal, and moving values after that"
 
 
 def _huge_input(black_box: BlackBox) -> str:
@@ -239,9 +240,7 @@ def _time(black_box: BlackBox, threads: int, slice_us: float, clock: Clock) -> s
     p99_us = statistics.quantiles(took_us, n=100, method="inclusive")[-1]
     told = f"median {statistics.median(took_us):.1f} us, p99 {p99_us:.1f} us"
     if p99_us > slice_us and not threads:
-        raise _FailedError(
-            f"{told}: it would hold up every agent: set predictor.threads = 2 or more"
-        )
+        raise _FailedError(f"{told}: it would delay all agents: set predictor.threads = 2 or more")
     return told
 
 

@@ -22,15 +22,15 @@ def summary(evaluation: Evaluation) -> str:
         ("True", f"{evaluation.answers.count(1)} ({_share(evaluation, 0, rows)})"),
     ]
     if first is None:
-        lines.append(("sustained alarm", f"none: never {SUSTAINED_ROWS} rows in a row"))
+        lines.append(("sustained alarm", f"none: never {SUSTAINED_ROWS} True in a row"))
     else:
         lines += [
-            ("sustained alarm", f"from row {first}, for {SUSTAINED_ROWS} rows in a row at least"),
+            ("sustained alarm", f"from row {first}, at least {SUSTAINED_ROWS} True in a row"),
             ("True before it", _share(evaluation, 0, first)),
             ("True from it on", _share(evaluation, first, rows)),
         ]
     if not evaluation.is_warm:
-        lines.append(("warm-up", "not over at the end: nothing was judged yet"))
+        lines.append(("warm-up", "the learning phase did not end: the predictor judged nothing"))
     median_us, p99_us = evaluation.took_us()
     lines.append(("time per sample", f"median {median_us:.1f} us, p99 {p99_us:.1f} us"))
     lines.append(("state", _state(evaluation)))

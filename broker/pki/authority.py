@@ -58,7 +58,9 @@ class Authority:
         except (ValueError, TypeError) as error:
             raise PkiError(f"{directory / 'ca.key'}: is damaged: {shown(error)}") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not fits(key, certificate):
-            raise PkiError(f"{directory / 'ca.key'}: does not fit ca.pem: bring its own back")
+            raise PkiError(
+                f"{directory / 'ca.key'}: does not belong to ca.pem: bring the right one back"
+            )
         self._issuer = forms.Issuer(certificate, key)
 
     @classmethod
@@ -66,7 +68,9 @@ class Authority:
         """Make a new one in a directory that has none, and the broker's certificate."""
         names = [*map(forms.host, hosts)]
         if (directory / "ca.pem").exists():
-            raise PkiError(f"{directory} has an authority: every device trusts it; keep it")
+            raise PkiError(
+                f"{directory} already has an authority, and all devices trust it: keep it"
+            )
         if (directory / "ca.key").exists():
             raise PkiError(
                 f"{directory / 'ca.key'} has no ca.pem: bring that back, or remove the key if"
@@ -123,10 +127,10 @@ class Authority:
             raise PkiError(f"{request}: {error.strerror}") from error
         except MALFORMED as error:
             raise PkiError(
-                f"{request}: is no readable certificate request: {shown(error)}"
+                f"{request}: is not a readable certificate request: {shown(error)}"
             ) from error
         if not valid:
-            raise PkiError(f"{request}: its signature is wrong: make the request anew")
+            raise PkiError(f"{request}: its signature is wrong: make the request again")
         if len(names) != 1:
             asks = shown(", ".join(names)) or "no name"
             raise PkiError(f"{request}: asks for {asks}: it must ask for one, its agent id")
@@ -212,7 +216,9 @@ class Authority:
         try:
             return list(x509.load_pem_x509_crl(_read(path)))
         except ValueError as error:
-            raise PkiError(f"{path}: is damaged: take it from a backup: {shown(error)}") from error
+            raise PkiError(
+                f"{path}: is damaged: restore it from a backup: {shown(error)}"
+            ) from error
 
     def _write_list(self, revoked: Sequence[x509.RevokedCertificate]) -> None:
         crl = forms.make_list(revoked, self._issuer, self._now())

@@ -25,15 +25,17 @@ def run(options: argparse.Namespace) -> None:
         case "issue":
             path = authority.issue_agent(options.agent)
             _tell(path)
-            print(f"bring both, and {directory / 'ca.pem'}, to the device, and keep no key here")
+            print(f"copy both, and {directory / 'ca.pem'}, to the device, and delete the key here")
         case "renew":
             path = (
                 authority.renew_agent(options.agent) if options.agent else authority.renew_broker()
             )
-            print(f"{path} is for the same key: bring it in the place of the former one")
+            print(f"{path} is for the same key: copy it over the old certificate")
         case "sign":
             path = authority.sign(options.request)
-            print(f"{path} names agent {path.stem}: bring it, and {directory / 'ca.pem'}, to it")
+            print(
+                f"{path} is for agent {path.stem}: copy it and {directory / 'ca.pem'} to the device"
+            )
         case "list":
             _list(authority)
         case "revoke":
@@ -44,8 +46,8 @@ def _init(directory: Path, hosts: Sequence[str]) -> None:
     Authority.init(directory, _with_loopback(hosts))
     _tell(directory / "broker.pem")
     print(f"""\
-the broker is reached as {", ".join(hosts)}
-keep {directory / "ca.key"} safe: who has it can speak as any agent, and as the broker
+agents reach the broker as {", ".join(hosts)}
+keep {directory / "ca.key"} safe: anyone who has it can impersonate any agent, and the broker
 
 broker.toml:
 [tls]
@@ -74,7 +76,7 @@ def _list(authority: Authority) -> None:
 def _revoke(authority: Authority, which: str) -> None:
     for certificate in authority.revoke(which):
         print(f"revoked: {certificate}, serial {certificate.serial:x}")
-    print("a running broker cuts off what is revoked within seconds, once it has the new crl.pem")
+    print("copy crl.pem to the broker: it then cuts off revoked certificates within seconds")
 
 
 def _tell(path: Path) -> None:

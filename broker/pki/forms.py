@@ -63,7 +63,7 @@ def sign_agent(
 ) -> x509.Certificate:
     """For an agent, which only asks. PkiError where the name is no agent id."""
     if not AGENT_ID.fullmatch(agent_id):
-        raise PkiError(f"{agent_id!r} is no agent id: 1 to 64 of A-Z a-z 0-9 . _ -")
+        raise PkiError(f"{agent_id!r} is not an agent id: 1 to 64 of A-Z a-z 0-9 . _ -")
     names = [x509.DNSName(agent_id)]
     return _sign(agent_id, names, [ExtendedKeyUsageOID.CLIENT_AUTH], public, issuer, now=now)
 

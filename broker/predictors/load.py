@@ -45,7 +45,7 @@ def load(name: str, options: Mapping[str, object]) -> BlackBox:
     """
     kind = _find(name)
     if not (callable(kind) and callable(getattr(kind, "predict", None))):
-        raise PredictorError(f"predictor {name}: is no class with a method predict(sample)")
+        raise PredictorError(f"predictor {name}: is not a class with a method predict(sample)")
     check_options(name, kind, options)
     make = functools.partial(cast("type[Predictor]", kind), **options)
     try:
@@ -87,9 +87,7 @@ def _entry_point(name: str) -> EntryPoint:
     installed = entry_points(group=ENTRY_POINTS)
     if name not in installed.names:
         known = ", ".join(sorted({*BUILT_IN, *installed.names}))
-        raise PredictorError(
-            f"predictor {name}: is not known; known are {known}, or give module:Class"
-        )
+        raise PredictorError(f"predictor {name}: is not known; use {known}, or module:Class")
     return installed[name]
 
 

@@ -114,7 +114,7 @@ class Score:
         if not chosen:
             raise self._unclear(f"the model has no output {name!r}")
         if _kind(chosen[0]) == "label":
-            raise self._unclear(f"{_quoted(chosen[0].name)} is no score")
+            raise self._unclear(f"{_quoted(chosen[0].name)} is not a score")
         return chosen[0]
 
     def _only_number(self, numbers: Sequence[float]) -> float:

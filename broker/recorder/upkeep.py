@@ -138,11 +138,6 @@ class Upkeep(Protocol):
         ...
 
 
-def counted(number: int, noun: str) -> str:
-    """A number of things, with the noun in its right form."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def ranges(ids: Iterable[int]) -> list[IdRange]:
     """Ids that rise, as ranges."""
     found: list[IdRange] = []

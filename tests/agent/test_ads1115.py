@@ -129,10 +129,10 @@ def test_the_lowest_data_rate_that_keeps_the_cadence_is_used() -> None:
 
 
 def test_a_rate_that_cannot_be_kept_is_refused_with_the_best_that_can() -> None:
-    with pytest.raises(CadenceError, match="200 rows a second cannot be kept") as raised:
+    with pytest.raises(CadenceError, match="200 samples a second are too many") as raised:
         Rig(period_s=0.005).open()
-    assert "the best is 142." in str(raised.value)
-    with pytest.raises(CadenceError, match="the best is 10"):
+    assert "choose at most 142." in str(raised.value)
+    with pytest.raises(CadenceError, match="choose at most 10"):
         Rig(period_s=0.005, bus_hz=100e3).open()
 
 
@@ -147,7 +147,7 @@ def test_another_chip_at_the_address_is_refused() -> None:
     rig = Rig()
     rig.chip.mux_stuck = True
     rig.befall("stuck_mux", 1e6)
-    with pytest.raises(SourceError, match="does not keep a configuration as an ADS1115 does"):
+    with pytest.raises(SourceError, match="does not keep its configuration, as an ADS1115 would"):
         rig.open()
 
 
@@ -156,8 +156,8 @@ def test_another_chip_at_the_address_is_refused() -> None:
     ("kind", "message"),
     [
         ("nack", "no ADS1115 at 0x48 on bus 1: check the wiring, its supply and source.address"),
-        ("timeout", "ADS1115 at 0x48 on bus 1: timeout (.*): something holds the bus"),
-        ("busy", "ADS1115 at 0x48 on bus 1: bus busy (.*): a kernel driver has it"),
+        ("timeout", "ADS1115 at 0x48 on bus 1: timeout (.*): something blocks the bus"),
+        ("busy", "ADS1115 at 0x48 on bus 1: bus busy (.*): a kernel driver uses the chip"),
     ],
 )
 def test_a_bus_that_fails_at_start_is_refused_with_its_reason(
@@ -171,7 +171,7 @@ def test_a_bus_that_fails_at_start_is_refused_with_its_reason(
 
 def test_a_chip_that_is_slower_than_its_data_sheet_is_refused_at_start() -> None:
     rig = Rig(oscillator=0.7)
-    with pytest.raises(SourceError, match=r"as an ADS1115 does \(conversion late\)"):
+    with pytest.raises(SourceError, match=r"as an ADS1115 would \(conversion late\)"):
         rig.open()
 
 
@@ -211,7 +211,7 @@ def test_a_chip_that_goes_away_gives_nan_and_is_taken_up_again(
     messages = [r.getMessage() for r in caplog.records if r.levelno > logging.DEBUG]
     assert len(messages) == 2
     assert messages[0].startswith(f"ADS1115 at 0x48 on bus 1: {fault}: ")
-    assert re.match(rf"ADS1115 at 0x48 on bus 1: no more '{fault}', after (19|2\d)\.", messages[1])
+    assert re.match(rf"ADS1115 at 0x48 on bus 1: '{fault}' is over after (19|2\d)\.", messages[1])
 
 
 def test_a_dead_bus_costs_a_row_two_timeouts() -> None:
@@ -362,7 +362,7 @@ def test_a_value_out_of_its_range_is_nan_until_it_is_back(
     assert 49 <= sum(math.isnan(row[0]) for row in rows) <= 51
     assert [r.getMessage().partition(" (")[0] for r in caplog.records] == [
         "sensor1: out of range",
-        "sensor1: no more 'out of range', after 4.9 s",
+        "sensor1: 'out of range' is over after 4.9 s",
     ]
 
 
@@ -449,7 +449,7 @@ def test_a_scan_finds_what_answers_and_what_a_driver_has() -> None:
     source.close()
     assert rig.driver.scan() == [0x48, 0x68]
     rig.befall("busy", 1e6)
-    with pytest.raises(SourceError, match="bus busy: a kernel driver has it"):
+    with pytest.raises(SourceError, match="bus busy: a kernel driver uses the chip"):
         rig.driver.scan()
 
 
@@ -458,6 +458,6 @@ def test_a_scan_ends_with_the_first_timeout() -> None:
     rig.open()
     rig.befall("timeout", 1e6)
     before = rig.bus.transfers
-    with pytest.raises(SourceError, match="timeout: something holds the bus"):
+    with pytest.raises(SourceError, match="timeout: something blocks the bus"):
         rig.driver.scan()
     assert rig.bus.transfers - before == 2

@@ -103,7 +103,7 @@ def test_points_are_refused_whose_scale_would_be_off_by_more_than_a_percent(
     error_1: float, error_2: float
 ) -> None:
     apart = 100 * (error_1**2 + error_2**2) ** 0.5
-    with pytest.raises(AgentError, match="hold it, or take values farther apart"):
+    with pytest.raises(AgentError, match="keep it still, or choose values that are farther apart"):
         line_through(Point(0, 0, error_1), Point(1, max(apart, 100) * 0.99, error_2), 125e-6)
     line_through(Point(0, 0, error_1), Point(1, max(apart, 100) * 1.01, error_2), 125e-6)
 
@@ -124,7 +124,7 @@ def test_two_points_are_written_and_all_else_is_kept(
     assert bench.path.stat().st_mode & 0o777 == 0o640
     assert [each.name for each in bench.path.parent.glob(".*")] == []
     said = capsys.readouterr().out
-    assert "say what it is in bar: 0 bar = 0.50000 V, noise 0.00 mV" in said
+    assert "enter this value in bar: 0 bar = 0.50000 V, noise 0.00 mV" in said
     assert f"written to {bench.path}" in said
 
 
@@ -142,9 +142,9 @@ def test_what_is_no_number_is_asked_for_again(
 ) -> None:
     assert bench.calibrate("zero", "0", "nan", "1,600", "16.0", path=bench.path) == 0
     said = capsys.readouterr().out
-    assert "'zero' is no number" in said
-    assert "'nan' is no number" in said
-    assert "'1,600' is no number, such as 1.5" in said
+    assert "'zero' is not a number" in said
+    assert "'nan' is not a number" in said
+    assert "'1,600' is not a number such as 1.5" in said
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_what_is_no_number_is_asked_for_again(
     [
         (("0",), AgentError, "no answer: nothing was written"),
         (("0", "^C"), AgentError, "stopped: nothing was written"),
-        (("16", "0"), AgentError, "the two points are 0.00 mV apart, and 12.50 mV are needed"),
+        (("16", "0"), AgentError, "the two points are 0.00 mV apart, but 12.50 mV are needed"),
         (("16", "16"), AgentError, "both values are the same"),
     ],
 )
@@ -176,7 +176,7 @@ def test_limits_in_the_former_unit_are_pointed_out(
 ) -> None:
     bench.path.write_text(bench.path.read_text().replace("gain = 1", "min = 0.1"))
     bench.calibrate("0", "16", path=bench.path)
-    assert "min and max of sensor2 are in its unit, too" in capsys.readouterr().out
+    assert "check min and max of sensor2: they are in this unit, too" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,10 @@ def test_limits_in_the_former_unit_are_pointed_out(
     [
         ("[source]\nkind = 'replay'\npath = 'x.csv'\n", "unknown key"),
         ("\ufeff[source]\nkind = 'virtual'\n", "cannot be edited"),
-        ("source = {kind = 'virtual'}\n", "give the sensor a table .source.sensor2. of its own"),
+        (
+            "source = {kind = 'virtual'}\n",
+            "write the sensor as a table .source.sensor2. of its own",
+        ),
         ("source.kind = 'virtual'\nsource.sensor1.gain = 1\n", "of its own"),
     ],
 )
@@ -220,7 +223,7 @@ def test_a_real_chips_file_is_not_calibrated_by_one_in_software(
 
 def test_a_replayed_file_has_nothing_to_calibrate(bench: Bench) -> None:
     bench.path.write_text("[source]\nkind = 'replay'\npath = 'x.csv'\n")
-    with pytest.raises(SettingsError, match="nothing to calibrate"):
+    with pytest.raises(SettingsError, match="only a chip can be calibrated"):
         bench.calibrate("0", "16", path=bench.path)
 
 

@@ -77,7 +77,7 @@ def test_an_open_input_is_found_beside_whatever_others(
     findings = chip_findings(VirtualSettings(a0=other, a1=other, a2=FloatingSettings(), a3=other))
     outcomes = [findings[f"sensor{n} (A{n - 1})"].outcome for n in (1, 2, 3, 4)]
     assert outcomes == [*(Outcome.PASSED, Outcome.PASSED, Outcome.FAILED, Outcome.PASSED)]
-    assert "it seems open" in findings["sensor3 (A2)"].detail
+    assert "this input seems to be open" in findings["sensor3 (A2)"].detail
 
 
 def test_open_inputs_are_found_where_all_are_open() -> None:
@@ -210,16 +210,16 @@ def test_a_port_where_nobody_listens_is_told_from_one_that_speaks_no_grpc() -> N
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = Address("127.0.0.1", mute.getsockname()[1])
         (finding,) = check_broker(address, None, patience_s=0.5)
-        assert "does not answer as a gRPC server does" in finding.detail
+        assert "does not answer like a gRPC server" in finding.detail
     (finding,) = check_broker(address, None)
     assert "cannot be reached: Connection refused" in finding.detail
 
 
 def test_a_clock_that_was_never_set_is_told_with_its_date() -> None:
     finding = next(check_clock(ManualClock(wall_s=0.0), PI))
-    assert (finding.outcome, finding.detail) == (Outcome.FAILED, "it says 1970-01-01")
+    assert (finding.outcome, finding.detail) == (Outcome.FAILED, "the clock says 1970-01-01")
     finding = next(check_clock(ManualClock(), PI))
-    assert "it says" not in finding.detail
+    assert "the clock says" not in finding.detail
 
 
 # As a person sees it
@@ -240,7 +240,7 @@ def test_all_is_well_on_a_virtual_chip_with_a_broker(broker: Broker, tmp_path: P
         r"passed  sensor1 (A0)        ",
         r"passed  outputs.alarm       GPIO17, by mock",
         rf"passed  broker              {broker.address} answers",
-        r"skipped spool               a simulation has a private one",
+        r"skipped spool               a simulation uses a temporary one",
     ):
         assert wanted in check.stdout
     with Running([*arguments, "--json"], env=mock) as check:

@@ -57,7 +57,7 @@ def test_an_empty_message_answers_id_0_with_false() -> None:
     "message", [b"\xff", b"\x08", b"\x08" + b"\xff" * 11, b"\x0a\x05ab", b"\x10", b"<html>"]
 )
 def test_bytes_that_are_no_response_are_a_value_error(message: bytes) -> None:
-    with pytest.raises(ValueError, match=f"^{len(message)} bytes that are no BrokerResponse$"):
+    with pytest.raises(ValueError, match=f"^{len(message)} bytes that are not a BrokerResponse$"):
         codec.decode(message)
 
 

@@ -46,10 +46,10 @@ def test_nothing_is_told_where_both_sides_say_the_same() -> None:
 
 
 def test_what_a_broker_lost_with_its_power_is_named() -> None:
-    expected = [("4 answered here, and not on the broker's record: 3, 7..9", True)]
+    expected = [("4 answered here, but not recorded by the broker: 3, 7..9", True)]
     assert told(ours(10), theirs(0, 6, [(3, 3)])) == expected
     assert told(ours(4), BrokerLedger(1, [])) == [
-        ("4 answered here, and not on the broker's record: 0..3", True)
+        ("4 answered here, but not recorded by the broker: 0..3", True)
     ]
 
 
@@ -57,35 +57,35 @@ def test_what_a_running_session_has_sampled_since_the_broker_was_asked_is_no_con
     None
 ):
     assert told(ours(10, ended=False), theirs(0, 6)) == [
-        ("3 answered here, and not on the broker's record: 7..9", False)
+        ("3 answered here, but not recorded by the broker: 7..9", False)
     ]
     assert told(ours(10, ended=False), theirs(0, 6, [(3, 3)]))[0][1]
 
 
 def test_what_was_unknown_for_want_of_power_is_resolved_by_the_broker() -> None:
     assert told(ours(10, power_lost=True), theirs(0, 4119)) == [
-        ("4110 unknown here (power), and answered by the broker: 10..4119", False)
+        ("4110 unknown here (power), but answered by the broker: 10..4119", False)
     ]
 
 
 def test_what_the_broker_has_beyond_a_session_that_ended_in_order_is_a_contradiction() -> None:
     assert told(ours(10), theirs(0, 11)) == [
-        ("2 never sampled here, and answered by the broker: 10..11", True)
+        ("2 never sampled here, but answered by the broker: 10..11", True)
     ]
 
 
 def test_what_the_broker_answered_and_is_without_prediction_here_is_named() -> None:
     mine = ours(10, waiting=[(8, 9)], fates={Fate.FULL: Ids(2, [(0, 1)])})
     assert told(mine, theirs(1, 8)) == [
-        ("1 wait here, and are answered by the broker: 8", False),
-        ("1 without prediction here, and answered by the broker: 1", False),
+        ("1 waiting here, but answered by the broker: 8", False),
+        ("1 without prediction here, but answered by the broker: 1", False),
     ]
 
 
 def test_what_a_damaged_file_took_along_without_its_ids_excuses_as_many() -> None:
     assert told(ours(10, fates={Fate.DAMAGED: Ids(3, [])}), theirs(0, 6)) == []
     assert told(ours(10, fates={Fate.DAMAGED: Ids(2, [])}), theirs(0, 6)) == [
-        ("3 answered here, and not on the broker's record: 7..9", True)
+        ("3 answered here, but not recorded by the broker: 7..9", True)
     ]
 
 

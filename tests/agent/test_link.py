@@ -284,8 +284,8 @@ async def test_an_outage_is_logged_at_its_first_failure_and_with_its_length_at_i
     address = f"127.0.0.1:{port}"
     assert entries == [
         ("ERROR", f"{address} refuses the stream"),
-        ("WARNING", f"no link to {address}"),
-        ("DEBUG", f"no link to {address}"),
+        ("WARNING", f"no connection to {address}"),
+        ("DEBUG", f"no connection to {address}"),
         ("INFO", f"streaming to {address}, after 5.0 s"),
     ]
 
@@ -344,7 +344,7 @@ async def test_a_sample_that_is_refused_is_given_up_and_the_next_go_on(
     assert bench.link.answers_expired == (code == "OUT_OF_RANGE")
     assert alone <= tries
     assert alone == tries or code == "OUT_OF_RANGE"
-    assert "sample 7 stays without prediction" in caplog.text
+    assert "sample 7 gets no prediction" in caplog.text
 
 
 async def test_an_internal_without_refused_id_gives_no_sample_up() -> None:
@@ -376,7 +376,7 @@ async def test_a_broker_of_another_service_is_refused_loudly_and_tried_again(
         await bench.until(lambda: caplog.text.count("UNIMPLEMENTED") >= 2)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    assert "this is no Quartet broker" in caplog.text
+    assert "this is not a Quartet broker" in caplog.text
     assert bench.spool.unanswered == 3
 
 
@@ -395,7 +395,7 @@ async def test_being_superseded_is_said_and_not_fought_over(
         bench = Bench(port, LinkSettings(backoff_min_s=0.01, backoff_max_s=3600))
         bench.sample(1)
         running = asyncio.create_task(bench.link.run())
-        await bench.until(lambda: "give each device an id of its own" in caplog.text)
+        await bench.until(lambda: "give each device its own id" in caplog.text)
         assert "next try in 3600 s" in caplog.text
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -418,7 +418,7 @@ async def test_a_broker_that_sends_garbage_is_left(caplog: pytest.LogCaptureFixt
         bench.sample(5)
         await bench.run()
     assert bench.answers == by_parity(5)
-    assert "3 bytes that are no BrokerResponse" in caplog.text
+    assert "3 bytes that are not a BrokerResponse" in caplog.text
 
 
 async def test_a_step_of_the_clock_begins_a_new_stream_on_the_same_connection() -> None:
@@ -501,7 +501,7 @@ async def test_a_peer_that_never_ends_its_side_keeps_nobody_from_ending(
         bench.sample(3)
         await bench.run()
     assert bench.answers == by_parity(3)
-    assert "no link" not in caplog.text
+    assert "no connection" not in caplog.text
 
 
 async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

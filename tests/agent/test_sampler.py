@@ -204,8 +204,8 @@ def test_overruns_are_said_once_until_none_came_for_a_minute(
     rig.sampler.run()
     assert rig.sampler.overruns == 5
     assert [message.partition(":")[0] for message in caplog.messages] == [
-        "deadlines passed during a read (1, in all 1)",
-        "deadlines passed during a read (1, in all 4)",
+        "1 reading was late (1 in total)",
+        "1 reading was late (4 in total)",
     ]
 
 

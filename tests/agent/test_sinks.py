@@ -193,7 +193,7 @@ def test_every_sink_is_closed_though_one_fails_at_it() -> None:
         fan_out.close()
     assert [sink.closed for sink in sinks] == [1, 1, 1]
     assert fan_out.failures == 1
-    assert [r.getMessage() for r in records] == ["out.csv failed at its end: not flushed"]
+    assert [r.getMessage() for r in records] == ["out.csv failed while it was closed: not flushed"]
 
 
 def test_every_sink_has_a_name_for_a_person(tmp_path: Path) -> None:
@@ -452,8 +452,8 @@ def test_the_live_view_keeps_as_much_of_the_past_as_fits_on_80_columns(terminal:
 def test_log_entries_are_printed_while_the_live_view_stands(terminal: Terminal) -> None:
     before = sys.stderr
     with live_view("pump-1"):
-        sys.stderr.write("no link to broker\n")
-        assert "no link to broker" in terminal.readouterr().err
+        sys.stderr.write("no connection to broker\n")
+        assert "no connection to broker" in terminal.readouterr().err
     assert sys.stderr is before
 
 

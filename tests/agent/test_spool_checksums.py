@@ -111,7 +111,7 @@ async def test_a_session_that_never_was_is_not_shown_and_its_samples_are_booked(
     assert sum_.fates[Fate.DAMAGED].count == sum_.sampled == SAMPLES
     assert len(rescue.given) == (SESSIONS - 1) * SAMPLES
     assert "no sample tells the session's name: it is left out" in caplog.text
-    assert f"the names of the sessions of {SAMPLES} samples are damaged" in caplog.text
+    assert f"{SAMPLES} samples are without a session, as its name is damaged" in caplog.text
 
 
 @pytest.mark.parametrize("which", ["cold", "hot"])

@@ -105,5 +105,5 @@ async def test_a_row_that_is_not_what_was_written_is_named_by_the_ledger(
     spool = SpoolSettings(str(device.directories.cold), str(device.directories.hot))
     assert show(Settings(spool=spool), as_json=False, broker_ledger=None) == 1
     told = capsys.readouterr().out
-    assert "NOT BALANCED: 2 rows are damaged: 137..138\n" in told
-    assert "NOT BALANCED: +2 samples have no fate, among ids 137..138\n" in told
+    assert "NOT BALANCED: 2 samples are damaged: 137..138\n" in told
+    assert "NOT BALANCED by +2: samples are unaccounted for, among ids 137..138\n" in told

@@ -54,14 +54,15 @@ class TestDirectories:
         with pytest.raises(StoreError) as raised:
             open_tiers(directories)
         assert str(raised.value).startswith(
-            f"{setting}: {tmp_path / which} is no directory: 'sudo install -d -o $USER"
+            f"{setting}: {tmp_path / which} is not a directory: create it with 'sudo"
+            " install -d -o $USER"
         )
 
     def test_one_that_is_a_file_is_refused(self, which: str, setting: str, tmp_path: Path) -> None:
         directories = self.directories(tmp_path)
         (tmp_path / which).rmdir()
         (tmp_path / which).touch()
-        with pytest.raises(StoreError, match=f"{setting}: .* is no directory"):
+        with pytest.raises(StoreError, match=f"{setting}: .* is not a directory"):
             open_tiers(directories)
 
     def test_one_of_a_running_agent_is_refused_with_its_process(

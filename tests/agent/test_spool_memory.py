@@ -66,7 +66,9 @@ async def test_while_both_tiers_fail_samples_are_sent_from_memory_and_booked_lat
     assert not device.queue.is_alone
     said = [each.getMessage() for each in caplog.records if "memory alone" in each.getMessage()]
     assert any("no directory of the spool has taken a sample for 1 s" in each for each in said)
-    assert "the spool keeps samples again; 22 were sent from memory alone, after " in said[-1]
+    assert (
+        "the spool stores samples again; 22 samples were sent from memory alone, after " in said[-1]
+    )
     device.close()
     (entry,) = device.ledger().sessions
     assert (entry.sampled, entry.answered, entry.waiting, entry.fates) == (25, 25, 0, {})

@@ -198,7 +198,7 @@ async def test_a_damaged_file_is_kept_beside_and_named(
             rescue = Rescue()
             await rescue.run(device, clock)
             assert (directory / name_).read_bytes() == garbage
-            assert f"it is now {directory / name_}" in caplog.text
+            assert f"it was renamed to {directory / name_}" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,9 @@ async def test_while_a_file_is_damaged_the_ledger_tells_what_the_other_knows(
         spool = SpoolSettings(str(device.directories.cold), str(device.directories.hot))
         assert show(Settings(spool=spool), as_json=False, broker_ledger=None) == 1
         told = capsys.readouterr().out
-        assert f"{said}: the agent saves what it can of it when it starts\nNOT BALANCED\n" in told
+        assert (
+            f"{said}: the agent saves its readable samples when it starts\nNOT BALANCED\n" in told
+        )
         device.start()
         await device.drain()
         clock.advance(6)

@@ -73,7 +73,7 @@ async def test_a_newer_spool_is_set_aside_untouched_and_a_fresh_one_used(
         content = before.get(f"spool.db{suffix}", b"")
         assert after.get(f"spool.schema-{NEXT}.db{suffix}", b"") == content
     assert f"has schema {NEXT}, this version of quartet knows {NOW}" in caplog.text
-    assert f"it is now {device.directories.cold / f'spool.schema-{NEXT}.db'}" in caplog.text
+    assert f"was renamed to {device.directories.cold / f'spool.schema-{NEXT}.db'}" in caplog.text
     assert len(waiting(device.directories)) == 2
 
 

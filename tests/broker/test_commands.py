@@ -150,7 +150,7 @@ async def test_a_command_is_followed_once_whoever_streams(path: Path) -> None:
                 *(send_on(stream, [sample(id_) for id_ in ids]) for stream in (older, newer))
             )
         assert [answers for answers, _ in both] == [expected(box, ids), expected(box, ids)]
-        await send(lines, [0], agent="b")  # in place of line a, which is read again
+        await send(lines, [0], agent="b")  # in place of line a, which can be read again
         assert (await send(lines, range(30, 50)))[0] == expected(box, range(30, 50))
 
 
@@ -184,7 +184,7 @@ async def test_an_agent_that_is_forgotten_while_it_streams_comes_back_as_a_new_o
                 await stream.answer([sample(SNAPSHOT_EVERY + 6)])
         box, ids = make(), range(SNAPSHOT_EVERY + 6, SNAPSHOT_EVERY + 20)
         assert (await send(lines, ids))[0] == expected(box, ids)
-    assert f"joins at sample {SNAPSHOT_EVERY + 6}" in caplog.text
+    assert f"starts at sample {SNAPSHOT_EVERY + 6}" in caplog.text
     assert select(
         path, "SELECT agent_id, count(*) FROM samples JOIN lines USING (line) GROUP BY line"
     ) == [("b", 5), ("a", 14)]

@@ -314,4 +314,4 @@ def test_one_that_cannot_be_loaded_is_refused(
 ) -> None:
     (workplace / "box.py").write_text("class Box: ...")
     assert main(["check-predictor", "box:Box"]) == 2
-    assert "is no class with a method predict" in capsys.readouterr().err
+    assert "is not a class with a method predict" in capsys.readouterr().err

@@ -77,7 +77,7 @@ def test_a_backup_replaces_nothing_and_of_a_damaged_store_there_is_none(
 ) -> None:
     fill(path, 0, 600)
     copy.write_text("mine")
-    with pytest.raises(StoreError, match="is there already"):
+    with pytest.raises(StoreError, match="already exists"):
         SqliteUpkeep(path).backup(copy)
     assert copy.read_text() == "mine"
     with pytest.raises(StoreError, match="there is no directory"):
@@ -142,10 +142,10 @@ def test_a_backup_of_an_older_schema_is_restored_and_of_a_newer_one_refused(
     ("spoil", "reason"),
     [
         (Path.unlink, "there is no such file"),
-        (lambda copy: copy.write_text("diary"), "is not sound.*take another backup"),
-        (lambda copy: damage(copy, noisy_page, 3), "is not sound"),
-        (lambda copy: select(copy, "PRAGMA application_id = 7"), "is a database, and not one"),
-        (lambda copy: select(copy, "UPDATE samples SET id = id + 1"), "is not sound"),
+        (lambda copy: copy.write_text("diary"), "is damaged.*use another backup"),
+        (lambda copy: damage(copy, noisy_page, 3), "is damaged"),
+        (lambda copy: select(copy, "PRAGMA application_id = 7"), "is a database, but not a store"),
+        (lambda copy: select(copy, "UPDATE samples SET id = id + 1"), "is damaged"),
     ],
 )
 def test_a_backup_that_is_not_sound_is_refused_and_nothing_is_touched(
@@ -344,7 +344,7 @@ def test_a_log_without_its_file_is_refused_and_kept(history: History, tmp_path: 
     path.unlink()
     log = Path(f"{path}-wal").read_bytes()
     for _ in range(2):
-        with pytest.raises(StoreError, match="is gone, and its log of commits is still there"):
+        with pytest.raises(StoreError, match="is gone, but its log of commits is still there"):
             lines_in(path, Chain).__enter__()
         assert Path(f"{path}-wal").read_bytes() == log
 
@@ -392,12 +392,12 @@ def test_a_store_that_nobody_touched_is_opened_without_a_look_at_all_of_it(
         os.utime(f"{killed}{suffix}", ns=(time.time_ns(), time.time_ns()))
     with caplog.at_level("INFO"), lines_in(path if end == "stopped" else killed, Chain):
         pass
-    assert "looking at all of it" not in caplog.text
+    assert "all of it is checked" not in caplog.text
     if end == "stopped":
         select(path, "UPDATE sessions SET digest = 'd2'")
         with caplog.at_level("INFO"), lines_in(path, Chain):
             pass
-        assert "looking at all of it" in caplog.text
+        assert "all of it is checked" in caplog.text
 
 
 def put_back(back: Callable[[Path, Path], None], copy: Path, place: Path, history: History) -> None:

@@ -45,9 +45,7 @@ def test_what_was_good_at_the_handshake_is_not_for_ever(ca: Ca) -> None:
 def test_the_usage_decides_and_the_brokers_own_key_is_nobodys(ca: Ca) -> None:
     trust = credentials(ca, None)
     uses = [ExtendedKeyUsageOID.SERVER_AUTH]
-    assert "made for servers, and not for clients" in trust.objection(
-        shown(ca.issue("a", uses=uses))
-    )
+    assert "made for servers, not for clients" in trust.objection(shown(ca.issue("a", uses=uses)))
     uses.append(ExtendedKeyUsageOID.CLIENT_AUTH)
     assert trust.objection(shown(ca.issue("b", uses=uses))) == ""
     own = Files(ca.directory / "broker.pem", ca.directory / "broker.key")
@@ -84,4 +82,4 @@ def test_a_new_list_is_taken_and_one_that_is_damaged_is_not(
     trust.refresh()
     trust.refresh()
     assert trust.objection(shown(two))
-    assert "holds no revocation list in PEM; the former one is used" in caplog.text
+    assert "contains no revocation list in PEM; the old one stays in use" in caplog.text

@@ -184,9 +184,9 @@ async def test_a_damaged_sample_of_a_replay_is_told_once_by_agent_and_id(
             ids = range(COUNT, COUNT + MORE)
             assert (await send(lines, ids, agent=agent))[0] == expected(box, ids)
     assert errors() == [
-        "b: 4 of its recorded samples are damaged or missing (ids 7, 200 to 201, 299): they are"
+        "b: 4 recorded samples are damaged or missing (ids 7, 200 to 201, 299): they are"
         " left out of the replay, and later predictions may differ until 'broker rebase b' or its"
-        " next warm-up"
+        " next learning phase"
     ]
 
 
@@ -228,7 +228,7 @@ async def test_a_damaged_answer_is_never_given_again(
         answers, refusal = await send(lines, range(275, COUNT))
         assert answers == expected(Chain(), range(280))[275:]
         assert (refusal.sample_id, refusal.code) == (280, Code.OUT_OF_RANGE)
-    assert "a: 1 recorded answers from sample 275 on are damaged: they are not given" in errors()[0]
+    assert "a: 1 recorded answer is damaged, from sample 275 on" in errors()[0]
 
 
 @pytest.mark.parametrize("shift", [-128, 1024])

@@ -146,7 +146,7 @@ async def come_to(scene: Scene, phase: Phase, metadata: Metadata) -> list[int]:
 async def look(scene: Scene, reason: Reason, phase: Phase) -> None:
     """Have a reason end a call in a phase, and look at all that came of it."""
     metadata = header().to_metadata()
-    if reason.name == "metadata that is no header":
+    if reason.name == "metadata that is not a header":
         metadata = HALF_A_HEADER
     if reason.name == "one stream too many":
         scene.others.append(scene.open_call(()))

@@ -60,7 +60,7 @@ def test_a_summary_tells_the_sustained_alarm_and_the_shares_around_it(
 
 def test_no_sustained_alarm_is_said(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, table(workplace / "a.csv", [1.0] * 9), "--predictor", "mine:Above")
-    assert "sustained alarm   none: never 10 rows in a row" in text
+    assert "sustained alarm   none: never 10 True in a row" in text
     text = said(capsys, table(workplace / "one.csv", [1.0]), "--predictor", "mine:Above")
     assert "rows              1\n" in text
 
@@ -143,7 +143,7 @@ def test_a_warm_up_that_is_not_over_is_not_taken_for_health(
 ) -> None:
     short = workplace / "short.csv"
     short.write_text("".join(dataset.read_text().splitlines(keepends=True)[:299]))
-    assert "warm-up           not over at the end: nothing" in said(capsys, str(short))
+    assert "warm-up           the learning phase did not end" in said(capsys, str(short))
     assert "warm-up" not in said(capsys, str(dataset))
     assert "warm-up" in said(capsys, str(short), str(short)).splitlines()[1].split()
 
@@ -187,12 +187,12 @@ def test_what_is_said_is_shown_as_one_line(
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [
-        (["a.csv", "--out", "p", "--plot", "./p"], 2, "p: --out and --plot need a file each"),
+        (["a.csv", "--out", "p", "--plot", "./p"], 2, "p: --out and --plot need different files"),
         (["none.csv"], 1, "none.csv: cannot be read: No such file"),
         (["a.csv", "--predictor", "oracle"], 2, "predictor oracle: is not known"),
         (["a.csv", "a.csv", "--out", "p.csv"], 2, "--out and --plot take one file and one"),
-        (["a.csv", "--out", "a.csv"], 2, "a.csv: is to be read, and not written over"),
-        (["a.csv", "--plot", "a.csv"], 2, "a.csv: is to be read, and not written over"),
+        (["a.csv", "--out", "a.csv"], 2, "a.csv: is an input file, and must not be overwritten"),
+        (["a.csv", "--plot", "a.csv"], 2, "a.csv: is an input file, and must not be overwritten"),
         (["a.csv", "--out", "no/p.csv"], 1, "no/p.csv: cannot be written: No such file"),
         (["a.csv", "--out", "/dev/full"], 1, "/dev/full: cannot be written: No space left"),
         (["a.csv", "--plot", "no/p.png"], 1, "no/p.png: cannot be written: "),

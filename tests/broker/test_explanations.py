@@ -95,7 +95,7 @@ async def test_a_true_answers_reason_is_a_warning_and_a_false_ones_a_remark(
         ("WARNING", "press: sample 0: as 0 is even"),
         ("INFO", "press: sample 2: as 2 is even"),
         ("INFO", "press: sample 4: as 4 is even"),
-        ("WARNING", "a plain peer: sample 6: as 6 is even"),
+        ("WARNING", "a client without agent metadata: sample 6: as 6 is even"),
     ]
 
 
@@ -181,7 +181,7 @@ async def test_a_black_box_that_cannot_explain_itself_is_asked_once_and_loses_no
         assert (await send(lines, range(15, 25)))[1] is None
     assert Saying.asked == 1
     assert [text for _, text in said(caplog)] == [
-        f"a: its black box cannot explain itself ({reason}), and is not asked any more"
+        f"a: its predictor cannot explain its answers ({reason}), and is not asked again"
     ]
     assert select(path, "SELECT answered, refused FROM sessions") == [(25, 0)]
     assert kept(path) == []

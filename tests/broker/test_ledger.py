@@ -99,7 +99,7 @@ def test_a_person_reads_the_books_as_a_table(
         "           3        3     4\n"
         "press-4  00000000000000000000000000000001       100     1099      1000      1000"
         "           0        0     0\n"
-        "plain peers: 2 streams, 4 received, 4 answered\n"
+        "without agent metadata: 2 streams, 4 received, 4 answered\n"
     )
 
 
@@ -157,7 +157,7 @@ def _newer(path: Path) -> None:
         (lambda _: None, "there is no such file"),
         (Path.mkdir, "there is no such file"),
         (lambda path: path.write_text("my diary"), "is damaged (file is not a database)"),
-        (_foreign, "is a database, and not one of the broker"),
+        (_foreign, "is a database, but not a store of the broker"),
         (_newer, f"has schema 7, this version of quartet knows {len(MIGRATIONS)}"),
     ],
 )
@@ -182,7 +182,7 @@ def test_a_command_to_an_agent_that_is_not_known_names_those_that_are(
 ) -> None:
     for command in ("rebase", "forget"):
         assert main([command, "press", "--store", str(path)]) == 1
-        assert capsys.readouterr().err.endswith("knows no agent press; it knows a, press-4\n")
+        assert capsys.readouterr().err.endswith("has no agent press; it has a, press-4\n")
         assert select(path, "SELECT * FROM commands") == []
 
 

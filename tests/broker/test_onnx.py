@@ -368,13 +368,13 @@ WRITTEN = ["healthy", "worn"]
         (
             "isolation_forest",
             {"output": "label"},
-            f'"label" is no score. Outputs of the model: {LABEL}; {SCORES}',
+            f'"label" is not a score. Outputs of the model: {LABEL}; {SCORES}',
         ),
         ("isolation_forest", {"alarm": None}, "alarm: missing"),
         ("one_class_svm", {"threshold": None}, "threshold: missing"),
         ("one_class_svm", {"label": -1}, "for a score, leave label out"),
         ("forest_classifier", {"output": None}, BY_CLASS),
-        ("forest_classifier", {"output": "output_label"}, '"output_label" is no score'),
+        ("forest_classifier", {"output": "output_label"}, '"output_label" is not a score'),
         (
             "forest_classifier",
             {"label": None},

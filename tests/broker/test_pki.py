@@ -95,8 +95,8 @@ def test_of_a_request_only_the_name_is_taken(pki: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("-subj", "/CN=press 7"), "'press 7' is no agent id"),
-        (("-subj", r"/CN=..\/..\/ca"), "'../../ca' is no agent id"),
+        (("-subj", "/CN=press 7"), "'press 7' is not an agent id"),
+        (("-subj", r"/CN=..\/..\/ca"), "'../../ca' is not an agent id"),
         (("-subj", "/O=Acme"), "asks for no name: it must ask for one, its agent id"),
         (
             ("-subj", "/CN=a", "-addext", "subjectAltName=DNS:press-1,DNS:press-2"),
@@ -131,7 +131,7 @@ def test_a_request_with_names_that_cannot_be_read_is_refused(
 ) -> None:
     csr = request(tmp_path, "-subj", "/CN=press-7", "-addext", "subjectAltName=DER:3002a300")
     assert do(pki, "sign", str(csr)) == 1
-    assert "is no readable certificate request" in capsys.readouterr().err
+    assert "is not a readable certificate request" in capsys.readouterr().err
 
 
 def test_a_request_that_was_changed_on_its_way_is_refused(
@@ -214,7 +214,7 @@ def test_a_key_of_another_authority_signs_nothing(
     main(["pki", "init", "--dir", str(tmp_path / "other"), "--host", "x"])
     (pki / "ca.key").write_bytes((tmp_path / "other" / "ca.key").read_bytes())
     assert do(pki, "issue", "press-1") == 1
-    assert f"{pki / 'ca.key'}: does not fit ca.pem" in capsys.readouterr().err
+    assert f"{pki / 'ca.key'}: does not belong to ca.pem" in capsys.readouterr().err
 
 
 def test_a_broker_at_another_address_gets_a_new_certificate(pki: Path) -> None:
@@ -228,9 +228,9 @@ def test_a_broker_at_another_address_gets_a_new_certificate(pki: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("init",), "has an authority: every device trusts it; keep it"),
-        (("issue", "press 1"), "'press 1' is no agent id"),
-        (("issue", "../x"), "'../x' is no agent id"),
+        (("init",), "already has an authority, and all devices trust it: keep it"),
+        (("issue", "press 1"), "'press 1' is not an agent id"),
+        (("issue", "../x"), "'../x' is not an agent id"),
         (("issue", "--host", "bad host"), "'bad host' is neither a host name nor an address"),
         (("sign", "missing.csr"), "missing.csr: No such file or directory"),
         (("revoke", "nobody"), "no certificate of 'nobody'; 'broker pki list' shows them"),

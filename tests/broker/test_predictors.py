@@ -281,7 +281,7 @@ def test_an_unknown_name_is_refused_with_those_that_are_known(
 ) -> None:
     install(workplace / "site", "zebra = stripes:Box")
     monkeypatch.syspath_prepend(str(workplace / "site"))
-    expected = "is not known; known are chart, limits, onnx, parity, zebra, or give module:Class"
+    expected = "is not known; use chart, limits, onnx, parity, zebra, or module:Class"
     assert refusal("limit") == expected
     assert refusal("") == expected
     assert refusal("mine.Threshold") == expected
@@ -310,11 +310,11 @@ def test_a_name_that_is_no_module_and_class_is_refused(name: str) -> None:
         ("class Box", "cannot be imported: SyntaxError: expected ':'"),
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
         ("class Bx: ...", "cannot be imported: AttributeError: module 'broken' has no attribute"),
-        ("Box = 7", "is no class with a method predict(sample)"),
-        ("class Box: ...", "is no class with a method predict(sample)"),
-        ("class Box: predict = True", "is no class with a method predict(sample)"),
-        ("def Box(sample): return True", "is no class with a method predict(sample)"),
-        ("class B:\n def predict(self, s): return True\nBox = B()", "is no class with a method"),
+        ("Box = 7", "is not a class with a method predict(sample)"),
+        ("class Box: ...", "is not a class with a method predict(sample)"),
+        ("class Box: predict = True", "is not a class with a method predict(sample)"),
+        ("def Box(sample): return True", "is not a class with a method predict(sample)"),
+        ("class B:\n def predict(self, s): return True\nBox = B()", "is not a class with a method"),
     ],
 )
 def test_what_is_no_black_box_is_refused_with_the_reason(

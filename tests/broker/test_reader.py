@@ -280,7 +280,7 @@ async def test_a_command_waits_until_it_is_applied(site: Site) -> None:
     (command,) = await site.reader.commands("a")
     assert command.is_applied
     assert await site.reader.commands("b") == []
-    with pytest.raises(CommandError, match="knows no agent b; it knows a"):
+    with pytest.raises(CommandError, match="has no agent b; it has a"):
         await site.reader.command_rebase("b")
 
 
@@ -291,7 +291,7 @@ async def test_an_agent_that_is_forgotten_is_listed_nowhere(site: Site) -> None:
     await site.reader.command_rebase("a")
     cursor = await site.reader.tail()
     assert await site.reader.command_forget("a") is None  # the broker runs
-    with pytest.raises(CommandError, match="knows no agent c; it knows "):
+    with pytest.raises(CommandError, match="has no agent c; it has "):
         await site.reader.command_forget("c")
     await is_forgotten(site, "a")
     assert {each.agent_id for each in (await site.reader.accounts()).sessions} == {"b"}
@@ -302,7 +302,7 @@ async def test_an_agent_that_is_forgotten_is_listed_nowhere(site: Site) -> None:
     assert len(await site.found("b")) == 1203
     news = await site.reader.news("", 5000)
     assert {each.agent_id for each in news.samples} == {"b"}
-    with pytest.raises(CommandError, match="knows no agent a; it knows b"):
+    with pytest.raises(CommandError, match="has no agent a; it has b"):
         await site.reader.command_forget("a")
     await site.stream("a", 2, 7, 2, 0)  # as a new one
     (account,) = [each for each in (await site.reader.accounts()).sessions if each.agent_id == "a"]

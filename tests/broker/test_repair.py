@@ -45,7 +45,7 @@ def test_a_repair_counts_what_is_missing_and_never_denies_a_large_loss(
     assert capsys.readouterr().out.splitlines()[-1] == "the samples cannot be counted: 1 problem"
     assert run("repair", SqliteUpkeep(path), None, as_json=False) == 1
     said = capsys.readouterr().out
-    assert f"{ANSWERED} samples of agents counted as answered, 0 on record, {ANSWERED} " in said
+    assert f"{ANSWERED} samples of agents counted as answered, 0 recorded, {ANSWERED} " in said
     assert "no sample was lost" not in said
 
 
@@ -60,12 +60,12 @@ def test_a_repair_says_in_json_how_many_samples_are_missing(
     erase(path, "snapshots")
     assert run("repair", SqliteUpkeep(path), None, as_json=False) == 0  # those were booked before
     said = capsys.readouterr().out
-    assert "50 pruned or lost (50 booked as lost before)\nno sample was lost\n" in said
+    assert "50 deleted or lost (50 lost earlier)\nno sample was lost\n" in said
 
 
 @pytest.mark.parametrize(
     ("table", "note"),
-    [("sessions", "others may be missing"), ("losses", "losses that were booked before may be")],
+    [("sessions", "others may be missing"), ("losses", "earlier losses may be")],
 )
 def test_a_repair_says_which_books_it_could_not_read(
     table: str, note: str, sound: Path, path: Path, capsys: pytest.CaptureFixture[str]

@@ -178,7 +178,7 @@ async def test_a_snapshot_of_another_black_box_is_not_restored_and_that_is_said(
     with lines_in(path, Chain, digest="new", keeping=Keeping(replay=30)) as lines:
         ids = range(SNAPSHOT_EVERY + 10, SNAPSHOT_EVERY + 20)
         assert (await send(lines, ids))[0] == expected(box, ids)
-    assert "a: its snapshot is of another black box" in caplog.text
+    assert "a: its snapshot is of another predictor" in caplog.text
     newest = "SELECT digest, state FROM snapshots ORDER BY position DESC LIMIT 1"
     assert select(path, newest) == [("new", None)]
     assert select(path, "SELECT digest FROM sessions") == [("new",)]

@@ -122,7 +122,7 @@ async def test_a_message_that_is_no_request_ends_the_call_behind_the_answers_bef
         await call.send(request(0), request(1), b"\xff\xff", request(2))
         assert await answers(call, 9) == [0, 1]
         assert await call.ending() == Ending(
-            Code.INVALID_ARGUMENT, "2 bytes that are no BrokerRequest"
+            Code.INVALID_ARGUMENT, "2 bytes that are not a BrokerRequest"
         )
 
 

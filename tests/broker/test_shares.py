@@ -281,7 +281,7 @@ async def test_an_agent_whose_history_was_deleted_is_told_and_goes_on_behind_its
     with lines_in(path, Forgetful) as lines:
         ids = range(1520, 1540)
         assert (await send(lines, ids))[0] == expected(box, ids)
-    assert "starts again from the 20 samples that are left" in caplog.text
+    assert "starts again with the remaining 20 samples" in caplog.text
 
 
 async def test_an_agent_whose_line_was_deleted_joins_as_a_new_one(
@@ -300,7 +300,7 @@ async def test_an_agent_whose_line_was_deleted_joins_as_a_new_one(
                     await asyncio.sleep(0.01)
         ids = range(900, 920)
         assert (await send(lines, ids))[0] == expected(Forgetful(), ids)
-    assert "joins at sample 900" in caplog.text
+    assert "starts at sample 900" in caplog.text
 
 
 def test_a_census_counts_the_same_before_and_after_a_restart(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ async def test_a_damaged_snapshot_gives_way_to_an_earlier_one_and_predictions_st
         assert restored[-1].state == quiet.state
     told = "its newest snapshot is damaged: an earlier one is restored"
     assert [told in error for error in errors()] == [True] * (len(states) - 1) + [False]
-    assert "its snapshots are damaged: its latest samples are replayed" in errors()[-1]
+    assert "its snapshots are damaged: its predictor starts again" in errors()[-1]
 
 
 async def test_snapshots_are_kept_by_the_hour_and_before_each_alarm(path: Path) -> None:
@@ -94,7 +94,7 @@ async def test_what_was_before_a_reset_is_kept_to_be_looked_at_and_never_restore
     with lines_in(path, lambda: _made(restored), snapshot_every=1000) as lines:
         await send(lines, [28, 29])
     assert restored[-1].state == quiet.state
-    assert "its snapshots are damaged: its latest samples are replayed" in errors()[0]
+    assert "its snapshots are damaged: its predictor starts again" in errors()[0]
 
 
 @pytest.mark.parametrize("make", [Chain, Forgetful])

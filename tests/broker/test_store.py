@@ -295,7 +295,7 @@ def test_a_store_of_a_newer_version_is_refused_and_not_touched(path: Path) -> No
 def test_a_file_that_is_no_database_is_refused_and_not_touched(path: Path) -> None:
     path.write_bytes(b"my holiday pictures\n" * 1000)
     before = path.read_bytes()
-    assert "move it aside" in refusal(path)
+    assert "move it away" in refusal(path)
     assert path.read_bytes() == before
 
 
@@ -303,7 +303,7 @@ def test_a_database_of_something_else_is_refused_and_not_touched(path: Path) -> 
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE pictures (name)")
     before = path.read_bytes()
-    assert "is a database, and not one of the broker" in refusal(path)
+    assert "is a database, but not a store of the broker" in refusal(path)
     assert path.read_bytes() == before
 
 

@@ -212,7 +212,7 @@ def test_a_restore_that_is_refused_leaves_no_store_where_none_was(
 ) -> None:
     bad = tmp_path / "bad.db"
     bad.write_bytes(b"noise" * 1000)
-    with pytest.raises(StoreError, match="is not sound"):
+    with pytest.raises(StoreError, match="is damaged"):
         SqliteUpkeep(path).restore(bad)
     assert not path.exists()
 

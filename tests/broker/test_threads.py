@@ -112,7 +112,7 @@ async def test_a_black_box_that_is_busy_for_long_is_named(
     with lines_in(path, gate.make, workers=Threads(2, slow_s=0.0)) as lines:
         async with held(lines, gate, 6, 7):
             pass
-    assert re.search("a(, behind sample 6)?: the black box has not answered for 0 s", caplog.text)
+    assert re.search("a(, behind sample 6)?: the predictor has not answered for 0 s", caplog.text)
 
 
 async def test_a_black_box_that_works_for_long_leaves_the_other_lines_alone(

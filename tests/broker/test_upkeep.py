@@ -196,7 +196,7 @@ def test_a_changed_sample_is_named_by_the_check_and_left_out_by_the_repair(
     )
     done = SqliteUpkeep(path).repair()
     assert list(map(str, done.losses)) == [f"{whose}, samples 123..123: the records were damaged"]
-    assert done.notes == ["1 row was left out: it is not what was recorded"]
+    assert done.notes == ["1 damaged row was left out"]
     assert select(path, "SELECT count(*) FROM samples WHERE position = ?", position) == [(0,)]
 
 
@@ -359,4 +359,4 @@ def test_a_repair_is_followed_by_an_ordinary_start(
     SqliteUpkeep(path).repair()
     with caplog.at_level("INFO"), lines_in(path, Talkative):
         pass
-    assert "looking at all of it" not in caplog.text
+    assert "all of it is checked" not in caplog.text

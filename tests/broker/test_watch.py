@@ -107,7 +107,7 @@ async def test_a_link_that_leads_to_another_file_is_noticed(path: Path) -> None:
         other.touch()
         link.unlink()
         link.symlink_to(other)
-        with pytest.raises(RecordError, match="is another file than the one that is in use"):
+        with pytest.raises(RecordError, match="is another file than the one in use"):
             await send(lines, [5])
     assert other.read_bytes() == b""
 

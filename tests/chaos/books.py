@@ -8,7 +8,7 @@ from chaos.ledgers import UNANSWERABLE, UNKNOWN, Difference, Entry, Ids, ids_in
 # So many examples of a failure are as good as all of them.
 _MOST_SHOWN = 5
 
-_NOT_AT_THE_BROKER = "answered here, and not on the broker's record"
+_NOT_AT_THE_BROKER = "answered here, but not recorded by the broker"
 
 
 class Books:

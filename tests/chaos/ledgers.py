@@ -12,7 +12,7 @@ UNKNOWN = "unknown"
 UNANSWERABLE = "unanswerable"
 """The reason for samples that the broker refused."""
 
-_JUMPS = re.compile(r"; (\d+) of them the agent jumped over$")
+_JUMPS = re.compile(r"; the agent left out (\d+) of them$")
 _IDS = re.compile(r"\b(\d+)(?:\.\.(\d+))?")
 
 

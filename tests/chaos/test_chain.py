@@ -116,7 +116,7 @@ def test_a_line_is_followed_where_two_repairs_lost_parts_of_one_range() -> None:
 
 def test_a_line_is_followed_over_what_a_backup_had_lacked_and_a_repair_has_lost_with_more() -> None:
     # 30 to 32 were answered before the restoring, from which on 33 and 34 were
-    loss = Loss("a", FIRST, 30, 34, at_ns(SECOND, 5), "damaged; 3 of them the agent jumped over")
+    loss = Loss("a", FIRST, 30, 34, at_ns(SECOND, 5), "damaged; the agent left out 3 of them")
     trail = repaired([loss], {Key(FIRST, 33): STATES[30]})
     first = msgspec.structs.replace(trail.broker[0], answered=COUNT - 3, gaps=3)
     assert is_followed(replace(trail, broker=[first, trail.broker[1]]))

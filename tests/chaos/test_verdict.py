@@ -175,7 +175,7 @@ def restored() -> Trail:
     """Of a run in which a backup was restored, after which the second session began."""
     without, everything = kept(tuple(GONE)), kept()
     answered = {key: everything.logged[key] for key in GONE}
-    named = Difference(FIRST, "10 answered here, and not on the broker's record: 30..39", True)
+    named = Difference(FIRST, "10 answered here, but not recorded by the broker: 30..39", True)
     return replace(
         without,
         logged=without.logged | answered,
@@ -260,7 +260,7 @@ def test_a_repair_may_name_what_was_never_sent_together_with_what_is_lost_if_it_
     whole = kept((SOME,))
     entry = msgspec.structs.replace(whole.broker[0], missing=[])
     at = at_ns(SECOND, 39)
-    jumped = Loss("a", FIRST, 7, 7, at, "damaged; 1 of them the agent jumped over")
+    jumped = Loss("a", FIRST, 7, 7, at, "damaged; the agent left out 1 of them")
     trail = with_first(
         replace(
             whole,

@@ -10,13 +10,13 @@ UNNOTED = (
     "2026-01-01 00:00:00,100 ERROR   /hot/spool.ids: cannot be written: Read-only file system; if"
     " the agent is killed now, the ledger does not tell how many samples were taken"
 )
-NOTED = "2026-01-01 00:00:05,100 INFO    /hot/spool.ids: ids are noted again, after 5.0 s"
+NOTED = "2026-01-01 00:00:05,100 INFO    /hot/spool.ids: can be written again, after 5.0 s"
 UNKEPT = (
     "2026-01-01 00:00:00,200 ERROR   neither directory of the spool can be written; they are kept"
     " in memory alone until one can be written"
 )
 UP = "2026-01-01 00:00:00,150 INFO    streaming to 127.0.0.1:1"
-KEPT = "2026-01-01 00:00:05,200 INFO    samples are kept safely again, after 5.0 s"
+KEPT = "2026-01-01 00:00:05,200 INFO    samples are stored safely again, after 5.0 s"
 
 
 @pytest.mark.parametrize(

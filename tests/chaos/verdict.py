@@ -215,7 +215,7 @@ def _named(trail: Trail) -> set[Key]:
         for ids in session.fates.values():
             named |= {Key(session.session_id, id_) for id_ in ids_in(ids.runs)}
     for difference in trail.agent.differences:
-        if "not on the broker's record" in difference.text:
+        if "not recorded by the broker" in difference.text:
             named |= {Key(difference.session_id, id_) for id_ in difference.ids}
     return named
 

@@ -10,16 +10,16 @@ from pathlib import Path
 # What a broker says of a record that does not verify, or of a store that is not whole.
 _STAMP = r"^(?P<s>\S+ \S+),(?P<ms>\d+) "
 _DAMAGE = re.compile(_STAMP + "(?:WARNING|ERROR) .*(?:damaged|checksum|does not verify)")
-_RESTORED = re.compile(_STAMP + r"INFO +(?P<agent>\S+): black box restored")
+_RESTORED = re.compile(_STAMP + r"INFO +(?P<agent>\S+): predictor restored")
 
-IS_UP = "streaming to|no link"
+IS_UP = "streaming to|no connection to"
 """With its spool open, an agent has a link, or says that it has none."""
 
 # What an agent says where neither directory takes a sample, nor its register an id; and then.
 _UNKEPT = "ERROR   neither directory of the spool can be written"
-_KEPT = "INFO    samples are kept safely again"
+_KEPT = "INFO    samples are stored safely again"
 _UNNOTED = "/spool.ids: cannot be written: "
-_NOTED = "/spool.ids: ids are noted again"
+_NOTED = "/spool.ids: can be written again"
 
 
 @dataclass(frozen=True, slots=True)

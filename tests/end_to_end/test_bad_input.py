@@ -66,7 +66,7 @@ def test_predictions_never_overwrite_the_file_that_is_replayed(tmp_path: Path) -
     [
         ("    def predict(self, sample): raise SystemExit(0)", "SystemExit: 0"),
         ("    def predict(self, sample): return None", "predict() returned None, not a bool"),
-        ("    pass", "is no class with a method predict(sample)"),
+        ("    pass", "is not a class with a method predict(sample)"),
     ],
 )
 def test_a_broken_black_box_is_refused_at_start_with_its_reason(
@@ -110,7 +110,7 @@ def test_failed_readings_are_sent_and_answered(tmp_path: Path) -> None:
         (["broker", "run", "--config", "/no/such.toml"], 2, "/no/such.toml: cannot be read: No"),
         (["broker", "run", "--listen", "0.0.0.0:0"], 2, "there is no [tls]"),
         (["broker", "run", "--listen", "127.0.0.1:99999"], 2, "expected HOST:PORT"),
-        (["broker", "run", "--predictor", "oracle"], 2, "known are chart, limits, onnx, parity"),
+        (["broker", "run", "--predictor", "oracle"], 2, "use chart, limits, onnx, parity"),
         (["broker", "run", "--predictor", "no_such_module:Box"], 2, "No module named"),
     ],
 )

@@ -203,7 +203,7 @@ async def test_garbage_ends_its_stream_and_no_other(broker: Broker) -> None:
             assert BrokerResponse.FromString(await call.read()).id == 2
             code, details = await ending(call)
         assert code is grpc.StatusCode.INVALID_ARGUMENT
-        assert "no BrokerRequest" in details
+        assert "not a BrokerRequest" in details
         assert await ask(bystander, 2) == [(2, True)]
 
 
@@ -269,7 +269,7 @@ async def test_a_black_box_that_raises_ends_one_stream(
             await call.write(BrokerRequest(id=3))
             code, details = await ending(call)
             assert code is grpc.StatusCode.INTERNAL
-            assert details == f"sample 3: the black box raised {reason}"
+            assert details == f"sample 3: the predictor raised {reason}"
             assert ("refused-id", "3") in tuple(await call.trailing_metadata())
             assert await ask(bystander, 1) == [(1, True)]
 

@@ -28,7 +28,7 @@ def test_what_waits_is_sent_by_the_next_start_under_its_own_session(
 ) -> None:
     for _ in range(2):
         with device.agent(dataset, free_port, "--loop", "--rate", "200") as agent:
-            agent.wait_for("no link to")
+            agent.wait_for("no connection to")
             agent.signal(end)
             if end is signal.SIGTERM:
                 agent.wait_for("stopping; ")
@@ -97,13 +97,13 @@ def test_what_power_takes_from_ram_is_told_and_the_brokers_ledger_resolves_it(
     assert lost["power_lost"]
     assert (whole["answered"], whole["power_lost"]) == (982, False)
     _, text = device.ledger()
-    assert f"unknown (power): what was sampled from id {lost['sampled']} on" in text
+    assert f"unknown (power): all samples from id {lost['sampled']} on" in text
     with Running(["broker", "ledger", "--store", store, "--json"]) as ledger:
         assert ledger.wait() == 0
     (tmp_path / "broker.json").write_text(ledger.stdout)
     code, text = device.ledger("--compare", str(tmp_path / "broker.json"))
     assert code == 0
-    assert "unknown here (power), and answered by the broker: " in text
+    assert "unknown here (power), but answered by the broker: " in text
 
 
 def test_in_a_spool_on_disk_power_takes_nothing(
@@ -111,7 +111,7 @@ def test_in_a_spool_on_disk_power_takes_nothing(
 ) -> None:
     device = Device(tmp_path, 'durability = "disk"\nspill_after_s = 3600')
     with device.agent(dataset, free_port, "--loop", "--rate", "100") as agent:
-        agent.wait_for("no link to", count=1)
+        agent.wait_for("no connection to", count=1)
         while not (sampled := kept_on_disk(device)):
             pass
         agent.kill()
@@ -157,14 +157,14 @@ def test_a_ledger_that_does_not_balance_says_so(
     device: Device, dataset: Path, free_port: int
 ) -> None:
     with device.agent(dataset, free_port, "--loop") as agent:
-        agent.wait_for("no link to")
+        agent.wait_for("no connection to")
         agent.kill()
     with sqlite3.connect(device.cold / "spool.db") as file:
         file.execute("DELETE FROM samples WHERE id = 0")
     file.close()
     code, text = device.ledger()
     assert code == 1
-    assert "NOT BALANCED: +1 samples have no fate" in text
+    assert "NOT BALANCED by +1: samples are unaccounted for" in text
 
 
 def test_the_ledger_is_read_beside_a_running_agent(device: Device, dataset: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_directory_of_a_running_agent_is_refused_and_the_agent_named(
     getattr(other, tier).rmdir()
     getattr(other, tier).symlink_to(getattr(device, tier))
     with device.agent(dataset, free_port, "--loop") as agent:
-        agent.wait_for("no link to")
+        agent.wait_for("no connection to")
         with other.agent(dataset, free_port) as second:
             assert second.wait() == 1
     assert f"is in use by process {agent.pid}" in second.stderr
@@ -206,11 +206,12 @@ def test_a_directory_that_is_missing_is_refused_by_its_setting(
     with device.agent(dataset, free_port) as agent:
         assert agent.wait() == 1
     assert (
-        f"agent: {setting}: {directory} is no directory: 'sudo install -d -o $USER" in agent.stderr
+        f"agent: {setting}: {directory} is not a directory: create it with 'sudo install -d"
+        " -o $USER" in agent.stderr
     )
 
 
 def test_a_ledger_where_no_spool_is_names_where_it_looked(device: Device) -> None:
     code, text = device.ledger()
     assert code == 1
-    assert f"no spool in {device.cold} and {device.hot}" in text
+    assert f"no samples stored in {device.cold} and {device.hot}" in text

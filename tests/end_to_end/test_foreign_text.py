@@ -502,7 +502,7 @@ def test_two_programs_obey_nothing_that_a_black_box_says(tmp_path: Path, dataset
         Broker("--predictor", "evil_box:Box", env=path) as broker,
         Agent("--simulate", str(dataset), "--broker", broker.address, "--rate", "100") as running,
     ):
-        broker.wait_for(r"sample 3: the black box raised ValueError: seen \\x1b\[31m")
+        broker.wait_for(r"sample 3: the predictor raised ValueError: seen \\x1b\[31m")
         running.wait_for(r"sample 3 was refused \(INTERNAL: .*ValueError: seen \\x1b\[31m")
         running.stop()
         broker.stop()

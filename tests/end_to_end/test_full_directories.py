@@ -98,7 +98,7 @@ def test_predictions_go_on_and_after_a_kill_the_ledgers_agree(
             for directory in (device.hot, device.cold):
                 if not directory.exists():
                     directory.mkdir()
-                    agent.wait_for(f"{directory}.*: (takes the samples|is written) again")
+                    agent.wait_for(f"{directory}.*: (takes the samples|can be written) again")
             agent.kill()
         with device.agent(dataset, broker.port, "--rate", "400") as agent:
             assert agent.wait() == 0, agent.stderr[-3000:]

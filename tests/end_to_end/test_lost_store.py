@@ -122,8 +122,8 @@ def replace_log(path: Path) -> None:
         (delete, "was deleted while in use"),
         (move_file, "was moved away while in use"),
         (move_directory, "was moved away while in use"),
-        (replace, "is another file than the one that is in use"),
-        (replace_log, "another program has replaced what the broker had open"),
+        (replace, "is another file than the one in use"),
+        (replace_log, "another program has replaced this file of the broker"),
     ],
 )
 async def test_a_store_that_is_not_in_its_place_any_more_ends_the_answers(
@@ -168,7 +168,7 @@ async def test_a_store_that_is_back_in_its_place_is_used_again(path: Path) -> No
         assert (answers[1:], code) == (expected(box, [2, 3]), grpc.StatusCode.OK)
         broker.stop()
     assert select(path, "SELECT id FROM samples") == [(0,), (1,), (2,), (3,)]
-    assert broker.stderr.count("is in its place again, samples are recorded, after") == 2
+    assert broker.stderr.count("is in its place again, and samples are recorded, after") == 2
 
 
 @pytest.mark.parametrize("gone", [("-wal",), ("-shm",), ("-wal", "-shm")])
@@ -185,7 +185,7 @@ async def test_logs_that_were_deleted_are_saved_and_made_again(
         rebased = await asyncio.to_thread(
             running, "broker", "rebase", "nobody", "--store", str(path)
         )
-        assert "knows no agent nobody; it knows a" in rebased.stderr
+        assert "has no agent nobody; it has a" in rebased.stderr
         answers, code, _ = await converse(broker.address, 1, 2, 3)
         assert (answers[1:], code) == (expected(box, [2, 3]), grpc.StatusCode.OK)
         assert await asyncio.to_thread(health, broker) == 0
@@ -230,7 +230,7 @@ async def test_no_second_program_opens_another_file_beside_the_logs_of_a_broker(
             *(asyncio.to_thread(running, "broker", *command, *store) for command in commands)
         ):
             assert told.returncode == 1
-            assert "is another file than the one that is in use" in told.stderr
+            assert "is another file than the one in use" in told.stderr
             assert f"process {broker.pid} uses the store" in told.stderr
         assert read(path, "-wal") == log
 
@@ -245,7 +245,9 @@ async def test_a_deleted_lock_file_lets_no_second_broker_start(path: Path) -> No
         assert "is in use by another process, whose lock file was deleted" in second.stderr
         remove(path, ".lock")
         broker.signal(signal.SIGCONT)
-        await asyncio.to_thread(broker.wait_for, "lock: was deleted while in use: it is made again")
+        await asyncio.to_thread(
+            broker.wait_for, "lock: was deleted while in use: it is created again"
+        )
         second = await asyncio.to_thread(running, *run)
         assert f"is in use by process {broker.pid}" in second.stderr
         assert (await converse(broker.address, 0))[0] == expected(Chain(), [0])

@@ -111,7 +111,7 @@ def test_a_broker_tells_its_start_its_streams_its_beats_and_its_stop(
         told(systemd, "READY=1")
         told(systemd, "STATUS=0 streams")
         with Agent("--simulate", str(dataset), "--loop", "--broker", broker.address):
-            told(systemd, "STATUS=1 streams")
+            told(systemd, "STATUS=1 stream")
         for _ in range(3):
             told(systemd, "WATCHDOG=1")
         broker.signal(signal.SIGTERM)

@@ -231,7 +231,9 @@ async def test_the_ledger_is_read_beside_the_broker_and_after_its_death(path: Pa
     }
     table = await asyncio.to_thread(running, "ledger", "--store", str(path))
     assert table.stdout.splitlines()[1].split() == ["a", SESSION, *"0664203"]
-    assert table.stdout.splitlines()[2] == "plain peers: 1 streams, 1 received, 1 answered"
+    assert (
+        table.stdout.splitlines()[2] == "without agent metadata: 1 stream, 1 received, 1 answered"
+    )
 
 
 @pytest.mark.parametrize("predictor", [CHAIN, FORGETFUL])
@@ -245,7 +247,7 @@ async def test_a_command_gives_a_line_a_fresh_black_box_which_a_crash_does_not_u
         assert (told.returncode, told.stderr) == (0, "")
         next_id = 20
         async with asyncio.timeout(PATIENCE_S):
-            while "a: goes on with a fresh black box, as commanded" not in broker.stderr:
+            while "a: predictor reset by 'broker rebase'" not in broker.stderr:
                 answers = await answer(broker.address, next_id)
                 next_id += 1
         # Some samples may have been answered before what it said came through the pipe.

@@ -51,9 +51,9 @@ def test_an_agent_takes_log_level_and_alarm_times(agent: Agent, config: Path) ->
     config.write_text(config.read_text() + '[log]\nlevel = "debug"\n')
     edit(config, ("on_after = 1", "on_after = 100000"), ("ttl_s = 10.0", "ttl_s = 20.0"))
     agent.signal(signal.SIGHUP)
-    agent.wait_for("taken anew: outputs.alarm.on_after, outputs.alarm.ttl_s, log.level")
+    agent.wait_for("reloaded: outputs.alarm.on_after, outputs.alarm.ttl_s, log.level")
     agent.signal(signal.SIGHUP)
-    agent.wait_for("taken anew: no change")
+    agent.wait_for("reloaded: no change")
     assert "is taken at a restart" not in agent.stderr
     assert agent.stop() == 0
 
@@ -62,8 +62,8 @@ def test_what_needs_a_restart_is_named_each_time(agent: Agent, config: Path) -> 
     edit(config, ("rate_hz = 100.0", "rate_hz = 50.0"), ("pin = 17", "pin = 18"))
     for count in (1, 2):
         agent.signal(signal.SIGHUP)
-        agent.wait_for("WARNING sampling.rate_hz: has changed, and is taken at a restart", count)
-        agent.wait_for("WARNING outputs.alarm.pin: has changed, and is taken at a restart", count)
+        agent.wait_for("WARNING sampling.rate_hz: changed; restart to use it", count)
+        agent.wait_for("WARNING outputs.alarm.pin: changed; restart to use it", count)
     assert agent.stop() == 0
 
 
@@ -81,9 +81,9 @@ def test_a_configuration_that_is_wrong_changes_nothing(
 ) -> None:
     edit(config, (former, latest), ("on_after = 1", "on_after = 3"))
     agent.signal(signal.SIGHUP)
-    (line,) = agent.wait_for("ERROR .*the former configuration is used until that is mended")
+    (line,) = agent.wait_for("ERROR .*the old configuration stays in use")
     assert reason in line
-    assert "taken anew" not in agent.stderr
+    assert "reloaded" not in agent.stderr
     assert agent.stop() == 0
 
 
@@ -96,8 +96,8 @@ def test_certificates_are_taken_at_once(plant: Plant, dataset: Path) -> None:
             shutil.copy(latest.certificate, former.certificate)
             shutil.copy(latest.key, former.key)
             agent.signal(signal.SIGHUP)
-            lines = agent.wait_for("certificates: taken anew") and agent.stderr.splitlines()
-            told = [at for at, line in enumerate(lines) if "taken anew" in line]
+            lines = agent.wait_for("certificates reloaded") and agent.stderr.splitlines()
+            told = [at for at, line in enumerate(lines) if "reloaded" in line]
             assert told[1] - told[0] == 1  # not by the look that comes each 5 s
             assert agent.stop() == 0
 
@@ -127,10 +127,10 @@ def test_a_broker_takes_its_list_of_agents_and_cuts_off_who_is_not_in_it(
             two.wait_for("sample 30: ")
             assert "PERMISSION_DENIED" not in two.stderr
             broker.signal(signal.SIGHUP)
-            broker.wait_for("taken anew: no change")
+            broker.wait_for("reloaded: no change")
             config.write_text('[predictor]\nuse = "parity"\n')
             broker.signal(signal.SIGHUP)
-            broker.wait_for("predictor.use: has changed, and is taken at a restart")
+            broker.wait_for("predictor.use: changed; restart to use it")
             config.write_text('[acess]\nagents = ["press-1"]\n')
             broker.signal(signal.SIGHUP)
             broker.wait_for("acess: unknown key; did you mean 'access'")
@@ -196,7 +196,7 @@ def test_by_nohup_and_with_a_configuration_it_is_a_reload(config: Path, tmp_path
         agent.wait_for("sample 3: ")
         for each in (agent, broker):
             each.signal(signal.SIGHUP)
-            each.wait_for("configuration: taken anew: no change")
+            each.wait_for("configuration reloaded: no change")
         assert agent.stop() == 0
         assert broker.stop() == 0
 

@@ -70,7 +70,7 @@ def test_each_sensor_comes_with_its_own_value_and_is_answered(
         *("--config", str(config), "--rate", "40", "--broker", broker.address),
         *("--predictions", str(table)),
     ) as agent:
-        agent.wait_for(r"virtual ADS1115 at 0x48: \d+ conversions a second, 1 for a value")
+        agent.wait_for(r"virtual ADS1115 at 0x48: \d+ conversions a second, average = 1")
         agent.wait_for("sample 50: ")
         assert agent.stop() == 0
     rows = [
@@ -92,7 +92,7 @@ def test_a_chip_that_falls_off_the_bus_is_said_counted_and_taken_up_again(
     with Agent("--config", str(config), "--rate", "20", "--broker", broker.address) as agent:
         agent.wait_for("virtual ADS1115 at 0x48: no answer: check the wiring")
         agent.wait_for(r"True +nan +nan +nan +nan")
-        agent.wait_for("virtual ADS1115 at 0x48: no more 'no answer', after ")
+        agent.wait_for("virtual ADS1115 at 0x48: 'no answer' is over after ")
         agent.wait_for(r"sample \d+: False", count=agent.stderr.count(": False") + 5)
         assert agent.stop() == 0
     assert agent.stderr.count("no answer: check the wiring") == 1
@@ -108,7 +108,7 @@ def test_an_alarm_is_switched_and_left_safe(broker: Broker, config: Path) -> Non
         *("--config", str(config), "--rate", "20", "--broker", broker.address),
         env={"GPIOZERO_PIN_FACTORY": "mock"},
     ) as agent:
-        agent.wait_for("alarm: on, with sample 2")
+        agent.wait_for("alarm: on at sample 2")
         assert agent.stop() == 0
 
 
@@ -121,9 +121,9 @@ def test_without_a_broker_an_alarm_goes_to_its_safe_state(config: Path) -> None:
             env={"GPIOZERO_PIN_FACTORY": "mock"},
         ) as agent,
     ):
-        agent.wait_for("alarm: off, with sample")
+        agent.wait_for("alarm: off at sample")
         broker.kill()
-        agent.wait_for("no prediction of the last 1 s: the output is in its safe state .on.")
+        agent.wait_for("no prediction in the last 1 s: the output is in its safe state .on.")
 
 
 def test_sampling_survives_outputs_that_cannot_be_had(broker: Broker, config: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_broker_killed_and_restarted_in_the_middle_loses_nothing(
     ):
         agent.wait_for(r"sample 100: ")
         broker.kill()
-        agent.wait_for("WARNING no link to")
+        agent.wait_for("WARNING no connection to")
         with Broker("--predictor", "parity", port=broker.port):
             agent.wait_for("streaming to .*, after .* s")
             assert agent.wait() == 0
@@ -93,7 +93,7 @@ def test_a_broker_stopped_in_the_middle_answers_what_it_received(
     ):
         agent.wait_for(r"sample 500: ")
         assert broker.stop() == 0
-        agent.wait_for("the broker is stopping|no link to")
+        agent.wait_for("the broker is stopping|no connection to")
         with Broker("--predictor", "parity", port=broker.port):
             agent.wait_for("streaming to .*, after .* s")
             agent.signal(signal.SIGINT)
@@ -108,7 +108,9 @@ def test_an_absent_broker_is_waited_for_and_this_is_said(dataset: Path) -> None:
     with Agent(
         "--simulate", str(dataset), "--rate", "max", "--broker", f"127.0.0.1:{port}"
     ) as agent:
-        agent.wait_for("WARNING no link to .*UNAVAILABLE.*: samples wait, trying again")
+        agent.wait_for(
+            "WARNING no connection to .*UNAVAILABLE.*: the agent keeps its samples and retries"
+        )
         with Broker("--predictor", "parity", port=port):
             assert agent.wait() == 0
     assert "predictions       982 " in agent.stdout
@@ -118,7 +120,7 @@ def test_an_unknown_host_is_named(dataset: Path) -> None:
     with Agent(
         *("--simulate", str(dataset), "--broker", "no-such-host.invalid:8061", "--insecure")
     ) as agent:
-        agent.wait_for("WARNING no link to no-such-host.invalid:8061")
+        agent.wait_for("WARNING no connection to no-such-host.invalid:8061")
 
 
 def test_ctrl_c_drains_and_ends_in_order(broker: Broker, dataset: Path) -> None:
@@ -133,7 +135,7 @@ def test_ctrl_c_without_a_broker_gives_up_after_a_while_and_fails(dataset: Path)
     with Broker() as former:
         port = former.port
     with Agent("--simulate", str(dataset), "--loop", "--broker", f"127.0.0.1:{port}") as agent:
-        agent.wait_for("no link to")
+        agent.wait_for("no connection to")
         agent.signal(signal.SIGTERM)
         agent.wait_for("stopping; ")
         agent.signal(signal.SIGTERM)

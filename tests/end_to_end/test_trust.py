@@ -79,19 +79,19 @@ def test_who_cannot_show_what_is_asked_for_is_not_answered_and_told_why(
     other, ca = Ca(tmp_path, "other"), None
     match case:
         case "another-ca":
-            files, reason = other.issue(case), "it may not accept this device's certificate"
+            files, reason = other.issue(case), "it may refuse this device's certificate"
         case "expired":
             files, reason = plant.ca.issue(case, from_days=-9, days=-2), "certificate: expired on"
         case "not-yet-valid":
-            files, reason = plant.ca.issue(case, from_days=2), "set the clock that is wrong"
+            files, reason = plant.ca.issue(case, from_days=2), "correct this clock"
         case "none":
-            files, reason = None, "or the lack of one"
+            files, reason = None, "or require one"
         case _:
             files, ca = plant.ca.issue(case), other.path
             reason = "its certificate is not signed by an authority in tls.ca"
     config = plant.agent_toml(broker.address, case, files, ca=ca)
     with endless(config, dataset) as agent:
-        agent.wait_for(rf"no link to {broker.address} \(UNAVAILABLE: .*{reason}")
+        agent.wait_for(rf"no connection to {broker.address} \(UNAVAILABLE: .*{reason}")
         assert agent.stop() == 1
     assert "round trip        none" in agent.stdout
 
@@ -101,7 +101,7 @@ def test_a_broker_by_another_name_is_not_trusted(own_plant: Plant, dataset: Path
     with Broker("--config", own_plant.broker_toml()) as broker:
         config = own_plant.agent_toml(broker.address, "press-1", own_plant.ca.issue("press-1"))
         with endless(config, dataset) as agent:
-            agent.wait_for("no link .* its certificate is for other names than this")
+            agent.wait_for("no connection .* its certificate is for other names")
 
 
 def test_a_broker_that_expired_is_named_by_the_agents_clock(
@@ -112,7 +112,9 @@ def test_a_broker_that_expired_is_named_by_the_agents_clock(
         broker.wait_for(r"ERROR .*tls.certificate \(127.0.0.1\): expired on .*: renew it")
         config = own_plant.agent_toml(broker.address, "press-1", own_plant.ca.issue("press-1"))
         with endless(config, dataset) as agent:
-            agent.wait_for(r"no link .* by this clock \(20.* the broker's certificate has expired")
+            agent.wait_for(
+                r"no connection .* by this clock \(20.* the broker's certificate has expired"
+            )
 
 
 def test_a_broker_that_dies_is_not_taken_for_one_that_refuses(
@@ -123,7 +125,7 @@ def test_a_broker_that_dies_is_not_taken_for_one_that_refuses(
         with endless(config, dataset) as agent:
             agent.wait_for("streaming to ")
             broker.kill()
-            (line,) = agent.wait_for("no link to .*")
+            (line,) = agent.wait_for("no connection to .*")
             assert "handshake" not in line
 
 
@@ -133,7 +135,7 @@ def test_another_agents_name_is_refused_and_said_on_both_sides(
     config = plant.agent_toml(broker.address, "press-8", plant.ca.issue("press-9"))
     with endless(config, dataset) as agent:
         agent.wait_for(
-            r"ERROR .*PERMISSION_DENIED: its certificate names press-9, and not press-8\): see"
+            r"ERROR .*PERMISSION_DENIED: its certificate names press-9, not press-8\): see"
             " agent.id"
         )
     broker.wait_for(r"WARNING press-8 at 127.0.0.1:\d+ is refused: its certificate names press-9")
@@ -143,11 +145,11 @@ def test_plain_text_to_tls_and_tls_to_plain_text_are_named(
     plant: Plant, broker: Broker, dataset: Path
 ) -> None:
     with Agent("--simulate", str(dataset), "--loop", "--broker", broker.address) as agent:
-        agent.wait_for("no link to .*it ends each connection: it may want TLS")
+        agent.wait_for("no connection to .*it closes each connection: it may require TLS")
     with Broker() as plain:
         config = plant.agent_toml(plain.address, "press-2", plant.ca.issue("press-2"))
         with endless(config, dataset) as agent:
-            agent.wait_for("no link to .*it speaks no TLS")
+            agent.wait_for("no connection to .*it does not use TLS")
 
 
 def test_only_listed_agents_are_let_in(own_plant: Plant, dataset: Path) -> None:
@@ -196,11 +198,11 @@ def test_a_broker_takes_a_new_certificate_without_dropping_a_stream(
             assert shown() == serial(own_plant.broker)
             new = own_plant.ca.issue("renewed", ("127.0.0.1", "localhost"))
             copy(new, own_plant.broker)
-            broker.wait_for("certificates: taken anew")
+            broker.wait_for("certificates reloaded")
             assert shown() == serial(new)
             answered = len(re.findall("sample ", agent.stderr))
             agent.wait_for("sample ", answered + 100)
-            assert "no link" not in agent.stderr
+            assert "no connection to" not in agent.stderr
             assert agent.stop() == 0
         assert "reconnects        0" in agent.stdout
 
@@ -217,13 +219,13 @@ def test_an_agent_takes_a_new_certificate_and_loses_nothing(
         with endless(config, dataset, "--predictions", str(table)) as agent:
             agent.wait_for("streaming to ")
             copy(own_plant.ca.issue("new", ("press-1",)), mine)
-            agent.wait_for("certificates: taken anew")
+            agent.wait_for("certificates reloaded")
             own_plant.ca.revoke(former)  # nothing streams by it any more
-            broker.wait_for("tls.crl: taken anew: 1 revoked")
+            broker.wait_for("tls.crl reloaded: 1 revoked")
             answered = len(re.findall("sample ", agent.stderr))
             agent.wait_for("sample ", answered + 100)
             assert agent.stop() == 0
-    assert not re.search("no link|refuses", agent.stderr)
+    assert not re.search("no connection to|refuses", agent.stderr)
     assert not re.search("is cut off|is refused", broker.stderr)
     ids = [int(line.partition(",")[0]) for line in table.read_text().splitlines()]
     assert ids == list(range(len(ids)))
@@ -240,11 +242,13 @@ def test_a_certificate_that_is_spoilt_on_disk_leaves_the_former_in_use(
             agent.wait_for("streaming to ")
             mine.certificate.write_text("oops")
             own_plant.broker.key.unlink()
-            agent.wait_for("tls.certificate: .*holds no certificate in PEM.*former one is used")
-            broker.wait_for("tls.key: .*No such file or directory; the former one is used")
+            agent.wait_for(
+                "tls.certificate: .*contains no certificate in PEM.*old one stays in use"
+            )
+            broker.wait_for("tls.key: .*No such file or directory; the old one stays in use")
             answered = len(re.findall("sample ", agent.stderr))
             agent.wait_for("sample ", answered + 50)
-            assert "no link" not in agent.stderr
+            assert "no connection to" not in agent.stderr
 
 
 def test_a_revoked_agent_is_cut_off_and_others_never_notice(
@@ -276,8 +280,8 @@ def test_a_file_that_no_library_reads_stops_neither_side(own_plant: Plant, datas
         agent.wait_for("streaming to ")
         odd = own_plant.ca.issue("odd", UNREADABLE).certificate.read_bytes()
         own_plant.ca.path.write_bytes(good + odd)
-        agent.wait_for("tls.ca: .*a certificate is malformed.*the former one is used")
-        broker.wait_for("tls.client_ca: .*a certificate is malformed.*the former one is used")
+        agent.wait_for("tls.ca: .*a certificate is malformed.*the old one stays in use")
+        broker.wait_for("tls.client_ca: .*a certificate is malformed.*the old one stays in use")
         own_plant.ca.path.write_bytes(good)
         own_plant.ca.revoke(one)
         broker.wait_for("press-1 at .* is cut off")
@@ -297,7 +301,7 @@ def test_a_device_whose_certificate_no_library_reads_is_denied(
         with pytest.raises(grpc.RpcError) as raised:
             list(call)
         assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
-        broker.wait_for("shows a certificate that cannot be read")
+        broker.wait_for("has a certificate that cannot be read")
     assert "Traceback" not in broker.stderr
 
 
@@ -315,7 +319,7 @@ def test_files_that_do_not_fit_start_nothing(who: str, own_plant: Plant, dataset
         arguments = ["agent", "run", "--config", config, "--simulate", str(dataset)]
     with Running(arguments) as process:
         assert process.wait() == 2
-    assert re.search(rf"{who}: tls.key: .*other.key: does not fit", process.stderr)
+    assert re.search(rf"{who}: tls.key: .*other.key: does not belong", process.stderr)
     assert "Traceback" not in process.stderr
 
 
@@ -324,10 +328,10 @@ def test_a_key_that_all_may_read_is_warned_about(own_plant: Plant, dataset: Path
     for files in (mine, own_plant.broker):
         files.key.chmod(0o644)
     with Broker("--config", own_plant.broker_toml()) as broker:
-        broker.wait_for("WARNING tls.key: .*may be read by anyone here: chmod 600 it")
+        broker.wait_for("WARNING tls.key: .*run 'chmod 600' on it")
         config = own_plant.agent_toml(broker.address, "press-1", mine)
         with endless(config, dataset) as agent:
-            agent.wait_for("WARNING tls.key: .*may be read by anyone here: chmod 600 it")
+            agent.wait_for("WARNING tls.key: .*run 'chmod 600' on it")
 
 
 def test_no_secret_is_in_a_log_or_on_a_command_line(own_plant: Plant, dataset: Path) -> None:
@@ -368,7 +372,7 @@ def test_agent_check_tells_of_certificates_and_of_the_handshake(
 
     good, other = plant.ca.issue("check-1"), Ca(tmp_path, "other")
     assert re.search(r"passed  broker +\S+ answers by TLS", check("check-1", good))
-    assert "names check-1, and not check-2: the broker would refuse it" in check("check-2", good)
+    assert "names check-1, not check-2: the broker would refuse it" in check("check-2", good)
     assert re.search(
         r"failed  tls.certificate +check-3: expired on \S+: renew it\n +-> broker pki issue",
         check("check-3", plant.ca.issue("check-3", from_days=-9, days=-2)),
@@ -377,8 +381,10 @@ def test_agent_check_tells_of_certificates_and_of_the_handshake(
         r"passed  tls.certificate +check-4: expires on \S+, in 9 days\n +-> broker pki issue",
         check("check-4", plant.ca.issue("check-4", days=10)),
     )
-    assert "hangs up after the handshake: it does not accept" in check("x", other.issue("x"))
-    assert "hangs up after the handshake: it wants one" in check("y", None)
+    assert "closes the connection after the handshake: it does not accept" in check(
+        "x", other.issue("x")
+    )
+    assert "closes the connection after the handshake: it requires" in check("y", None)
     assert "does not accept the broker's certificate" in check("check-1", good, other.path)
 
 

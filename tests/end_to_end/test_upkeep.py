@@ -83,7 +83,7 @@ def test_a_session_goes_on_after_an_older_store_is_restored_and_both_sides_tell_
             code, said, _ = store("restore", path, str(copy))
             assert code == 0
             assert f"samples {last + 1}..{max(former)}: not in the backup" in said  # type: ignore[type-var]
-            assert f"the former store is now {tmp_path / 'broker.replaced.db'}" in said
+            assert f"the old store is now {tmp_path / 'broker.replaced.db'}" in said
             with Broker(
                 "--predictor", "support.chain:Chain", "--store", str(path), port=port
             ) as second:
@@ -106,7 +106,7 @@ def test_a_session_goes_on_after_an_older_store_is_restored_and_both_sides_tell_
     compared = ["--config", str(device.config), "--compare", str(tmp_path / "broker.json")]
     with Running(["agent", "ledger", *compared]) as running:
         assert running.wait() == 1
-    told = f"answered here, and not on the broker's record: {first}..{end}"
+    told = f"answered here, but not recorded by the broker: {first}..{end}"
     assert told in running.stdout
 
 

@@ -16,7 +16,7 @@ from broker.pki.authority import Authority
 
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 ANY, OTHER = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE, ExtendedKeyUsageOID.CODE_SIGNING
-FOR_CLIENTS = "made for clients, as an agent's is, and not for servers"
+FOR_CLIENTS = "made for clients, not for servers"
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def test_a_broker_with_a_certificate_for_clients_is_told_as_what_it_is(
         broker.wait_for(f"ERROR .*tls.certificate .*{FOR_CLIENTS}.*; no agent accepts it")
         config = plant.agent_toml(broker.address, "press-1", plant.ca.issue("press-1"))
         with agent(config, dataset) as running:
-            running.wait_for(f"no link to .*{FOR_CLIENTS}: 'broker pki issue --host HOST'")
+            running.wait_for(f"no connection to .*{FOR_CLIENTS}: 'broker pki issue --host HOST'")
         assert re.search(
-            r"failed  broker .*: it is made for clients.*\n +-> broker pki issue --host HOST",
+            r"failed  broker .*: it is for clients.*\n +-> broker pki issue --host HOST",
             checked(config),
         )
 
@@ -62,7 +62,7 @@ def test_an_agent_without_a_certificate_for_clients_is_told_so(
         config = plant.agent_toml(broker.address, "press-1", files)
         with agent(config, dataset) as running:
             running.wait_for(f"ERROR .*tls.certificate .*made for {what}.*no broker accepts it")
-            running.wait_for(f"no link to .*this device's certificate: made for {what}")
+            running.wait_for(f"no connection to .*this device's certificate: made for {what}")
         assert re.search(
             rf"failed  tls.certificate +press-1: made for {what}.*\n +-> broker pki issue press-1",
             checked(config),
@@ -93,7 +93,7 @@ def test_nobody_is_an_agent_by_the_brokers_own_certificate(plant: Plant, dataset
         former = Files(plant.directory / "former.pem", plant.broker.key)
         former.certificate.write_bytes(plant.broker.certificate.read_bytes())
         Authority(pki).renew_broker()
-        broker.wait_for("certificates: taken anew")
+        broker.wait_for("certificates reloaded")
         config = plant.agent_toml(broker.address, "broker", former)
         with agent(config, dataset) as running:
             running.wait_for("PERMISSION_DENIED: the certificate of .* is the broker's own")
@@ -108,7 +108,7 @@ def test_an_authority_that_expired_is_not_taken_for_the_broker(
         mine = plant.ca.issue("press-1")
         config = plant.agent_toml(broker.address, "press-1", mine, ca=old.path)
         with agent(config, dataset) as running:
-            running.wait_for("no link to .*: tls.ca: expired on .*: renew it")
+            running.wait_for("no connection to .*: tls.ca: expired on .*: renew it")
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_an_authority_that_expired_is_not_taken_for_the_broker(
     [
         (LOOPBACK, {"from_days": -9, "days": -2}, "has expired", "broker pki renew --broker"),
         (LOOPBACK, {"from_days": 2}, "is not valid yet", "sudo timedatectl set-ntp true"),
-        (("elsewhere",), {}, "for other names than this", "set broker.address"),
-        (LOOPBACK, {"uses": [CLIENT]}, "made for clients", "broker pki issue --host HOST"),
-        (None, {}, "self-signed certificate|unable to get", "bring the ca.pem"),
+        (("elsewhere",), {}, "for other names", "set broker.address"),
+        (LOOPBACK, {"uses": [CLIENT]}, "for clients", "broker pki issue --host HOST"),
+        (None, {}, "self-signed certificate|unable to get", "copy the ca.pem"),
     ],
 )
 def test_the_doctor_tells_what_is_wrong_with_a_brokers_certificate_and_what_mends_it(

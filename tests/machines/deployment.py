@@ -169,7 +169,7 @@ def test_certificates_are_renewed_while_the_agent_runs(plant: Plant) -> None:
     started = show(machine, "agent", "MainPID")
     run = plant.play("--limit=bookworm", pki_renew_days=10_000)
     assert run.went_well, run.text
-    machine.wait_until("sh", "-c", "journalctl -u agent | grep 'certificates: taken anew'")
+    machine.wait_until("sh", "-c", "journalctl -u agent | grep 'certificates reloaded'")
     assert show(machine, "agent", "MainPID") == started
 
 

@@ -182,7 +182,7 @@ def test_a_reload_takes_what_it_can_and_refuses_what_is_wrong(machine: Container
     try:
         machine.run("sh", "-c", f"printf '[log]\\nlevel = \"debug\"\\n' >>{config}")
         machine.run("systemctl", "reload", "agent")
-        machine.wait_until("sh", "-c", "journalctl -u agent | grep 'taken anew: log.level'")
+        machine.wait_until("sh", "-c", "journalctl -u agent | grep 'reloaded: log.level'")
         machine.run("sh", "-c", f"echo 'colour = \"red\"' >>{config}")
         with pytest.raises(subprocess.CalledProcessError):
             machine.run("systemctl", "reload", "agent")

@@ -155,7 +155,7 @@ def test_a_run_that_fails_before_the_switch_has_revoked(plant: Plant) -> None:
     assert "predictor odd:Odd: cannot be imported" in run.text
     assert machine.run("cat", "/etc/broker/crl.pem").encode() == crl
     assert '\nagents = ["trixie", "bookworm"]\n' in machine.run("cat", "/etc/broker/broker.toml")
-    machine.wait_until("sh", "-c", "journalctl -u broker | grep 'taken anew: access.agents'")
+    machine.wait_until("sh", "-c", "journalctl -u broker | grep 'reloaded: access.agents'")
     assert show(machine, "broker", "MainPID") == started
 
 
@@ -168,7 +168,7 @@ def test_a_list_of_revocations_that_is_unusable_or_older_is_refused(plant: Plant
     assert "is older than the list on the machine" in run.text
     (former / "crl.pem").write_text("nothing")
     run = plant.play("--limit=trixie", pki_manage=False, pki_directory=str(former))
-    assert "holds no revocation list in PEM" in run.text
+    assert "contains no revocation list in PEM" in run.text
     assert machine.run("cat", "/etc/broker/crl.pem").encode() == crl
 
 

@@ -61,7 +61,7 @@ def test_a_list_of_an_authority_that_goes_is_no_obstacle(pki: Path, tmp_path: Pa
 @pytest.mark.parametrize("name", ["ca.pem", "crl.pem"])
 def test_a_file_that_cannot_be_used_is_told(name: str, pki: Path) -> None:
     (pki / name).write_text("nothing")
-    assert f"{pki / name}: holds no " in check(pki)
+    assert f"{pki / name}: contains no " in check(pki)
 
 
 def test_an_agent_has_no_list(pki: Path) -> None:

@@ -21,12 +21,12 @@ def test_logs_the_first_failure_and_the_recovery_with_its_length(
     for reason in ("full", "full", "read-only"):
         outage.failed("disk: %s", reason)
         clock.advance(2.0)
-    outage.ended("%s is written again", "disk")
+    outage.ended("%s can be written again", "disk")
     assert said(caplog) == [
         (logging.ERROR, "disk: full"),
         (logging.DEBUG, "disk: full"),
         (logging.DEBUG, "disk: read-only"),
-        (logging.INFO, "disk is written again, after 6.0 s"),
+        (logging.INFO, "disk can be written again, after 6.0 s"),
     ]
     assert outage.failures == 3
 

@@ -45,7 +45,7 @@ def test_what_cannot_be_used_is_said_once_while_the_former_value_stays(
     assert not caplog.messages  # the other file of a pair may be on its way
     for _ in range(3):
         assert not watched.refresh()
-    assert caplog.messages == [f"{path}: no number; the former one is used until that is mended"]
+    assert caplog.messages == [f"{path}: no number; the old one stays in use"]
     assert watched.value == 1
     path.write_text("42")
     assert watched.refresh()
@@ -77,7 +77,7 @@ def test_each_mistake_is_logged_and_its_end_with_its_length(
             clock.advance(1.0)
     path.write_text("23") if mended else kept.rename(path)
     assert watched.refresh() is mended  # what comes back as it was is nothing new
-    wrong = (logging.ERROR, f"{path}: no number; the former one is used until that is mended")
+    wrong = (logging.ERROR, f"{path}: no number; the old one stays in use")
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         wrong,
         wrong,

@@ -1,4 +1,4 @@
-"""A spool with samples in it, of which a file is damaged, and its next two starts."""
+"""A spool at samples in it, of which a file is damaged, and its next two starts."""
 
 import sqlite3
 from collections.abc import Callable

@@ -190,7 +190,7 @@ REASONS = [
         Code.INVALID_ARGUMENT,
         lambda phase: (("refused-id", str(_bad_id(phase))),),
     ),
-    Reason("a message that is none", _send_garbage, Code.INVALID_ARGUMENT),
+    Reason("a message that cannot be read", _send_garbage, Code.INVALID_ARGUMENT),
     Reason(
         "a resent id whose answer is pruned",
         _resend_what_is_pruned,
@@ -201,7 +201,7 @@ REASONS = [
         ),
     ),
     Reason(
-        "the black box raises",
+        "the predictor raises",
         _send_what_raises,
         Code.INTERNAL,
         lambda phase: (("refused-id", str(phase.next_id)),),
@@ -215,14 +215,14 @@ REASONS = [
         answered={_P.COMMIT: ()},
     ),
     Reason(
-        "another owner claims the line, for this session",
+        "another owner claims the line with this session",
         _take_same,
         Code.UNAVAILABLE,
         impossible={_P.ADMISSION: _NO_LEASE, _P.OPENING: _NO_LEASE},
         answered={_P.COMMIT: ()},
     ),
     Reason(
-        "another owner claims the line, for another session",
+        "another owner claims the line with another session",
         _take_other,
         Code.ABORTED,
         lambda _: (("superseded-by", f"{3:032x}"),),
@@ -244,7 +244,7 @@ REASONS = [
         answered={_P.ADMISSION: ()},
     ),
     Reason(
-        "metadata that is no header",
+        "metadata that is not a header",
         _break_header,
         Code.INVALID_ARGUMENT,
         impossible=_but(_AT_ADMISSION, _P.ADMISSION),

@@ -103,6 +103,6 @@ class Recording:
         except TableError as error:
             raise SourceError(str(error)) from error
         if len(rows) > _MOST_ROWS:
-            raise SourceError(f"{self._path}: more than {_MOST_ROWS} rows: cut it")
+            raise SourceError(f"{self._path}: too long, at most {_MOST_ROWS} are allowed")
         column = [row[self._column] for row in rows]
         return [volts if math.isfinite(volts) else 0.0 for volts in column]

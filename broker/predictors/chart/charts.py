@@ -10,6 +10,7 @@ from broker.predictors.chart import vectors
 from broker.predictors.chart.baseline import Baseline, fit, moving, shares
 from broker.predictors.failures import Failures, is_measured
 from quartet.channels import CHANNELS, Values
+from quartet.plural import counted
 
 # Of three rows one is kept: rows that follow each other say much the same, and 100 of them fit
 # into a state below 2 kB.
@@ -206,7 +207,7 @@ class Chart:
             return
         self._baseline = fit(rows, 1 - (1 - _WEIGHT) ** _KEEP_EVERY)
         self._kept = array("f")
-        self._news = f"baseline learned, after {self._seen * self._rows_a_point} rows"
+        self._news = f"baseline learned, after {counted(self._seen * self._rows_a_point, 'row')}"
         if unsettled:
             self._news += f", though the level of {_names(unsettled)} still moves"
 

@@ -54,8 +54,8 @@ def await_owner(path: Path) -> None:
     while (obstacle := _obstacle(path)) and (owner := holder(lock_path(path))):
         if time.monotonic() > end_s:
             raise StoreError(
-                f"{obstacle}, and process {owner} uses the store: wait until that one is done or"
-                " has mended it, or stop it"
+                f"{obstacle}, and process {owner} uses the store: wait until it has finished or"
+                " repaired it, or stop it"
             )
         time.sleep(_LOOK_S)
 
@@ -69,4 +69,4 @@ def _obstacle(path: Path) -> str:
         is_another = inode not in {0, path.stat().st_ino}
     except FileNotFoundError:
         return f"{path}: is missing"
-    return f"{path}: is another file than the one that is in use" if is_another else ""
+    return f"{path}: is another file than the one in use" if is_another else ""

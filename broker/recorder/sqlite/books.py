@@ -28,13 +28,13 @@ class SessionRow(NamedTuple):
         """How the counters contradict each other; empty where they do not."""
         fates = self.answered + self.duplicates + self.refused
         if self.received != fates:
-            return f"received {self.received}, answered, duplicate or refused {fates}"
+            return f"{self.received} received, but {fates} answered, duplicate or refused"
         known = self.first_id is not None and self.last_id is not None
         passed = self.last_id - self.first_id + 1 if known else 0  # type: ignore[operator]
         if passed != self.answered + self.gaps:
             return (
                 f"{passed} ids from {self.first_id} to {self.last_id},"
-                f" {self.answered + self.gaps} in the books"
+                f" but {self.answered + self.gaps} are counted"
             )
         return ""
 

@@ -84,7 +84,7 @@ def session_verifies(row: Sequence[Any]) -> bool:
 
 def _named(name: str | None, *numbers: int) -> int:
     if not isinstance(name, str | None):
-        raise TypeError("a name that is no text")
+        raise TypeError("a name that is not text")
     size = -1 if name is None else len(name)
     head = struct.pack(f"<{len(numbers) + 1}q", *numbers, size)
     return zlib.crc32((name or "").encode(), zlib.crc32(head))

@@ -55,7 +55,7 @@ def _add(
     """Write a command, which is durable by itself."""
     known = connection.execute("SELECT 1 FROM lines WHERE agent_id = ?", (agent_id,)).fetchone()
     if not known:
-        raise CommandError(f"{path}: knows no agent {agent_id}; it knows {_agents(connection)}")
+        raise CommandError(f"{path}: has no agent {agent_id}; it has {_agents(connection)}")
     connection.execute(
         "INSERT INTO commands (agent_id, name, at_ns) VALUES (?, ?, ?)",
         (agent_id, name, clock.time_ns()),

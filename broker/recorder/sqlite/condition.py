@@ -88,7 +88,7 @@ class Condition:
                 self._fail_leases(text)
             self._changed.failed("%s", text)
         else:
-            self._changed.ended("%s: is in its place again, samples are recorded", self._path)
+            self._changed.ended("%s: is in its place again, and samples are recorded", self._path)
         return text
 
     def _mend(self, text: str) -> str:

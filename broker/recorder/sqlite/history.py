@@ -116,8 +116,8 @@ class History:
             return Basis(position, state)
         if bad:
             log.error(
-                "%s: its snapshots are damaged: its latest samples are replayed into a fresh black"
-                " box, and later predictions may differ until its next warm-up",
+                "%s: its snapshots are damaged: its predictor starts again with its latest samples,"
+                " and later predictions may differ until its next learning phase",
                 name,
             )
         return None

@@ -39,7 +39,7 @@ class Hold:
         self._path = path
         if not path.parent.is_dir():
             raise StoreError(
-                f"{path}: there is no directory {path.parent}: make it, or name another"
+                f"{path}: there is no directory {path.parent}: create it, or choose another"
             )
         with ExitStack() as undo:
             try:
@@ -53,7 +53,7 @@ class Hold:
             except OSError as error:
                 raise StoreError(
                     f"{path}: cannot be written beside: {error.strerror}: give the broker's user"
-                    f" {path.parent}, or name another place"
+                    f" {path.parent}, or choose another path"
                 ) from error
             undo.callback(self._lock.close)
             finish(path)
@@ -91,7 +91,7 @@ class Hold:
             return
         self._lock.close()
         self._lock = lock
-        log.warning("%s: was deleted while in use: it is made again", self._lock_path)
+        log.warning("%s: was deleted while in use: it is created again", self._lock_path)
 
     def stamp(self) -> tuple[int, int]:
         """Size of the file itself and when it was changed, wherever it is now."""
@@ -129,7 +129,7 @@ def _lock_itself(path: Path) -> int:
         os.close(descriptor)
         raise InUseError(
             f"{path}: is in use by another process, whose lock file was deleted: stop that one"
-            " first, or give this one a place of its own",
+            " first, or choose another path",
             "unknown",
         ) from None
     except OSError as error:

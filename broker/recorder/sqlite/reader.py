@@ -31,6 +31,7 @@ from broker.recorder.upkeep import Loss
 from quartet.clock import Clock
 from quartet.database import connect_to_read, store_error, transaction_to_read
 from quartet.errors import DamagedError
+from quartet.plural import counted
 
 Result = TypeVar("Result")
 
@@ -132,7 +133,7 @@ class SqliteReader:
     async def news(self, cursor: str, most: int) -> News:
         """Samples of all agents behind a cursor, which is a position."""
         if not _CURSOR.fullmatch(cursor):
-            raise ValueError(f"{cursor!r} is no cursor of this store")
+            raise ValueError(f"{cursor!r} is not a cursor of this store")
         if most < 1:
             raise ValueError(f"most: at least 1 sample, not {most}")
         position = int(cursor or 0)
@@ -221,7 +222,9 @@ def _look_through(rows: sqlite3.Connection) -> None:
         " (SELECT count(*) FROM samples INDEXED BY samples_by_line WHERE line > 0)"
     ).fetchone()
     if by_id != by_line:
-        raise sqlite3.DatabaseError(f"{by_id} samples by their ids, {by_line} by their agents")
+        raise sqlite3.DatabaseError(
+            f"{counted(by_id, 'sample')} by their ids, {by_line} by their agents"
+        )
 
 
 def _lines(rows: sqlite3.Connection) -> list[LineState]:

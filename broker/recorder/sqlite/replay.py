@@ -9,6 +9,7 @@ from typing import Any
 from broker.model import Sample
 from broker.recorder.sqlite.checksums import SAMPLE_COLUMNS, SENSORS, sample_verifies
 from broker.recorder.upkeep import without
+from quartet.plural import counted
 
 log = logging.getLogger(__name__)
 
@@ -138,11 +139,17 @@ class Replays:
         ranges = course.missing or [(id_, id_) for id_ in course.bad.values()]
         if ranges:
             lost = sum(last - first + 1 for first, last in course.missing)
+            count = max(lost, len(course.bad))
             log.error(
-                "%s: %d of its recorded samples are damaged or missing (%s): they are left out of"
+                "%s: %s damaged or missing (%s): they are left out of"
                 " the replay, and later predictions may differ until 'broker rebase %s' or its"
-                " next warm-up",
-                *(agent_id, max(lost, len(course.bad)), _named(ranges), agent_id),
+                " next learning phase",
+                *(
+                    agent_id,
+                    counted(count, "recorded sample", "is", "are"),
+                    _named(ranges),
+                    agent_id,
+                ),
             )
 
 

@@ -147,7 +147,9 @@ def check_kind(path: Path) -> None:
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise store_error(path, error) from error
     if tables and kind != APPLICATION_ID:
-        raise StoreError(f"{path}: is a database, and not one of the broker: name another place")
+        raise StoreError(
+            f"{path}: is a database, but not a store of the broker: choose another path"
+        )
 
 
 @contextmanager
@@ -158,5 +160,5 @@ def damage_told(path: Path) -> Iterator[None]:
     except DamagedError as error:
         raise StoreError(
             f"{error}: run 'broker store repair --store {path}', or restore a backup with 'broker"
-            " store restore'; or move it aside, and the broker begins a new one"
+            " store restore'; or move it away, and the broker creates a new one"
         ) from error

@@ -17,10 +17,11 @@ from pathlib import Path
 from broker.recorder.sqlite.books import losses, sessions, unbooked
 from broker.recorder.sqlite.hold import Hold, lock_path
 from broker.recorder.sqlite.wal import has_log, is_file, refuse_lone_log, unread_frames
-from broker.recorder.upkeep import counted, whose
+from broker.recorder.upkeep import whose
 from quartet.database import integrity, store_error, transaction
 from quartet.errors import DamagedError, StoreError
 from quartet.lock import read_note
+from quartet.plural import counted
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ _CLEAN = re.compile(r"clean (\d{1,19}) (\d{1,19})")
 _COMMIT_NS = 5 * 10**9
 
 _REMEDY = (
-    "restore a backup with 'broker store restore', or, if this file alone is wanted, move its"
+    "restore a backup with 'broker store restore', or, to use this file alone, move its"
     " -wal and -shm away"
 )
 
@@ -88,7 +89,7 @@ class Signature:
         self._check_log()
         if not is_file(self._path) or _owner(self._path) is None or self._is_as_left():
             return
-        log.info("%s: was not left so by a broker: looking at all of it", self._path)
+        log.info("%s: was not closed by a broker: all of it is checked", self._path)
         try:
             with closing(_open_to_read(self._path)) as rows:
                 problem = _problem(rows, with_log=has_log(self._path))
@@ -99,7 +100,7 @@ class Signature:
             problem = str(error)
         if problem and is_sound_alone(self._path):
             raise StoreError(
-                f"{self._path}: is damaged with the log beside it ({problem}), and sound without:"
+                f"{self._path}: is damaged with the log beside it ({problem}), but not without it:"
                 f" {NOT_ITS_OWN}: {own_remedy(self._path)}"
             )
         if problem:
@@ -116,8 +117,8 @@ class Signature:
         if self._note.boot and self._note.boot == _boot():
             raise DamagedError(f"{self._path}: is damaged ({said})", self._path)
         log.error(
-            "%s: %s, as after a power cut: what they recorded is lost, and the broker's ledger"
-            " shows it as gaps",
+            "%s: %s, as after a power cut: their records are lost, and the broker's ledger"
+            " shows them as gaps",
             *(self._path, said),
         )
 
@@ -240,7 +241,7 @@ def _problem(rows: sqlite3.Connection, *, with_log: bool) -> str:
     for session in sessions(rows):
         if missing := unbooked(rows, session, known):
             said = whose(session.agent_id, session.session_id, missing)
-            return f"{said}answered, and not on record"
+            return f"{said}answered, but not recorded"
     return ""
 
 

@@ -24,6 +24,7 @@ from broker.recorder.sqlite.sessions import Sessions
 from broker.records import Basis, Batch, Claim, Lease
 from quartet.database import transaction
 from quartet.errors import DamagedError
+from quartet.plural import counted
 from wire.metadata import StreamHeader
 
 log = logging.getLogger(__name__)
@@ -173,8 +174,8 @@ class Tables:
             "SELECT ifnull(max(id), ?) FROM samples WHERE session = ?", last_id, session
         )
         log.error(
-            "%s: the counters of its session are damaged, 'broker ledger' shows them: the last"
-            " sample that it has on record is %d",
+            "%s: the counters of its session are damaged, see 'broker ledger': its last recorded"
+            " sample is %d",
             *(agent_id, recorded),
         )
         return recorded
@@ -193,9 +194,10 @@ class Tables:
         ).fetchall()
         whole = [row for row in rows if sample_verifies(row)]
         if len(whole) < len(rows) and claim.header:
+            damaged = counted(len(rows) - len(whole), "recorded answer", "is", "are")
             log.error(
-                "%s: %d recorded answers from sample %d on are damaged: they are not given again",
-                *(claim.header.agent_id, len(rows) - len(whole), first_id),
+                "%s: %s damaged, from sample %d on, and cannot be sent again",
+                *(claim.header.agent_id, damaged, first_id),
             )
         return [Answer(id_, bool(prediction)) for _, _, _, id_, _, _, _, prediction, _ in whole]
 

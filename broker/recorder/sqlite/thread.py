@@ -62,7 +62,9 @@ class RecorderThread:
         """Wait for the end, which follows that of the intake; whether it came in time."""
         self._thread.join(_JOIN_S)
         if self._thread.is_alive():
-            log.error("%s: the disk does not answer: what is not committed is lost", self._path)
+            log.error(
+                "%s: the disk does not answer: samples that are not committed are lost", self._path
+            )
         return not self._thread.is_alive()
 
     def _run(self) -> None:

@@ -45,15 +45,15 @@ def refuse_lone_log(path: Path) -> None:
     file = path.resolve()
     if has_log(file) and not is_file(file):
         raise StoreError(
-            f"{path}: is gone, and its log of commits is still there: {put_back(file)}"
+            f"{path}: is gone, but its log of commits is still there: {put_back(file)}"
         )
 
 
 def put_back(file: Path) -> str:
     """What to do while no broker runs, where the file is gone, as a person is told."""
     return (
-        "either put the file back beside its -wal (one that was moved away has all records with"
-        " it), or restore a backup with 'broker store restore', or, for an empty store, move"
+        "either put the file back beside its -wal (together they have all"
+        " records), or restore a backup with 'broker store restore', or, for an empty store, move"
         f" {file}-wal and {file}-shm away too"
     )
 

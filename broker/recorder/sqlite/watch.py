@@ -59,7 +59,7 @@ class Watch:
         names = " and ".join(self._name(name) for name in changed)
         if any(logs[name] for name in changed):
             return Change(
-                f"{names}: another program has replaced what the broker had open:"
+                f"{names}: another program has replaced this file of the broker:"
                 f" {_NOTHING_LEAVES}: end that program, then stop the broker, which saves its"
                 " records, and start it again"
             )
@@ -79,10 +79,10 @@ class Watch:
 
     def _replaced(self) -> Change:
         return Change(
-            f"{self._path}: is another file than the one that is in use: {_NOTHING_LEAVES}: stop"
-            " the broker, either put the former file back beside its -wal, or restore a backup with"
-            f" 'broker store restore', or, to use the file that is there now, move {self._file}-wal"
-            f" and {self._file}-shm away, and start it again"
+            f"{self._path}: is another file than the one in use: {_NOTHING_LEAVES}: stop"
+            " the broker. Then put the old file back beside its -wal, or restore a backup with"
+            " 'broker store restore'; or, to use the file that is there now, move"
+            f" {self._file}-wal and {self._file}-shm away. Then start the broker again"
         )
 
     def _name(self, log: str) -> str:

@@ -19,10 +19,11 @@ from broker.recorder.sqlite.upkeep import copies
 from broker.recorder.sqlite.upkeep.check import REPAIR, check
 from broker.recorder.sqlite.upkeep.repair import repair
 from broker.recorder.sqlite.wal import refuse_lone_log, unread_frames
-from broker.recorder.upkeep import Backup, Findings, Problem, Repair, Restored, counted
+from broker.recorder.upkeep import Backup, Findings, Problem, Repair, Restored
 from quartet.clock import Clock
 from quartet.errors import StoreError
 from quartet.lock import holder
+from quartet.plural import counted
 
 
 class SqliteUpkeep:

@@ -19,9 +19,10 @@ from broker.recorder.sqlite.checksums import (
     snapshot_verifies,
 )
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
-from broker.recorder.upkeep import Findings, Problem, counted, ranges
+from broker.recorder.upkeep import Findings, Problem, ranges
 from quartet.database import connect_to_read, integrity, transaction_to_read
 from quartet.errors import DamagedError, OlderSchemaError
+from quartet.plural import counted
 
 REPAIR = "stop the broker, and run 'broker store repair'"
 
@@ -160,8 +161,8 @@ def _session(
         yield Problem(f"the counters do not balance: {imbalance}", REPAIR, *whose)
         return
     if missing := unbooked(rows, session, findings.losses):
-        yield Problem("answered, and not on record", REPAIR, *whose, missing)
+        yield Problem("answered, but not recorded", REPAIR, *whose, missing)
     newest, last_id = session.newest_kept, session.last_id
     if newest is not None and (last_id is None or newest > last_id):
-        what = f"the newest sample on record is {newest}, and the last in the books {last_id}"
+        what = f"the newest recorded sample is {newest}, but the last counted one is {last_id}"
         yield Problem(what, REPAIR, *whose)

@@ -19,9 +19,9 @@ def backup(path: Path, to: Path) -> Backup:
     The copy belongs to the store's owner, who alone can read it.
     """
     if os.path.lexists(to):
-        raise StoreError(f"{to}: is there already: name a new file, or move that one away")
+        raise StoreError(f"{to}: already exists: name a new file, or move that one away")
     if not to.absolute().parent.is_dir():
-        raise StoreError(f"{to}: there is no directory {to.absolute().parent}: make it")
+        raise StoreError(f"{to}: there is no directory {to.absolute().parent}: create it")
     new = to.with_name(f"{to.name}.part")
     new.unlink(missing_ok=True)
     try:
@@ -33,7 +33,7 @@ def backup(path: Path, to: Path) -> Backup:
         place.flush(to.absolute().parent)
         return Backup(to, to.stat().st_size, newest)
     except FileExistsError as error:
-        raise StoreError(f"{to}: is there already: name a new file") from error
+        raise StoreError(f"{to}: already exists: name a new file") from error
     except OSError as error:
         if isinstance(error, StoreError):
             raise
@@ -51,7 +51,7 @@ def restore(path: Path, source: Path) -> Restored:
     if not source.is_file():
         raise StoreError(f"{source}: there is no such file")
     if path.exists() and path.samefile(source):
-        raise StoreError(f"{source}: is the store itself: name a backup of it")
+        raise StoreError(f"{source}: is the store itself: name a backup")
     findings = check(source)
     if findings.problems:
         raise StoreError(_unsound(source, findings.problems[0]))
@@ -79,7 +79,7 @@ def _verify(copy: Path) -> list[Newest]:
         with closing(open_any(copy)) as rows:
             if found := integrity(rows, 1):
                 raise StoreError(
-                    f"the store is damaged ({found[0]}), and so would be its copy:"
+                    f"the store is damaged ({found[0]}), so its copy would be too:"
                     " see 'broker store check'"
                 )
             newest = {
@@ -106,7 +106,7 @@ def _lacks(former: Path, new: Path) -> tuple[list[Problem], str]:
                 if (problem := _lacking(rows, row, ends.get((row.agent_id, row.session_id))))
             ], ""
     except (sqlite3.Error, StoreError, UnicodeDecodeError) as error:
-        return [], f"the former store cannot be read ({error})"
+        return [], f"the old store cannot be read ({error})"
 
 
 def _lacking(rows: sqlite3.Connection, row: SessionRow, end: int | None) -> Problem | None:
@@ -125,9 +125,10 @@ def _lacking(rows: sqlite3.Connection, row: SessionRow, end: int | None) -> Prob
 
 
 def _unsound(source: Path, problem: Problem) -> str:
-    said = f"{source}: is not sound: {problem.what}"
+    said = f"{source}: is damaged: {problem.what}"
     if any(Path(f"{source}{log}").exists() for log in ("-wal", "-journal")):
         return (
-            f"{said}; it is a copy of files of a running broker: take one of 'broker store backup'"
+            f"{said}; it is a copy of a running broker's files: use a backup by"
+            " 'broker store backup'"
         )
-    return f"{said}: take another backup"
+    return f"{said}: use another backup"

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from broker.recorder.sqlite.books import SessionRow, booked, gaps, holes, losses, sessions
 from broker.recorder.sqlite.checksums import line_checksum, session_checksum, session_verifies
-from broker.recorder.upkeep import IdRange, Loss, counted, ranges, union, without
+from broker.recorder.upkeep import IdRange, Loss, ranges, union, without
+from quartet.plural import counted
 
 _DAMAGED = "the records were damaged"
 
@@ -73,7 +74,7 @@ def mend(rows: sqlite3.Connection, now_ns: int) -> Mended:
             rebuilt += 1
             checksum = session_checksum(session, line, id_, 0)
             row = (session, line, id_, None, None, 0, 0, 0, 0, 0, "", 0, checksum)
-            notes.append(f"session {id_}: its counters were lost, and are rebuilt from its samples")
+            notes.append(f"session {id_}: its counters are lost, and were rebuilt from its samples")
         rows.execute("INSERT OR IGNORE INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", row)
     known = losses(rows)
     found: list[Loss] = []
@@ -85,8 +86,8 @@ def mend(rows: sqlite3.Connection, now_ns: int) -> Mended:
     for each in books:
         if each.answered and each.newest_kept is None and each.expected_from is None:
             notes.append(
-                f"{each.agent_id}, session {each.session_id}: has no samples on record: they were"
-                " pruned, or are lost"
+                f"{each.agent_id}, session {each.session_id}: has no recorded samples: they were"
+                " deleted, or are lost"
             )
         found += _lost(rows, each, known, now_ns)
     found += _nameless(rows, now_ns)
@@ -198,7 +199,7 @@ def _lost(
     jumps = row.gaps - sum(last - first + 1 for first, last in gaps(rows, row.session))
     perhaps = without(holes(rows, row), certain)
     told = (
-        ((certain, _DAMAGED), (perhaps, f"{_DAMAGED}; {jumps} of them the agent jumped over"))
+        ((certain, _DAMAGED), (perhaps, f"{_DAMAGED}; the agent left out {jumps} of them"))
         if jumps
         else ((union(certain, perhaps), _DAMAGED),)
     )

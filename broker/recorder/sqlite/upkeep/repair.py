@@ -11,10 +11,11 @@ from broker.recorder.sqlite.upkeep.check import check
 from broker.recorder.sqlite.upkeep.mend import Mended, mend
 from broker.recorder.sqlite.upkeep.pages import Pages
 from broker.recorder.sqlite.upkeep.salvage import Salvage
-from broker.recorder.upkeep import Findings, Repair, counted
+from broker.recorder.upkeep import Findings, Repair
 from quartet.clock import Clock
 from quartet.database import store_error
 from quartet.errors import StoreError
+from quartet.plural import counted
 
 
 def repair(path: Path, clock: Clock, *, is_torn: bool) -> Repair:
@@ -31,11 +32,11 @@ def repair(path: Path, clock: Clock, *, is_torn: bool) -> Repair:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     findings = check(new)
     if findings.problems:
-        raise StoreError(f"{path}: what could be read is not sound: {findings.problems[0]}")
+        raise StoreError(f"{path}: the readable records are not consistent: {findings.problems[0]}")
     if not _has_any(findings, new):
         raise StoreError(
             f"{path}: nothing in it can be read: restore a backup with 'broker store restore', or"
-            " move it aside, and the broker begins a new one"
+            " move it away, and the broker creates a new one"
         )
     aside = place.exchange(path, new, "repaired")
     return Repair(
@@ -71,23 +72,19 @@ def _fill(rows: sqlite3.Connection, path: Path, clock: Clock) -> tuple[Mended, f
         notes = mended.notes
         rows.execute("COMMIT")
         if had_forgotten:
-            notes.append("an agent was being forgotten: the rest of its records is deleted")
+            notes.append("'broker forget' was not finished: the remaining records are deleted")
         if not pages.has_header:
             notes.append("the file's header is torn: records that were deleted may be back")
     if salvage.unsound:
-        left_out = (
-            "1 row was left out: it is"
-            if salvage.unsound == 1
-            else f"{salvage.unsound} rows were left out: they are"
-        )
-        notes.append(f"{left_out} not what was recorded")
+        left_out = counted(salvage.unsound, "damaged row", "was", "were")
+        notes.append(f"{left_out} left out")
     if "sessions" in salvage.torn:
         read = mended.sessions - mended.rebuilt
         notes.append(
             f"{counted(read, 'session')} could be read: others may be missing, with their samples"
         )
     if "losses" in salvage.torn:
-        notes.append("losses that were booked before may be missing: not all could be read")
+        notes.append("earlier losses may be missing: not all could be read")
     return mended, salvage.torn
 
 
