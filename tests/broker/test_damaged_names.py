@@ -156,7 +156,7 @@ async def test_an_agent_with_a_flipped_bit_in_its_name_has_its_own_after_a_repai
     await filled(path)
     before = (await SqliteReader(path).accounts()).sessions
     flip(path, "lines", AGENT)
-    assert any("1 row was left out" in note for note in SqliteUpkeep(path).repair().notes)
+    assert any("1 damaged row was left out" in note for note in SqliteUpkeep(path).repair().notes)
     assert (await SqliteReader(path).accounts()).sessions == before
 
 

@@ -42,7 +42,7 @@ def test_an_agent_is_homeless_that_says_from_begin_to_end_that_nothing_is_on_fil
 
 
 def test_a_rebuilding_is_the_first_since_damage_was_told(tmp_path: Path) -> None:
-    restored = "INFO    press-1: black box restored, 3 samples replayed"
+    restored = "INFO    press-1: predictor restored, 3 samples replayed"
     (tmp_path / "broker-001.log").write_text(
         f"2026-01-01 00:00:01,000 {restored}\n"
         "2026-01-01 00:00:02,000 ERROR   press-1: 2 of its recorded samples are damaged\n"

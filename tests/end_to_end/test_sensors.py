@@ -141,7 +141,7 @@ def test_sampling_survives_outputs_that_cannot_be_had(broker: Broker, config: Pa
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--virtual", "--rate", "500"], 2, "500 rows a second cannot be kept here"),
+        (["--virtual", "--rate", "500"], 2, "500 samples a second are too many"),
         (["--virtual", "--rate", "max"], 2, 'sampling.rate_hz: "max" works with a file'),
         (["--virtual", "--rate", "0"], 2, "0.0001 to 1000"),
         (["--virtual", "--rate", "-1"], 2, "0.0001 to 1000"),

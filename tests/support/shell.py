@@ -14,7 +14,7 @@ from support.markdown import ROOT, Block
 from support.processes import PATIENCE_S
 
 # Each of these may run anywhere. A block with any other program is for another machine.
-_RUNNABLE = {"agent", "broker", "cat", "cp", "kill", "mkdir", "openssl", "rm", "."}
+_RUNNABLE = {"agent", "broker", "cat", "cp", "head", "kill", "mkdir", "openssl", "rm", "."}
 
 # What a command of another machine would have to bring.
 _ELSEWHERE = re.compile(r"/etc/|/opt/|/var/|/path/|~/|[A-Z]{4,}|\.csr\b")
