@@ -194,11 +194,11 @@ def test_a_reload_takes_what_it_can_and_refuses_what_is_wrong(machine: Container
 
 
 def test_a_configuration_that_is_wrong_is_not_tried_again(machine: Container) -> None:
-    run = "/opt/quartet/agent/current/bin/agent run --rate 1"
+    run = "/opt/quartet/agent/current/bin/agent run --rate never"
     with drop_in(machine, f"ExecStart=\nExecStart={run}\nRestartSec=0"):
         machine.wait_until("systemctl", "is-failed", "agent")
         assert show(machine, "agent", "NRestarts") == "0"
-    assert "no source of samples" in machine.run("journalctl", "--unit=agent")
+    assert "got 'never'" in machine.run("journalctl", "--unit=agent")
     goes_on(machine)
 
 

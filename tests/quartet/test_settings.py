@@ -476,5 +476,7 @@ def test_a_secret_is_read_from_where_systemd_copied_it(
     assert secret("/etc/agent/agent.key") == "/etc/agent/agent.key"
     copy.touch()
     assert secret("/etc/agent/agent.key") == str(copy)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/" + "x" * 5000)  # nobody may look there
+    assert secret("/etc/agent/agent.key") == "/etc/agent/agent.key"
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")
     assert secret("/etc/agent/agent.key") == "/etc/agent/agent.key"
