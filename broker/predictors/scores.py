@@ -6,6 +6,7 @@ from typing import Protocol
 
 from broker.errors import PredictorError
 from quartet.foreign import shown
+from quartet.plural import counted
 
 Label = str | int
 Result = Sequence[float] | Mapping[Label, float]
@@ -135,7 +136,7 @@ class Score:
             )
         if len(result) != len(self._classes):
             raise PredictorError(
-                f"classes: {_quoted(self.output)} gives {len(result)} numbers,"
+                f"classes: {_quoted(self.output)} gives {counted(len(result), 'number')},"
                 f" and {len(self._classes)} classes are named"
             )
         return dict(zip(self._classes, result, strict=True))

@@ -4,7 +4,6 @@ python server.py [HOST:PORT]    (default: 127.0.0.1:8061)
 """
 
 import asyncio
-import contextlib
 import sys
 
 import grpc
@@ -37,5 +36,9 @@ async def serve(host: str, port: str) -> None:
 
 
 address = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:8061"
-with contextlib.suppress(KeyboardInterrupt):
+try:
     asyncio.run(serve(*address.rsplit(":", 1)))
+except RuntimeError as error:  # the port is in use, for example
+    sys.exit(f"{address}: {error}")
+except KeyboardInterrupt:
+    pass

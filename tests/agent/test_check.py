@@ -130,7 +130,7 @@ def test_a_computer_without_a_bus_gets_no_advice_for_a_pi(tmp_path: Path) -> Non
 
 
 def test_a_chip_that_an_agent_reads_passes_with_what_that_agent_says() -> None:
-    source = Ads1115Settings(bus=253)  # no machine has so many
+    source = Ads1115Settings(bus=253)  # no machine has that number of buses
     working = Host(is_pi=True, running_agent="streaming; 600 samples")
     with contextlib.closing(lock_chip(253, source.address)):
         for host, says in ((working, ", which says: streaming; 600 samples"), (PI, "")):

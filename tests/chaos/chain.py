@@ -18,7 +18,7 @@ from chaos.records import Key, Recorded
 # By luck a wrong state gives the right answer every other time: a break may lie as far back.
 _MOST_UNSEEN = 64
 
-# So many right answers tell a state from a million others.
+# This number of right answers tells a state from a million others.
 _ENOUGH = 40
 
 # Log entries are stamped in ms.

@@ -60,7 +60,7 @@ class Device:
         self._clock = home / "clock"
         self._csv = home / "samples.csv"
         self._remembered = 0  # times
-        self._spoiled_at: int | None = None  # after so many starts of the agent
+        self._spoiled_at: int | None = None  # the number of starts before it
 
     @contextlib.contextmanager
     def running(

@@ -98,7 +98,7 @@ class Role:
         return next((line for line in reversed(lines) if re.search(about, line)), "")
 
     def has_said(self, pattern: str, since: int) -> bool:
-        """Whether a process that came after so many starts has said what matches."""
+        """Whether a process that came after the first `since` starts has said what matches."""
         logs = map(self._log_of, range(since + 1, self.starts + 1))
         said = [log.read_text() for log in logs if log.exists()]
         said += [self._process.stderr] if self._process and self.starts > since else []

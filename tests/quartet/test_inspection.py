@@ -219,6 +219,7 @@ def test_a_key_that_all_can_read_and_a_certificate_that_expires_are_warnings(
     code, said = check("agent", text)
     assert code == 0
     assert "warning: tls.certificate (press-4): expired on" in said
+    assert "warning: tls.ca (" in said
 
 
 # Which file is read

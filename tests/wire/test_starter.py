@@ -102,6 +102,20 @@ def test_its_client_says_that_nobody_answers(starter: Path) -> None:
     assert done.stderr.startswith("127.0.0.1:1: UNAVAILABLE: ")
 
 
+def test_its_server_says_that_its_port_is_in_use(starter: Path, server: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "server.py", server],
+        cwd=starter,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{server}: ")
+    assert "Traceback" not in done.stderr
+
+
 def test_its_requirements_are_ours_and_name_no_index(starter: Path) -> None:
     ours = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
     lines = (starter / "requirements.txt").read_text("utf-8").splitlines()
