@@ -52,9 +52,11 @@ def _check_files(settings: Settings, path: Path | None) -> int:
     load_predictor(settings.predictor.use, settings.predictor.options)
     if path is None or path.is_file():
         from broker.files import inspect  # noqa: PLC0415 - a start finds these by itself
-        from quartet.inspection import conclude  # noqa: PLC0415
+        from quartet.inspection import conclude, inspect_configuration  # noqa: PLC0415
 
-        conclude("broker", inspect(settings.tls, store_path(settings, os.environ), time))
+        own = inspect_configuration(path) if path else ()
+        files = inspect(settings.tls, store_path(settings, os.environ), time)
+        conclude("broker", [*own, *files])
     print(f"broker: the configuration is right ({path or 'no file was read'})")
     return 0
 
@@ -71,11 +73,25 @@ def _ledger(options: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def _rebase(options: argparse.Namespace) -> int:
-    from broker.recorder.opening import open_reader  # noqa: PLC0415 - as above
+def _status(options: argparse.Namespace) -> int:
+    from broker import watching  # noqa: PLC0415 - as above
+    from broker.recorder.opening import open_reader  # noqa: PLC0415
 
-    asyncio.run(open_reader(_store(options)).command_rebase(options.agent))
-    print(f"{options.agent}: its predictor is reset, and learns again from the next sample")
+    reader = open_reader(_store(options))
+    if not options.watch:
+        return asyncio.run(watching.show(reader, as_json=options.json, out=sys.stdout))
+    try:
+        asyncio.run(watching.watch(reader, as_json=options.json, out=sys.stdout))
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _rebase(options: argparse.Namespace) -> int:
+    from broker.rebase import reset  # noqa: PLC0415 - as above
+    from broker.recorder.opening import open_reader  # noqa: PLC0415
+
+    print(shown(asyncio.run(reset(open_reader(_store(options)), options.agent))))
     return 0
 
 
@@ -106,10 +122,14 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _check_predictor(options: argparse.Namespace) -> int:
     from broker.evaluate import commands  # noqa: PLC0415 - the others need none of it
+    from quartet.recording import Choice  # noqa: PLC0415
 
+    if not options.recording and (options.columns or options.time):
+        options.misuse("--columns and --time need --recording")
     names = [options.predictor] if options.predictor else []
     (predictor,) = _predictors(options, names)
-    return commands.check_predictor(predictor, options.recording)
+    choice = Choice(options.columns, options.time)
+    return commands.check_predictor(predictor, options.recording, choice)
 
 
 def _predictors(options: argparse.Namespace, names: Sequence[str]) -> list[PredictorSettings]:
@@ -155,6 +175,7 @@ def _completion(options: argparse.Namespace) -> int:
 
 _COMMANDS = {
     "run": _run,
+    "status": _status,
     "ledger": _ledger,
     "rebase": _rebase,
     "forget": _forget,
@@ -171,7 +192,11 @@ def _store(options: argparse.Namespace) -> Path:
     path = store_path(_settings(options), os.environ)
     if path is None:
         misuse: Callable[[str], NoReturn] = options.misuse
-        misuse("no store: give --store PATH, or --config with recorder.path")
+        misuse(
+            "no store: give --store PATH, or --config with recorder.path. A broker without a store"
+            " keeps its records in memory, where no command can read them: start it with 'broker"
+            " run --store PATH'"
+        )
     return path
 
 

@@ -7,7 +7,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from broker.config import LimitsSettings
 from broker.errors import AccessError, CrowdedError, DeniedError
@@ -46,6 +46,7 @@ class Peer:
     address: str
     certificate: "Certificate | None"
     agent_id: str | None
+    is_rehearsal: bool = False
 
     def __str__(self) -> str:
         who = self.agent_id or self.certificate
@@ -97,9 +98,7 @@ class Access:
             self._check_name(peer)
             self._check_room(peer)
         except AccessError as error:
-            host = peer.address.rpartition(":")[0]
-            self._say(peer, error, (host, _counted_as(peer), type(error)))
-            raise
+            self._refuse(peer, error)
         visit = _Visit(peer, end)
         who = _counted_as(peer)
         self._visits.add(visit)
@@ -111,6 +110,13 @@ class Access:
             self._counts[who] -= 1
             if not self._counts[who]:
                 del self._counts[who]
+
+    def check(self, peer: Peer) -> None:
+        """Raise DeniedError, which is logged, for a peer that may not stream under its name."""
+        try:
+            self._check_name(peer)
+        except DeniedError as error:
+            self._refuse(peer, error)
 
     def admit_new_line(self, peer: Peer) -> None:
         """Let in an agent that was never seen. CrowdedError, which is logged, where it may not."""
@@ -160,9 +166,10 @@ class Access:
             return
         names = [agent_id] if agent_id else certificate.names if certificate else ()
         if not any(name in self._agents for name in names):
+            remedy = "; give the simulation a name that is: --agent-id NAME"
             raise DeniedError(
                 f"{' and '.join(map(shown, names)) or 'a client without a name'} is"
-                " not in access.agents"
+                f" not in access.agents{remedy if peer.is_rehearsal else ''}"
             )
 
     def _check_room(self, peer: Peer) -> None:
@@ -173,6 +180,11 @@ class Access:
         if who and self._counts[who] >= most:
             raise CrowdedError(f"limits.streams_per_agent is reached by {who}: {most}")
 
+    def _refuse(self, peer: Peer, error: AccessError) -> NoReturn:
+        host = peer.address.rpartition(":")[0]
+        self._say(peer, error, (host, _counted_as(peer), type(error)))
+        raise error
+
     def _say(self, peer: Peer, error: AccessError, key: tuple[str, str, type[AccessError]]) -> None:
         now_s = self._clock.monotonic()
         is_news = now_s - self._said.get(key, -_SAID_FOR_S) >= _SAID_FOR_S
@@ -182,6 +194,19 @@ class Access:
             self._said.move_to_end(key)
             if len(self._said) > _MOST_SAID:
                 self._said.popitem(last=False)
+
+
+def certificate_of(pem: bytes | None, address: str) -> "Certificate | None":
+    """What a peer has shown, if it was asked. DeniedError where that cannot be read."""
+    if pem is None:
+        return None
+    from quartet.certificates import Certificate  # noqa: PLC0415 - costs 20 MB, where there is TLS
+
+    try:
+        return Certificate.from_pem(pem)
+    except ValueError as error:
+        log.warning("%s has a certificate that cannot be read", address)
+        raise DeniedError("its certificate cannot be read") from error
 
 
 def _as_set(agents: Collection[str] | None) -> frozenset[str] | None:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from broker.access import Access
 from broker.config import Settings, reloaded, store_path
+from broker.connections import ConnectionLog
 from broker.lines import Lines
 from broker.predictors import BlackBox
 from broker.predictors.load import load
 from broker.recorder import Recorder
 from broker.recorder.opening import open_recorder
 from broker.service import Service
+from broker.states import States
 from broker.transport import Health, Transport
 from broker.transport.grpc_aio import GrpcTransport, quiet_library
 from broker.workers import Threads
@@ -26,7 +28,7 @@ from quartet.plural import counted
 from quartet.reload import reconfigured
 from quartet.repeat import repeat
 from quartet.signals import on_signals
-from wire import METHOD_PATH
+from wire import METHOD_PATH, STATE_METHOD_PATH
 
 if TYPE_CHECKING:
     from broker.credentials import Credentials
@@ -91,7 +93,9 @@ async def _serve(
 ) -> None:
     credentials = _credentials(settings)
     access = Access(settings.access.agents, settings.limits_to_use, credentials)
-    service = Service(lines, access)
+    connections = ConnectionLog()
+    service = Service(lines, access, connections)
+    states = States(lines, access)
     address = Address.parse(settings.listen.address, "listen.address")
     transport = GrpcTransport(address, credentials)
     notifier = Notifier()
@@ -109,10 +113,14 @@ async def _serve(
                 credentials.refresh()
 
     with on_signals(stop.set, reload if reread else None):
-        port = await transport.start({METHOD_PATH: service.serve})
+        handlers = {METHOD_PATH: service.serve, STATE_METHOD_PATH: states.serve}
+        port = await transport.start(handlers)
         await transport.show(_health(recorder))
-        background = _background(credentials, access, notifier, recorder)
+        background = _background(
+            credentials, access, notifier, lambda: recorder.trouble or _busy(access, lines)
+        )
         background.append(asyncio.create_task(show_health(transport, recorder)))
+        background.append(asyncio.create_task(repeat(connections.sweep, _PULSE_S)))
         log.info(
             "listening on %s%s, predictor %s",
             Address(address.host, port),
@@ -134,7 +142,9 @@ async def _serve(
             task.cancel()
         await transport.show(Health.NOT_SERVING)
         service.stop()
+        states.stop()
         await transport.stop(_STOP_S)
+        connections.close()
 
 
 def _allow_connections() -> None:
@@ -175,13 +185,22 @@ async def show_health(transport: Transport, recorder: Recorder) -> None:
         await asyncio.sleep(_PULSE_S)
 
 
+def _busy(access: Access, lines: Lines) -> str:
+    """What there is to do."""
+    streams = counted(access.streams, "stream")
+    return f"{streams}, {lines.alarms} in alarm" if lines.alarms else streams
+
+
 def _background(
-    credentials: "Credentials | None", access: Access, notifier: Notifier, recorder: Recorder
+    credentials: "Credentials | None",
+    access: Access,
+    notifier: Notifier,
+    status: Callable[[], str],
 ) -> list[asyncio.Task[None]]:
     """Tell systemd how it goes; take new certificates, cut off what is revoked, remind."""
 
     def pulse() -> None:
-        notifier.status(recorder.trouble or counted(access.streams, "stream"))
+        notifier.status(status())
         notifier.watchdog()
 
     def refresh() -> None:

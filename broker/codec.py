@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from google.protobuf.message import DecodeError
 
-from broker.model import Answer, Sample
+from broker.model import Answer, Sample, Standing
 from wire.databroker_pb2 import BrokerRequest, BrokerResponse
+from wire.state_pb2 import Alarm, Learning, StateResponse
 
 
 def decode(messages: Iterable[bytes]) -> tuple[list[Sample], str]:
@@ -27,3 +28,12 @@ def encode(answers: Sequence[Answer]) -> list[bytes]:
         BrokerResponse(id=answer.id, prediction=answer.prediction).SerializeToString()
         for answer in answers
     ]
+
+
+def encode_standing(standing: Standing) -> bytes:
+    """The answer to who asks how a line stands."""
+    learning, alarm = standing.learning, standing.alarm
+    return StateResponse(
+        learning=Learning(seen=learning.seen, needed=learning.needed) if learning else None,
+        alarm=Alarm(since_ns=alarm.since_ns, reason=alarm.reason) if alarm else None,
+    ).SerializeToString()

@@ -2,7 +2,13 @@
 
 from pathlib import Path
 
-from quartet.commandline import Parser, add_common_commands, add_config
+from quartet.commandline import (
+    Parser,
+    add_columns,
+    add_common_commands,
+    add_config,
+    add_predictions,
+)
 
 CONFIG = Path("/etc/broker/broker.toml")
 """The configuration file that is read where none is named, if it exists."""
@@ -19,11 +25,13 @@ def parser() -> Parser:
             "broker run                              # serve agents on this machine",
             "broker run --store broker.db            # keep records over a restart",
             "broker config --example > broker.toml   # start a configuration",
+            "broker status --store broker.db         # show how all agents are",
             "broker evaluate recording.csv           # show what would have been predicted",
         ],
     )
     program.add_version()
     _add_run(program)
+    _add_status(program)
     ledger = _with_store(
         program.add_command(
             "ledger",
@@ -41,7 +49,8 @@ def parser() -> Parser:
             "rebase",
             "reset an agent's model; it learns again from the next sample",
             "Reset the model of an agent, for example after maintenance: it learns again from the\n"
-            "next sample. It works whether the broker runs or not.",
+            "next sample. If a broker runs and the agent sends samples, the command waits until\n"
+            "it is done, up to 10 s. Otherwise it says that the reset follows at the next sample.",
         )
     )
     rebase.add_argument("agent", metavar="AGENT", help="name of the agent")
@@ -103,16 +112,49 @@ def _add_run(program: Parser) -> None:
     )
 
 
+def _add_status(program: Parser) -> None:
+    status = _with_store(
+        program.add_command(
+            "status",
+            "show how all agents are, worst first",
+            "Show a line for each agent, worst first: whether it is offline, late, learning,\n"
+            "normal or in alarm, since when and why; its missing samples; how long its\n"
+            "certificate is valid. It works beside a running broker, and without one on the last\n"
+            "records.\n\n"
+            "Exit codes: 0 all is well; 1 a person is needed: an agent is offline or in alarm, a\n"
+            "certificate ends within 30 days, or no broker runs. A rehearsal, which is a\n"
+            "simulation without a name of its own, needs nobody, also in alarm.",
+            "broker status --store broker.db",
+            "broker status --watch",
+            "broker status --json > status.json",
+        )
+    )
+    status.add_argument("--json", action="store_true", help="print the result as JSON")
+    status.add_argument(
+        "--watch", action="store_true", help="print it again each second, until Ctrl-C"
+    )
+
+
 def _add_evaluate(program: Parser) -> None:
     evaluate = program.add_command(
         "evaluate",
         "show what a predictor would have predicted on a recording",
-        "Replay CSV files through predictors without a broker, and print how often and when they\n"
-        "predicted True. Several files or predictors are compared in a table.",
+        "Replay recordings through predictors without a broker, and print how often and when they\n"
+        "predicted True. Several files or predictors are compared in a table. --out and --plot\n"
+        "take one file and one predictor, --intervals takes one file.\n\n"
+        "Exit codes: 0 done; 1 a file could not be read to its end; 2 wrong use.",
         "broker evaluate recording.csv --plot recording.png",
+        "broker evaluate recording.csv --columns 2,3,4,5 --labels fault --plot recording.png",
         "broker evaluate recording.csv --predictor chart --predictor vibration:Rising",
     )
-    evaluate.add_argument("files", nargs="+", type=Path, metavar="CSV", help="file of samples")
+    evaluate.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="recording: a CSV or another text file of a logger; '-' is standard input",
+    )
+    add_columns(evaluate)
     _add_config_of_predictor(evaluate)
     evaluate.add_argument(
         "--predictor",
@@ -122,18 +164,27 @@ def _add_evaluate(program: Parser) -> None:
         metavar="NAME",
         help=f"use this predictor: {_PREDICTORS}; may be repeated (default: the configured one)",
     )
-    evaluate.add_argument(
-        "--out",
-        type=Path,
-        metavar="CSV",
-        help="write a line 'id,prediction' (0 or 1) to this file for each sample",
-    )
+    add_predictions(evaluate, "--out")
     evaluate.add_argument(
         "--plot",
         type=Path,
         metavar="PNG",
-        help="draw sensors, alarms and the numbers behind them into this picture",
+        help="draw sensors, alarms, known faults and the numbers behind them into this picture",
     )
+    truth = evaluate.add_mutually_exclusive_group()
+    truth.add_argument(
+        "--labels",
+        metavar="COLUMN",
+        help="judge the predictions by this column of the recording, which is not a sensor: a"
+        " fault is true or not 0",
+    )
+    truth.add_argument(
+        "--intervals",
+        type=Path,
+        metavar="FILE",
+        help="judge the predictions by the lines FROM,TO of this file: two rows or two times each",
+    )
+    evaluate.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _add_check_predictor(program: Parser) -> None:
@@ -153,9 +204,10 @@ def _add_check_predictor(program: Parser) -> None:
     check.add_argument(
         "--recording",
         type=Path,
-        metavar="CSV",
+        metavar="FILE",
         help="recording of a healthy machine; fails if the predictor is True for most of it",
     )
+    add_columns(check)
     _add_config_of_predictor(check)
 
 

@@ -2,19 +2,24 @@
 
 import logging
 
-from broker.model import Answer, Sample
+from broker.model import Answer, Learning, Sample
 from broker.predictors import (
     ExplainingPredictor,
+    LearningPredictor,
     Predictor,
     StatefulPredictor,
     explains,
     is_stateful,
+    learns,
     one_line,
 )
 from broker.records import MAX_SNAPSHOT_BYTES, SNAPSHOT_EVERY
 from quartet.foreign import described
 
 log = logging.getLogger(__name__)
+
+# More than any line has, and within what a store and the wire hold.
+_MOST_SAMPLES = 2**62
 
 
 class Host:
@@ -35,6 +40,7 @@ class Host:
         if keeps_state and is_stateful(predictor):
             self._stateful = predictor
         self._explaining: ExplainingPredictor | None = predictor if explains(predictor) else None
+        self._learning: LearningPredictor | None = predictor if learns(predictor) else None
         self._snapshot_every = snapshot_every
         self._unsaved = unsaved
 
@@ -73,6 +79,26 @@ class Host:
             log.log(level, "%s: sample %d: %s", self._name, answer.id, text)
         return text
 
+    def learning(self) -> Learning | None:
+        """How far the black box is with learning; None: it has learned, or does not say.
+
+        One that cannot say is not asked again.
+        """
+        if self._learning is None:
+            return None
+        try:
+            told = self._learning.learning()
+            if told is not None:
+                return _learning(*told)
+        except BaseException as error:  # whatever a black box raises
+            log.warning(
+                "%s: its predictor cannot tell how far it is with learning (%s), and is not asked"
+                " again",
+                *(self._name, described(error)),
+            )
+        self._learning = None
+        return None
+
     @property
     def is_due(self) -> bool:
         """Whether it has seen enough samples since its latest snapshot for another one."""
@@ -106,3 +132,10 @@ def _checked(state: object) -> bytes:
     if len(state) > MAX_SNAPSHOT_BYTES:
         raise ValueError(f"{len(state)} bytes, but at most {MAX_SNAPSHOT_BYTES} are allowed")
     return state
+
+
+def _learning(seen: int, needed: int) -> Learning | None:
+    """What a black box has told, if that can be; None: it has seen all that it needs."""
+    if not (0 <= seen <= _MOST_SAMPLES and 0 <= needed <= _MOST_SAMPLES):
+        raise ValueError(f"learning() returned ({seen}, {needed})")
+    return Learning(int(seen), int(needed)) if seen < needed else None

@@ -1,6 +1,7 @@
 """What is kept in memory for an agent that may come back, within a bound."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 
@@ -14,8 +15,14 @@ class Kept(Protocol):
 Entry = TypeVar("Entry", bound=Kept)
 
 
-def forget_idle(entries: "OrderedDict[str, Entry]", most: int) -> None:
-    """Make room for one more by forgetting what has been idle longest; never what has a stream."""
-    idle = [name for name, entry in entries.items() if not entry.streams]
-    for name in idle[: max(0, len(entries) + 1 - most)]:
+def forget_idle(
+    entries: "OrderedDict[str, Entry]", most: int, among: Callable[[Entry], bool] = lambda _: True
+) -> None:
+    """Make room for one more by forgetting what has been idle longest; never what has a stream.
+
+    Only entries `among` those meant are counted and forgotten.
+    """
+    meant = [name for name, entry in entries.items() if among(entry)]
+    idle = [name for name in meant if not entries[name].streams]
+    for name in idle[: max(0, len(meant) + 1 - most)]:
         del entries[name]

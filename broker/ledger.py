@@ -1,15 +1,19 @@
 """What became of each sample that reached the broker, by agent and session."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from broker.recorder.reader import Accounts, SessionAccount
+from broker.recorder.reader import Accounts, PlainAccount, SessionAccount
 from quartet.columns import aligned
 from quartet.plural import counted
 
 # Of what to_json() gives; raised when a reader of this one would misread it.
 _SCHEMA = 1
+
+# Of a session's id, in the text: as many as `agent ledger` shows.
+_SHORT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +43,24 @@ class Ledger:
 
     def to_text(self) -> str:
         """For people."""
+        agents = [each for each in self.accounts.sessions if not each.is_rehearsal]
         rows = [
             (
-                *(account.agent_id, account.session_id, _shown(account.first_id)),
+                *(account.agent_id, account.session_id[:_SHORT], _shown(account.first_id)),
                 *(_shown(account.last_id), str(account.received), str(account.answered)),
                 *(str(account.duplicates), str(account.refused), str(account.gaps)),
             )
-            for account in self.accounts.sessions
+            for account in agents
         ]
+        rehearsals = [each for each in self.accounts.sessions if each.is_rehearsal]
         plain = self.accounts.plain
-        return "\n".join(
-            [
-                *(aligned([_HEAD, *rows], names=2) if rows else ["no sessions"]),
-                f"without agent metadata: {counted(plain.streams, 'stream')},"
-                f" {plain.received} received,"
-                f" {plain.answered} answered",
-                *(f"record lost: {loss}" for loss in self.accounts.losses),
-            ]
-        )
+        lines = [
+            *(aligned([_HEAD, *rows], names=2) if rows else ()),
+            *(_without_metadata(plain) if plain.streams else ()),
+            *(_rehearsed(rehearsals) if rehearsals else ()),
+            *(f"record lost: {loss}" for loss in self.accounts.losses),
+        ]
+        return "\n".join(lines or ["no sessions"])
 
 
 _HEAD = (
@@ -76,6 +80,21 @@ def _problem(account: SessionAccount) -> str:
     if (known := account.answered + account.gaps) != passed:
         return f"{passed} ids from {account.first_id} to {account.last_id}, but {known} are counted"
     return ""
+
+
+def _without_metadata(plain: PlainAccount) -> Iterator[str]:
+    streams = counted(plain.streams, "stream")
+    yield (
+        f"without agent metadata: {streams}, {plain.received} received, {plain.answered} answered"
+    )
+
+
+def _rehearsed(accounts: Sequence[SessionAccount]) -> Iterator[str]:
+    """One line for all simulations: each has a name of its own, and nobody needs it later."""
+    received = sum(account.received for account in accounts)
+    answered = sum(account.answered for account in accounts)
+    sessions = counted(len(accounts), "session")
+    yield f"rehearsals: {sessions}, {received} received, {answered} answered"
 
 
 def _shown(id_: int | None) -> str:

@@ -8,11 +8,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from broker.alarms import AlarmTrack
 from broker.host import Host
 from broker.idle import forget_idle
-from broker.model import Answer, Code, Refusal, Sample
+from broker.model import Answer, Code, Refusal, Sample, Standing
 from broker.predictors import Predictor
-from broker.records import SNAPSHOT_EVERY, Batch, Claim, Explanation, Lease, Snapshot
+from broker.records import (
+    MOST_REHEARSALS,
+    SNAPSHOT_EVERY,
+    Batch,
+    Claim,
+    Event,
+    EventKind,
+    Explanation,
+    Lease,
+    Snapshot,
+)
 from quartet.clock import Clock
 from quartet.foreign import described
 
@@ -25,6 +36,8 @@ class Bounds:
 
     lines: int = 4096
     """With an agent that is away: its line stays as long as there are not more than this."""
+    rehearsals: int = MOST_REHEARSALS
+    """The same, of simulations: they never take the place of an agent."""
     sessions: int = 4
     """Of one line. They end with their agent's process: enough for one that restarts often."""
     snapshot_every: int = SNAPSHOT_EVERY
@@ -103,16 +116,25 @@ class Line:
         self._make_predictor = make_predictor
         self._bounds = bounds
         self._monotonic = clock.monotonic
+        self._time_ns = clock.time_ns
         self._host: Host | None = None
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self.agent_id = claim.header.agent_id if claim.header else None
         self.name = self.agent_id or "a client without agent metadata"
+        self.is_rehearsal = claim.is_rehearsal
+        """Only simulations have streamed."""
         self._keeps_state = claim.keeps_state
         self.lease: Lease = claim.lease
         self.has_records = claim.has_records
         """Whether its black box must be rebuilt, in place of a fresh one."""
         self.rebased_by = 0
         """The newest rebase command that was followed."""
+        self.standing = claim.standing
+        """How it stands after the latest answer. Replaced as a whole."""
+        self._told = claim.standing
+        """How it stands in the newest batch that says so."""
+        self.events: list[Event] = []
+        """What happened to its black box, for the next batch. Loop only."""
         self.turn = asyncio.Lock()
         """Held by whoever lets its black box work, or replaces it."""
         self.live: LiveStream | None = None
@@ -142,8 +164,11 @@ class Line:
         """Whether it has a black box."""
         return self._host is not None
 
-    def install(self, predictor: Predictor, replayed: int = 0) -> None:
-        """Go on with this black box; it has seen `replayed` samples since its snapshot."""
+    def install(self, predictor: Predictor, replayed: int = 0, event: Event | None = None) -> None:
+        """Go on with this black box; it has seen `replayed` samples since its snapshot.
+
+        `event`: what became of it. One that begins again has raised no alarm.
+        """
         self._host = Host(
             self.name,
             predictor,
@@ -151,6 +176,10 @@ class Line:
             unsaved=replayed,
             snapshot_every=self._bounds.snapshot_every,
         )
+        if event:
+            self.events.append(event)
+            if event.kind is EventKind.BEGUN:
+                self.standing = Standing(self._host.learning())
 
     def answer(
         self, cursor: Cursor, samples: Sequence[Sample], command: int = 0
@@ -165,6 +194,7 @@ class Line:
         host, session, ordered = self._host, cursor.session, cursor.claim.header is not None
         if host is None or refusal:
             return batch, refusal
+        track = AlarmTrack(self.standing.alarm, cursor.claim.header, self._time_ns)
         end_s = self._monotonic() + self._bounds.slice_s
         for sample in samples:
             last_id = session.last_id
@@ -177,18 +207,22 @@ class Line:
                 break
             batch.samples.append(sample)
             batch.answers.append(answer)
-            if host.has_more:
-                _add_more(host, answer, batch)
+            track.follow(answer, _add_more(host, answer, batch) if host.has_more else None)
             if ordered:
                 if last_id is not None and sample.id > last_id + 1:
                     batch.gaps.append((last_id + 1, sample.id - 1))
                 session.last_id = cursor.last_id = sample.id
             if self._monotonic() > end_s:
                 break
+        if batch.samples:
+            self.standing = Standing(host.learning(), track.alarm)
+        if self.standing != self._told:
+            self._told = batch.standing = self.standing
         return batch, refusal
 
     def add(self, batch: Batch) -> None:
         """Count what a stream has added."""
+        self.is_rehearsal &= batch.claim.is_rehearsal
         self.has_records |= bool(batch.samples)
         self.received += batch.received
         self.duplicates += batch.duplicates
@@ -202,9 +236,12 @@ class Line:
         except BaseException as error:  # whatever a black box raises
             return self._throw_away(sample, error, batch)
         self.rebased_by = batch.rebased_by = command
+        batch.events.append(Event(EventKind.BEGUN, "by 'broker rebase'"))
         log.info("%s: predictor reset by 'broker rebase'", self.name)
-        if self._host and self._host.gives_state:
-            batch.snapshot = Snapshot(0, self._host.snapshot())
+        if self._host:
+            self.standing = Standing(self._host.learning())
+            if self._host.gives_state:
+                batch.snapshot = Snapshot(0, self._host.snapshot())
         return None
 
     def _throw_away(self, sample: Sample, error: BaseException, batch: Batch) -> Refusal:
@@ -213,12 +250,13 @@ class Line:
         return raised(sample.id, error)
 
 
-def _add_more(host: Host, answer: Answer, batch: Batch) -> None:
-    """Add what the black box says of its latest answer, and its state where that is due."""
+def _add_more(host: Host, answer: Answer, batch: Batch) -> str | None:
+    """Add what the black box says of its latest answer, which is returned, and its state if due."""
     if (text := host.explain(answer)) is not None:
         batch.explanations.append(Explanation(len(batch.samples), text))
     if host.is_due:
         batch.snapshot = Snapshot(len(batch.samples), host.snapshot())
+    return text
 
 
 def raised(sample_id: int, error: BaseException) -> Refusal:

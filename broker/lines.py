@@ -10,10 +10,10 @@ from weakref import WeakValueDictionary
 
 from broker.idle import forget_idle
 from broker.line import Bounds, Line
-from broker.model import Ending
+from broker.model import Ending, Standing
 from broker.predictors import BlackBox
 from broker.recorder import Recorder
-from broker.records import Claim
+from broker.records import Claim, Opened
 from broker.restore import Restorer
 from broker.stream import Stream
 from broker.workers import Inline, Workers
@@ -52,6 +52,7 @@ class Lines:
         peer: str,
         end: Callable[[Ending], None],
         admit_new: Callable[[], None] = lambda: None,
+        certificate_until_ns: int | None = None,
     ) -> Stream:
         """Begin a stream into the agent's line; a plain peer's line is the stream itself.
 
@@ -73,15 +74,26 @@ class Lines:
                     self._recorder.release(claim)
                     raise
             line = self._find(header, claim)
-            stream = self._stream(line, claim, end)
+            stream = self._stream(line, claim, end, Opened(certificate_until_ns))
             if line.live:
                 log.warning(
                     "%s streams from %s, and now from %s: the newer stream continues",
                     *(header.agent_id, line.live.peer, peer),
                 )
                 line.live.supersede(header.session_id)
+                stream.took_over = True
             line.live = stream
         return stream
+
+    def standing(self, agent_id: str) -> Standing:
+        """How an agent's line stands, where it is in memory."""
+        line = self._lines.get(agent_id)
+        return line.standing if line else Standing()
+
+    @property
+    def alarms(self) -> int:
+        """How many lines with an open stream are in alarm."""
+        return sum(bool(line.live and line.standing.alarm) for line in self._lines.values())
 
     @contextmanager
     def _held(self, agent_id: str) -> Iterator[None]:
@@ -102,7 +114,13 @@ class Lines:
             self._recorder.release(claim)
         return claim
 
-    def _stream(self, line: Line, claim: Claim, end: Callable[[Ending], None]) -> Stream:
+    def _stream(
+        self,
+        line: Line,
+        claim: Claim,
+        end: Callable[[Ending], None],
+        opened: Opened | None = None,
+    ) -> Stream:
         return Stream(
             line,
             claim,
@@ -110,6 +128,7 @@ class Lines:
             recorder=self._recorder,
             restorer=self._restorer,
             workers=self._workers,
+            opened=opened,
         )
 
     def _line(self, claim: Claim) -> Line:
@@ -122,8 +141,10 @@ class Lines:
         if line is None or line.lease is not claim.lease:
             live = line.live if line else None
             self._lines.pop(agent_id, None)
-            forget_idle(self._lines, self._bounds.lines)
-            line = self._lines[agent_id] = self._line(claim)
+            line = self._line(claim)
+            most = self._bounds.rehearsals if line.is_rehearsal else self._bounds.lines
+            forget_idle(self._lines, most, lambda other: other.is_rehearsal == line.is_rehearsal)
+            self._lines[agent_id] = line
             line.live = live
         self._lines.move_to_end(agent_id)
         if claim.last_id is None and header.first_id and not line.knows(header.session_id):

@@ -59,3 +59,30 @@ class Refusal:
 
     def __str__(self) -> str:
         return f"sample {self.sample_id}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """How far a predictor is with learning, in samples."""
+
+    seen: int
+    needed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A run of answers that are True."""
+
+    since_ns: int
+    """When its first sample was taken, in Unix ns."""
+    reason: str = ""
+    """What the predictor said first; empty: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a line stands after its latest answer."""
+
+    learning: Learning | None = None
+    """None: the predictor does not learn, or does not say so."""
+    alarm: Alarm | None = None

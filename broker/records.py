@@ -1,14 +1,20 @@
 """What a stream adds to its line, and by which right. Filled by the line, kept by a recorder."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from broker.errors import RecordError
-from broker.model import Answer, Sample
+from broker.model import Answer, Sample, Standing
 from wire.metadata import StreamHeader
 
 # The most samples that are replayed after a crash: about a second even where one
 # takes a millisecond. And so seldom a snapshot costs little, unless it is large.
 SNAPSHOT_EVERY = 1000
+
+# What a store's integers hold; a peer, and a certificate, may announce times far beyond its life.
+MAX_NS = 2**63 - 1
+# Lines of simulations, which nobody needs later: enough to look at what was tried lately.
+MOST_REHEARSALS = 100
 
 # Each is one row of the store, and goes through the log of its commits.
 MAX_SNAPSHOT_BYTES = 1 << 20
@@ -43,6 +49,44 @@ class Lease:
             raise self._failure.again()
 
 
+def taken_at_ns(header: StreamHeader | None, sample_id: int, arrived_at_ns: int) -> int:
+    """When a sample was taken, in Unix ns; when it arrived, where nobody says."""
+    if header is None or not (header.sample_period_ns or sample_id == header.first_id):
+        return arrived_at_ns
+    return min(header.sampled_at_ns(sample_id), MAX_NS)
+
+
+class EventKind(StrEnum):
+    """What happens to a line, apart from its samples."""
+
+    OPENED = "opened"
+    """A stream."""
+    ENDED = "ended"
+    """A stream; the text says why."""
+    SUPERSEDED = "superseded"
+    """A stream, by a newer one of the same agent."""
+    RESTORED = "restored"
+    """The predictor, from a snapshot or from its samples."""
+    BEGUN = "begun"
+    """The predictor starts again, and learns again; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a line."""
+
+    kind: EventKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the first batch of a stream tells of it."""
+
+    certificate_until_ns: int | None = None
+    """When the peer's certificate expires, in Unix ns; None: it showed none."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Claim:
     """One stream's hold on its line. Made by a recorder at each opening of a stream."""
@@ -58,6 +102,13 @@ class Claim:
     """Whether the line has any: if so, its black box is rebuilt from them."""
     keeps_state: bool
     """Whether snapshots of the black box are kept."""
+    standing: Standing = Standing()  # noqa: RUF009 - frozen
+    """How the line stands on record."""
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether a simulation streams, whose line nobody needs later."""
+        return self.header is not None and self.header.is_rehearsal
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +145,12 @@ class Batch:
     snapshot: Snapshot | None = None
     rebased_by: int = 0
     """The command by which the black box was a fresh one before the first sample; 0: none."""
+    opened: Opened | None = None
+    """Where it is the first of its stream."""
+    events: list[Event] = field(default_factory=list)
+    """What happened to the line before its first sample."""
+    standing: Standing | None = None
+    """How the line stands from here on; None: as before."""
     arrived_at_ns: int = 0
     """The recorder's own stamp."""
 

@@ -12,7 +12,7 @@ from broker.line import Line
 from broker.model import Sample
 from broker.predictors import BlackBox, Predictor, explains, is_stateful
 from broker.recorder import Recorder
-from broker.records import Basis
+from broker.records import Basis, Event, EventKind
 from broker.workers import Workers
 from quartet.clock import Clock
 from quartet.foreign import described
@@ -66,20 +66,24 @@ class Restorer:
             rebased_by = line.rebased_by
             try:
                 replay = await self._workers.run_aside(lambda: _Replay(line.name, self._black_box))
+                event = None
                 if line.agent_id and line.has_records:
-                    await self._replay(replay, line.agent_id)
+                    event = await self._replay(replay, line.agent_id)
             except (RecordError, asyncio.CancelledError):
                 raise
             except BaseException as error:  # whatever a black box raises
                 return error
             async with line.turn:
                 if line.rebased_by == rebased_by:  # else what was replayed is void
-                    line.install(replay.predictor, replay.count)
+                    line.install(replay.predictor, replay.count, event)
         return None
 
-    async def _replay(self, replay: "_Replay", agent_id: str) -> None:
+    async def _replay(self, replay: "_Replay", agent_id: str) -> Event:
+        """Bring a black box to where it was; what is to be recorded of it."""
+        afresh = ""
         basis = await self._basis(agent_id, with_snapshot=True)
         if basis.outdated:
+            afresh = "another predictor (code, model or options)"
             log.warning(
                 "%s: its snapshot is of another predictor (code, model or options): the predictor"
                 " starts again with the latest samples, and all that the old one had"
@@ -88,20 +92,25 @@ class Restorer:
             )
         begin = functools.partial(replay.begin, basis)
         if not await self._workers.run_aside(begin):
+            afresh = "it refused its snapshot"
             basis = await self._basis(agent_id, with_snapshot=False)
         position = basis.position
         while samples := await self._samples(agent_id, position):
             await self._feed(replay, [sample for _, sample in samples])
             position = samples[-1][0]
         if basis.is_cut:
+            afresh = "records were deleted to make room"
             log.warning(
                 "%s: its records were deleted to keep the store within recorder.max_bytes: its"
                 " predictor starts again with the remaining %s",
                 *(agent_id, counted(replay.count, "sample")),
             )
+        replayed = f"{counted(replay.count, 'sample')} replayed"
         if replay.count:
-            replayed = counted(replay.count, "sample")
-            log.info("%s: predictor restored, %s replayed", agent_id, replayed)
+            log.info("%s: predictor restored, %s", agent_id, replayed)
+        if afresh:
+            return Event(EventKind.BEGUN, f"{afresh}; {replayed}")
+        return Event(EventKind.RESTORED, replayed)
 
     async def _basis(self, agent_id: str, *, with_snapshot: bool) -> Basis:
         async with self._reading:

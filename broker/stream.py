@@ -8,7 +8,7 @@ from typing import Self
 from broker.line import Cursor, Line, raised
 from broker.model import Answer, Code, Ending, Refusal, Sample
 from broker.recorder import ANSWERS_AT_ONCE, Recorder
-from broker.records import Batch, Claim
+from broker.records import Batch, Claim, Event, EventKind, Opened
 from broker.restore import Restorer
 from broker.workers import Workers
 from quartet.plural import counted
@@ -33,7 +33,9 @@ class Stream:
         recorder: Recorder,
         restorer: Restorer,
         workers: Workers,
+        opened: Opened | None = None,
     ) -> None:
+        """`opened`: to be recorded with the first batch."""
         self.line = line
         self.peer = claim.peer
         self._claim = claim
@@ -43,6 +45,11 @@ class Stream:
         self._recorder = recorder
         self._restorer = restorer
         self._workers = workers
+        self._opened = opened
+        self.ended: Event | None = None
+        """Why it ends, to be recorded if its opening was; set before it is left."""
+        self.took_over = False
+        """Whether it has ended another one: then its own end is recorded in any case."""
         self._recorded: dict[int, Answer] = {}
         self._committed: Awaitable[None] | None = None
         self._is_working = False
@@ -56,6 +63,8 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         if self.line.live is self:
             self.line.live = None
+        elif self.ended:  # whatever else ended it
+            self.ended = Event(EventKind.SUPERSEDED, self.ended.text)
         self._has_left = True
         if not self._is_working:
             self._leave()
@@ -116,7 +125,8 @@ class Stream:
     def _leave(self) -> None:
         self.line.streams -= 1
         self._session.streams -= 1
-        self._recorder.release(self._claim)
+        is_told = self._opened is None or self.took_over
+        self._recorder.release(self._claim, self.ended if is_told else None)
 
     async def _answer_again(self, samples: Sequence[Sample]) -> tuple[list[Answer], Refusal | None]:
         """Give the leading samples that were sent before the answers that they got then."""
@@ -145,6 +155,10 @@ class Stream:
         return [], refusal
 
     def _record(self, batch: Batch) -> Awaitable[None]:
+        batch.opened, self._opened = self._opened, None
+        if self.line.events:
+            batch.events[:0] = self.line.events
+            self.line.events = []
         self.line.add(batch)
         return self._recorder.record(batch)
 

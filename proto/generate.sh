@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the committed stubs in proto/wire/ from proto/databroker.proto.
+# Makes the committed stubs in proto/wire/ from proto/databroker.proto and proto/state.proto.
 #   sh proto/generate.sh                write them
 #   sh proto/generate.sh --check        write nothing; fail if they are not what the proto gives
 #   sh proto/generate.sh --starter DIR  write a server and a client of your own into a new DIR
@@ -52,9 +52,9 @@ END
     exit
 fi
 
-stubs -Iwire="$proto" wire/databroker.proto
+stubs -Iwire="$proto" wire/databroker.proto wire/state.proto
 status=0
-for name in databroker_pb2.py databroker_pb2.pyi databroker_pb2_grpc.py; do
+for name in databroker_pb2.py databroker_pb2.pyi databroker_pb2_grpc.py state_pb2.py state_pb2.pyi; do
     if [ "${1:-}" != --check ]; then
         cp "$out/wire/$name" "$proto/wire/$name"
     elif ! diff -u "$proto/wire/$name" "$out/wire/$name"; then

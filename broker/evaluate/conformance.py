@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from broker.errors import EvaluationError
@@ -19,6 +18,7 @@ from quartet.channels import FLOAT32_MAX, Values, as_float32
 from quartet.clock import Clock
 from quartet.foreign import described, shown
 from quartet.plural import counted
+from quartet.recording import Recording
 
 # More than any warm-up of a few hundred rows, and a change behind it that may be noticed.
 _ROWS = 900
@@ -92,19 +92,19 @@ def check(
             yield Finding(name, "passed", detail)
 
 
-def check_recording(black_box: BlackBox, name: str, path: Path) -> Finding:
+def check_recording(black_box: BlackBox, name: str, recording: Recording) -> Finding:
     """Whether it leaves a healthy machine alone, more or less; TableError for another file.
 
     The latter half counts by itself, too: in the first one a warm-up may hide what is to come.
     """
-    evaluation = Evaluation(path, name)
+    evaluation = Evaluation(str(recording.path), name)
     try:
-        replay(evaluation, black_box, lambda *_: None, lambda _: None, with_numbers=False)
+        replay(evaluation, recording, black_box, lambda _: None, lambda _: None, with_numbers=False)
     except EvaluationError as error:
         return Finding(_RECORDING, "failed", str(error))
     rows, true = len(evaluation.answers), evaluation.answers.count(1)
     late = evaluation.answers.count(1, rows // 2)
-    told = f"True for {true} of {counted(rows, 'sample')} of {shown(path)}"
+    told = f"True for {true} of {counted(rows, 'sample')} of {shown(recording.path)}"
     if 2 * true > rows or 2 * late > rows - rows // 2:
         return Finding(
             _RECORDING,
@@ -144,7 +144,7 @@ def _answers(black_box: BlackBox) -> str:
     if true in (0, len(answers)):
         raise _DoubtfulError(
             f"predicted {bool(true)} for all samples of the built-in test, so the checks below say"
-            " little; check-predictor --recording shows what it predicts for your machine"
+            " little"
         )
     return f"{counted(len(answers), 'sample')}, {true} of them True"
 

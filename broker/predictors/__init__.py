@@ -54,6 +54,17 @@ class ExplainingPredictor(Predictor, Protocol):
         ...
 
 
+class LearningPredictor(Predictor, Protocol):
+    """A black box that learns what is normal before it judges."""
+
+    def learning(self) -> tuple[int, int] | None:
+        """How many samples it has learned from, and how many it needs; None: it has learned.
+
+        Asked now and then, and not any more after None.
+        """
+        ...
+
+
 class MeasuringPredictor(Predictor, Protocol):
     """A black box whose answer rests upon numbers."""
 
@@ -92,6 +103,11 @@ def is_stateful(predictor: Predictor) -> TypeGuard[StatefulPredictor]:
 def explains(predictor: Predictor) -> TypeGuard[ExplainingPredictor]:
     """Whether a black box tells why."""
     return callable(getattr(predictor, "explain", None))
+
+
+def learns(predictor: Predictor) -> TypeGuard[LearningPredictor]:
+    """Whether a black box tells how far it is with learning."""
+    return callable(getattr(predictor, "learning", None))
 
 
 def measures(predictor: Predictor) -> TypeGuard[MeasuringPredictor]:

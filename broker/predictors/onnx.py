@@ -108,6 +108,10 @@ class Onnx:
         """What is new with the latest row: an alarm and its score, its end."""
         return self._news
 
+    def learning(self) -> tuple[int, int] | None:
+        """Rows seen, and rows from which on it judges; None: it does."""
+        return (self._seen, self._begin_at) if self._seen < self._begin_at else None
+
     def snapshot(self) -> bytes:
         """The window, and what was counted."""
         return _HEAD.pack(self._seen, self._failures.count, self._answer) + self._window.tobytes()

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from broker.model import Answer, Sample
-from broker.records import Basis, Batch, Claim
+from broker.records import Basis, Batch, Claim, Event
 from wire.metadata import StreamHeader
 
 ANSWERS_AT_ONCE = 4096
@@ -24,7 +24,8 @@ class Recorder(Protocol):
        of it or nothing.
     4. What is read after a claim is as durable as what is recorded.
     5. A session's id has its recorded answer; a session its last id; a line its snapshot with a
-       position, and the samples behind a position; the counters balance.
+       position, and the samples behind a position; the counters balance. A claim tells how its
+       line stands by the latest batch that said so.
     6. Nothing else decides who owns a line: no heartbeat, no clock.
 
     What is asked comes after all that was recorded before: a question sees its own stream's
@@ -80,6 +81,10 @@ class Recorder(Protocol):
         """The newest rebase command that is not applied yet, or 0."""
         ...
 
-    def release(self, claim: Claim) -> None:
-        """The stream has ended; a plain peer's line ends with it."""
+    def release(self, claim: Claim, ended: Event | None = None) -> None:
+        """The stream has ended, and how; a plain peer's line ends with it.
+
+        The event is recorded soon, and not for itself alone while samples are. It is left out
+        where the line is a plain peer's, or has nothing on record.
+        """
         ...

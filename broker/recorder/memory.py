@@ -7,9 +7,9 @@ from typing import Any
 
 from broker.errors import TakenError
 from broker.idle import forget_idle
-from broker.model import Answer, Sample
+from broker.model import Answer, Sample, Standing
 from broker.recorder import ANSWERS_AT_ONCE
-from broker.records import Basis, Batch, Claim, Lease
+from broker.records import MOST_REHEARSALS, Basis, Batch, Claim, Event, Lease
 from wire.metadata import StreamHeader
 
 
@@ -43,11 +43,13 @@ class _Session:
 class _Line:
     """One agent's sessions, and who may add to them."""
 
-    def __init__(self, owner: object) -> None:
+    def __init__(self, owner: object, *, is_rehearsal: bool) -> None:
+        self.is_rehearsal = is_rehearsal
         self.owner = owner
         self.lease = Lease(token=1)
         self.sessions: OrderedDict[str, _Session] = OrderedDict()
         self.streams = 0
+        self.standing = Standing()
 
 
 class _Recorded:
@@ -65,10 +67,16 @@ class Memory:
     """What recorders keep that share it. Each bound holds for what has no stream."""
 
     def __init__(
-        self, *, answers: int = ANSWERS_AT_ONCE, sessions: int = 4, lines: int = 4096
+        self,
+        *,
+        answers: int = ANSWERS_AT_ONCE,
+        sessions: int = 4,
+        lines: int = 4096,
+        rehearsals: int = MOST_REHEARSALS,
     ) -> None:
         self._most_sessions = sessions
         self._most_lines = lines
+        self._most_rehearsals = rehearsals
         self._lines: OrderedDict[str, _Line] = OrderedDict()
         self.most_answers = answers
         """Of one session."""
@@ -77,7 +85,7 @@ class Memory:
         """The line of a stream, which from now on is this owner's alone."""
         line = self._lines.get(header.agent_id)
         if line is None:
-            line = self._lines[header.agent_id] = _Line(owner)
+            line = self._lines[header.agent_id] = _Line(owner, is_rehearsal=header.is_rehearsal)
         elif line.owner is not owner:
             line.lease.fail(TakenError(header.session_id))
             line.lease, line.owner = Lease(line.lease.token + 1), owner
@@ -96,13 +104,25 @@ class Memory:
         if not line.streams and all(each.last_id is None for each in line.sessions.values()):
             del self._lines[header.agent_id]
 
-    def remember(self, header: StreamHeader, answers: Sequence[Answer]) -> None:
-        """Keep answers of a stream that is open; who only opens streams displaces nobody."""
-        session = self.session(header)
+    def remember(
+        self, header: StreamHeader, answers: Sequence[Answer], standing: Standing | None
+    ) -> None:
+        """Keep answers of a stream that is open; who only opens streams displaces nobody.
+
+        And how its line stands, where that is new.
+        """
+        session, line = self.session(header), self._lines[header.agent_id]
+        line.is_rehearsal &= header.is_rehearsal
+        if standing:
+            line.standing = standing
+        is_first = session.last_id is None
         for answer in answers:
             session.remember(answer, self.most_answers)
-        if answers and len(self._lines) > self._most_lines:
-            forget_idle(self._lines, self._most_lines + 1)
+        if answers and is_first:
+            most = self._most_rehearsals if line.is_rehearsal else self._most_lines
+            forget_idle(
+                self._lines, most + 1, lambda other: other.is_rehearsal == line.is_rehearsal
+            )
 
     def session(self, header: StreamHeader) -> _Session:
         """The session of a stream that is open."""
@@ -125,13 +145,21 @@ class MemoryRecorder:
         line = self._memory.line(header, owner=self)
         self._memory.hold(header, streams=1)
         last_id = self._memory.session(header).last_id
-        return Claim(header, peer, line.lease, last_id, has_records=False, keeps_state=False)
+        return Claim(
+            header,
+            peer,
+            line.lease,
+            last_id,
+            has_records=False,
+            keeps_state=False,
+            standing=line.standing,
+        )
 
     def record(self, batch: Batch) -> _Recorded:
         """Keep the batch's answers."""
         claim = batch.claim
         if claim.header and claim.lease.is_good:
-            self._memory.remember(claim.header, batch.answers)
+            self._memory.remember(claim.header, batch.answers, batch.standing)
         return _Recorded(claim.lease)
 
     async def answers(self, claim: Claim, first_id: int, count: int) -> Sequence[Answer]:
@@ -153,7 +181,7 @@ class MemoryRecorder:
         """There is nobody who could command."""
         return 0
 
-    def release(self, claim: Claim) -> None:
-        """The stream has ended."""
+    def release(self, claim: Claim, _ended: Event | None = None) -> None:
+        """The stream has ended. Nobody could read how."""
         if claim.header:
             self._memory.hold(claim.header, streams=-1)

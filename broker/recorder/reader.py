@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from broker.model import Standing
 from broker.recorder.upkeep import Loss
+from broker.records import EventKind
 from quartet.channels import Values
 
 
@@ -23,6 +25,8 @@ class SessionAccount:
     gaps: int
     digest: str
     missing: list[tuple[int, int]]
+    is_rehearsal: bool = False
+    """A simulation's, whose line nobody needs later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,15 @@ class RecordedExplanation:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """Something that happened to a line, by the broker's clock in Unix ns."""
+
+    at_ns: int
+    kind: EventKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """What a person wanted of a line."""
 
@@ -90,7 +103,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class LineState:
-    """Where a line stands: its latest sample, and the latest explanation beside it."""
+    """Where a line stands, by its newest records."""
 
     agent_id: str
     peer: str
@@ -99,6 +112,19 @@ class LineState:
     """When its oldest sample on record was taken; None: all are pruned."""
     latest: RecordedSample | None
     explanation: RecordedExplanation | None
+    standing: Standing = Standing()  # noqa: RUF009 - frozen
+    certificate_until_ns: int | None = None
+    """When the certificate of its latest stream expires; None: that showed none."""
+    stream: RecordedEvent | None = None
+    """How its latest stream opened or, since, ended."""
+    begun: RecordedEvent | None = None
+    """When its predictor last started again, and why."""
+    period_ns: int | None = None
+    """Between its latest samples, as they were taken; None: not known."""
+    missing: int = 0
+    """Ids that never arrived, in the sessions on record."""
+    is_rehearsal: bool = False
+    """A simulation's, which nobody misses when it is silent."""
 
 
 @dataclass(slots=True)
@@ -148,6 +174,14 @@ class Reader(Protocol):
         """The state of each agent's line, by agent id."""
         ...
 
+    async def line(self, agent_id: str) -> LineState | None:
+        """The state of one agent's line; None: it has none."""
+        ...
+
+    async def plain(self) -> PlainAccount:
+        """The sum over those streams of plain peers that are still on record."""
+        ...
+
     def samples(self, agent_id: str, span: Span) -> AsyncIterator[Sequence[RecordedSample]]:
         """An agent's samples that were taken in this span, in order, a few hundred at a time."""
         ...
@@ -160,12 +194,23 @@ class Reader(Protocol):
         """What was said about an agent's samples that were taken in this span, in order."""
         ...
 
+    async def events(self, agent_id: str, span: Span) -> Sequence[RecordedEvent]:
+        """What happened to an agent's line in this span of the broker's time, in order."""
+        ...
+
+    async def served_since(self) -> int | None:
+        """When the broker that runs has opened the store, in Unix ns; None: no broker runs."""
+        ...
+
     async def commands(self, agent_id: str) -> Sequence[Command]:
         """What people wanted of a line: the latest that was applied, and those that wait."""
         ...
 
-    async def command_rebase(self, agent_id: str) -> None:
-        """Reset a line's black box, between two samples. CommandError for an unknown agent."""
+    async def command_rebase(self, agent_id: str) -> bool:
+        """Reset a line's black box, between two samples. CommandError for an unknown agent.
+
+        Whether a broker runs, which does it within seconds if samples come.
+        """
         ...
 
     async def command_forget(self, agent_id: str) -> int | None:

@@ -4,5 +4,9 @@ SERVICE = "bidirectional_databroker.BrokerService"
 METHOD = "BidirectionalStreaming"
 METHOD_PATH = f"/{SERVICE}/{METHOD}"
 
+STATE_SERVICE = "quartet.StateService"
+STATE_METHOD = "GetState"
+STATE_METHOD_PATH = f"/{STATE_SERVICE}/{STATE_METHOD}"
+
 MAX_ID = 2**31 - 1
 """The highest id of a sample: the wire's int32. The next sample starts a new session."""

@@ -30,6 +30,8 @@ class StreamHeader:
     first_sampled_at_ns: int
     sample_period_ns: int
     """The spacing; 0 when the samples are not paced."""
+    is_rehearsal: bool = False
+    """A simulation, whose line nobody needs later."""
 
     def sampled_at_ns(self, id_: int) -> int:
         """When the sample with this id was taken, for a paced run."""
@@ -43,6 +45,7 @@ class StreamHeader:
             ("first-id", str(self.first_id)),
             ("first-sampled-at-ns", str(self.first_sampled_at_ns)),
             ("sample-period-ns", str(self.sample_period_ns)),
+            *(((_REHEARSAL, "1"),) if self.is_rehearsal else ()),
         )
 
     @classmethod
@@ -51,21 +54,35 @@ class StreamHeader:
 
         Raises ValueError, naming the key, for a part that is missing or malformed.
         """
-        given = {key: value for key, value in metadata if key in _KEYS}
+        pairs = dict(metadata)
+        given = {key: pairs[key] for key in _KEYS if key in pairs}
         if not given:
             return None
         if missing := [key for key in _KEYS if key not in given]:
             raise ValueError(f"metadata {', '.join(missing)} missing: send all of it or none")
         return cls(
-            _matching(given, "agent-id", AGENT_ID, "1 to 64 of A-Z a-z 0-9 . _ -"),
+            _matching(given, _AGENT_ID, AGENT_ID, _AGENT_ID_FORM),
             _matching(given, "session-id", SESSION_ID, "32 hex digits"),
             _whole(given, "first-id", MAX_ID),
             _whole(given, "first-sampled-at-ns", _MAX_NS),
             _whole(given, "sample-period-ns", _MAX_NS),
+            _REHEARSAL in pairs and bool(_matching(pairs, _REHEARSAL, _SET, "1")),
         )
 
 
-_KEYS = ("agent-id", "session-id", "first-id", "first-sampled-at-ns", "sample-period-ns")
+def agent_id_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    """Who asks. ValueError where the metadata does not say it, or not in its form."""
+    given = {key: value for key, value in metadata if key == _AGENT_ID}
+    if not given:
+        raise ValueError(f"metadata {_AGENT_ID} missing")
+    return _matching(given, _AGENT_ID, AGENT_ID, _AGENT_ID_FORM)
+
+
+_AGENT_ID = "agent-id"
+_AGENT_ID_FORM = "1 to 64 of A-Z a-z 0-9 . _ -"
+_KEYS = (_AGENT_ID, "session-id", "first-id", "first-sampled-at-ns", "sample-period-ns")
+_REHEARSAL = "rehearsal"
+_SET = re.compile("1")
 
 
 def _matching(given: dict[str, str | bytes], key: str, form: re.Pattern[str], expected: str) -> str:

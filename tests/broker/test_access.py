@@ -51,29 +51,36 @@ NOBODY: tuple[str, ...] = ()
 LISTED = ("press-1", "press-2")
 
 
-@pytest.mark.parametrize(
-    ("agents", "of", "refused"),
-    [
-        (NOBODY, peer(), None),
-        (NOBODY, peer("press-1"), None),
-        (NOBODY, peer("press-1", certificate("press-1")), None),
-        (NOBODY, peer("press-1", certificate("other", "press-1")), None),
-        (NOBODY, peer(None, certificate("other")), None),
-        (NOBODY, peer("press-1", certificate("press-2")), "names press-2, not press-1"),
-        (NOBODY, peer("press-1", certificate("PRESS-1")), "names PRESS-1, not press-1"),
-        (NOBODY, peer("press-1", certificate("press-11")), "names press-11, not press-1"),
-        (NOBODY, peer("press-1", certificate("*")), "names *, not press-1"),
-        (NOBODY, peer("press-1", certificate()), "names serial 1, not press-1"),
-        (LISTED, peer("press-1"), None),
-        (LISTED, peer("press-2", certificate("press-2")), None),
-        (LISTED, peer(None, certificate("press-2")), None),
-        (LISTED, peer("press-3"), "press-3 is not in access.agents"),
-        (LISTED, peer("press-3", certificate("press-3")), "press-3 is not in access.agents"),
-        (LISTED, peer("press-3", certificate("press-1", "press-3")), "press-3 is not in"),
-        (LISTED, peer(None, certificate("other")), "other is not in access.agents"),
-        (LISTED, peer(), "a client without a name is not in access.agents"),
-    ],
-)
+NAMES = [
+    (NOBODY, peer(), None),
+    (NOBODY, peer("press-1"), None),
+    (NOBODY, peer("press-1", certificate("press-1")), None),
+    (NOBODY, peer("press-1", certificate("other", "press-1")), None),
+    (NOBODY, peer(None, certificate("other")), None),
+    (NOBODY, peer("press-1", certificate("press-2")), "names press-2, not press-1"),
+    (NOBODY, peer("press-1", certificate("PRESS-1")), "names PRESS-1, not press-1"),
+    (NOBODY, peer("press-1", certificate("press-11")), "names press-11, not press-1"),
+    (NOBODY, peer("press-1", certificate("*")), "names *, not press-1"),
+    (NOBODY, peer("press-1", certificate()), "names serial 1, not press-1"),
+    (LISTED, peer("press-1"), None),
+    (LISTED, peer("press-2", certificate("press-2")), None),
+    (LISTED, peer(None, certificate("press-2")), None),
+    (LISTED, peer("press-3"), "press-3 is not in access.agents"),
+    (LISTED, peer("press-3", certificate("press-3")), "press-3 is not in access.agents"),
+    (LISTED, peer("press-3", certificate("press-1", "press-3")), "press-3 is not in"),
+    (LISTED, peer(None, certificate("other")), "other is not in access.agents"),
+    (LISTED, peer(), "a client without a name is not in access.agents"),
+]
+
+
+async def test_a_rehearsal_that_is_not_listed_is_told_how_to_take_a_name() -> None:
+    rehearsal = Peer("10.0.0.9:99", None, "rehearsal-pc-1", is_rehearsal=True)
+    remedy = "in access.agents; give the simulation a name that is: --agent-id NAME$"
+    with pytest.raises(DeniedError, match=remedy), access(*LISTED).admit(rehearsal, ignore):
+        pass
+
+
+@pytest.mark.parametrize(("agents", "of", "refused"), NAMES)
 async def test_a_name_is_one_of_the_certificate_and_of_the_list(
     agents: tuple[str, ...], of: Peer, refused: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.chain import Chain, Forgetful
-from support.processes import PATIENCE_S
+from support.patience import PATIENCE_S
 from support.store import (
     OpenLines,
     expected,

@@ -87,6 +87,11 @@ def test_one_that_always_predicts_the_same_is_warned_of(
     assert code == 0
     assert findings["answers"][0] == "warning"
     assert findings["answers"][1].startswith(told)
+    assert "check-predictor --recording" in findings["answers"][1]
+    healthy = recording(workplace / "healthy.csv", 500)
+    _, findings = checked(capsys, "box:Box", "--recording", str(healthy))
+    assert findings["answers"][1].startswith(told)
+    assert "--recording" not in findings["answers"][1]
 
 
 SENSORS = Path(__file__).parents[2] / "dataset" / "sensors.csv"

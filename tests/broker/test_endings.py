@@ -10,6 +10,7 @@ import grpc
 import pytest
 from support.certificates import Ca
 from support.endings import REASONS, Reason
+from support.patience import PATIENCE_S
 from support.scene import AGENT, Caller, Phase, Scene, header, request
 
 from broker.model import Code, Ending
@@ -20,7 +21,6 @@ from quartet.address import Address
 from wire import METHOD_PATH
 from wire.databroker_pb2 import BrokerResponse
 
-PATIENCE_S = 20.0
 HALF_A_HEADER = (("agent-id", AGENT),)
 
 

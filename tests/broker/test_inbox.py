@@ -5,13 +5,12 @@ import asyncio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.patience import PATIENCE_S
 
 from broker.model import Code, Ending
 from broker.transport.inbox import PAUSE_AT, Inbox
 
 many = settings(derandomize=True, deadline=None, max_examples=100)
-
-PATIENCE_S = 10.0
 
 
 async def steps(count: int = 10) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,53 @@ async def test_each_sample_has_its_place_in_the_books(path: Path) -> None:
     assert Ledger(books).problems() == []
 
 
+async def test_rehearsals_are_one_line_of_the_books(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    with lines_in(path, Touchy) as lines:
+        await send(lines, [0, 1])
+        for number in range(3):
+            of = replace(header(agent=f"rehearsal-{number}"), is_rehearsal=True)
+            with await lines.open(of) as stream:
+                await stream.answer([sample(0), sample(1)])
+    reader = SqliteReader(path)
+    books = await reader.accounts()
+    assert [account.is_rehearsal for account in books.sessions] == [False, True, True, True]
+    assert [line.is_rehearsal for line in await reader.lines()] == [False, True, True, True]
+    text = Ledger(books).to_text()
+    assert "rehearsals: 3 sessions, 6 received, 6 answered" in text
+    assert "rehearsal-" not in text
+    assert await reader.commands("rehearsal-1") == []
+
+
+@pytest.mark.parametrize(
+    ("is_rehearsal", "streams", "text"),
+    [
+        (True, 0, "rehearsals: 1 session, 2 received, 2 answered"),
+        (None, 1, "without agent metadata: 1 stream, 4 received, 4 answered"),
+        (None, 0, "no sessions"),
+    ],
+)
+def test_books_tell_nothing_of_what_there_is_not(
+    is_rehearsal: bool | None, streams: int, text: str
+) -> None:
+    session = SessionAccount("a", "0" * 32, 0, 1, 2, 2, 0, 0, 0, "d1", [], is_rehearsal=True)
+    plain = PlainAccount(streams, 4 * streams, 4 * streams)
+    assert Ledger(Accounts([session] if is_rehearsal else [], plain)).to_text() == text
+
+
+async def test_a_rehearsal_that_was_reset_is_still_one(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    of = replace(header(agent="rehearsal-1"), is_rehearsal=True)
+    with lines_in(path, Touchy) as lines, await lines.open(of) as stream:
+        await stream.answer([sample(0)])
+    await SqliteReader(path).command_rebase("rehearsal-1")
+    with lines_in(path, Touchy) as lines, await lines.open(replace(of, first_id=1)) as stream:
+        await stream.answer([sample(1)])
+    (line,) = await SqliteReader(path).lines()
+    assert line.is_rehearsal
+    assert [each.is_applied for each in await SqliteReader(path).commands("rehearsal-1")] == [True]
+
+
 def test_a_program_reads_the_books_as_json(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ledger", "--store", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
@@ -67,6 +115,7 @@ def test_a_program_reads_the_books_as_json(path: Path, capsys: pytest.CaptureFix
                 "gaps": 4,
                 "missing": [[3, 3], [6, 8]],
                 "digest": "d1",
+                "is_rehearsal": False,
             },
             {
                 "agent_id": "press-4",
@@ -80,6 +129,7 @@ def test_a_program_reads_the_books_as_json(path: Path, capsys: pytest.CaptureFix
                 "gaps": 0,
                 "missing": [],
                 "digest": "d1",
+                "is_rehearsal": False,
             },
         ],
         "plain": {"streams": 2, "received": 4, "answered": 4},
@@ -93,11 +143,11 @@ def test_a_person_reads_the_books_as_a_table(
     monkeypatch.setenv("STATE_DIRECTORY", f"{path.parent}:/elsewhere")
     assert main(["ledger"]) == 0
     assert capsys.readouterr().out == (
-        "agent    session                           first id  last id  received  answered"
+        "agent    session   first id  last id  received  answered"
         "  duplicates  refused  gaps\n"
-        "a        00000000000000000000000000000000         0        9        12         6"
+        "a        00000000         0        9        12         6"
         "           3        3     4\n"
-        "press-4  00000000000000000000000000000001       100     1099      1000      1000"
+        "press-4  00000000       100     1099      1000      1000"
         "           0        0     0\n"
         "without agent metadata: 2 streams, 4 received, 4 answered\n"
     )

@@ -3,6 +3,7 @@ import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -480,6 +481,32 @@ async def test_past_the_bound_the_line_that_is_idle_longest_is_forgotten() -> No
     assert len(workshop.made) == 4
     assert await are_known(lines, workshop, "cad")
     assert not await is_known(lines, workshop, "b")
+
+
+async def test_rehearsals_have_a_bound_of_their_own_and_displace_no_agent() -> None:
+    workshop = Workshop()
+    lines = remembering(workshop, lines=3, rehearsals=2)
+    for agent in "abc":
+        await answer(lines, [0], agent=agent)
+    for number in range(20):
+        of = replace(header(agent=f"rehearsal{number}"), is_rehearsal=True)
+        with await lines.open(of) as stream:
+            await send_on(stream, samples([0]))
+    assert await are_known(lines, workshop, ["a", "b", "c", "rehearsal19", "rehearsal18"])
+    assert not await is_known(lines, workshop, "rehearsal17")
+
+
+async def test_a_device_that_streams_where_a_rehearsal_did_is_displaced_by_none() -> None:
+    workshop = Workshop()
+    lines = remembering(workshop, rehearsals=2)
+    with await lines.open(replace(header(agent="a"), is_rehearsal=True)) as stream:
+        await send_on(stream, samples([0]))
+    await answer(lines, [1], agent="a")
+    for number in range(20):
+        of = replace(header(agent=f"rehearsal{number}"), is_rehearsal=True)
+        with await lines.open(of) as stream:
+            await send_on(stream, samples([0]))
+    assert await is_known(lines, workshop, "a")
 
 
 async def test_a_live_line_is_never_forgotten() -> None:

@@ -19,10 +19,11 @@ _STEPS_AT_ONCE = 1_000
 # As a plant of ten agents leaves them: samples, and snapshots of 64 kB that are not inline.
 _FILL = f"""
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {_ROWS})
-    INSERT INTO samples SELECT i, i % 10, i % 10, i / 10, zeroblob(16), i, i, 0 FROM n;
+    INSERT INTO samples SELECT i, i % 10, i % 10, i / 10, zeroblob(16), i, i, 0, 0 FROM n;
     WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9)
-    INSERT INTO lines SELECT i, 'press-' || i, '192.168.1.2:5' FROM n;
-    INSERT INTO snapshots SELECT line, {_ROWS}, 'd', zeroblob(65536) FROM lines;
+    INSERT INTO lines SELECT i, 'press-' || i, '192.168.1.2:5', 0 FROM n;
+    INSERT INTO snapshots SELECT line, {_ROWS}, 'd', zeroblob(65536), 0, 0, 0
+        FROM lines;
     INSERT INTO explanations SELECT position, line, session, id, 'T2 at 23.1' FROM samples;
 """  # noqa: S608 - constants
 

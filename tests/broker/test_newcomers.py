@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.chain import Chain
 from support.clock import ManualClock
-from support.processes import PATIENCE_S
+from support.patience import PATIENCE_S
 from support.store import header, lines_in, send
 
 from broker.access import Access, Peer

@@ -21,7 +21,7 @@ from broker.predictors import explains, is_stateful
 from broker.predictors.load import load
 from broker.predictors.onnx import Onnx
 from quartet.channels import Values, as_float32
-from quartet.table import TableReader
+from quartet.recording import Recording
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -343,8 +343,8 @@ def exported(name: str, **options: object) -> dict[str, object]:
 @pytest.mark.parametrize("name", EXPORTED)
 def test_an_exported_model_answers_as_its_own_library_does(name: str) -> None:
     box = load("onnx", exported(name)).make()
-    with TableReader(MODELS.parents[2] / "dataset" / "sensors.csv") as table:
-        got = [box.predict(Sample(n, as_float32(values))) for n, values in enumerate(table)]
+    with Recording(MODELS.parents[2] / "dataset" / "sensors.csv") as table:
+        got = [box.predict(Sample(n, as_float32(row.values))) for n, row in enumerate(table)]
     wanted = EXPORTED[name]["answers"]
     assert "".join(str(int(answer)) for answer in got) == wanted
     assert {*wanted} == {"0", "1"}

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.clock import ManualClock
-from support.processes import PATIENCE_S
+from support.patience import PATIENCE_S
 
 from broker.__main__ import main
 from broker.errors import PkiError

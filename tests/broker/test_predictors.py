@@ -13,8 +13,9 @@ from broker.predictors import is_stateful
 from broker.predictors.limits import Limits
 from broker.predictors.load import load
 from broker.predictors.parity import Parity
+from quartet.channels import Values
 from quartet.errors import SettingsError
-from quartet.table import TableReader, Values
+from quartet.recording import Recording
 from wire import MAX_ID
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
@@ -101,8 +102,10 @@ def test_the_default_limits_alarm_from_the_onset_in_the_shipped_recording_on(dat
         return list(struct.unpack("<4f", struct.pack("<4f", *row)))
 
     limits = Limits()
-    with TableReader(dataset) as table:
-        alarms = [n for n, row in enumerate(table) if limits.predict(sample(*as_float32(row)))]
+    with Recording(dataset) as table:
+        alarms = [
+            n for n, row in enumerate(table) if limits.predict(sample(*as_float32(row.values)))
+        ]
     assert alarms == list(range(alarms[0], alarms[0] + len(alarms)))
     assert len(alarms) > 10
 

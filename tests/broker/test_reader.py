@@ -13,14 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.chain import Chain
 from support.clock import ManualClock
-from support.processes import PATIENCE_S
-from support.store import OpenLines, header, lines_in, sample, select, send, send_on
+from support.patience import PATIENCE_S
+from support.store import OpenLines, change, header, lines_in, sample, select, send, send_on
 
 from broker.errors import CommandError
 from broker.model import Sample
+from broker.rebase import reset
 from broker.recorder.opening import open_reader
 from broker.recorder.reader import PlainAccount, Reader, RecordedSample, Span
 from broker.recorder.sqlite.keeping import Keeping
+from broker.recorder.sqlite.reader import SqliteReader
 from quartet.errors import StoreError
 
 many = settings(derandomize=True, deadline=None, max_examples=40)
@@ -282,6 +284,45 @@ async def test_a_command_waits_until_it_is_applied(site: Site) -> None:
     assert await site.reader.commands("b") == []
     with pytest.raises(CommandError, match="has no agent b; it has a"):
         await site.reader.command_rebase("b")
+
+
+async def test_a_reset_of_an_agent_that_is_away_is_not_waited_for(site: Site) -> None:
+    await site.stream("a", 0, 0, 5, 0)
+    site.clock.advance(60.0)
+    told = await reset(site.reader, "a", site.clock)
+    assert told == "a: sends no samples now: its predictor is reset at its next sample"
+
+
+async def test_a_reset_of_a_slow_agent_is_waited_for(site: Site) -> None:
+    with await site.lines.open(header(0, at_ns=0, period_ns=60 * 10**9)) as stream:
+        await send_on(stream, [sample(0), sample(1)])
+        site.clock.advance(50.0)
+        resetting = asyncio.create_task(reset(site.reader, "a", site.clock))
+        claim = await site.lines.recorder.claim(header(), "")
+        async with asyncio.timeout(PATIENCE_S):
+            while not await site.reader.commands("a"):  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+            site.clock.advance(1.0)
+            while not site.lines.recorder.pending_rebase(claim):  # noqa: ASYNC110 - nor does it
+                await asyncio.sleep(0.01)
+        await send_on(stream, [sample(2)])
+        assert await resetting == "a: its predictor is reset, and learns again"
+
+
+async def test_a_reset_of_an_agent_that_is_forgotten_meanwhile_says_so(site: Site) -> None:
+    await site.stream("a", 0, 0, 5, 0)
+    reader = Forgotten(site.path)
+    told = await reset(reader, "a", site.clock)
+    assert told == "a: was forgotten meanwhile: it has no predictor to reset"
+
+
+class Forgotten(SqliteReader):
+    """Somebody forgets an agent after each command, before anything else is asked."""
+
+    async def command_rebase(self, agent_id: str) -> bool:
+        is_served = await super().command_rebase(agent_id)
+        change(self._path, f"DELETE FROM commands WHERE agent_id = '{agent_id}'")  # noqa: S608
+        return is_served
 
 
 async def test_an_agent_that_is_forgotten_is_listed_nowhere(site: Site) -> None:

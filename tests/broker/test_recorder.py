@@ -4,31 +4,33 @@ import asyncio
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.patience import PATIENCE_S
 from support.store import full_disk, header, select
 
 from broker.errors import RecordError, TakenError
-from broker.model import Answer, Sample
+from broker.model import Alarm, Answer, Learning, Sample, Standing
 from broker.recorder import Recorder
 from broker.recorder.memory import Memory, MemoryRecorder
 from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.recorder import SqliteRecorder
-from broker.records import Batch, Claim, Snapshot
+from broker.records import Batch, Claim, Event, EventKind, Opened, Snapshot
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
 
-PATIENCE_S = 10.0
+REHEARSALS = 3
 
 
 class InMemory:
     """Recorders that share one memory."""
 
     def __init__(self, _: Path) -> None:
-        self._memory = Memory()
+        self._memory = Memory(rehearsals=REHEARSALS)
 
     def opened(self) -> AbstractContextManager[Recorder]:
         """One owner's recorder; another call is another owner's."""
@@ -42,7 +44,7 @@ class OnDisk:
         self.path = folder / "broker.db"
 
     def opened(self) -> AbstractContextManager[Recorder]:
-        return SqliteRecorder(self.path, "d1", Keeping())
+        return SqliteRecorder(self.path, "d1", Keeping(rehearsals=REHEARSALS), tick_s=0.01)
 
     def lose(self) -> None:
         """Have the records where no broker finds them."""
@@ -124,6 +126,38 @@ async def test_a_claim_sees_what_was_handed_over_before_it(recorder: Recorder) -
         await each
 
 
+async def test_a_claim_tells_how_its_line_stands_by_the_latest_batch_that_said_so(
+    recorder: Recorder,
+) -> None:
+    claim = await recorder.claim(header(), "")
+    assert claim.standing == Standing()
+    learning, alarm = Learning(2, 3), Alarm(5, "sensor2")
+    for number, standing in enumerate(
+        (Standing(learning), None, Standing(None, alarm), Standing(learning, alarm), None)
+    ):
+        expected = standing or (await recorder.claim(header(), "")).standing
+        await recorder.record(batch(claim, number, standing=standing))
+        assert (await recorder.claim(header(session=number), "")).standing == expected
+    assert (await recorder.claim(header(agent="b"), "")).standing == Standing()
+    await recorder.record(batch(claim, 9, standing=Standing()))
+    assert (await recorder.claim(header(), "")).standing == Standing()
+
+
+async def test_what_happened_to_a_line_is_taken_and_changes_no_answer(recorder: Recorder) -> None:
+    claim = await recorder.claim(header(), "")
+    event = Event(EventKind.BEGUN, "by 'broker rebase'")
+    await recorder.record(batch(claim, 0, events=[event], opened=Opened(5)))
+    recorder.release(claim, Event(EventKind.ENDED, "the agent ended it"))
+    other = await recorder.claim(header(session=1), "")
+    recorder.release(other, Event(EventKind.ENDED, "the agent ended it"))  # nothing on record
+    plain = await recorder.claim(None, "")
+    await recorder.record(batch(plain, 0))
+    recorder.release(plain, Event(EventKind.ENDED, "the agent ended it"))
+    claim = await recorder.claim(header(), "")
+    assert (claim.last_id, claim.standing) == (0, Standing())
+    assert await recorder.answers(claim, 0, 100) == answers(0)
+
+
 async def test_there_is_no_trouble_as_long_as_samples_are_recorded(recorder: Recorder) -> None:
     assert recorder.trouble == ""
     await recorder.record(batch(await recorder.claim(header(), ""), 0))
@@ -178,6 +212,57 @@ async def test_plain_peers_have_lines_of_their_own(recorder: Recorder) -> None:
         await recorder.record(batch(claim, 3, 3, -1))
         assert recorder.pending_rebase(claim) == 0
         recorder.release(claim)
+
+
+async def test_rehearsals_are_bounded_and_cost_no_agent_anything(recorder: Recorder) -> None:
+    async def claimed(name: str, *, is_rehearsal: bool) -> Claim:
+        return await recorder.claim(replace(header(agent=name), is_rehearsal=is_rehearsal), "")
+
+    async def last_id(name: str, *, is_rehearsal: bool) -> int | None:
+        claim = await claimed(name, is_rehearsal=is_rehearsal)
+        recorder.release(claim)
+        return claim.last_id
+
+    names = [f"rehearsal-{number}" for number in range(4 * REHEARSALS)]
+    live = await claimed("live", is_rehearsal=True)
+    await recorder.record(batch(live, 0, 1))
+    for name in ("a", *names, "b"):
+        claim = await claimed(name, is_rehearsal=name in names)
+        await recorder.record(batch(claim, 0, 1, 2))
+        recorder.release(claim)
+    known = names
+    async with asyncio.timeout(PATIENCE_S):
+        while len(known) > REHEARSALS + 1:  # who is asked about has a stream for a moment
+            known = [each for each in known if await last_id(each, is_rehearsal=True) is not None]
+    assert known[1 - REHEARSALS :] == names[1 - REHEARSALS :]
+    assert await last_id("a", is_rehearsal=False) == 2
+    assert await last_id("b", is_rehearsal=False) == 2
+    assert await last_id(names[-1], is_rehearsal=True) == 2
+    await recorder.record(batch(live, 2))
+    assert await recorder.answers(live, 0, 9) == answers(0, 1, 2)
+    recorder.release(live)
+
+
+async def test_a_device_that_streams_where_a_rehearsal_did_stays(recorder: Recorder) -> None:
+    names = ["press-9", *(f"rehearsal-{number}" for number in range(4 * REHEARSALS))]
+    for name, is_rehearsal in (("press-9", True), ("press-9", False), *((n, True) for n in names)):
+        of = replace(header(agent=name), is_rehearsal=is_rehearsal)
+        claim = await recorder.claim(of, "")
+        first = batch(claim, 0 if claim.last_id is None else claim.last_id + 1)
+        first.opened = Opened()
+        await recorder.record(first)
+        recorder.release(claim)
+    known = names[1:]
+    async with asyncio.timeout(PATIENCE_S):
+        while len(known) > REHEARSALS + 1:  # who is asked about has a stream for a moment
+            known = [each for each in known if await last_id(recorder, each) is not None]
+    assert await last_id(recorder, "press-9") == 2
+
+
+async def last_id(recorder: Recorder, agent: str) -> int | None:
+    claim = await recorder.claim(header(agent=agent), "")
+    recorder.release(claim)
+    return claim.last_id
 
 
 async def test_what_a_black_box_is_rebuilt_from_is_nothing_at_first(recorder: Recorder) -> None:
@@ -255,6 +340,18 @@ async def test_other_lines_are_not_touched_by_a_claim(
 
 
 # What outlives the broker
+
+
+@pytest.mark.parametrize("backend", DURABLE)
+async def test_how_a_line_stands_outlives_its_broker(backend: type[OnDisk], tmp_path: Path) -> None:
+    disk = backend(tmp_path)
+    standing = Standing(Learning(2, 3), Alarm(5, "sensor2"))
+    with disk.opened() as recorder:
+        claim = await recorder.claim(header(), "")
+        await recorder.record(batch(claim, 0, standing=standing))
+        await recorder.record(batch(claim, 1))
+    with disk.opened() as recorder:
+        assert (await recorder.claim(header(session=1), "")).standing == standing
 
 
 @pytest.mark.parametrize("backend", DURABLE)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.chain import Chain
 from support.damage import PAGE_BYTES
-from support.processes import PATIENCE_S
+from support.patience import PATIENCE_S
 from support.store import lines_in, select, send
 
 from broker.errors import CommandError

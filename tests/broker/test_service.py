@@ -1,6 +1,7 @@
 """The life of a call, over the transport in memory; nothing here waits for a real one."""
 
 import asyncio
+import logging
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -11,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.chain import Chain
 from support.clock import ManualClock
+from support.patience import PATIENCE_S
 
 from broker.access import Access
 from broker.config import LimitsSettings
+from broker.connections import ConnectionLog
 from broker.lines import Lines
 from broker.model import Code, Ending, Sample
 from broker.predictors import BlackBox, Predictor
@@ -26,8 +29,6 @@ from wire.databroker_pb2 import BrokerRequest, BrokerResponse
 from wire.metadata import StreamHeader
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
-
-PATIENCE_S = 10.0
 
 
 def metadata(first_id: int = 0, session: int = 0, agent: str = "press-1") -> object:
@@ -48,7 +49,10 @@ class Broker:
         self.clock = ManualClock()
         self.access = Access(None, limits or LimitsSettings(), None, self.clock)
         self.lines = Lines(BlackBox(make, ""), recorder)
-        self.service = Service(self.lines, self.access, first_sample_s=first_sample_s)
+        self.connections = ConnectionLog(self.clock)
+        self.service = Service(
+            self.lines, self.access, self.connections, first_sample_s=first_sample_s
+        )
         self.transport = MemoryTransport()
 
     def call(self, metadata: object = (), peer: str = "1.2.3.4:5") -> MemoryCall:
@@ -144,6 +148,41 @@ async def test_beyond_the_limit_a_stream_is_told_so_and_the_others_go_on() -> No
         )
         await first.send(request(4))
         assert await answers(first, 1) == [4]
+
+
+async def test_an_agent_that_begins_another_stream_has_not_disconnected(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "broker.connections")
+    async with serving() as broker:
+        for id_ in range(3):
+            call = broker.call(metadata(id_))
+            await call.send(request(id_))
+            call.done_sending()
+            assert await call.ending() == Ending(Code.OK, "")
+        assert caplog.messages == ["press-1 at 1.2.3.4:5: connected"]
+        broker.connections.close()
+    assert caplog.messages[1:] == [
+        "press-1 at 1.2.3.4:5: disconnected: the agent ended it; 3 samples, 0 duplicates, 0 gaps"
+    ]
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+async def test_an_agent_whose_stream_breaks_or_is_refused_has_disconnected(
+    is_broken: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "broker.connections")
+    async with serving() as broker:
+        call = broker.call(metadata())
+        await call.send(request(0))
+        assert await answers(call, 1) == [0]
+        if is_broken:
+            call.cancel()
+        else:
+            await call.send(request(0))
+        await call.ending()
+        reason = "the connection broke" if is_broken else "sample 0: expected an id above 0"
+        assert f": disconnected: {reason}" in caplog.messages[-1]
 
 
 async def test_a_newer_stream_of_an_agent_supersedes_the_older_one() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.chain import Forgetful
 from support.clock import ManualClock
-from support.processes import PATIENCE_S
+from support.patience import PATIENCE_S
 from support.pruned import Bench
 from support.store import expected, header, lines_in, sample, select, send
 
@@ -26,11 +26,13 @@ DAY_S = 86_400.0
 _SLACK = 60 * 4096
 
 
-def fill(bench: Bench, agents: int, count: int, first: int = 1000) -> range:
+def fill(
+    bench: Bench, agents: int, count: int, first: int = 1000, *, are_rehearsals: bool = False
+) -> range:
     """So many agents come, one after the other, and send so many samples each."""
     lines = range(first, first + agents)
     for line in lines:
-        bench.line(line, f"agent-{line}")
+        bench.line(line, f"agent-{line}", is_rehearsal=are_rehearsals)
         bench.stream(line, live=True)
         bench.samples(line, count)
         bench.stream(line, live=False)
@@ -70,6 +72,35 @@ def test_an_episode_is_told_once_and_its_end_as_well(
         fill(bench, 3, 1000, first=3000)
         bench.prune(0.1)
         assert [each.levelname for each in caplog.records] == ["WARNING", "INFO", "WARNING"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_rehearsals_go_before_anything_of_an_agent_does(tmp_path: Path, *, restarted: bool) -> None:
+    with Bench(tmp_path, replay=1000, max_bytes=MAX_BYTES) as bench:
+        agents = fill(bench, 6, 1000)
+        rehearsals = fill(bench, 20, 1000, first=2000, are_rehearsals=True)
+        if restarted:
+            bench.restart()
+        bench.prune(0.1)
+        assert bench.is_within(MAX_BYTES)
+        assert [len(bench.kept(line)) for line in agents] == [1000] * 6
+        kept = [len(bench.kept(line)) for line in rehearsals]
+        assert kept == sorted(kept)  # the longest silent first
+        assert kept[0] == 0
+        assert kept[-1] == 1000
+
+
+def test_a_rehearsal_that_streams_stays(tmp_path: Path) -> None:
+    with Bench(tmp_path, rehearsals=3) as bench:
+        bench.line(1, "live", is_rehearsal=True)
+        bench.stream(1, live=True)
+        bench.samples(1, 10)
+        rehearsals = fill(bench, 10, 10, are_rehearsals=True)
+        agents = fill(bench, 10, 10, first=2000)
+        bench.prune(0.1)
+        assert len(bench.kept(1)) == 10
+        assert [len(bench.kept(line)) for line in rehearsals] == [0] * 7 + [10] * 3
+        assert [len(bench.kept(line)) for line in agents] == [10] * 10
 
 
 @pytest.mark.parametrize("samples", [1, 3])

@@ -191,7 +191,7 @@ async def test_a_newer_program_does_not_migrate_the_store_of_a_running_broker(
     command: str, path: Path
 ) -> None:
     with closing(connect(path, MIGRATIONS[:-1], "full")) as older:
-        older.execute("INSERT INTO lines VALUES (1, 'a', '')")
+        older.execute("INSERT INTO lines VALUES (1, 'a', '', NULL)")
         with closing(Hold(path)), pytest.raises(StoreError, match="has schema"):
             await getattr(SqliteReader(path), command)("a")
         assert older.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) - 1,)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.chain import Chain, Forgetful
+from support.patience import PATIENCE_S
 from support.store import OpenLines, expected, header, lines_in, sample, select, send
 
 from broker.line import Line
@@ -23,9 +24,6 @@ from broker.workers import Threads
 many = settings(derandomize=True, deadline=None, max_examples=15)
 
 _OF_A = "SELECT id FROM samples JOIN lines USING (line) WHERE agent_id = 'a' ORDER BY position"
-
-# A wait that fails says so before pytest's own limit.
-PATIENCE_S = 10.0
 
 
 @pytest.fixture(scope="module")

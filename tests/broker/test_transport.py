@@ -8,6 +8,7 @@ from typing import Protocol, Self
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from support.patience import PATIENCE_S
 
 from broker.errors import LostError
 from broker.model import Code, Ending
@@ -18,7 +19,6 @@ from broker.transport.memory import MemoryCall, MemoryTransport
 from quartet.address import Address
 from wire import METHOD_PATH
 
-PATIENCE_S = 10.0
 OTHER_PATH = "/a.Package/Unary"
 
 

@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 from support.chain import Chain
 from support.clock import ManualClock
+from support.patience import PATIENCE_S
 from support.store import lines_in, send
 
 from broker.workers import Inline, Threads, Workers
-
-# A wait that fails says so before pytest's own limit.
-PATIENCE_S = 10.0
 
 
 async def test_lines_that_come_back_together_do_not_wait_for_each_others_pauses(

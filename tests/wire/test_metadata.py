@@ -26,6 +26,7 @@ headers = st.builds(
     first_id=st.integers(0, MAX_ID),
     first_sampled_at_ns=st.integers(0, MAX_NS),
     sample_period_ns=st.integers(0, MAX_NS),
+    is_rehearsal=st.booleans(),
 )
 # What a call carries besides, of a peer's own and of gRPC's.
 foreign = st.lists(
@@ -47,7 +48,8 @@ def test_a_header_is_read_back_from_its_metadata_in_any_order(
 @given(headers)
 def test_metadata_has_exactly_the_keys_of_the_wire_as_text(header: StreamHeader) -> None:
     metadata = header.to_metadata()
-    assert tuple(key for key, _ in metadata) == KEYS
+    optional = ("rehearsal",) if header.is_rehearsal else ()
+    assert tuple(key for key, _ in metadata) == KEYS + optional
     assert all(isinstance(value, str) and value.isascii() for _, value in metadata)
 
 
@@ -68,6 +70,18 @@ def test_all_missing_keys_are_named(header: StreamHeader, missing: set[str]) -> 
 
 def with_value(header: StreamHeader, key: str, value: str | bytes) -> list[tuple[str, str | bytes]]:
     return [(k, value if k == key else v) for k, v in header.to_metadata()]
+
+
+@pytest.mark.parametrize("value", ["", "0", "2", "11", "1\n", "true", b"1"])
+def test_a_rehearsal_is_told_by_1_alone(value: str | bytes) -> None:
+    header = StreamHeader("pump-1", "0" * 32, 0, 0, 0)
+    metadata = [*header.to_metadata(), ("rehearsal", value)]
+    with pytest.raises(ValueError, match="metadata rehearsal: expected 1"):
+        StreamHeader.from_metadata(metadata)
+
+
+def test_a_plain_peer_may_send_what_it_likes() -> None:
+    assert StreamHeader.from_metadata([("rehearsal", "perhaps")]) is None
 
 
 BAD_WHOLE = ["", "-1", "+1", "1.0", "1e3", "0x1", " 1", "1\n", "1_0", "\u0661", "one", b"1"]

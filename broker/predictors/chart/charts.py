@@ -148,6 +148,14 @@ class Chart:
         """What is new with the latest row: a baseline, an alarm and whose, its end."""
         return self._news
 
+    def learning(self) -> tuple[int, int] | None:
+        """Rows seen, and rows after which it looks whether it has learned; None: it has."""
+        if self._baseline is not None:
+            return None
+        rows, least = self._rows_a_point, _KEEP_EVERY * _KEPT
+        looks = (self._seen - least) // _LOOK_AGAIN + 1 if self._seen >= least else 0
+        return self._seen * rows + self._gathered, (least + looks * _LOOK_AGAIN) * rows
+
     def statistics(self) -> Mapping[str, tuple[float, float]]:
         """The charts' latest values, each with its limit; none before there is a baseline."""
         if self._baseline is None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from weakref import ref
 
-from broker.recorder.sqlite.keeping import NOBODY
+from broker.recorder.sqlite.keeping import NOBODY, REHEARSAL
 from broker.records import Batch, Claim
 from quartet.clock import Clock
 
@@ -38,6 +38,8 @@ class Resident:
     bytes: float = _LINE_BYTES
     """An estimate."""
     snapshot_bytes: int = 0
+    is_rehearsal: bool = False
+    """Only simulations have streamed."""
     is_empty: bool = True
     """Nothing is left but the last ids of its sessions."""
     is_cut: bool = False
@@ -97,6 +99,8 @@ class Census:
                 return  # not read yet
             agent_id = claim.header.agent_id if claim.header else None
             resident = self._residents[line] = Resident(line, agent_id, batch.arrived_at_ns)
+            resident.is_rehearsal = claim.is_rehearsal
+        resident.is_rehearsal &= claim.is_rehearsal
         if claim.header is None and line not in self._claims:
             self._hold(line, claim)
         if batch.samples:
@@ -141,6 +145,10 @@ class Census:
         holder = resident.line if resident.agent_id is None else resident.agent_id
         return any(each() for each in self._claims.get(holder, ()))
 
+    def rehearsals(self) -> list[Resident]:
+        """The simulations without a stream, the longest silent first. Costs a look at each."""
+        return self.silent(each for each in self._residents.values() if each.is_rehearsal)
+
     @property
     def empty(self) -> int:
         """How many lines have nothing but sessions. Costs a look at each."""
@@ -181,20 +189,23 @@ class Census:
             " (SELECT length(state) FROM snapshots WHERE snapshots.line = lines.line"
             "  ORDER BY position DESC LIMIT 1),"
             " (SELECT length(state) FROM former_snapshots"
-            "  WHERE former_snapshots.line = lines.line)"
+            "  WHERE former_snapshots.line = lines.line),"
+            " EXISTS (SELECT 1 FROM commands"
+            "  WHERE commands.agent_id = lines.agent_id AND name = ?)"
             " FROM lines WHERE line > ? AND line <= ?"
             " AND (agent_id IS NOT NULL OR peer != ?) ORDER BY line LIMIT ?",
-            (last, self._last_stored, NOBODY, _LINES),
+            (REHEARSAL, last, self._last_stored, NOBODY, _LINES),
         ).fetchall():
             young = []
             now_ns = self._clock.time_ns()
-            for line, agent_id, opened_ns, arrived_ns, heard, *states in rows:
+            for line, agent_id, opened_ns, arrived_ns, heard, *states, is_rehearsal in rows:
                 last = line
                 size = next((state for state in states if state is not None), 0)
                 # Of a line with many sessions the first ones are forgotten, of another
                 # one the first samples.
                 born_ns = min(each for each in (opened_ns, arrived_ns, now_ns) if each is not None)
                 resident = Resident(line, agent_id, born_ns, heard or 0, snapshot_bytes=size)
+                resident.is_rehearsal = bool(is_rehearsal)
                 resident.bytes += size
                 resident.is_empty = heard is None and states == [None, None]
                 self._residents[line] = resident

@@ -9,6 +9,7 @@ from broker.errors import CommandError
 from broker.recorder.sqlite.beside import checked
 from broker.recorder.sqlite.erasing import Eraser
 from broker.recorder.sqlite.hold import Hold
+from broker.recorder.sqlite.keeping import REHEARSAL
 from broker.recorder.sqlite.schema import MIGRATIONS
 from broker.recorder.sqlite.signature import Signature
 from quartet.clock import Clock
@@ -19,10 +20,14 @@ from quartet.errors import DamagedError, InUseError
 _MOST_NAMED = 20
 
 
-def rebase(path: Path, agent_id: str, clock: Clock) -> None:
-    """Have an agent's black box be a fresh one. CommandError for an unknown agent; StoreError."""
-    with checked(path), _open(path) as (connection, _):
+def rebase(path: Path, agent_id: str, clock: Clock) -> bool:
+    """Have an agent's black box be a fresh one; whether a broker runs, which will do it.
+
+    CommandError for an unknown agent; StoreError.
+    """
+    with checked(path), _open(path) as (connection, is_owned):
         _add(path, connection, agent_id, "rebase", clock)
+        return not is_owned
 
 
 def forget(path: Path, agent_id: str, clock: Clock) -> int | None:
@@ -64,8 +69,9 @@ def _add(
 
 def _agents(connection: sqlite3.Connection) -> str:
     found = connection.execute(
-        "SELECT agent_id FROM lines WHERE agent_id IS NOT NULL ORDER BY agent_id LIMIT ?",
-        (_MOST_NAMED + 1,),
+        "SELECT agent_id FROM lines WHERE agent_id IS NOT NULL AND agent_id NOT IN"
+        " (SELECT agent_id FROM commands WHERE name = ?) ORDER BY agent_id LIMIT ?",
+        (REHEARSAL, _MOST_NAMED + 1),
     ).fetchall()
     more = ", ..." if len(found) > _MOST_NAMED else ""
     return ", ".join(agent_id for (agent_id,) in found[:_MOST_NAMED]) + more or "none"

@@ -25,6 +25,8 @@ _PARTS = (
             ("explanations", "position"),
             ("snapshots", "rowid"),
             ("former_snapshots", "line"),
+            ("events", "event"),
+            ("standings", "line"),
         )
     ),
 )
@@ -123,6 +125,9 @@ class Eraser:
         positions = self._oldest(line, sys.maxsize, room)
         end = positions[-1] if len(positions) == room else sys.maxsize
         self.void(line, agent_id, end, positions[-1] if positions else 0)
+        if end == sys.maxsize:
+            for table in ("events", "standings"):
+                self._connection.execute(f"DELETE FROM {table} WHERE line = ?", (line,))  # noqa: S608
         return len(positions)
 
     def delete(self, rows: Sequence[tuple[int, int]]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from broker.errors import RecordError
 from broker.recorder.sqlite.tables import Tables
-from broker.records import Batch, Claim
+from broker.records import Batch, Claim, Event
 from quartet.foreign import shown
 
 Result = TypeVar("Result")
@@ -44,19 +44,37 @@ class Question(Generic[Result]):
             self._deliver()
 
 
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A stream that has ended: when, and how, if that is to be recorded."""
+
+    claim: Claim
+    at_ns: int
+    ended: Event | None
+
+
 @dataclass(slots=True)
 class Round:
     """What gathers while the round before is worked on."""
 
-    batches: list[Batch] = field(default_factory=list)
+    entries: list[Batch | Released] = field(default_factory=list)
+    """In the order in which they came."""
     committed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set on the loop when all batches are committed, or their leases failed."""
+    """Set on the loop when all entries are committed, or their leases failed."""
     questions: list[Question[Any]] = field(default_factory=list)
-    released: list[Claim] = field(default_factory=list)
-    """Their streams have ended."""
     loop: asyncio.AbstractEventLoop | None = None
     """Where somebody waits for batches or questions."""
     last: bool = False
+
+    @property
+    def batches(self) -> list[Batch]:
+        """Those among the entries."""
+        return [each for each in self.entries if isinstance(each, Batch)]
+
+    @property
+    def released(self) -> list[Released]:
+        """The others."""
+        return [each for each in self.entries if isinstance(each, Released)]
 
 
 class Intake:
@@ -70,7 +88,7 @@ class Intake:
         """Add a batch; what tells that it was dealt with. Loop only."""
         with self._changed:
             gathering = self._open()
-            gathering.batches.append(batch)
+            gathering.entries.append(batch)
         return gathering.committed
 
     def ask(self, question: Question[Any]) -> None:
@@ -78,10 +96,10 @@ class Intake:
         with self._changed:
             self._open().questions.append(question)
 
-    def release(self, claim: Claim) -> None:
+    def release(self, released: Released) -> None:
         """Tell that a stream has ended. Any thread; in no hurry."""
         with self._changed:
-            self._round.released.append(claim)
+            self._round.entries.append(released)
 
     def close(self) -> None:
         """Make this round the last. Any thread."""

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import sqlite3
-import struct
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from broker.recorder.reader import (
     LineState,
     News,
     PlainAccount,
+    RecordedEvent,
     RecordedExplanation,
     RecordedSample,
     SessionAccount,
@@ -24,13 +24,23 @@ from broker.recorder.reader import (
 )
 from broker.recorder.sqlite import commands
 from broker.recorder.sqlite.beside import checked
-from broker.recorder.sqlite.checksums import SENSORS
-from broker.recorder.sqlite.keeping import CUT
+from broker.recorder.sqlite.hold import lock_path
+from broker.recorder.sqlite.keeping import CUT, REHEARSAL
+from broker.recorder.sqlite.rows import (
+    EVENT,
+    EXPLANATION,
+    IS_REHEARSAL,
+    SAMPLE,
+    event_of,
+    sample_of,
+)
 from broker.recorder.sqlite.schema import MIGRATIONS, damage_told
+from broker.recorder.sqlite.signature import Note
+from broker.recorder.sqlite.states import line_state, line_states
 from broker.recorder.upkeep import Loss
 from quartet.clock import Clock
 from quartet.database import connect_to_read, store_error, transaction_to_read
-from quartet.errors import DamagedError
+from quartet.lock import holder, read_note
 from quartet.plural import counted
 
 Result = TypeVar("Result")
@@ -42,17 +52,6 @@ _CHUNK = 500
 _MARGIN_NS = 3600 * 10**9
 
 _CURSOR = re.compile("[0-9]{0,18}")
-
-_SAMPLE = (
-    "SELECT lines.agent_id, ifnull(sessions.id, ''), samples.id, sensors, sampled_at_ns,"
-    " arrived_at_ns, prediction, position FROM samples JOIN lines ON lines.line = samples.line"
-    " LEFT JOIN sessions ON sessions.session = samples.session"
-)
-_EXPLANATION = (
-    "SELECT ifnull(sessions.id, ''), explanations.id, sampled_at_ns, text FROM explanations"
-    " JOIN samples USING (position)"
-    " LEFT JOIN sessions ON sessions.session = explanations.session"
-)
 
 
 class SqliteReader:
@@ -68,7 +67,15 @@ class SqliteReader:
 
     async def lines(self) -> Sequence[LineState]:
         """The state of each agent's line, by agent id."""
-        return await self._ask(_lines)
+        return await self._ask(line_states)
+
+    async def line(self, agent_id: str) -> LineState | None:
+        """The state of one agent's line; None: it has none."""
+        return await self._ask(lambda rows: line_state(rows, agent_id))
+
+    async def plain(self) -> PlainAccount:
+        """The sum over the streams of plain peers that are still on record."""
+        return await self._ask(_plain)
 
     async def samples(self, agent_id: str, span: Span) -> AsyncIterator[Sequence[RecordedSample]]:
         """An agent's samples of this span, in the order of their records.
@@ -84,13 +91,13 @@ class SqliteReader:
                 rows = await self._on(
                     connection,
                     lambda rows: rows.execute(
-                        f"{_SAMPLE} WHERE samples.line = ? AND position > ? AND position <= ?"
+                        f"{SAMPLE} WHERE samples.line = ? AND position > ? AND position <= ?"
                         " AND sampled_at_ns >= ? AND sampled_at_ns < ? ORDER BY position",
                         (line, behind, end, span.since_ns, span.until_ns),  # noqa: B023
                     ).fetchall(),
                 )
                 if rows:
-                    yield [_sample(row) for row in rows]
+                    yield [sample_of(row) for row in rows]
                 behind = end
         finally:
             connection.close()
@@ -102,24 +109,41 @@ class SqliteReader:
     async def explanations(self, agent_id: str, span: Span) -> Sequence[RecordedExplanation]:
         """What was said about the samples of a span."""
         rows = await self._select(
-            f"{_EXPLANATION} JOIN lines ON lines.line = explanations.line"
+            f"{EXPLANATION} JOIN lines ON lines.line = explanations.line"
             " WHERE agent_id = ? AND sampled_at_ns >= ? AND sampled_at_ns < ? ORDER BY position",
             *(agent_id, span.since_ns, span.until_ns),
         )
         return [RecordedExplanation(*row) for row in rows]
 
+    async def events(self, agent_id: str, span: Span) -> Sequence[RecordedEvent]:
+        """What happened to an agent's line in a span."""
+        rows = await self._select(
+            f"{EVENT} JOIN lines USING (line)"
+            " WHERE agent_id = ? AND at_ns >= ? AND at_ns < ? ORDER BY at_ns, event",
+            *(agent_id, span.since_ns, span.until_ns),
+        )
+        return [event_of(row) for row in rows]
+
+    async def served_since(self) -> int | None:
+        """When the broker that runs has opened the store; None: no broker runs."""
+        return await asyncio.to_thread(self._served_since)
+
+    def _served_since(self) -> int | None:
+        lock = lock_path(self._path.resolve())
+        return Note.parse(read_note(lock)).signed_at_ns if holder(lock) else None
+
     async def commands(self, agent_id: str) -> Sequence[Command]:
         """The latest command that was applied, and those that wait."""
         rows = await self._select(
-            "SELECT name, at_ns, position FROM commands WHERE agent_id = ? AND name != ?"
-            " ORDER BY command",
-            *(agent_id, CUT),
+            "SELECT name, at_ns, position FROM commands WHERE agent_id = ?"
+            " AND name NOT IN (?, ?) ORDER BY command",
+            *(agent_id, CUT, REHEARSAL),
         )
         return [Command(name, at_ns, position is not None) for name, at_ns, position in rows]
 
-    async def command_rebase(self, agent_id: str) -> None:
-        """Reset a line's black box. CommandError for an agent that the store does not know."""
-        await asyncio.to_thread(commands.rebase, self._path, agent_id, self._clock)
+    async def command_rebase(self, agent_id: str) -> bool:
+        """Reset a line's black box; whether a broker runs, which will."""
+        return await asyncio.to_thread(commands.rebase, self._path, agent_id, self._clock)
 
     async def command_forget(self, agent_id: str) -> int | None:
         """Delete all of an agent: at once, or by the broker that runs, which gives None."""
@@ -138,10 +162,10 @@ class SqliteReader:
             raise ValueError(f"most: at least 1 sample, not {most}")
         position = int(cursor or 0)
         rows = await self._select(
-            f"{_SAMPLE} WHERE position > ? ORDER BY position LIMIT ?", *(position, most)
+            f"{SAMPLE} WHERE position > ? ORDER BY position LIMIT ?", *(position, most)
         )
         position = rows[-1][-1] if rows else position
-        return News([_sample(row) for row in rows if row[0] is not None], str(position))
+        return News([sample_of(row) for row in rows if row[0] is not None], str(position))
 
     async def _select(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         return await self._ask(lambda rows: rows.execute(query, parameters).fetchall())
@@ -180,39 +204,36 @@ class SqliteReader:
             return connect_to_read(self._path, len(MIGRATIONS))
 
 
-def _sample(row: tuple[Any, ...]) -> RecordedSample:
-    agent_id, session_id, id_, sensors, sampled_at_ns, arrived_at_ns, prediction, _ = row
-    try:
-        values = SENSORS.unpack(sensors)
-    except (struct.error, TypeError) as error:
-        raise DamagedError(f"sample {id_} of {agent_id} is damaged: {error}") from error
-    return RecordedSample(
-        agent_id, session_id, id_, values, sampled_at_ns, arrived_at_ns, bool(prediction)
-    )
-
-
 def _accounts(rows: sqlite3.Connection) -> Accounts:
     _look_through(rows)
     missing: dict[int, list[tuple[int, int]]] = {}
     for session, first, last in rows.execute("SELECT * FROM gaps ORDER BY session, first"):
         missing.setdefault(session, []).append((first, last))
     sessions = rows.execute(
-        "SELECT session, agent_id, id, first_id, last_id, received, answered, duplicates, refused,"
-        " gaps, digest FROM sessions JOIN lines USING (line) WHERE agent_id IS NOT NULL"
-        " ORDER BY session"
+        "SELECT session, agent_id, id, first_id, last_id, received, answered, duplicates, refused,"  # noqa: S608
+        f" gaps, digest, {IS_REHEARSAL} FROM sessions JOIN lines USING (line)"
+        " WHERE agent_id IS NOT NULL ORDER BY session",
+        (REHEARSAL,),
     )
-    plain = rows.execute(
-        "SELECT count(*), ifnull(sum(received), 0), ifnull(sum(answered), 0)"
-        " FROM sessions JOIN lines USING (line) WHERE agent_id IS NULL AND id IS NULL"
-    ).fetchone()
     lost = rows.execute(
         "SELECT agent_id, session_id, first, last, why, at_ns FROM losses ORDER BY rowid"
     )
     return Accounts(
-        [SessionAccount(*[*row[1:], missing.get(row[0], [])]) for row in sessions],
-        PlainAccount(*plain),
+        [
+            SessionAccount(*[*row, missing.get(session, []), bool(is_rehearsal)])
+            for session, *row, is_rehearsal in sessions
+        ],
+        _plain(rows),
         [Loss(*row) for row in lost],
     )
+
+
+def _plain(rows: sqlite3.Connection) -> PlainAccount:
+    counts = rows.execute(
+        "SELECT count(*), ifnull(sum(received), 0), ifnull(sum(answered), 0)"
+        " FROM sessions JOIN lines USING (line) WHERE agent_id IS NULL AND id IS NULL"
+    ).fetchone()
+    return PlainAccount(*counts)
 
 
 def _look_through(rows: sqlite3.Connection) -> None:
@@ -225,31 +246,6 @@ def _look_through(rows: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(
             f"{counted(by_id, 'sample')} by their ids, {by_line} by their agents"
         )
-
-
-def _lines(rows: sqlite3.Connection) -> list[LineState]:
-    lines = rows.execute(
-        "SELECT line, agent_id, peer FROM lines WHERE agent_id IS NOT NULL ORDER BY agent_id"
-    ).fetchall()
-    return [_line_state(rows, *line) for line in lines]
-
-
-def _line_state(rows: sqlite3.Connection, line: int, agent_id: str, peer: str) -> LineState:
-    oldest, latest, said = (
-        rows.execute(query, (line,)).fetchone()
-        for query in (
-            "SELECT sampled_at_ns FROM samples WHERE line = ? ORDER BY position LIMIT 1",
-            f"{_SAMPLE} WHERE samples.line = ? ORDER BY position DESC LIMIT 1",
-            f"{_EXPLANATION} WHERE explanations.line = ? ORDER BY position DESC LIMIT 1",
-        )
-    )
-    return LineState(
-        agent_id,
-        peer,
-        oldest and oldest[0],
-        latest and _sample(latest),
-        said and RecordedExplanation(*said),
-    )
 
 
 def _start(rows: sqlite3.Connection, agent_id: str, span: Span) -> tuple[int, int]:

@@ -11,14 +11,14 @@ from broker.errors import RecordError
 from broker.model import Answer, Sample
 from broker.recorder.sqlite.condition import Condition
 from broker.recorder.sqlite.hold import Hold
-from broker.recorder.sqlite.intake import Intake, Question
+from broker.recorder.sqlite.intake import Intake, Question, Released
 from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.opened import Opened
 from broker.recorder.sqlite.schema import damage_told
 from broker.recorder.sqlite.signature import Signature
 from broker.recorder.sqlite.tables import Tables
 from broker.recorder.sqlite.thread import TICK_S, RecorderThread
-from broker.records import Basis, Batch, Claim, Lease
+from broker.records import Basis, Batch, Claim, Event, Lease
 from quartet.clock import Clock
 from wire.metadata import StreamHeader
 
@@ -119,9 +119,12 @@ class SqliteRecorder:
         """The newest rebase command that is not applied yet, or 0."""
         return self._thread.rebases.get(claim.header.agent_id, 0) if claim.header else 0
 
-    def release(self, claim: Claim) -> None:
-        """A stream has ended: its line may go from now on, where there is too much."""
-        self._intake.release(claim)
+    def release(self, claim: Claim, ended: Event | None = None) -> None:
+        """A stream has ended: its line may go from now on, where there is too much.
+
+        How it ended goes into the next commit, and waits for one for a second at the most.
+        """
+        self._intake.release(Released(claim, self._clock.time_ns(), ended))
 
     def _claim(self, tables: Tables, header: StreamHeader, peer: str) -> Claim:
         return self._condition.store.census.claimed(tables.claim(header, peer))

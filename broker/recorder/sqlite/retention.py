@@ -3,9 +3,11 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 from broker.recorder.sqlite.census import Census
 from broker.recorder.sqlite.erasing import Eraser
+from broker.recorder.sqlite.events import delete_old
 from broker.recorder.sqlite.floors import Floors
 from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.shrinking import Shrinking
@@ -95,7 +97,10 @@ class Retention:
         if now_s >= self._age_sweep_at_s and trusted:
             self._age_sweep_at_s = now_s + _SWEEP_S
             return self._delete_old()
-        return self._shrinking.remove_empty(lambda: self._most)
+        return chain(
+            self._shrinking.remove_rehearsals(lambda: self._most),
+            self._shrinking.remove_empty(lambda: self._most),
+        )
 
     def _shrink(self) -> Iterator[None]:
         yield from self._shrinking.run(lambda: self._most)
@@ -120,6 +125,16 @@ class Retention:
                 self._census.dropped(Counter(line for _, line in gone))
             position = rows[-1][0] if rows else position
             yield
+        event, ended = 0, False
+        while not ended and self._trust.holds():
+            with transaction(self._connection):
+                event = delete_old(self._connection, self._oldest_ns(), event, self._most)
+            ended = event == 0
+            yield
+
+    def _oldest_ns(self) -> int:
+        """What arrived before that is old."""
+        return self._clock.time_ns() - int(self._keeping.max_age_days * _DAY_NS)
 
     def _old(self, stamps: Sequence[int]) -> tuple[int, bool]:
         """How many samples lie up to the last that is old, and whether a young one follows.
@@ -127,7 +142,7 @@ class Retention:
         A stamp of the future tells nothing: a sample is as old as those behind it.
         """
         now_ns = self._clock.time_ns()
-        oldest_ns = now_ns - int(self._keeping.max_age_days * _DAY_NS)
+        oldest_ns = self._oldest_ns()
         old = 0
         for number, stamp_ns in enumerate(stamps, 1):
             if stamp_ns < oldest_ns:

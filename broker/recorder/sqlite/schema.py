@@ -133,6 +133,27 @@ MIGRATIONS = [
 
     CREATE INDEX commands_by_agent ON commands (agent_id)
     """,
+    """
+    -- What happened to a line, apart from its samples: the latest of each line.
+    CREATE TABLE events (
+        event INTEGER PRIMARY KEY,
+        line INTEGER NOT NULL,
+        at_ns INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        text TEXT NOT NULL
+    );
+    CREATE INDEX events_by_line ON events (line);
+
+    -- How a line stands behind its newest sample.
+    CREATE TABLE standings (
+        line INTEGER PRIMARY KEY,
+        certificate_until_ns INTEGER,  -- of its latest stream; NULL: it showed none
+        learned INTEGER,  -- NULL: the predictor does not learn
+        to_learn INTEGER,
+        alarm_since_ns INTEGER,  -- NULL: no alarm
+        alarm_reason TEXT
+    )
+    """,
 ]
 
 

@@ -40,6 +40,7 @@ class _Walk:
 class Shrinking:
     """Deletes until the store fits, in steps. One thread at a time; raises sqlite3.Error.
 
+    0. Simulations without a stream, the longest silent first.
     1. Of young lines without a stream, while they hold more than a quarter, the longest silent
        first: samples that no black box needs; then all that they have; then the lines.
     2. The oldest samples that no black box needs: of young lines, while all of them hold more
@@ -94,6 +95,7 @@ class Shrinking:
             self._tell()
 
     def _ways(self, most: Callable[[], int]) -> Iterator[None]:
+        yield from self._remove(self._census.rehearsals(), most)
         yield from self._clear_young(most, whole=False)
         yield from self._clear_young(most, whole=True)
         yield from self._remove_young(most)
@@ -109,6 +111,11 @@ class Shrinking:
             return iter(())
         empty = self._silent(empty=True)
         return self._remove(empty[: max(0, len(empty) - self._keeping.empty_lines)], most)
+
+    def remove_rehearsals(self, most: Callable[[], int]) -> Iterator[None]:
+        """Remove simulations without a stream, where they are too many."""
+        silent = self._census.rehearsals()
+        return self._remove(silent[: max(0, len(silent) - self._keeping.rehearsals)], most)
 
     # The ways
 
@@ -225,8 +232,9 @@ class Shrinking:
     def _remove(self, lines: Iterable[Resident], most: Callable[[], int]) -> Iterator[None]:
         for resident in lines:
             # It may have come back meanwhile, also as another line, and have left again.
-            is_still_empty = resident.is_empty and self._census.get(resident.line) is resident
-            if resident.agent_id is None or not is_still_empty or self._census.is_live(resident):
+            may_go = resident.is_empty or resident.is_rehearsal
+            may_go = may_go and self._census.get(resident.line) is resident
+            if resident.agent_id is None or not may_go or self._census.is_live(resident):
                 continue
             self._fail_lease(resident.agent_id, "its records were deleted to make room")
             self._eraser.forget(resident.agent_id)

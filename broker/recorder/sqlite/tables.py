@@ -17,20 +17,19 @@ from broker.recorder.sqlite.checksums import (
     sample_verifies,
     session_verifies,
 )
+from broker.recorder.sqlite.events import Events, Happened
 from broker.recorder.sqlite.history import History
-from broker.recorder.sqlite.keeping import CUT, Keeping
+from broker.recorder.sqlite.keeping import CUT, REHEARSAL, Keeping
+from broker.recorder.sqlite.rehearsals import mark, unmark
 from broker.recorder.sqlite.replay import Replays
 from broker.recorder.sqlite.sessions import Sessions
-from broker.records import Basis, Batch, Claim, Lease
+from broker.records import Basis, Batch, Claim, Lease, taken_at_ns
 from quartet.database import transaction
 from quartet.errors import DamagedError
 from quartet.plural import counted
 from wire.metadata import StreamHeader
 
 log = logging.getLogger(__name__)
-
-# What SQLite's integers hold; a peer may announce times far beyond its own life.
-_MAX_NS = 2**63 - 1
 
 
 class Tables:
@@ -43,6 +42,7 @@ class Tables:
             "position", ("samples", "snapshots", "former_snapshots", "commands")
         )
         self._history = History(connection, digest)
+        self._events = Events(connection, keeping.events)
         self._replays = Replays(connection, keeping.gaps)
         self._tokens = itertools.count(1)
         self._leases: WeakValueDictionary[str, Lease] = WeakValueDictionary()
@@ -72,18 +72,23 @@ class Tables:
 
     # Writing
 
-    def write(self, batches: Sequence[Batch]) -> None:
-        """Add batches, in their order: all of them or, if it raises, none."""
+    def write(self, entries: Sequence[Batch | Happened]) -> None:
+        """Add batches and events, in their order: all of them or, if it raises, none."""
         position = self._position
         lines: dict[Lease, int] = {}
         sessions: dict[Claim, int] = {}
         rows: list[tuple[object, ...]] = []
         with self._history.undone(), transaction(self._connection):
-            for batch in batches:
+            for batch in entries:
                 claim = batch.claim
+                if isinstance(batch, Happened):
+                    line = batch.line or lines.get(claim.lease, 0)
+                    self._events.add(line, batch.at_ns, [batch.event])
+                    continue
                 line = lines[claim.lease] = (
-                    lines.get(claim.lease) or self.line(claim) or self._begin_line(claim)
+                    lines.get(claim.lease) or self.line(claim) or self._begin_line(batch)
                 )
+                unmark(self._connection, batch)
                 session = sessions[claim] = self._sessions.write(
                     batch, line, sessions.get(claim) or self._session(claim, line)
                 )
@@ -91,6 +96,7 @@ class Tables:
                     self._write_rebase(batch, position)
                 if claim.header:
                     self._history.write(batch, line, position)
+                    self._events.write(batch, line)
                 self._write_explanations(batch, line, session, position)
                 rows += _rows(batch, line, session, position)
                 position += len(batch.samples)
@@ -99,11 +105,13 @@ class Tables:
         self._lines.update(lines)
         self._claimed.update(sessions)
 
-    def _begin_line(self, claim: Claim) -> int:
+    def _begin_line(self, batch: Batch) -> int:
+        claim = batch.claim
         line, self._next_line = self._next_line, self._next_line + 1
         agent_id = claim.header.agent_id if claim.header else None
         row = (line, agent_id, claim.peer, line_checksum(line, agent_id))
         self._connection.execute("INSERT INTO lines VALUES (?, ?, ?, ?)", row)
+        mark(self._connection, batch)
         return line
 
     def _session(self, claim: Claim, line: int) -> int:
@@ -134,8 +142,8 @@ class Tables:
             "UPDATE commands SET position = ? WHERE command = ?", (position, batch.rebased_by)
         )
         self._connection.execute(
-            "DELETE FROM commands WHERE agent_id = ? AND command < ?",
-            (header.agent_id, batch.rebased_by),
+            "DELETE FROM commands WHERE agent_id = ? AND command < ? AND name != ?",
+            (header.agent_id, batch.rebased_by, REHEARSAL),
         )
 
     # Reading
@@ -161,7 +169,15 @@ class Tables:
         lease = self._leases.get(header.agent_id)
         if lease is None or not lease.is_good:
             lease = self._leases[header.agent_id] = Lease(next(self._tokens))
-        claim = Claim(header, peer, lease, last_id, has_records=line is not None, keeps_state=True)
+        claim = Claim(
+            header,
+            peer,
+            lease,
+            last_id,
+            has_records=line is not None,
+            keeps_state=True,
+            standing=self._events.standing(line or 0),
+        )
         if line is not None:
             self._lines[lease] = line
         if session is not None:
@@ -279,23 +295,10 @@ class Tables:
 
 def _rows(batch: Batch, line: int, session: int, position: int) -> Iterator[tuple[object, ...]]:
     arrived_at_ns = batch.arrived_at_ns
-    taken = zip(
-        itertools.count(position + 1), batch.samples, batch.answers, _times(batch), strict=False
-    )
-    for at, sample, answer, sampled_at_ns in taken:
+    header = batch.claim.header
+    answered = zip(batch.samples, batch.answers, strict=True)
+    for at, (sample, answer) in enumerate(answered, position + 1):
+        sampled_at_ns = taken_at_ns(header, sample.id, arrived_at_ns)
         sensors, prediction = SENSORS.pack(*sample.values), answer.prediction
         row = (at, line, session, sample.id, sensors, sampled_at_ns, arrived_at_ns, prediction)
         yield (*row, sample_checksum(*row))
-
-
-def _times(batch: Batch) -> Iterator[int]:
-    """When each sample was taken; when it arrived, where nobody says."""
-    header = batch.claim.header
-    if header is None:
-        return itertools.repeat(batch.arrived_at_ns)
-    if header.sample_period_ns:
-        return (min(header.sampled_at_ns(sample.id), _MAX_NS) for sample in batch.samples)
-    return (
-        header.first_sampled_at_ns if sample.id == header.first_id else batch.arrived_at_ns
-        for sample in batch.samples
-    )

@@ -4,16 +4,18 @@ import asyncio
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from broker.errors import RecordError
 from broker.recorder.sqlite.condition import Condition
-from broker.recorder.sqlite.intake import Intake, Question
+from broker.recorder.sqlite.events import Happened
+from broker.recorder.sqlite.intake import Intake, Question, Released
 from broker.recorder.sqlite.retention import STEP_ROWS
-from broker.records import Batch, Claim
+from broker.records import Batch
 from quartet.clock import Clock
 from quartet.foreign import shown
 from quartet.outage import Outage
@@ -22,6 +24,12 @@ log = logging.getLogger(__name__)
 
 # How long a person's command may wait, and what is too old, while nothing is recorded.
 TICK_S = 1.0
+
+# Ends of streams that wait for a commit: more than there are streams.
+_MOST_ENDS = 65_536
+
+_NO_SAMPLES = "%s: samples cannot be recorded, their streams are ended: %s"
+_NO_ENDS = "%s: ends of streams cannot be recorded yet: %s"
 
 # A commit takes milliseconds. A disk that takes so long at a stop is not waited for.
 _JOIN_S = 5.0
@@ -43,9 +51,11 @@ class RecorderThread:
         self._intake = intake
         self._condition = condition
         self._plain_excess = False
+        self._ends: deque[Happened] = deque(maxlen=_MOST_ENDS)
         self._clock = clock
         self._tick_s = tick_s
         self._recording = Outage(log, clock)
+        self._noting = Outage(log, clock)
         self._reading = Outage(log, clock)
         self._pruning = Outage(log, clock)
         self._next_tick_s = clock.monotonic()
@@ -74,43 +84,65 @@ class RecorderThread:
             last = work.last
             self._condition.look()
             if work.batches:
-                self._commit(work.batches)
+                self._commit(work.entries)
                 _call(work.loop, work.committed.set)
+            else:
+                self._ends += self._ended(work.released)
             for question in work.questions:
                 self._answer(question)
                 _call(work.loop, question.deliver)
-            for claim in work.released:
-                self._release(claim)
+            for released in work.released:
+                self._release(released)
             more = self._keep_house(sum(len(batch.samples) for batch in work.batches))
+        self._commit([])
 
-    def _release(self, claim: Claim) -> None:
-        store = self._condition.store
+    def _release(self, released: Released) -> None:
+        store, claim = self._condition.store, released.claim
         line = store.tables.line(claim)
         store.census.released(claim, line)
         if claim.header is None:
             store.plain_lines.ended([line])
 
-    def _commit(self, batches: list[Batch]) -> None:
-        """Write all that does not rest on something lost."""
-        kept = [batch for batch in batches if batch.claim.lease.is_good]
-        if not kept:
+    def _ended(self, released: Sequence[Released]) -> list[Happened]:
+        """How those streams of agents have ended whose end is to be recorded."""
+        tables = self._condition.store.tables
+        return [
+            Happened(each.claim, tables.line(each.claim), each.at_ns, each.ended)
+            for each in released
+            if each.claim.header and each.ended
+        ]
+
+    def _due(self, entries: Sequence[Batch | Released]) -> list[Batch | Happened]:
+        """What is to be written: all that does not rest on something lost."""
+        due: list[Batch | Happened] = [*self._ends]
+        for each in entries:
+            if isinstance(each, Released):
+                due += self._ended([each])
+            elif each.claim.lease.is_good:
+                due.append(each)
+        return due
+
+    def _commit(self, entries: Sequence[Batch | Released]) -> None:
+        """Write what is due, with the streams that have ended."""
+        due = self._due(entries)
+        if not due:
             return
+        kept = [each for each in due if isinstance(each, Batch)]
         store = self._condition.store
         try:
             self._condition.check()
-            store.tables.write(kept)
+            store.tables.write(due)
             self._condition.look()  # what was written to files that are gone is on no record
             self._condition.check()
         except Exception as error:  # whatever it is: streams wait to hear of it
-            if not (self._condition.met(error) or self._condition.trouble):
-                self._recording.failed(
-                    "%s: samples cannot be recorded, their streams are ended: %s", self._path, error
-                )
-            for batch in kept:
-                why = self._condition.trouble or shown(error)
-                batch.claim.lease.fail(RecordError(f"the broker cannot record samples: {why}"))
+            self._fail(kept, error)
+            ends = (each for each in due if isinstance(each, Happened) and each.line)
+            self._ends = deque(ends, _MOST_ENDS)
             return
-        self._recording.ended("%s: samples are recorded again", self._path)
+        self._ends.clear()
+        self._noting.ended("%s: ends of streams are recorded again", self._path)
+        if kept:
+            self._recording.ended("%s: samples are recorded again", self._path)
         for batch in kept:
             header = batch.claim.header
             store.census.added(store.tables.line(batch.claim), batch, store.tables.position)
@@ -118,6 +150,15 @@ class RecorderThread:
                 store.plain_lines.streams(store.tables.line(batch.claim))
             elif batch.rebased_by >= self.rebases.get(header.agent_id, sys.maxsize):
                 self.rebases = {k: v for k, v in self.rebases.items() if k != header.agent_id}
+
+    def _fail(self, batches: Sequence[Batch], error: Exception) -> None:
+        """Tell that something could not be written, and end the streams that wait for it."""
+        if not (self._condition.met(error) or self._condition.trouble):
+            outage = self._recording if batches else self._noting
+            outage.failed(_NO_SAMPLES if batches else _NO_ENDS, self._path, error)
+        why = self._condition.trouble or shown(error)
+        for batch in batches:
+            batch.claim.lease.fail(RecordError(f"the broker cannot record samples: {why}"))
 
     def _answer(self, question: Question[Any]) -> None:
         if trouble := self._condition.trouble:
@@ -141,6 +182,8 @@ class RecorderThread:
             self._condition.renew_lock()
         if self._condition.trouble:
             return False
+        if tick:
+            self._commit([])
         store = self._condition.store
         try:
             if tick:

@@ -20,6 +20,7 @@ from broker.recorder.sqlite.checksums import (
 )
 from broker.recorder.sqlite.schema import MIGRATIONS, check_kind
 from broker.recorder.upkeep import Findings, Problem, ranges
+from broker.records import EventKind
 from quartet.database import connect_to_read, integrity, transaction_to_read
 from quartet.errors import DamagedError, OlderSchemaError
 from quartet.plural import counted
@@ -72,6 +73,8 @@ def _check(rows: sqlite3.Connection, findings: Findings) -> None:
     findings.problems += _samples(rows, findings)
     findings.problems += _snapshots(rows, findings)
     findings.problems += _names(rows)
+    findings.problems += _events(rows)
+    findings.problems += _standings(rows)
     with transaction_to_read(rows):
         findings.losses += losses(rows)
         for session in read_sessions(rows):
@@ -150,6 +153,31 @@ def _names(rows: sqlite3.Connection) -> Iterator[Problem]:
             if not verifies(row):
                 what = f"what names {table} {row[0]} is not what was recorded (checksum)"
                 yield Problem(what, REPAIR)
+
+
+def _events(rows: sqlite3.Connection) -> Iterator[Problem]:
+    """Look at each event: it has no checksum, and must be of a known kind and time."""
+    if not columns(rows, "events"):
+        return
+    known = ",".join(f"'{kind}'" for kind in EventKind)
+    (count,) = rows.execute(
+        f"SELECT count(*) FROM events WHERE kind NOT IN ({known}) OR typeof(at_ns) != 'integer'"  # noqa: S608
+    ).fetchone()
+    if count:
+        yield Problem(f"{counted(count, 'event')} cannot be read", REPAIR)
+
+
+def _standings(rows: sqlite3.Connection) -> Iterator[Problem]:
+    """Look at how each line stands: that has no checksum either, and must be numbers."""
+    if not columns(rows, "standings"):
+        return
+    numbers = ("certificate_until_ns", "learned", "to_learn", "alarm_since_ns")
+    bad = " OR ".join(f"typeof({each}) NOT IN ('integer', 'null')" for each in numbers)
+    for (line,) in rows.execute(
+        f"SELECT line FROM standings WHERE {bad}"  # noqa: S608
+        " OR typeof(alarm_reason) NOT IN ('text', 'null') ORDER BY line"
+    ):
+        yield Problem(f"how line {line} stands cannot be read", REPAIR)
 
 
 def _session(

@@ -16,7 +16,9 @@ _TIDY = """
     DELETE FROM explanations WHERE position NOT IN (SELECT position FROM samples);
     DELETE FROM gaps WHERE session NOT IN (SELECT session FROM sessions);
     DELETE FROM snapshots WHERE line NOT IN (SELECT line FROM lines);
-    DELETE FROM former_snapshots WHERE line NOT IN (SELECT line FROM lines)
+    DELETE FROM former_snapshots WHERE line NOT IN (SELECT line FROM lines);
+    DELETE FROM events WHERE line NOT IN (SELECT line FROM lines);
+    DELETE FROM standings WHERE line NOT IN (SELECT line FROM lines)
 """
 
 _LOST_SESSIONS = """

@@ -15,6 +15,7 @@ from broker.recorder.sqlite.checksums import (
     snapshot_verifies,
 )
 from broker.recorder.sqlite.upkeep.pages import Pages, Record, Value
+from broker.records import EventKind
 from wire.metadata import AGENT_ID, SESSION_ID
 
 # Rows and index entries are known by their shape, so that neither the schema nor the way to
@@ -31,6 +32,8 @@ _ROWS = {
     "NttiI": "commands",
     "Niiit": "explanations",
     "TTIIti": "losses",
+    "Niitt": "events",
+    "NIIIIT": "standings",
     "tttiT": "schema",
 }
 # Columns of those that had no checksum once.
@@ -66,6 +69,8 @@ _INSERT = {
     " ON CONFLICT DO UPDATE SET position = excluded.position WHERE position IS NULL",
     "explanations": "INSERT OR IGNORE INTO explanations VALUES (?,?,?,?,?)",
     "losses": "INSERT INTO losses VALUES (?,?,?,?,?,?)",
+    "events": "INSERT OR IGNORE INTO events VALUES (?,?,?,?,?)",
+    "standings": "INSERT OR IGNORE INTO standings VALUES (?,?,?,?,?,?)",
 }
 
 _MARKS = ",".join("?" * _WITH_CHECKSUM["sessions"])
@@ -80,6 +85,8 @@ _EVIDENCE = """
     CREATE TEMP VIEW verified_samples AS
         SELECT session, id FROM samples WHERE checksum IS NOT NULL
 """
+
+_KINDS = frozenset(EventKind)
 
 _BATCH = 1000
 
@@ -206,6 +213,10 @@ def _is_snapshot(row: Sequence[Any]) -> bool:
     return snapshot_verifies((line, position, digest.encode(), state, arrived_at_ns, checksum))
 
 
+def _is_event(row: Sequence[Value]) -> bool:
+    return row[3] in _KINDS
+
+
 def _always(_: Sequence[Value]) -> bool:
     return True
 
@@ -215,6 +226,7 @@ _SOUND: dict[str, Callable[[Sequence[Any]], bool]] = {
     "lines": _is_line,
     "sessions": _is_session,
     "snapshots": _is_snapshot,
+    "events": _is_event,
 }
 
 

@@ -1,0 +1,83 @@
+"""The second service: an agent asks how its own line stands."""
+
+import asyncio
+
+from broker import codec
+from broker.access import Access, Peer, certificate_of
+from broker.errors import AccessError
+from broker.lines import Lines
+from broker.model import Code, Ending
+from broker.transport import Call
+from quartet.foreign import shown
+from wire.metadata import agent_id_of
+
+# A question comes with its call. Who keeps it back holds a place among the open ones.
+_QUESTION_S = 10.0
+
+# Number of open questions: an agent asks one at a time, and each is answered within a turn.
+_MOST_OPEN = 1024
+
+_STOPPING = Ending(Code.UNAVAILABLE, "the broker is stopping")
+
+
+class States:
+    """Serves GetState. Loop only.
+
+    A question takes no room in `limits.streams`: it looks into memory, and costs no more than a
+    stream that is refused or a health check, which nobody counts either. So questions are not
+    counted by time; but for those that are open at once, which hold memory.
+    """
+
+    def __init__(
+        self,
+        lines: Lines,
+        access: Access,
+        *,
+        question_s: float = _QUESTION_S,
+        most_open: int = _MOST_OPEN,
+    ) -> None:
+        self._lines = lines
+        self._access = access
+        self._question_s = question_s
+        self._most_open = most_open
+        self._open: set[Call] = set()
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """End all calls, also those that still come, with UNAVAILABLE."""
+        self._is_stopping = True
+        for call in self._open:
+            call.end(_STOPPING)
+
+    async def serve(self, call: Call) -> None:
+        """Answer one question, about the caller's own line alone."""
+        if self._is_stopping:
+            call.end(_STOPPING)
+            return
+        if len(self._open) >= self._most_open:
+            call.end(Ending(Code.RESOURCE_EXHAUSTED, "too many open questions: ask again later"))
+            return
+        self._open.add(call)
+        try:
+            await self._answer(call, self._asker(call))
+        except ValueError as error:
+            call.end(Ending(Code.INVALID_ARGUMENT, shown(error)))
+        except AccessError as error:
+            call.end(Ending(error.code, str(error)))
+        finally:
+            self._open.remove(call)
+
+    def _asker(self, call: Call) -> str:
+        """The agent that asks. ValueError: it does not say its name; AccessError: it may not."""
+        agent_id = agent_id_of(call.metadata)
+        self._access.check(Peer(call.peer, certificate_of(call.certificate, call.peer), agent_id))
+        return agent_id
+
+    async def _answer(self, call: Call, agent_id: str) -> None:
+        late = Ending(Code.DEADLINE_EXCEEDED, f"no question within {self._question_s:g} s")
+        timer = asyncio.get_running_loop().call_later(self._question_s, call.end, late)
+        try:
+            if await call.read():
+                await call.write([codec.encode_standing(self._lines.standing(agent_id))])
+        finally:
+            timer.cancel()
