@@ -13,6 +13,7 @@ from agent.commandline import CONFIG, parser
 from agent.config import Settings, check
 from agent.config.source import ReplaySettings
 from quartet import command
+from quartet.commandline import predictions_of
 from quartet.errors import SettingsError
 from quartet.settings import load
 
@@ -42,13 +43,14 @@ def _run(options: argparse.Namespace) -> int:
     settings = _checked(options)
     if options.check:
         return _check_files(settings, options.read)
+    predictions = predictions_of(options)
     # gRPC's own log is for those who ask for it. Imported not before the settings
     # are right: it takes a Pi half a second.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from agent import app  # noqa: PLC0415
 
     reread = (lambda: _checked(options)) if options.read else None
-    outputs = app.Outputs(options.predictions, options.journal)
+    outputs = app.Outputs(predictions, options.journal)
     return app.run(settings, outputs, reread, options.read)
 
 
@@ -56,10 +58,16 @@ def _check_files(settings: Settings, path: Path | None) -> int:
     """What a file on standard input names is on another machine."""
     if path is None or path.is_file():
         from agent.check.files import inspect  # noqa: PLC0415 - a start finds these by itself
-        from quartet.inspection import conclude  # noqa: PLC0415
+        from quartet.inspection import conclude, inspect_configuration  # noqa: PLC0415
 
-        conclude("agent", inspect(settings, SystemClock()))
-    print(f"agent {settings.agent.id}: the configuration is right ({path or 'no file was read'})")
+        own = inspect_configuration(path) if path else ()
+        conclude("agent", [*own, *inspect(settings, SystemClock())])
+    from agent.identity import identity  # noqa: PLC0415 - locks files, which Windows cannot
+    from agent.outline import outline  # noqa: PLC0415 - as identity
+
+    who = identity(settings)
+    print(f"agent {who.agent_id}: the configuration is right ({path or 'no file was read'})")
+    print(outline(settings, who))
     return 0
 
 
@@ -67,6 +75,12 @@ def _ledger(options: argparse.Namespace) -> int:
     from agent import ledger  # noqa: PLC0415 - no other command reads a spool
 
     return ledger.run(_read(options), as_json=options.json, broker_ledger=options.compare)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from agent import status  # noqa: PLC0415 - no other command asks a running agent
+
+    return status.run(_read(options), as_json=options.json)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -119,6 +133,7 @@ _COMMANDS = {
     "run": _run,
     "check": _check,
     "calibrate": _calibrate,
+    "status": _status,
     "ledger": _ledger,
     "config": _config,
     "completion": _completion,
@@ -141,13 +156,23 @@ def _settings(options: argparse.Namespace) -> Settings:
     settings = _read(options)
     replace = msgspec.structs.replace
     if options.simulate:
-        settings = settings.with_source(ReplaySettings(options.simulate, options.loop))
+        chosen = ReplaySettings(
+            *(options.simulate, options.loop, options.columns, options.time),
+            *(options.speed or 1.0, options.since or "", options.until or ""),
+        )
+        settings = settings.with_source(chosen)
         if options.predictions and _same_file(options.simulate, options.predictions):
             options.misuse("--predictions would overwrite the file that --simulate reads")
     elif options.loop:
         options.misuse("--loop needs --simulate")
+    elif options.columns or options.time:
+        options.misuse("--columns and --time need --simulate")
+    elif options.speed or options.since or options.until:
+        options.misuse("--speed, --from and --to need --simulate")
     if options.virtual:
         settings = settings.with_virtual_chip()
+    if options.agent_id:
+        settings = replace(settings, agent=replace(settings.agent, id=options.agent_id))
     if options.rate is not None:
         settings = replace(settings, sampling=replace(settings.sampling, rate_hz=options.rate))
     if options.broker or options.insecure:

@@ -8,38 +8,41 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent import logs
 from agent.clock import SystemClock, WaitableClock
 from agent.config import Settings, reloaded
 from agent.credentials import Credentials
 from agent.credentials.opening import open_credentials
-from agent.link import Link, LinkState
+from agent.identity import identity
+from agent.inquiry import Inquiry
+from agent.link import Link
+from agent.local import answering
 from agent.metrics import Metrics
+from agent.model import Identity
 from agent.sampler import Sampler
 from agent.sinks import FanOut
 from agent.sinks.journal import PredictionLog
 from agent.sinks.outputs import add_outputs
 from agent.sinks.status import Light
 from agent.sinks.table import PredictionTable
+from agent.sinks.view import open_view
 from agent.sources import Source
 from agent.sources.opening import open_source
 from agent.spool.directories import open_directories
 from agent.spool.spool import Spool
+from agent.state import LinkState, line
 from agent.summary import Summary
 from quartet.address import Address
-from quartet.clock import Clock
-from quartet.distribution import to_install
 from quartet.errors import QuartetError
 from quartet.notify import Notifier
 from quartet.plural import counted
+from quartet.predictions import Target
 from quartet.reload import reconfigured
 from quartet.repeat import repeat
-from quartet.signals import on_signals
-
-if TYPE_CHECKING:
-    from agent.sinks.live import LiveView
+from quartet.signals import on_leaving, on_signals
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +68,7 @@ _REFRESH_S = 0.125
 class Outputs:
     """What the command line asks to see: a CSV of predictions, entries in the journal."""
 
-    predictions: Path | None
+    predictions: Target | None
     journal: bool
 
 
@@ -89,12 +92,19 @@ def run(
 
 async def _run(settings: Settings, outputs: Outputs, reread: Callable[[], Settings] | None) -> int:
     clock = SystemClock()
+    who = identity(settings)
+    if who.is_rehearsal:
+        log.info(
+            "this simulation streams as %s, a new agent for each run; --agent-id NAME sets a name",
+            who.agent_id,
+        )
     credentials = open_credentials(settings.tls, clock)
     with open_directories(settings.spool, simulated=settings.is_simulated) as directories:
         spool = Spool(directories, settings.spool, settings.sampling.period_ns, clock=clock)
         with contextlib.closing(spool), open_source(settings, clock) as source:
             agent = Agent(
                 settings,
+                who,
                 outputs,
                 credentials=credentials,
                 source=source,
@@ -102,8 +112,13 @@ async def _run(settings: Settings, outputs: Outputs, reread: Callable[[], Settin
                 clock=clock,
                 reread=reread,
             )
-            complete = await agent.run()
-    print(agent.summary.text())
+            async with contextlib.AsyncExitStack() as asked:
+                if not directories.private:
+                    await asked.enter_async_context(answering(directories.hot, agent.document))
+                complete = await agent.run()
+    # Standard output may be the table of predictions.
+    is_taken = outputs.predictions is not None and outputs.predictions.is_stdout
+    print(agent.summary.text(), file=sys.stderr if is_taken else sys.stdout)
     return 0 if complete else 1
 
 
@@ -113,6 +128,7 @@ class Agent:
     def __init__(
         self,
         settings: Settings,
+        who: Identity,
         outputs: Outputs,
         *,
         credentials: Credentials,
@@ -138,34 +154,39 @@ class Agent:
             clock,
             on_start=lambda: loop.call_soon_threadsafe(self._notifier.ready),
         )
-        metrics = Metrics()
-        self._sinks = FanOut([metrics], clock)
+        metrics, self._inquiry = Metrics(), Inquiry(who.agent_id)
+        self._sinks = FanOut([metrics, self._inquiry], clock)
         if outputs.predictions:
             self._sinks.add(PredictionTable(outputs.predictions, spool.first_sequence))
-        self._view = _open_view(f"{settings.agent.id} → {broker}", clock)
+        self._view = open_view(f"{who.agent_id} → {broker}", source.labels, clock)
         if self._view:
             self._sinks.add(self._view)
         if outputs.journal or not self._view:
             changes_only = settings.journal.predictions == "changes"
-            self._sinks.add(PredictionLog(settings.agent.id, changes_only=changes_only))
+            self._sinks.add(PredictionLog(who.agent_id, changes_only=changes_only))
         self._alarm = add_outputs(settings.outputs, self._sinks, clock, self._light)
         self._link = Link(
-            settings.agent.id,
+            who,
             broker,
             settings.link,
             spool,
             self._sinks.emit,
             credentials=credentials,
+            opened=self._inquiry.opened,
             clock=clock,
         )
         self.summary = Summary(
+            who.agent_id,
+            str(broker),
             source=source,
             sampler=self._sampler,
             spool=spool,
             link=self._link,
             metrics=metrics,
+            inquiry=self._inquiry,
             sinks=self._sinks,
             alarm=self._alarm,
+            clock=clock,
         )
 
         self._bus = threading.Thread(target=self._sample, name="bus", daemon=True)
@@ -176,13 +197,15 @@ class Agent:
         """Sample and stream to the end; whether every sample got its prediction."""
         linking = asyncio.create_task(self._link.run())
         background = [
+            asyncio.create_task(self._inquiry.run()),
             asyncio.create_task(repeat(self._pulse, self._pulse_s())),
             asyncio.create_task(repeat(self._sinks.refresh, _REFRESH_S)),
             asyncio.create_task(repeat(self._refresh_view, _REFRESH_S)),
             asyncio.create_task(repeat(self._credentials.remind, _REMIND_S)),
         ]
         reload = self._reload if self._reread else None
-        with on_signals(lambda: self._stop_or_end(linking), reload):
+        leaving = on_leaving(self._view.close) if self._view else contextlib.nullcontext()
+        with on_signals(lambda: self._stop_or_end(linking), reload), leaving:
             self._bus.start()
             try:
                 await self._until_done(linking)
@@ -195,6 +218,10 @@ class Agent:
                 self._bus.join(_JOIN_S)
                 self._sinks.close()
         return self.summary.complete and not self._source_failed
+
+    def document(self) -> bytes:
+        """The present state, as JSON."""
+        return msgspec.json.encode(self.summary.state())
 
     def _sample(self) -> None:
         try:
@@ -241,7 +268,7 @@ class Agent:
 
     def _pulse(self) -> None:
         """Tell systemd how it goes, and that all threads live."""
-        self._notifier.status(self.summary.line())
+        self._notifier.status(line(self.summary.state()))
         beats_ns = [self._spool.beat_ns]
         if self._bus.is_alive():
             beats_ns.append(self._sampler.beat_ns)
@@ -260,16 +287,4 @@ class Agent:
 
     def _refresh_view(self) -> None:
         if self._view:
-            self._view.refresh(self.summary.line(), self._spool.latest)
-
-
-def _open_view(title: str, clock: Clock) -> "LiveView | None":
-    """The live view, on a terminal and where its library is installed."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        return None
-    try:
-        from agent.sinks.live import LiveView  # noqa: PLC0415 - optional
-    except ImportError:
-        log.info("no rich, which shows a live view here: %s", to_install("live"))
-        return None
-    return LiveView(title, clock)
+            self._view.refresh(self.summary.state(), self._spool.latest)

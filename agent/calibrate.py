@@ -56,7 +56,9 @@ def run(
     source = settings.source or Ads1115Settings()
     if isinstance(source, ReplaySettings):
         raise SettingsError("source.kind: only a chip can be calibrated, not a file")
-    channel = channels(source)[number - 1]
+    channel = next((each for each in channels(source) if each.number == number), None)
+    if channel is None:
+        raise SettingsError(f'source.sensor{number}.input: "none" has nothing to calibrate')
     unit = unit or channel.unit
     if path:
         path = path.resolve()

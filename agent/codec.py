@@ -2,8 +2,13 @@
 
 from google.protobuf.message import DecodeError
 
-from agent.model import Answer, Sample
+from agent.model import Answer, Learning, Sample, Standing
+from quartet.foreign import shown
 from wire.databroker_pb2 import BrokerRequest, BrokerResponse
+from wire.state_pb2 import StateRequest, StateResponse
+
+STATE_REQUEST = StateRequest().SerializeToString()
+"""The question for the state of the caller's own line."""
 
 
 def encode(sample: Sample) -> bytes:
@@ -21,3 +26,18 @@ def decode(message: bytes) -> Answer:
     except DecodeError as error:
         raise ValueError(f"{len(message)} bytes that are not a BrokerResponse") from error
     return Answer(response.id, response.prediction)
+
+
+def decode_standing(message: bytes) -> Standing:
+    """Read a StateResponse; ValueError where the bytes are none."""
+    try:
+        response = StateResponse.FromString(message)
+    except DecodeError as error:
+        raise ValueError(f"{len(message)} bytes that are not a StateResponse") from error
+    learning = response.learning if response.HasField("learning") else None
+    alarm = response.alarm if response.HasField("alarm") else None
+    return Standing(
+        Learning(learning.seen, learning.needed) if learning else None,
+        alarm.since_ns if alarm else None,
+        shown(alarm.reason) if alarm else "",
+    )

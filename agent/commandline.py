@@ -6,8 +6,15 @@ from pathlib import Path
 import msgspec
 
 from agent.config import Rate
-from agent.config.source import SensorSettings
-from quartet.commandline import Parser, add_common_commands, add_config
+from agent.config.source import ReplaySettings, SensorSettings
+from quartet.commandline import (
+    Parser,
+    add_columns,
+    add_common_commands,
+    add_config,
+    add_predictions,
+)
+from wire.metadata import AGENT_ID, AGENT_ID_IN_WORDS
 
 CONFIG = Path("/etc/agent/agent.toml")
 """The configuration file that is read where none is named, if it exists."""
@@ -30,6 +37,7 @@ def parser() -> Parser:
     )
     program.add_version()
     _add_run(program)
+    _add_status(program)
     _add_check(program)
     _add_calibrate(program)
     _add_ledger(program)
@@ -53,17 +61,47 @@ def _add_run(program: Parser) -> None:
     add_config(run, _SIMULATED)
     stand_in = run.add_mutually_exclusive_group()
     stand_in.add_argument(
-        "--simulate", metavar="CSV", help="replay this file of samples instead of reading sensors"
+        "--simulate",
+        metavar="FILE",
+        help="replay this recording instead of reading sensors; '-' is standard input",
     )
     _add_virtual(stand_in)
     run.add_argument(
         "--loop", action="store_true", help="with --simulate: start again at the end of the file"
     )
+    add_columns(run)
     run.add_argument(
         "--rate",
         type=_rate,
-        metavar="HZ|max",
-        help="samples per second, or 'max' for as fast as the broker answers a file (default: 10)",
+        metavar="HZ|max|recorded",
+        help="samples per second; for a file also 'max', as fast as the broker answers, or"
+        " 'recorded', at the times of its rows (default: 10)",
+    )
+    run.add_argument(
+        "--speed",
+        type=_speed,
+        metavar="N",
+        help="with --rate recorded: replay N times as fast (default: 1)",
+    )
+    run.add_argument(
+        "--from",
+        dest="since",
+        metavar="TIME",
+        help="with --simulate: leave out the rows before this date and time, or before this number"
+        " of seconds from the first row",
+    )
+    run.add_argument(
+        "--to",
+        dest="until",
+        metavar="TIME",
+        help="with --simulate: leave out the rows from this time on, in the same form",
+    )
+    run.add_argument(
+        "--agent-id",
+        type=_agent_id,
+        metavar="NAME",
+        help="stream under this name (default: the host name, and in a simulation a new name for"
+        " each run)",
     )
     run.add_argument(
         "--broker",
@@ -75,12 +113,7 @@ def _add_run(program: Parser) -> None:
         action="store_true",
         help="allow a stream to another machine without TLS",
     )
-    run.add_argument(
-        "--predictions",
-        type=Path,
-        metavar="CSV",
-        help="write a line 'id,prediction' (0 or 1) to this file for each sample",
-    )
+    add_predictions(run, "--predictions")
     run.add_argument(
         "--check",
         action="store_true",
@@ -91,6 +124,23 @@ def _add_run(program: Parser) -> None:
         action="store_true",
         help="log to journald, also when systemd did not start the agent",
     )
+
+
+def _add_status(program: Parser) -> None:
+    status = program.add_command(
+        "status",
+        "show what the running agent is doing",
+        "Ask the running agent how it is: the connection and since when, samples that wait, and\n"
+        "the latest prediction. It also shows how far the predictor has learned, an alarm and its\n"
+        "reason, and trouble with sensors or spool. Run it as the agent's user, or with sudo.\n"
+        "A simulation needs directories under [spool] to be asked.\n\n"
+        "Exit codes: 0 the agent streams, without an alarm and without trouble; 1 it does not, or\n"
+        "no agent runs, or it cannot be asked.",
+        "sudo agent status",
+        "agent status --config agent.toml --json",
+    )
+    add_config(status, _CONFIG)
+    status.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _add_check(program: Parser) -> None:
@@ -162,12 +212,27 @@ def _add_virtual(parser: argparse._ActionsContainer) -> None:
 
 def _rate(text: str) -> Rate:
     try:
-        rate: Rate = msgspec.convert("max" if text == "max" else float(text), Rate)
+        rate: Rate = msgspec.convert(text if text in {"max", "recorded"} else float(text), Rate)
     except (ValueError, msgspec.ValidationError):
         raise argparse.ArgumentTypeError(
-            f"expected 'max' or samples per second from 0.0001 to 1000, got {text!r}"
+            f"expected 'max', 'recorded' or samples per second from 0.0001 to 1000, got {text!r}"
         ) from None
     return rate
+
+
+def _speed(text: str) -> float:
+    try:
+        return msgspec.convert(
+            {"kind": "replay", "path": "", "speed": float(text)}, ReplaySettings
+        ).speed
+    except (ValueError, msgspec.ValidationError):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}") from None
+
+
+def _agent_id(text: str) -> str:
+    if not AGENT_ID.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"expected {AGENT_ID_IN_WORDS}, got {text!r}")
+    return text
 
 
 def _channel(text: str) -> int:

@@ -5,6 +5,7 @@ AgentError
 │   ├── ChipInUseError   by another process
 │   └── CadenceError   it cannot be read so fast; also a SettingsError
 ├── LedgerError    what is to be compared with is no ledger
+├── StatusError    a running agent cannot be asked
 └── SinkError      predictions cannot be shown or written where they were asked for
 """
 
@@ -27,9 +28,17 @@ class CadenceError(SourceError, SettingsError):
     """A rate that the hardware cannot keep."""
 
 
+class ExcerptError(SourceError, SettingsError):
+    """A part of a recording, or a pace, that the recording does not have."""
+
+
 class SinkError(AgentError, OSError):
     """A sink that cannot be opened or written."""
 
 
 class LedgerError(AgentError):
     """A file that is not the ledger of a broker."""
+
+
+class StatusError(AgentError):
+    """An agent that runs, or may run, and does not say how it is."""

@@ -27,7 +27,7 @@ def run(settings: Settings, *, as_json: bool, broker_ledger: Path | None) -> int
     """
     theirs = compare.load(broker_ledger) if broker_ledger else None
     ours = ledger.read(configured_directories(settings.spool) or DEFAULT)
-    differences = compare.compare(settings.agent.id, ours, theirs) if theirs else []
+    differences = compare.compare(settings.agent.device_id, ours, theirs) if theirs else []
     if as_json:
         document = {**msgspec.to_builtins(ours), "differences": differences}
         print(in_json(msgspec.json.format(msgspec.json.encode(document)).decode()))

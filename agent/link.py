@@ -7,14 +7,14 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
-from enum import StrEnum
 
 import grpc
 
 from agent.backoff import Backoff
 from agent.config import LinkSettings
 from agent.credentials import Credentials, Options
-from agent.model import Prediction, Sample
+from agent.model import Identity, Prediction, Sample
+from agent.state import LinkState
 from agent.stream import Call, Ending, Metadata, Outbox, Stream
 from quartet.address import Address
 from quartet.clock import Clock
@@ -45,40 +45,35 @@ _NEVER_CONNECTED = "failed to connect"
 _MOST_REFUSALS = 3
 
 
-class LinkState(StrEnum):
-    """What the link is doing, as a person is told."""
-
-    CONNECTING = "connecting"
-    STREAMING = "streaming"
-    WAITING = "waiting"
-    REFUSED = "refused"
-
-
 class Link:
     """Brings every sample of the outbox to the broker and its prediction to `deliver`. Loop only.
 
     A broken link is left for a new connection, with exponential backoff. A
     refusal of the whole stream is said loudly and tried again slowly. A sample
-    that is refused again and again is given up, said and counted.
+    that is refused again and again is given up, said and counted. `opened` hears of
+    each stream's first answer, with its channel.
     """
 
     def __init__(
         self,
-        agent_id: str,
+        identity: Identity,
         broker: Address,
         settings: LinkSettings,
         outbox: Outbox,
         deliver: Callable[[Prediction], None],
         *,
         credentials: Credentials,
+        opened: Callable[[grpc.aio.Channel], None] = lambda _: None,
         clock: Clock = time,
     ) -> None:
-        self._agent_id = agent_id
+        self._identity = identity
         self._broker = broker
         self._credentials = credentials
         self._settings = settings
         self._outbox = outbox
         self._deliver = deliver
+        self._opened = opened
+        self._is_answered = False  # the present stream
         self._backoff = Backoff(settings.backoff_min_s, settings.backoff_max_s, random.Random())  # noqa: S311
         self._hurry = asyncio.Event()
         self._channel: grpc.aio.Channel | None = None
@@ -87,6 +82,8 @@ class Link:
         self._refusals: Counter[tuple[str, int]] = Counter()
         self._streamed = False
         self.state = LinkState.CONNECTING
+        self.since_s = clock.monotonic()
+        """When it began to stream, or to be without a stream, on the monotonic clock."""
         self.trouble = ""
         self.reconnects = 0
         self.answers_expired = 0
@@ -115,6 +112,7 @@ class Link:
         self._hurry.set()
 
     async def _stream(self, first: Sample) -> Ending:
+        self._is_answered = False
         stream = Stream(
             self._outbox,
             self._answered,
@@ -124,7 +122,7 @@ class Link:
             clock=self._clock,
         )
         try:
-            return await stream.run(self._agent_id, first, self._open_call)
+            return await stream.run(self._identity, first, self._open_call)
         finally:
             self.unknown_answers += stream.unknown_answers
 
@@ -149,6 +147,9 @@ class Link:
     def _answered(self, prediction: Prediction) -> None:
         if self.state is not LinkState.STREAMING:
             self._recovered()
+        if not self._is_answered and self._channel:
+            self._is_answered = True
+            self._opened(self._channel)
         self._deliver(prediction)
 
     def _recovered(self) -> None:
@@ -159,11 +160,14 @@ class Link:
         self.reconnects += self._streamed
         self._streamed = True
         self.state, self.trouble = LinkState.STREAMING, ""
+        self.since_s = self._clock.monotonic()
         self._refusals.clear()
         self._backoff.reset()
 
     def _judge(self, ending: Ending) -> float:
         """Say what ended the stream; give the seconds to wait before the next."""
+        if self.state is LinkState.STREAMING:
+            self.since_s = self._clock.monotonic()
         self.state = LinkState.WAITING
         never_connected = ending.details.startswith(_NEVER_CONNECTED)
         meaning = self._credentials.meaning_of(ending.details) if never_connected else ""
@@ -171,8 +175,9 @@ class Link:
         if ending.refused is not None:
             return self._judge_refusal(ending, ending.refused)
         if ending.superseded_by is not None:
+            agent_id = self._identity.agent_id
             return self._refused_loudly(
-                f"another agent uses the id {self._agent_id!r}: give each device its own id"
+                f"another agent uses the id {agent_id!r}: give each device its own id"
             )
         if ending.code not in RETRYABLE:
             return self._refused_loudly(_ADVICE.get(ending.code, "see the message"))

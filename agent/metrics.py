@@ -1,4 +1,4 @@
-"""Predictions and their round trips, summed up in bounded memory."""
+"""Predictions and their round trips, summed up in bounded memory; and the latest prediction."""
 
 import math
 
@@ -34,19 +34,26 @@ class Histogram:
 
 
 class Metrics:
-    """A sink that counts predictions and keeps their round trips."""
+    """A sink that counts predictions, keeps their round trips, and the latest of them."""
 
     def __init__(self) -> None:
+        self.latest: Prediction | None = None
+        self.true_since_ns: int | None = None
+        """When the first sample of the present run of True was taken (Unix ns)."""
         self.true = 0
         self.false = 0
         self.round_trips = Histogram()
 
     def emit(self, prediction: Prediction) -> None:
         """Count one prediction."""
-        if prediction.value:
-            self.true += 1
-        else:
+        self.latest = prediction
+        if not prediction.value:
             self.false += 1
+            self.true_since_ns = None
+        else:
+            self.true += 1
+            if self.true_since_ns is None:
+                self.true_since_ns = prediction.sample.sampled_at_ns
         self.round_trips.add(prediction.round_trip_ns)
 
     def close(self) -> None:

@@ -6,6 +6,14 @@ from quartet.channels import Values
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """The name on the broker, for one run of the agent."""
+
+    agent_id: str
+    is_rehearsal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """Four values and when they were taken (Unix ns). No id yet."""
 
@@ -51,3 +59,36 @@ class Prediction:
     sample: Sample
     value: bool
     round_trip_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a person calls a sensor, and the unit of its values."""
+
+    name: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """How far the predictor is with learning what is normal, in samples."""
+
+    seen: int
+    needed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the broker says of the predictor's state, behind its latest answer."""
+
+    learning: Learning | None = None
+    """None: it does not learn, or does not say so."""
+    alarm_since_ns: int | None = None
+    """When the first sample of the present alarm was taken (Unix ns); None without an alarm."""
+    reason: str = ""
+    """Of the alarm; empty: the predictor gives none. Fit for a terminal."""
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether the predictor does not know yet what is normal."""
+        return self.learning is not None and self.learning.seen < self.learning.needed

@@ -47,7 +47,8 @@ class Sampler:
 
     A deadline that passes while the thread is blocked is an overrun: counted,
     never caught up with, and given no id. With period 0 it reads as fast as
-    the link carries.
+    the link carries; but a source that says when its rows are due is read then,
+    and each of them is taken, however late.
     """
 
     def __init__(
@@ -80,11 +81,11 @@ class Sampler:
 
         Calls on_start once the first sample is kept. Passes on the source's SourceError.
         """
-        deadline_ns = self._clock.monotonic_ns()
+        begin_ns = deadline_ns = self._clock.monotonic_ns()
         try:
             if self._take(deadline_ns):
                 self._on_start()
-                while self._take(deadline_ns := self._next_deadline_ns(deadline_ns)):
+                while self._take(deadline_ns := self._next_deadline_ns(begin_ns, deadline_ns)):
                     pass
         finally:
             self._intake.finish()
@@ -107,7 +108,7 @@ class Sampler:
         """Wait for the deadline, or for room when there is none; False when stopped."""
         while not self._stop.is_set():
             now_ns = self.beat_ns = self._clock.monotonic_ns()
-            if self._period_ns:
+            if self._period_ns or deadline_ns > now_ns:
                 wake_ns = min(deadline_ns, now_ns + _BEAT_NS)
             elif self._intake.unanswered < self._unpaced_ahead:
                 wake_ns = now_ns
@@ -118,8 +119,13 @@ class Sampler:
             self._clock.wait_until(wake_ns, self._stop)
         return False
 
-    def _next_deadline_ns(self, deadline_ns: int) -> int:
-        """The first deadline after this one that has not passed; the others are overruns."""
+    def _next_deadline_ns(self, begin_ns: int, deadline_ns: int) -> int:
+        """The first deadline after this one that has not passed; the others are overruns.
+
+        Or the moment at which the source has its next row.
+        """
+        if (due_ns := self._source.due_ns) is not None:
+            return begin_ns + due_ns
         if not self._period_ns:
             return deadline_ns
         passed = max(0, self._clock.monotonic_ns() - deadline_ns) // self._period_ns

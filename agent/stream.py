@@ -9,7 +9,7 @@ from typing import Protocol
 import grpc
 
 from agent import codec
-from agent.model import Prediction, Sample
+from agent.model import Identity, Prediction, Sample
 from quartet.clock import Clock
 from wire.metadata import REFUSED_ID, SUPERSEDED_BY, StreamHeader
 
@@ -85,15 +85,16 @@ class Stream:
         self.unknown_answers = 0
 
     async def run(
-        self, agent_id: str, first: Sample, open_call: Callable[[Metadata], Call]
+        self, identity: Identity, first: Sample, open_call: Callable[[Metadata], Call]
     ) -> Ending:
         """Stream from the first sample until the run, the samples or the connection end."""
         header = StreamHeader(
-            agent_id,
+            identity.agent_id,
             first.session.id,
             first.id,
             first.sampled_at_ns,
             first.session.period_ns,
+            is_rehearsal=identity.is_rehearsal,
         )
         call = open_call(header.to_metadata())
         tasks = {

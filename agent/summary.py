@@ -1,5 +1,6 @@
-"""What the agent did, in numbers: for a person at the end, for systemd on the way."""
+"""What every stage counts and says: the present state on the way, and the sum at the end."""
 
+from agent.inquiry import Inquiry
 from agent.link import Link
 from agent.metrics import Metrics
 from agent.sampler import Sampler
@@ -7,31 +8,40 @@ from agent.sinks import FanOut
 from agent.sinks.alarm import Alarm
 from agent.sources import Source
 from agent.spool.spool import Spool
+from agent.state import Latest, State
+from quartet.clock import Clock
 from quartet.columns import named
-from quartet.plural import counted
 
 
 class Summary:
-    """Reads the counters of every stage. Loop only."""
+    """Reads every stage. Loop only."""
 
     def __init__(
         self,
+        agent_id: str,
+        broker: str,
         *,
         source: Source,
         sampler: Sampler,
         spool: Spool,
         link: Link,
         metrics: Metrics,
+        inquiry: Inquiry,
         sinks: FanOut,
         alarm: Alarm | None,
+        clock: Clock,
     ) -> None:
+        self._agent_id = agent_id
+        self._broker = broker
         self._source = source
         self._sampler = sampler
         self._spool = spool
         self._link = link
         self._metrics = metrics
+        self._inquiry = inquiry
         self._sinks = sinks
         self._alarm = alarm
+        self._clock = clock
 
     @property
     def complete(self) -> bool:
@@ -41,18 +51,37 @@ class Summary:
         without = spool.dropped + spool.lost + spool.unanswerable + waits_in_vain
         return not without and not self._sinks.failures
 
-    def line(self) -> str:
-        """The state of the agent on one line."""
-        round_trip_ms = self._metrics.round_trips.percentile_ms(50)
-        late = self._sampler.overruns
-        overruns = f", {counted(late, 'overrun')}" if late else ""
-        from_memory = self._spool.from_memory
-        alone = f", {from_memory} kept in memory alone" if from_memory else ""
-        alarm = f"; alarm {self._alarm.state}" if self._alarm else ""
-        return (
-            f"{self._link.state}; {counted(self._spool.sampled, 'sample')},"
-            f" {self._spool.unanswered} waiting{alone}, {self._metrics.true} predicted True"
-            f"{overruns}; round trip {round_trip_ms:.1f} ms{alarm}" + self._trouble()
+    def state(self) -> State:
+        """What the agent is doing now."""
+        at_ns = self._clock.time_ns()
+        in_state_ns = round((self._clock.monotonic() - self._link.since_s) * 1e9)
+        latest, standing = self._metrics.latest, self._inquiry.standing
+        since_ns = self._metrics.true_since_ns
+        if since_ns is not None and standing.alarm_since_ns is not None:
+            since_ns = min(since_ns, standing.alarm_since_ns)  # it may be older than this start
+        return State(
+            at_ns=at_ns,
+            agent_id=self._agent_id,
+            broker=self._broker,
+            link=self._link.state,
+            link_since_ns=at_ns - in_state_ns,
+            link_trouble=self._link.trouble,
+            waiting=self._spool.unanswered,
+            prediction=Latest(
+                latest.sample.session.id,
+                latest.sample.id,
+                latest.sample.sampled_at_ns,
+                latest.value,
+            )
+            if latest
+            else None,
+            learning=standing.learning if standing.is_learning else None,
+            alarm_since_ns=since_ns,
+            alarm_reason=standing.reason if since_ns is not None else "",
+            sensors=tuple(self._source.labels),
+            source_trouble=self._source.trouble,
+            spool_trouble=self._spool.trouble or "",
+            output=self._alarm.state if self._alarm else "",
         )
 
     def text(self) -> str:
@@ -71,7 +100,7 @@ class Summary:
 
     def _counters(self) -> dict[str, int]:
         return {
-            "overruns": self._sampler.overruns,
+            "late readings": self._sampler.overruns,
             "of earlier starts": self._spool.earlier,
             "without answer" if self._spool.private else "kept for later": self._spool.unanswered,
             "dropped": self._spool.dropped,
@@ -83,9 +112,3 @@ class Summary:
             "sink failures": self._sinks.failures,
             **self._source.faults,
         }
-
-    def _trouble(self) -> str:
-        troubles = "; ".join(
-            filter(None, (self._source.trouble, self._spool.trouble, self._link.trouble))
-        )
-        return f" ({troubles})" if troubles else ""

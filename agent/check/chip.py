@@ -18,6 +18,7 @@ from agent.sources.cadence import best_rate_hz, choose_data_rate
 from agent.sources.channel import CODE_MAX, CODE_MIN, Channel
 from agent.sources.faults import ReadingError
 from agent.sources.opening import channels, own_chip
+from quartet.channels import CHANNELS
 
 if TYPE_CHECKING:
     from agent.sources.chip import Chip
@@ -106,6 +107,7 @@ def _check_open(chip: "Chip", settings: Settings, source: Ads1115Settings) -> Fi
         yield _check_neighbours(chip, source)
         yield from _check_rate(chip, settings, source)
         yield from _check_readings(chip, channels(source))
+        yield from _tell_missing(channels(source))
     except (ReadingError, OSError) as error:
         yield failed("chip", f"{chip.name} stopped answering: {error}", "check its wires")
     finally:
@@ -126,11 +128,14 @@ def _check_neighbours(chip: "Chip", source: Ads1115Settings) -> Finding:
 
 def _check_rate(chip: "Chip", settings: Settings, source: Ads1115Settings) -> Findings:
     yield passed("bus speed", f"{chip.measure_bus_hz() / 1e3:.0f} kHz, measured")
-    overhead_ns = chip.measure_overhead_ns(channels(source)[0])
-    best_hz = best_rate_hz(source.average, overhead_ns)
+    sensors = channels(source)
+    overhead_ns = chip.measure_overhead_ns(sensors[0])
+    best_hz = best_rate_hz(len(sensors), source.average, overhead_ns)
     best = f"at most {best_hz:.1f} samples a second with average = {source.average}"
     try:
-        data_rate = choose_data_rate(settings.sampling.period_ns, source.average, overhead_ns)
+        data_rate = choose_data_rate(
+            settings.sampling.period_ns, len(sensors), source.average, overhead_ns
+        )
     except CadenceError as error:
         yield failed("rate", str(error), f"set sampling.rate_hz to {int(best_hz)} or less")
     else:
@@ -165,9 +170,16 @@ def _check_readings(chip: "Chip", sensors: list[Channel]) -> Findings:
         yield _judge(chip, reading, readings)
 
 
+def _tell_missing(sensors: list[Channel]) -> Findings:
+    there = {sensor.number for sensor in sensors}
+    for number in range(1, CHANNELS + 1):
+        if number not in there:
+            yield passed(f"sensor{number}", 'input = "none": its value is always 0')
+
+
 def _judge(chip: "Chip", reading: _Reading, all_readings: list[_Reading]) -> Finding:
     sensor = reading.channel
-    name = f"{sensor.name} ({_wired_to(sensor)})"
+    name = f"{sensor.name} ({sensor.pins})"
     value = sensor.value(statistics.fmean(reading.codes))
     seen = (
         f"{reading.mean_v:.4f} V = {value:.5g} {sensor.unit}, noise {reading.noise_v * 1e3:.2f} mV"
@@ -178,7 +190,7 @@ def _judge(chip: "Chip", reading: _Reading, all_readings: list[_Reading]) -> Fin
         return failed(
             name,
             f"{seen}: this input seems to be open",
-            f"connect the sensor to {_wired_to(sensor)}; connect an unused input to ground",
+            f"connect the sensor to {sensor.pins}; connect an unused input to ground",
         )
     if not sensor.is_in_range(value):
         return failed(
@@ -205,9 +217,3 @@ def _is_open(chip: "Chip", reading: _Reading, all_readings: list[_Reading]) -> b
     pull_v = abs(statistics.fmean(after_other) - statistics.fmean(after_itself))
     spread_v = statistics.stdev(after_itself) + statistics.stdev(after_other)
     return pull_v > max(_PULL_V, _PULL_ERRORS * spread_v / math.sqrt(_READINGS))
-
-
-def _wired_to(sensor: Channel) -> str:
-    if isinstance(sensor.input, int):
-        return f"A{sensor.input}"
-    return "A" + sensor.input.replace("-", " against A")

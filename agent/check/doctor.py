@@ -64,7 +64,7 @@ def _findings(
         yield skipped("everything else", "needs a valid configuration")
         return
     source = settings.chosen_source()
-    yield passed("configuration", f"{path or 'defaults'}: agent {settings.agent.id}")
+    yield passed("configuration", f"{path or 'defaults'}: agent {settings.agent.device_id}")
     yield from check_packages(sensors=isinstance(source, Ads1115Settings))
     yield from check_clock(clock, host)
     if isinstance(source, ReplaySettings):
@@ -115,13 +115,13 @@ def _check_trust(settings: Settings, clock: Clock) -> Findings:
     except ImportError as error:
         yield failed("certificates", f"{error.name} is missing", to_install("tls"))
         return
-    yield from check_certificates(settings.tls, settings.agent.id, clock)
+    yield from check_certificates(settings.tls, settings.agent.device_id, clock)
 
 
 def _entries_hz(settings: Settings) -> float:
     """How many entries a second are expected in the journal."""
     rate_hz = settings.sampling.rate_hz
-    return 0.0 if rate_hz == "max" or settings.journal.predictions == "changes" else rate_hz
+    return 0.0 if isinstance(rate_hz, str) or settings.journal.predictions == "changes" else rate_hz
 
 
 def _with_source(settings: Settings) -> Settings:

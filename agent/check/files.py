@@ -14,17 +14,17 @@ from quartet.inspection import (
     inspect_directory,
     inspect_identity,
     inspect_pem,
-    inspect_table,
+    inspect_recording,
 )
 
 
 def inspect(settings: Settings, clock: Clock) -> Iterator[Remark]:
     """All that is remarkable about what the settings name, in the order of the file."""
     if settings.tls:
-        yield from _inspect_tls(settings.tls, settings.agent.id, clock)
+        yield from _inspect_tls(settings.tls, settings.agent.device_id, clock)
     match settings.source:
-        case ReplaySettings(path=path):
-            yield from inspect_table("source.path", path, "agent")
+        case ReplaySettings() as source:
+            yield from _inspect_recording(source)
         case VirtualAds1115Settings():
             yield from _inspect_signals(settings)
     if found := configured_directories(settings.spool):
@@ -41,7 +41,20 @@ def _inspect_signals(settings: Settings) -> Iterator[Remark]:
     for name in ("a0", "a1", "a2", "a3"):
         signal = getattr(settings.virtual, name)
         if isinstance(signal, CsvSettings):
-            yield from inspect_table(f"virtual.{name}.path", signal.path, "agent")
+            columns = (signal.column,) if isinstance(signal.column, str) else ()
+            yield from inspect_recording(f"virtual.{name}.path", signal.path, "agent", columns)
+
+
+def _inspect_recording(source: ReplaySettings) -> Iterator[Remark]:
+    if source.path == "-":
+        return
+    yield from inspect_recording(
+        "source.path",
+        source.path,
+        "agent",
+        tuple(map(str, source.columns)),
+        str(source.time),
+    )
 
 
 def _inspect_tls(tls: TlsSettings, agent_id: str, clock: Clock) -> Iterator[Remark]:

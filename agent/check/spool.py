@@ -22,11 +22,14 @@ def check_spool(settings: Settings) -> Findings:
 
 
 def _check(name: str, directory: Path, max_bytes: int) -> Finding:
+    is_services = is_of_service(directory, "agent")
     if not os.path.isdir(directory):  # noqa: PTH112 - False also where nobody may look
-        return failed(
-            name, f"{directory} is not a directory", f"sudo install -d -o $USER {directory}"
-        )
-    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK) and is_of_service(directory, "agent"):
+        remedy = f"sudo install -d -o $USER {directory}"
+        if is_services:
+            detail = f"{directory} does not exist yet: systemd creates it for the service"
+            return skipped(name, detail, f"without the service: {remedy}")
+        return failed(name, f"{directory} is not a directory", remedy)
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK) and is_services:
         return skipped(name, f"{directory} is for the service only", "sudo agent check")
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         return failed(

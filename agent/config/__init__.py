@@ -29,7 +29,7 @@ MIN_RATE_HZ = 0.0001
 # SDA and SCL on the 40-pin header.
 _BUS_PINS = {0: (0, 1), 1: (2, 3)}
 
-Rate = Annotated[float, Meta(ge=MIN_RATE_HZ, le=MAX_RATE_HZ)] | Literal["max"]
+Rate = Annotated[float, Meta(ge=MIN_RATE_HZ, le=MAX_RATE_HZ)] | Literal["max", "recorded"]
 Seconds = Annotated[float, Meta(ge=0.01, le=3600)]
 AgentId = Annotated[
     str,
@@ -37,16 +37,26 @@ AgentId = Annotated[
 ]
 
 
+MAX_AGENT_ID = 64
+"""Characters."""
+
+
 def host_agent_id() -> str:
     """The host name, in the form of an agent id."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", platform.node())[:64] or "agent"
+    return re.sub(r"[^A-Za-z0-9._-]", "-", platform.node())[:MAX_AGENT_ID] or "agent"
 
 
 class AgentSettings(Table, frozen=True):
     """`[agent]`: who this device is."""
 
-    id: AgentId = msgspec.field(default_factory=host_agent_id)
-    """The name of this device on the broker. By default the host name."""
+    id: AgentId | None = None
+    """The name of this device on the broker. By default the host name, and in a simulation a new
+    name for each run."""
+
+    @property
+    def device_id(self) -> str:
+        """The name of what is no rehearsal."""
+        return self.id or host_agent_id()
 
 
 class BrokerSettings(Table, frozen=True):
@@ -81,12 +91,13 @@ class SamplingSettings(Table, frozen=True):
     """`[sampling]`: when samples are taken."""
 
     rate_hz: Rate = 10.0
-    """Samples per second. "max" replays a file as fast as the broker answers."""
+    """Samples per second. "max" replays a file as fast as the broker answers, and "recorded" at
+    the times of its rows."""
 
     @property
     def period_ns(self) -> int:
         """The spacing of samples; 0 = not paced."""
-        return 0 if self.rate_hz == "max" else round(1e9 / self.rate_hz)
+        return 0 if isinstance(self.rate_hz, str) else round(1e9 / self.rate_hz)
 
 
 class SpoolSettings(Table, frozen=True):
@@ -188,11 +199,14 @@ class Settings(Table, frozen=True):
 
 def check(settings: Settings) -> None:
     """Raise SettingsError for what only the command line and the file together can get wrong."""
-    if isinstance(settings.chosen_source(), Ads1115Settings) and not settings.sampling.period_ns:
+    source, rate_hz = settings.chosen_source(), settings.sampling.rate_hz
+    if isinstance(source, Ads1115Settings) and isinstance(rate_hz, str):
         raise SettingsError(
-            'sampling.rate_hz: "max" works with a file only (kind = "replay"): give a number of'
-            " samples per second for a chip"
+            f'sampling.rate_hz: "{rate_hz}" works with a file only (kind = "replay"): give a'
+            " number of samples per second for a chip"
         )
+    if isinstance(source, ReplaySettings) and source.speed != 1 and rate_hz != "recorded":
+        raise SettingsError('source.speed: works with sampling.rate_hz = "recorded" only')
     _check_pins(settings)
     _check_ttl(settings)
     spool = settings.spool
@@ -201,6 +215,11 @@ def check(settings: Settings) -> None:
     broker = Address.parse(settings.broker.address, "broker.address")
     if broker.port == 0:
         raise SettingsError("broker.address: a broker cannot have port 0")
+    if settings.tls and settings.is_simulated and not settings.agent.id:
+        raise SettingsError(
+            "agent.id: a simulation with [tls] needs the name in its certificate: give --agent-id"
+            " NAME"
+        )
     if settings.tls and settings.broker.insecure:
         raise SettingsError(
             "broker.insecure: contradicts [tls]: remove one of the two (or --insecure)"

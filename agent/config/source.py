@@ -23,6 +23,18 @@ Unit = Annotated[
     ),
 ]
 
+Name = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=32,
+        pattern=r"^[^\x00-\x1f\x7f]*\Z",
+        description="text of 1 to 32 characters in quotes",
+    ),
+]
+
+_MOST_COLUMNS = 4
+
 _PINS: tuple[Input, ...] = (0, 1, 2, 3)
 
 ChipAddress = Annotated[int, Meta(ge=0x48, le=0x4B, description="0x48, 0x49, 0x4a or 0x4b")]
@@ -33,9 +45,25 @@ class ReplaySettings(Table, frozen=True, tag_field="kind", tag="replay"):
     """`[source]` with `kind = "replay"`: samples from a CSV file instead of sensors."""
 
     path: Annotated[str, Meta(examples=["sensors.csv"])]
-    """The CSV file, with four columns of values."""
+    """The recording: a CSV file or another text file of a logger, also compressed."""
     loop: bool = False
     """Start again at the end of the file."""
+    columns: Annotated[tuple[str | int, ...], Meta(examples=[["Voltage 0", 3]])] = ()
+    """The columns of the sensors in order, one to four, by name or by number from 1. A sensor
+    without a column is always 0. By default the four columns of numbers, if they are clear."""
+    time: str | int = ""
+    """The column of the time, by name or number. By default a column that looks like a clock."""
+
+    speed: Annotated[float, Meta(gt=0, le=1_000_000)] = 1.0
+    """With rate_hz = "recorded": how many times as fast as the recording its replay is."""
+    since: str = ""
+    """Leave out the rows before this: a date and time, or seconds from the first row."""
+    until: str = ""
+    """Leave out the rows from here on, in the same form."""
+
+    def __post_init__(self) -> None:
+        if len(self.columns) > _MOST_COLUMNS:
+            raise ValueError(f"columns: expected one to four columns, got {len(self.columns)}")
 
 
 class SensorSettings(Table, frozen=True):
@@ -44,9 +72,16 @@ class SensorSettings(Table, frozen=True):
     value = scale * volts + offset. A reading outside min..max is sent as NaN.
     """
 
-    input: Annotated[Input, Meta(examples=[0])] | None = None
+    input: Annotated[Literal[Input, "none"], Meta(examples=[0, 1, 2, 3])] | None = None
     """Pin of the chip: 0 is A0. A pair such as "0-1" measures A0 against A1. By default sensor1
-    is at A0, sensor2 at A1, sensor3 at A2 and sensor4 at A3."""
+    is at A0, sensor2 at A1, sensor3 at A2 and sensor4 at A3. "none": there is no sensor, and its
+    value is always 0."""
+    name: (
+        Annotated[Name, Meta(examples=["oil pressure", "oil temperature", "vibration", "current"])]
+        | None
+    ) = None
+    """What people call the sensor, in the live view and in the reason of an alarm. By default
+    sensor1 to sensor4."""
     gain: Gain = 1
     """Gain of the amplifier. 1 measures up to 4.096 V, 2 up to 2.048 V, and so on."""
     unit: Unit = "V"
@@ -85,22 +120,28 @@ class Ads1115Settings(Table, frozen=True, tag_field="kind", tag="ads1115"):
     sensor4: SensorSettings = SensorSettings()
 
     def __post_init__(self) -> None:
-        taken: dict[Input, str] = {}
-        for name, (wired_to, _) in zip(_SENSORS, self.sensors(), strict=True):
+        taken: dict[Input, int] = {}
+        for number, wired_to, _ in self.sensors():
             if other := taken.get(wired_to):
-                raise ValueError(f"{name}.input: {wired_to!r} is already used by {other}")
-            taken[wired_to] = name
+                raise ValueError(
+                    f"sensor{number}.input: {wired_to!r} is already used by sensor{other}"
+                )
+            taken[wired_to] = number
+        if not taken:
+            raise ValueError('sensor1.input: expected a pin: all four sensors are "none"')
 
-    def sensors(self) -> list[tuple[Input, SensorSettings]]:
-        """The four sensors with their inputs; sensor 1 is at A0 unless it says otherwise."""
+    def sensors(self) -> list[tuple[int, Input, SensorSettings]]:
+        """Number, input and table of each sensor that there is; sensor 1 is at A0 by default."""
         tables = (self.sensor1, self.sensor2, self.sensor3, self.sensor4)
-        return [
-            (pin if table.input is None else table.input, table)
+        inputs = [
+            pin if table.input is None else table.input
             for pin, table in zip(_PINS, tables, strict=True)
         ]
-
-
-_SENSORS = ("sensor1", "sensor2", "sensor3", "sensor4")
+        return [
+            (number, wired_to, table)
+            for number, (wired_to, table) in enumerate(zip(inputs, tables, strict=True), 1)
+            if wired_to != "none"
+        ]
 
 
 class VirtualAds1115Settings(Ads1115Settings, frozen=True, tag="virtual"):

@@ -18,7 +18,7 @@ class SineSettings(Table, frozen=True, tag_field="kind", tag="sine"):
 
     offset_v: Volts = 1.0
     """Mean voltage."""
-    amplitude_v: Span = 0.5
+    amplitude_v: Span = 0.1
     """Peak of the sine above its mean."""
     frequency_hz: Hertz = 0.1
     """Frequency of the sine."""
@@ -31,7 +31,7 @@ class NoiseSettings(Table, frozen=True, tag_field="kind", tag="noise"):
 
     mean_v: Volts = 1.0
     """Mean voltage."""
-    stdev_v: Span = 0.01
+    stdev_v: Span = 0.005
     """Standard deviation of the noise."""
 
 
@@ -43,9 +43,9 @@ class CsvSettings(Table, frozen=True, tag_field="kind", tag="csv"):
     """`[virtual.a0]` with `kind = "csv"`: a column of a CSV file, repeated for ever."""
 
     path: Annotated[str, Meta(examples=["sensors.csv"])]
-    """The CSV file, with four columns of volts."""
-    column: Annotated[int, Meta(ge=1, le=4, examples=[1])]
-    """The column of values to use: 1 is the first."""
+    """The recording, a CSV file for example, with columns of volts."""
+    column: Annotated[int, Meta(ge=1, le=4, examples=[1])] | str
+    """The column to use: its name; or a number, which counts the sensors of the file from 1."""
     rate_hz: Hertz = 10.0
     """Rows per second."""
 
@@ -73,7 +73,8 @@ class FaultSettings(Table, frozen=True):
 class VirtualSettings(Table, frozen=True):
     """`[virtual]`: the simulated chip of `kind = "virtual"` and `--virtual`.
 
-    By default sines are at its pins A0 and A1, and noise is at A2 and A3.
+    By default sines are at its pins A0 and A1, and noise is at A2 and A3: `agent check` passes
+    them.
     """
 
     bus_hz: Annotated[float, Meta(ge=10_000, le=3_400_000)] = 400_000.0
@@ -87,7 +88,7 @@ class VirtualSettings(Table, frozen=True):
     seed: int = 0
     """Start of the random numbers. The same seed gives the same noise."""
     a0: SignalSettings = SineSettings()
-    a1: SignalSettings = SineSettings(0.8, 0.3, 0.5)
+    a1: SignalSettings = SineSettings(0.8, 0.05, 0.2)
     a2: SignalSettings = NoiseSettings()
-    a3: SignalSettings = NoiseSettings(0.5, 0.02)
+    a3: SignalSettings = NoiseSettings(0.5)
     faults: tuple[FaultSettings, ...] = ()

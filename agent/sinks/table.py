@@ -1,10 +1,8 @@
 """Predictions of this start, as a CSV."""
 
-from pathlib import Path
-
 from agent.errors import SinkError
 from agent.model import Prediction
-from quartet.predictions import PredictionFile
+from quartet.predictions import PredictionFile, Target
 
 
 class PredictionTable:
@@ -15,18 +13,21 @@ class PredictionTable:
     cannot be opened.
     """
 
-    def __init__(self, path: Path, since: int) -> None:
-        self._path = path
+    def __init__(self, target: Target, since: int) -> None:
+        self._path = target.path
         self._since = since
         try:
-            self._file = PredictionFile(path, at_once=True)
+            self._file = PredictionFile(target, at_once=True)
         except OSError as error:
-            raise SinkError(f"{path}: cannot be written: {error.strerror}") from error
+            raise SinkError(f"{target.path}: cannot be written: {error.strerror}") from error
 
     def emit(self, prediction: Prediction) -> None:
         """Write one line."""
         if prediction.sample.session.sequence >= self._since:
-            self._file.write(prediction.sample.id, prediction.value)
+            sample = prediction.sample
+            self._file.write(
+                sample.id, sample.sampled_at_ns, sample.values, prediction=prediction.value
+            )
 
     def close(self) -> None:
         """Close the file."""

@@ -1,9 +1,13 @@
 """Where samples come from: the hardware, or a file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from quartet.channels import Values
+from agent.model import Label
+from quartet.channels import CHANNELS, Values
+
+LABELS = tuple(Label(f"sensor{number}") for number in range(1, CHANNELS + 1))
+"""Of a source that has no names for its channels."""
 
 
 class Source(Protocol):
@@ -16,8 +20,18 @@ class Source(Protocol):
         """
         ...
 
+    @property
+    def due_ns(self) -> int | None:
+        """When the next row is due, in ns after the first one; None: whenever it is asked for."""
+        ...
+
     def close(self) -> None:
         """Let go of the hardware or the file."""
+        ...
+
+    @property
+    def labels(self) -> Sequence[Label | None]:
+        """Name and unit of each channel; None: there is no sensor. Any thread."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""Four sensors at an ADS1115, a row at a time, through faults of the chip and of its bus."""
+"""Up to four sensors at an ADS1115, a row at a time, through faults of the chip and of its bus."""
 
 import logging
 import math
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from agent.backoff import Backoff
 from agent.clock import WaitableClock
 from agent.errors import SourceError
+from agent.model import Label
 from agent.sources.cadence import choose_data_rate
 from agent.sources.channel import Channel
 from agent.sources.chip import Chip
@@ -27,8 +28,12 @@ _VERIFIED = 2
 # verified until a row is right.
 _DOUBT = (Fault.LOST, Fault.SLOW)
 
-# In one row. A chip that does not answer may cost a second of timeout each.
+# In one row; and without a right value since, before the chip counts as gone. A chip that
+# does not answer may cost a second of timeout each.
 _MOST_ERRORS = 2
+
+# What a sample has where there is no sensor.
+_NO_SENSOR = 0.0
 
 # A sensor that works has some noise; one that has none for so long may be no sensor.
 # What is around 0 V is left alone: an input that is not used is tied to ground.
@@ -44,8 +49,9 @@ _REOPEN_MAX_S = 5.0
 class Ads1115:
     """The source: opens the chip at once; read() and close() on one thread.
 
-    Each channel is converted `average` times, in rounds over all four, so that
-    the middle of a row is that of each channel to within two readings.
+    Each channel is converted `average` times, in rounds over all of them, so that
+    the middle of a row is that of each channel to within two readings. What is no
+    channel is 0 in each row, and costs no conversion.
     """
 
     def __init__(
@@ -58,6 +64,9 @@ class Ads1115:
         period_ns: int,
     ) -> None:
         """SourceError where there is no chip; CadenceError where it is too slow for the period."""
+        self.labels: list[Label | None] = [None] * CHANNELS
+        for channel in channels:
+            self.labels[channel.number - 1] = Label(channel.label, channel.unit)
         self._chip = chip
         self._channels = channels
         self._clock = clock
@@ -69,9 +78,10 @@ class Ads1115:
         self._verify_at_ns = 0
         self._verify_turn = 0
         self._in_doubt = False
+        self._errors = 0
         self._last_codes: list[list[int]] = [[] for _ in channels]
-        self._changed_at_ns = [clock.monotonic_ns()] * CHANNELS
-        self._rows_unchanged = [0] * CHANNELS
+        self._changed_at_ns = [clock.monotonic_ns()] * len(channels)
+        self._rows_unchanged = [0] * len(channels)
         try:
             self._open(period_ns)
         except SourceError:
@@ -82,7 +92,9 @@ class Ads1115:
         chip = self._chip
         chip.open()
         overhead_ns = chip.measure_overhead_ns(self._channels[0])
-        chip.data_rate = choose_data_rate(period_ns, self._average, overhead_ns)
+        chip.data_rate = choose_data_rate(
+            period_ns, len(self._channels), self._average, overhead_ns
+        )
         log.info(
             "%s: %d conversions a second, average = %d; the first and the last"
             " sensor of a sample are"
@@ -90,8 +102,11 @@ class Ads1115:
             self._chip.name,
             chip.data_rate,
             self._average,
-            (CHANNELS - 1) * (chip.wait_ns + overhead_ns) / 1e6,
+            (len(self._channels) - 1) * (chip.wait_ns + overhead_ns) / 1e6,
         )
+        there = {channel.number for channel in self._channels}
+        if missing := [f"sensor{n}" for n in range(1, CHANNELS + 1) if n not in there]:
+            log.info('%s: input = "none", so the value is always 0', ", ".join(missing))
 
     @property
     def faults(self) -> Mapping[str, int]:
@@ -103,35 +118,46 @@ class Ads1115:
         """What is wrong at the moment; empty when all is well. Any thread."""
         return self._log.trouble
 
+    @property
+    def due_ns(self) -> None:
+        """A chip can be read at any time."""
+
     def read(self) -> Values:
         """One row, in the units of the sensors; NaN where a reading failed."""
         if not self._chip.is_open and not self._reopen():
             for _ in self._channels:
                 self._log.note(self._chip.name, self._gone_with)
             self._log.end_episodes()
-            return math.nan, math.nan, math.nan, math.nan
+            return self._row([math.nan] * len(self._channels))
         codes, error = self._convert_all()
-        if error and not any(codes) and error not in _DOUBT:
-            self._go_away(error)
-        elif any(codes):
+        if any(codes):
+            self._errors = 0
             self._backoff.reset()
-        first, second, third, fourth = (
-            self._value(index, codes[index], error) for index in range(CHANNELS)
-        )
+        elif error and error not in _DOUBT and self._errors >= _MOST_ERRORS:
+            self._go_away(error)
+        values = [self._value(index, each, error) for index, each in enumerate(codes)]
         self._log.end_episodes()
-        return first, second, third, fourth
+        return self._row(values)
 
     def close(self) -> None:
         """Let go of the bus."""
         self._chip.close()
+
+    def _row(self, values: Sequence[float]) -> Values:
+        """A sample of the channels' values."""
+        row = [_NO_SENSOR] * CHANNELS
+        for channel, value in zip(self._channels, values, strict=True):
+            row[channel.number - 1] = value
+        first, second, third, fourth = row
+        return first, second, third, fourth
 
     def _convert_all(self) -> tuple[list[list[int]], Fault | None]:
         """The codes of each channel, none of one that failed; and how it failed."""
         codes: list[list[int]] = [[] for _ in self._channels]
         failed: dict[int, Fault] = {}
         turn = self._whose_turn()
-        for number in range(self._average * CHANNELS):
-            index = number % CHANNELS
+        for number in range(self._average * len(self._channels)):
+            index = number % len(self._channels)
             if index in failed:
                 continue
             try:
@@ -139,6 +165,7 @@ class Ads1115:
                 codes[index].append(self._chip.convert(self._channels[index], verify=verify))
             except ReadingError as error:
                 failed[index] = error.fault
+                self._errors += 1
                 if error.fault in _DOUBT:
                     self._in_doubt = True
                     return [[] for _ in self._channels], error.fault
@@ -182,12 +209,14 @@ class Ads1115:
         if now_ns < self._verify_at_ns:
             return range(0)
         self._verify_at_ns = now_ns + _VERIFY_NS
-        self._verify_turn = (self._verify_turn + 1) % (CHANNELS - _VERIFIED + 1)
-        return range(self._verify_turn, self._verify_turn + _VERIFIED)
+        verified = min(_VERIFIED, len(self._channels))
+        self._verify_turn = (self._verify_turn + 1) % (len(self._channels) - verified + 1)
+        return range(self._verify_turn, self._verify_turn + verified)
 
     def _go_away(self, fault: Fault) -> None:
         """Nothing answers: begin anew with the next row."""
         self._chip.close()
+        self._errors = 0
         self._gone_with = fault
         self._retry_at_ns = 0
 

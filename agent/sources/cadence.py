@@ -1,7 +1,6 @@
 """How fast an ADS1115 is read: which data rate keeps a cadence, and what the best one is. Pure."""
 
 from agent.errors import CadenceError
-from quartet.channels import CHANNELS
 
 DATA_RATES: dict[int, int] = {
     8: 0x0000,
@@ -39,28 +38,30 @@ def conversion_ns(data_rate: int) -> int:
     return round(1e9 / (_SLOWEST * data_rate)) + _WAKE_UP_NS
 
 
-def row_ns(data_rate: int, average: int, overhead_ns: int) -> int:
-    """How long four channels take; overhead is what a reading costs on top of its conversion."""
-    return round(_MARGIN * CHANNELS * average * (conversion_ns(data_rate) + overhead_ns))
+def row_ns(data_rate: int, channels: int, average: int, overhead_ns: int) -> int:
+    """How long all channels take; overhead is what a reading costs on top of its conversion."""
+    return round(_MARGIN * channels * average * (conversion_ns(data_rate) + overhead_ns))
 
 
-def best_rate_hz(average: int, overhead_ns: int) -> float:
+def best_rate_hz(channels: int, average: int, overhead_ns: int) -> float:
     """Rows a second that can be kept at the most."""
-    return 1e9 / row_ns(max(DATA_RATES), average, overhead_ns)
+    return 1e9 / row_ns(max(DATA_RATES), channels, average, overhead_ns)
 
 
-def choose_data_rate(period_ns: int, average: int, overhead_ns: int) -> int:
+def choose_data_rate(period_ns: int, channels: int, average: int, overhead_ns: int) -> int:
     """The lowest data rate that keeps the cadence: it averages noise best.
 
     A row takes a second at the most. With room for a busy computer, but at the
     highest rate. CadenceError, with the best rate that can be kept, where none keeps it.
     """
     for data_rate in DATA_RATES:
-        if row_ns(data_rate, average, _BUSY * overhead_ns) <= min(period_ns, _LONGEST_ROW_NS):
+        if row_ns(data_rate, channels, average, _BUSY * overhead_ns) <= min(
+            period_ns, _LONGEST_ROW_NS
+        ):
             return data_rate
-    if row_ns(max(DATA_RATES), average, overhead_ns) <= period_ns:
+    if row_ns(max(DATA_RATES), channels, average, overhead_ns) <= period_ns:
         return max(DATA_RATES)
-    best_hz = best_rate_hz(average, overhead_ns)
+    best_hz = best_rate_hz(channels, average, overhead_ns)
     fewer = f", or average fewer than {average} conversions" if average > 1 else ""
     raise CadenceError(
         f"sampling.rate_hz: {1e9 / period_ns:g} samples a second are too many for this device: each"

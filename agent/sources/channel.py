@@ -56,9 +56,9 @@ def signed(register: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One sensor at the chip."""
+    """One sensor at the chip; `number` is its place in a sample, 1 to 4."""
 
-    name: str
+    number: int
     input: Input
     gain: Gain
     unit: str
@@ -66,12 +66,14 @@ class Channel:
     offset: float
     min: float
     max: float
+    label: str
+    """What a person calls it."""
 
     @classmethod
-    def of(cls, name: str, wired_to: Input, settings: SensorSettings) -> "Channel":
+    def of(cls, number: int, wired_to: Input, settings: SensorSettings) -> "Channel":
         """A sensor as it is configured."""
         return cls(
-            name,
+            number,
             wired_to,
             settings.gain,
             settings.unit,
@@ -79,7 +81,20 @@ class Channel:
             settings.offset,
             settings.min,
             settings.max,
+            settings.name or f"sensor{number}",
         )
+
+    @property
+    def name(self) -> str:
+        """As its table in the configuration is called."""
+        return f"sensor{self.number}"
+
+    @property
+    def pins(self) -> str:
+        """What of the chip it is wired to, in words."""
+        if isinstance(self.input, int):
+            return f"A{self.input}"
+        return "A" + self.input.replace("-", " against A")
 
     @property
     def config(self) -> int:

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.clock import WaitableClock
@@ -15,7 +14,6 @@ from agent.errors import SourceError
 from agent.sources import Source
 from agent.sources.bus import lock_chip, open_bus
 from agent.sources.channel import Channel
-from agent.sources.replay import Replay
 from quartet.distribution import to_install
 
 if TYPE_CHECKING:
@@ -30,7 +28,9 @@ def open_source(settings: Settings, clock: WaitableClock) -> Iterator[Source]:
     """
     chosen = settings.chosen_source()
     if isinstance(chosen, ReplaySettings):
-        yield Replay(Path(chosen.path), loop=chosen.loop)
+        from agent.sources.replay import Replay  # noqa: PLC0415 - a device reads no recording
+
+        yield Replay(chosen, is_paced=settings.sampling.rate_hz == "recorded")
         return
     with own_chip(chosen, settings.virtual, clock) as chip:
         from agent.sources.ads1115 import Ads1115  # noqa: PLC0415 - as in own_chip
@@ -66,8 +66,5 @@ def own_chip(
 
 
 def channels(settings: Ads1115Settings) -> list[Channel]:
-    """The four sensors."""
-    return [
-        Channel.of(f"sensor{number}", wired_to, sensor)
-        for number, (wired_to, sensor) in enumerate(settings.sensors(), 1)
-    ]
+    """The sensors that there are, one to four."""
+    return [Channel.of(*sensor) for sensor in settings.sensors()]

@@ -124,8 +124,8 @@ def _read(
 
 def _no_spool(directories: Directories) -> StoreError:
     return StoreError(
-        f"no samples stored in {directories.cold} and {directories.hot}: name the right"
-        " directories in the configuration, or start an agent first"
+        f"no samples stored in {directories.cold} and {directories.hot}: start an agent first, or"
+        " name its directories under [spool]"
     )
 
 

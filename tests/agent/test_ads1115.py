@@ -116,6 +116,74 @@ def test_a_value_of_which_one_conversion_failed_is_missing() -> None:
     assert is_right(row)
 
 
+# Fewer than four sensors
+
+
+def fewer(*numbers: int, average: int = 1) -> Ads1115Settings:
+    """Sensors 1 to 4 at their own pins, and none but these numbers."""
+    none = {f"sensor{n}": SensorSettings(input="none") for n in (1, 2, 3, 4) if n not in numbers}
+    return Ads1115Settings(average=average, **none)
+
+
+@pytest.mark.parametrize("there", [(1,), (3,), (4,), (1, 4), (2, 3), (1, 2, 4)])
+def test_a_sensor_that_is_none_is_0_and_costs_no_conversion(
+    there: tuple[int, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig(settings=fewer(*there))
+    with caplog.at_level(logging.INFO):
+        source = rig.open()
+    before = rig.bus.transfers
+    rows = rig.rows(source, 100)
+    for row in rows:
+        expected = [PIN_V[n - 1] if n in there else 0.0 for n in (1, 2, 3, 4)]
+        assert row == pytest.approx(expected, abs=0.01)
+        assert all(row[n - 1] == 0.0 for n in (1, 2, 3, 4) if n not in there)
+    looks = 100 * min(2, len(there))
+    assert rig.bus.transfers - before <= 2 * len(there) * len(rows) + looks + 2
+    missing = ", ".join(f"sensor{n}" for n in (1, 2, 3, 4) if n not in there)
+    assert f'{missing}: input = "none", so the value is always 0' in caplog.text
+
+
+def test_the_fewer_the_sensors_the_higher_the_rate_that_is_kept() -> None:
+    for count, most_hz in ((1, 570), (2, 285), (3, 190)):
+        rig = Rig(settings=fewer(*range(1, count + 1)), period_s=1 / (most_hz - 5))
+        rows = rig.rows(rig.open(), 5)
+        looks = 5  # at the limit, the look at the configuration costs a row a second
+        assert len(rows) >= 5 * (most_hz - 5) - looks
+        with pytest.raises(CadenceError, match=rf"choose at most {most_hz // 10}"):
+            Rig(settings=fewer(*range(1, count + 1)), period_s=1 / (most_hz + 10)).open()
+
+
+def test_faults_never_count_a_sensor_that_is_none() -> None:
+    rig = Rig(settings=fewer(2, 3), period_s=0.1)
+    source = rig.open()
+    rig.befall("nack", 1.0)
+    rows = rig.rows(source, 3)
+    assert all(row[0] == row[3] == 0.0 for row in rows)
+    lost = sum(math.isnan(value) for row in rows for value in row)
+    assert lost > 0
+    assert counted(source.faults) == {Fault.NO_ANSWER: lost}
+
+
+def test_an_only_sensor_that_fails_once_costs_one_row() -> None:
+    rig = Rig(settings=fewer(2), period_s=0.1)
+    source = rig.open()
+    rig.rows(source, 1)
+    rig.befall("nack", 0.0001, rig.seconds_to_next_row)
+    rows = rig.rows(source, 1)
+    assert [math.isnan(row[1]) for row in rows] == [True] + [False] * 9
+
+
+@pytest.mark.parametrize("there", [(1,), (4,), (1, 4), (2, 3)])
+def test_a_chip_that_gives_wrong_values_is_found_with_fewer_sensors(there: tuple[int, ...]) -> None:
+    rig = Rig(settings=fewer(*there))
+    source = rig.open()
+    rig.rows(source, 1)
+    rig.befall("slow_oscillator", 5.0)
+    rig.rows(source, 1.1)
+    assert all(math.isnan(row[there[0] - 1]) for row in rig.rows(source, 3))
+
+
 # What it may be asked for
 
 

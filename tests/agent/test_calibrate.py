@@ -221,6 +221,13 @@ def test_a_real_chips_file_is_not_calibrated_by_one_in_software(
     assert f"--virtual: {real} describes a real chip" in capsys.readouterr().err
 
 
+def test_a_sensor_that_is_none_has_nothing_to_calibrate(bench: Bench) -> None:
+    text = bench.path.read_text()
+    bench.path.write_text(text.replace("gain = 1 ", 'input = "none" '))
+    with pytest.raises(SettingsError, match=r'^source.sensor2.input: "none" has nothing to'):
+        bench.calibrate("0", "16")
+
+
 def test_a_replayed_file_has_nothing_to_calibrate(bench: Bench) -> None:
     bench.path.write_text("[source]\nkind = 'replay'\npath = 'x.csv'\n")
     with pytest.raises(SettingsError, match="only a chip can be calibrated"):

@@ -1,19 +1,25 @@
+import contextlib
 import math
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.config.source import SensorSettings
+from agent.clock import VirtualClock
+from agent.config import Settings
+from agent.config.source import SensorSettings, VirtualAds1115Settings
+from agent.model import Label
 from agent.sources.cadence import DATA_RATES
 from agent.sources.channel import FULL_SCALE_V, GAIN, MUX, Channel, signed
+from agent.sources.opening import open_source
 
 many = settings(derandomize=True, deadline=None)
 codes = st.integers(-0x8000, 0x7FFF)
 
 
 def channel(**fields: object) -> Channel:
-    return Channel.of("sensor1", 0, SensorSettings(**fields))
+    return Channel.of(1, 0, SensorSettings(**fields))
 
 
 @many
@@ -78,7 +84,7 @@ def test_the_bits_are_those_of_the_data_sheet() -> None:
 def test_the_config_starts_one_conversion_of_its_own_input_and_gain(
     wired_to: int | str, gain: int | str
 ) -> None:
-    config = Channel.of("x", wired_to, SensorSettings(gain=gain)).config
+    config = Channel.of(1, wired_to, SensorSettings(gain=gain)).config
     assert config & 0x8000  # OS: begin
     assert config & 0x0100  # MODE: single shot
     assert config & 0x0003 == 3  # COMP_QUE: comparator off
@@ -97,3 +103,40 @@ def test_a_range_is_in_the_sensors_unit_and_includes_its_ends() -> None:
     assert [bar.is_in_range(value) for value in (-0.1, 0.0, 16.0, 16.1, math.nan)] == [
         *(False, True, True, False, False),
     ]
+
+
+def test_a_sensor_has_its_number_for_programs_and_its_name_for_people() -> None:
+    assert (channel().name, channel().label) == ("sensor1", "sensor1")
+    named = channel(name="oil pressure")
+    assert (named.name, named.label) == ("sensor1", "oil pressure")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_right"),
+    [("a", True), ("é" * 32, True), ("", False), ("a" * 33, False), ("a\nb", False), (5, False)],
+)
+def test_a_name_is_a_short_text_on_one_line(name: object, is_right: bool) -> None:
+    try:
+        msgspec.convert({"name": name}, SensorSettings)
+    except msgspec.ValidationError:
+        assert not is_right
+    else:
+        assert is_right
+
+
+def test_a_source_gives_names_and_units() -> None:
+    source = VirtualAds1115Settings(
+        sensor1=SensorSettings(name="oil pressure", unit="bar"),
+        sensor2=SensorSettings(unit="°C"),
+        sensor4=SensorSettings(input="none"),
+    )
+    with (
+        open_source(Settings(source=source), VirtualClock()) as opened,
+        contextlib.closing(opened),
+    ):
+        assert opened.labels == [
+            Label("oil pressure", "bar"),
+            Label("sensor2", "°C"),
+            Label("sensor3", "V"),
+            None,
+        ]

@@ -20,7 +20,7 @@ from agent.check.journal import journald_settings, seconds
 from agent.check.outputs import check_outputs
 from agent.check.spool import check_spool
 from agent.clock import VirtualClock
-from agent.config import Settings
+from agent.config import Settings, SpoolSettings
 from agent.config.outputs import AlarmSettings, OutputsSettings
 from agent.config.source import Ads1115Settings, SensorSettings, VirtualAds1115Settings
 from agent.config.virtual import (
@@ -58,6 +58,21 @@ def chip_findings(
 def test_the_speed_of_the_bus_is_measured(bus_hz: float) -> None:
     findings = chip_findings(VirtualSettings(bus_hz=bus_hz))
     assert findings["bus speed"].detail == f"{bus_hz / 1e3:.0f} kHz, measured"
+    assert all(each.outcome is Outcome.PASSED for each in findings.values())
+
+
+@pytest.mark.parametrize("there", [{1}, {2}, {3}, {4}, {1, 2}, {1, 3}, {1, 2, 3}, {2, 3, 4}])
+def test_the_default_signals_pass_whichever_sensors_there_are(there: set[int]) -> None:
+    missing = {f"sensor{n}": SensorSettings(input="none") for n in (1, 2, 3, 4) if n not in there}
+    assert all(each.outcome is Outcome.PASSED for each in chip_findings(**missing).values())
+
+
+def test_a_sensor_that_is_none_is_named_and_not_read() -> None:
+    findings = chip_findings(
+        VirtualSettings(a1=FloatingSettings()), sensor2=SensorSettings(input="none")
+    )
+    assert findings["sensor2"].detail == 'input = "none": its value is always 0'
+    assert {"sensor1 (A0)", "sensor3 (A2)", "sensor4 (A3)"} <= set(findings)
     assert all(each.outcome is Outcome.PASSED for each in findings.values())
 
 
@@ -204,6 +219,16 @@ def test_spool_directories_are_looked_at(tmp_path: Path, monkeypatch: pytest.Mon
     assert (hot.outcome, cold.outcome) == (Outcome.FAILED, Outcome.PASSED)
     assert hot.remedy == f"sudo install -d -o $USER {tmp_path / 'none'}"
     assert "MB free, may take 268 MB" in cold.detail
+
+
+def test_a_spool_directory_that_systemd_will_create_is_no_failure() -> None:
+    settings = Settings(spool=SpoolSettings("/var/lib/agent/none", "/run/agent/none"))
+    for finding in check_spool(settings):
+        assert finding.outcome is Outcome.SKIPPED
+        assert finding.detail.endswith(
+            "none does not exist yet: systemd creates it for the service"
+        )
+        assert "sudo install -d -o $USER" in finding.remedy
 
 
 def test_a_port_where_nobody_listens_is_told_from_one_that_speaks_no_grpc() -> None:

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import codec
-from agent.model import Answer, Sample, Session
-from quartet.table import Values
-from wire import MAX_ID
+from agent.model import Answer, Learning, Sample, Session, Standing
+from quartet.channels import Values
+from wire import MAX_ID, state_pb2
 from wire.databroker_pb2 import BrokerRequest, BrokerResponse
 
 many = settings(derandomize=True, deadline=None, max_examples=80)
@@ -70,3 +70,34 @@ def test_any_bytes_are_an_answer_or_a_value_error(message: bytes) -> None:
         return
     assert -(2**31) <= answer.id <= MAX_ID
     assert isinstance(answer.prediction, bool)
+
+
+def told(**fields: object) -> Standing:
+    return codec.decode_standing(state_pb2.StateResponse(**fields).SerializeToString())
+
+
+def test_what_a_broker_tells_of_its_predictor_is_read() -> None:
+    assert told() == Standing()
+    learning = state_pb2.Learning(seen=120, needed=300)
+    alarm = state_pb2.Alarm(since_ns=5, reason="sensor2 \x1b[2J" + "x" * 300)
+    standing = told(learning=learning, alarm=alarm)
+    assert standing.learning == Learning(120, 300)
+    assert standing.alarm_since_ns == 5
+    assert standing.reason.startswith("sensor2 \\x1b[2Jxx")
+    assert len(standing.reason) == 200
+    assert told(alarm=state_pb2.Alarm()) == Standing(alarm_since_ns=0)
+
+
+@pytest.mark.parametrize(
+    ("learning", "learns"),
+    [(None, False), (Learning(0, 300), True), (Learning(300, 300), False), (Learning(9, 0), False)],
+)
+def test_a_predictor_learns_until_it_has_seen_enough(
+    learning: Learning | None, learns: bool
+) -> None:
+    assert Standing(learning).is_learning is learns
+
+
+def test_bytes_that_tell_no_state_are_a_value_error() -> None:
+    with pytest.raises(ValueError, match=r"^6 bytes that are not a StateResponse$"):
+        codec.decode_standing(b"<html>")

@@ -10,16 +10,17 @@ import grpc
 import msgspec
 import pytest
 from support.clock import ManualClock
+from support.patience import PATIENCE_S
 from support.peers import Peer, Proxy, scripted_broker
-from support.processes import PATIENCE_S
 from support.spools import home_in_ram
 
 from agent.config import LinkSettings, SpoolSettings
 from agent.credentials import Plaintext
 from agent.link import RETRYABLE, Link
-from agent.model import Prediction, Reading
+from agent.model import Identity, Prediction, Reading
 from agent.spool.directories import Directories
 from agent.spool.spool import Spool
+from agent.state import LinkState
 from agent.stream import Ending
 from quartet.address import Address
 from quartet.clock import Clock
@@ -53,7 +54,7 @@ class Bench:
         self.on_prediction: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
         self.link = Link(
-            "bench",
+            Identity("bench"),
             Address("127.0.0.1", port),
             settings,
             self.spool,
@@ -288,6 +289,39 @@ async def test_an_outage_is_logged_at_its_first_failure_and_with_its_length_at_i
         ("DEBUG", f"no connection to {address}"),
         ("INFO", f"streaming to {address}, after 5.0 s"),
     ]
+
+
+async def test_the_link_knows_since_when_it_streams_or_does_not() -> None:
+    clock = ManualClock(now_s=100.0)
+    since: list[tuple[LinkState, float]] = []
+    endings = iter(["UNAVAILABLE", None, "UNAVAILABLE", "UNAVAILABLE", None])
+
+    async def script(peer: Peer) -> None:
+        await peer.read()
+        since.append((bench.link.state, bench.link.since_s))
+        clock.advance(1.0)
+        if ending := next(endings):
+            await peer.abort(grpc.StatusCode[ending], "not now")
+        await peer.answer(0 if len(since) == 2 else 1)
+        if len(since) == 2:
+            await peer.read()
+            clock.advance(1.0)
+            await peer.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+        await peer.echo()
+
+    async with scripted_broker(script) as port:
+        patient = msgspec.structs.replace(QUICK, reply_deadline_s=30.0)
+        bench = Bench(port, patient, clock=clock)
+        bench.sample(2)
+        await bench.run()
+    assert since == [
+        (LinkState.CONNECTING, 100.0),
+        (LinkState.WAITING, 100.0),  # it has never streamed
+        (LinkState.WAITING, 103.0),
+        (LinkState.WAITING, 103.0),
+        (LinkState.WAITING, 103.0),
+    ]
+    assert (bench.link.state, bench.link.since_s) == (LinkState.STREAMING, 106.0)
 
 
 async def test_unknown_and_repeated_answers_are_counted_and_ignored() -> None:

@@ -97,3 +97,15 @@ def test_metrics_count_each_prediction_and_its_round_trip(trips: list[tuple[bool
         assert metrics.round_trips.percentile_ms(50) == pytest.approx(
             exact_ms([ns for _, ns in trips], 50), rel=ERROR
         )
+
+
+def test_the_present_run_of_true_has_a_beginning() -> None:
+    metrics = Metrics()
+    session = Session(1, "0123456789abcdef" * 2, 100, 0)
+    since = []
+    for id_, value in enumerate([False, True, True, False, True]):
+        metrics.emit(Prediction(Sample(session, id_, (0.0,) * 4, 100 * id_), value, 1))
+        since.append(metrics.true_since_ns)
+    assert since == [None, 100, 100, None, 400]
+    assert metrics.latest
+    assert (metrics.latest.sample.id, metrics.latest.value) == (4, True)

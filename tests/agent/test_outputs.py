@@ -15,7 +15,7 @@ from gpiozero import Device, OutputDevice
 from gpiozero.pins.mock import MockFactory
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.processes import PATIENCE_S
+from support.patience import PATIENCE_S
 
 from agent.clock import SystemClock, VirtualClock
 from agent.config.outputs import AlarmSettings, OutputsSettings, StatusSettings

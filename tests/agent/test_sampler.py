@@ -7,13 +7,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.processes import PATIENCE_S
+from support.patience import PATIENCE_S
 
 from agent.clock import SystemClock
 from agent.errors import SourceError
 from agent.model import Reading
 from agent.sampler import Sampler
-from quartet.table import Values
+from quartet.channels import Values
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -57,6 +57,8 @@ class ScriptedSource:
         self.begun_ns: list[int] = []
         self.ended_ns: list[int] = []
         self.closed = 0
+
+    due_ns = None
 
     def read(self) -> Values | None:
         assert not self.closed
@@ -366,6 +368,8 @@ class Rows:
 
     def __init__(self, *rows: Values) -> None:
         self._rows = iter(rows)
+
+    due_ns = None
 
     def read(self) -> Values | None:
         return next(self._rows, None)

@@ -1,9 +1,9 @@
 import logging
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -17,10 +17,12 @@ from agent.metrics import Metrics
 from agent.model import Prediction, Sample, Session
 from agent.sinks import FanOut, Sink
 from agent.sinks.journal import PredictionLog
-from agent.sinks.live import LiveView, sparkline
 from agent.sinks.table import PredictionTable
-from quartet.table import Values
+from quartet.channels import Values
+from quartet.predictions import Existing, Target
 from wire import MAX_ID
+
+BARE = partial(Target, is_bare=True, existing=Existing.OVERWRITE)
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -197,7 +199,7 @@ def test_every_sink_is_closed_though_one_fails_at_it() -> None:
 
 
 def test_every_sink_has_a_name_for_a_person(tmp_path: Path) -> None:
-    table = PredictionTable(tmp_path / "out.csv", since=1)
+    table = PredictionTable(BARE(tmp_path / "out.csv"), since=1)
     table.close()
     sinks: list[Sink] = [table, PredictionLog("pump-1", changes_only=False), Metrics()]
     assert [str(sink) for sink in sinks] == [
@@ -220,7 +222,7 @@ def out_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_table_has_one_line_for_each_prediction_as_soon_as_it_is_there(
     out_path: Path, given_: list[Prediction]
 ) -> None:
-    table = PredictionTable(out_path, since=1)
+    table = PredictionTable(BARE(out_path), since=1)
     try:
         for count, each in enumerate(given_, 1):
             table.emit(each)
@@ -234,7 +236,7 @@ def test_a_table_has_one_line_for_each_prediction_as_soon_as_it_is_there(
 def test_a_table_replaces_what_was_in_its_file(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("older\n" * 9, "ascii")
-    table = PredictionTable(path, since=1)
+    table = PredictionTable(BARE(path), since=1)
     table.emit(prediction(7, value=True))
     table.close()
     assert path.read_text("ascii") == "7,1\n"
@@ -248,14 +250,14 @@ def test_a_table_that_cannot_be_opened_is_a_sink_error(
 ) -> None:
     path = tmp_path / name
     with pytest.raises(SinkError) as raised:
-        PredictionTable(path, since=1)
+        PredictionTable(BARE(path), since=1)
     assert str(raised.value) == f"{path}: cannot be written: {reason}"
     assert isinstance(raised.value, AgentError)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk to write to")
 def test_a_table_on_a_full_disk_fails_at_the_prediction() -> None:
-    table = PredictionTable(Path("/dev/full"), since=1)
+    table = PredictionTable(BARE(Path("/dev/full")), since=1)
     with pytest.raises(OSError, match="No space left"):
         table.emit(prediction())
     with pytest.raises(OSError, match="No space left"):
@@ -344,126 +346,3 @@ def test_predictions_are_logged_whatever_the_level_of_the_other_loggers(
     assert [record.getMessage() for record in caplog.records] == [
         "sample 7: False  0.1  0.2  0.3  0.4"
     ]
-
-
-# The live view
-
-BARS = "▁▂▃▄▅▆▇█"
-
-
-@many
-@given(st.lists(float32s, max_size=60))
-def test_a_sparkline_has_one_mark_a_value_and_a_dot_for_a_failed_reading(
-    values: list[float],
-) -> None:
-    line = sparkline(values)
-    assert len(line) == len(values)
-    assert [mark == "·" for mark in line] == [not math.isfinite(value) for value in values]
-    assert set(line) <= {*BARS, "·"}
-
-
-@many
-@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2))
-def test_a_sparkline_rises_with_the_values_from_the_lowest_bar_to_the_highest(
-    values: list[float],
-) -> None:
-    line = sparkline(values)
-    marks = [mark for _, mark in sorted(zip(values, line, strict=True))]
-    assert marks == sorted(marks)
-    assert marks[0] == BARS[0]
-    assert marks[-1] == (BARS[-1] if max(values) > min(values) else BARS[0])
-
-
-def test_a_sparkline_of_equal_values_is_flat() -> None:
-    assert sparkline([5.0] * 4) == "▁▁▁▁"
-    assert sparkline([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]) == BARS
-    assert sparkline([math.nan, math.inf]) == "··"
-    assert sparkline([]) == ""
-
-
-Terminal = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def terminal(capsys: Terminal, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Makes of stderr a terminal of 80 columns without colours."""
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("LINES", "24")
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
-    return capsys
-
-
-@contextmanager
-def live_view(title: str) -> Iterator[LiveView]:
-    view = LiveView(title)
-    try:
-        yield view
-    finally:
-        view.close()
-
-
-def drawn(terminal: Terminal, view: LiveView, status: str, latest: Prediction | None = None) -> str:
-    """What one refresh draws, with the sample of this prediction as the latest."""
-    terminal.readouterr()
-    view.refresh(status, latest.sample if latest else None)
-    return terminal.readouterr().err
-
-
-def test_the_live_view_shows_the_latest_sample_its_prediction_and_the_state(
-    terminal: Terminal,
-) -> None:
-    with live_view("pump-1 at bench") as view:
-        former = prediction(6, value=False, values=(0.0, 9.0, 9.0, 9.0))
-        latest = prediction(7, value=True, values=(1.5, -2.25, math.nan, 1e-9))
-        view.emit(former)
-        view.emit(latest)
-        drawn(terminal, view, "streaming", former)
-        text = drawn(terminal, view, "streaming; 8 samples", latest)
-    assert "pump-1 at bench" in text
-    assert "streaming; 8 samples" in text
-    for word in ("sensor1", "1.5", "▁█", "-2.25", "█▁", "nan", "▁·", "1e-09", "True", "sample 7"):
-        assert word in text
-    assert "False" not in text
-
-
-def test_the_live_view_shows_samples_also_before_there_is_a_prediction(terminal: Terminal) -> None:
-    with live_view("pump-1") as view:
-        text = drawn(terminal, view, "connecting", prediction(0, values=(4.25, 0.0, 0.0, 0.0)))
-    assert "none yet" in text
-    assert "4.25" in text
-    assert "connecting" in text
-
-
-def test_the_live_view_keeps_as_much_of_the_past_as_fits_on_80_columns(terminal: Terminal) -> None:
-    with live_view("pump-1") as view:
-        for number in range(100):
-            sampled = prediction(number, values=(float(number % 7), 0.0, 0.0, 0.0))
-            view.refresh("streaming", sampled.sample)
-        lines = drawn(terminal, view, "waiting " * 25).lstrip().splitlines()
-    assert len(lines) == 7  # none is wrapped
-    (row,) = (line for line in lines if "sensor1" in line)
-    assert sum(mark in BARS for mark in row) == 48
-    assert "…" in lines[-1]
-
-
-def test_log_entries_are_printed_while_the_live_view_stands(terminal: Terminal) -> None:
-    before = sys.stderr
-    with live_view("pump-1"):
-        sys.stderr.write("no connection to broker\n")
-        assert "no connection to broker" in terminal.readouterr().err
-    assert sys.stderr is before
-
-
-def test_off_a_terminal_the_live_view_is_printed_once_at_its_end(
-    monkeypatch: pytest.MonkeyPatch, terminal: Terminal
-) -> None:
-    monkeypatch.delenv("FORCE_COLOR")
-    with live_view("pump-1") as view:
-        view.emit(prediction(7, value=True))
-        assert drawn(terminal, view, "streaming") == ""
-    text = terminal.readouterr().err
-    assert text.count("sensor1") == 1
-    assert "True" in text

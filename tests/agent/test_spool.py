@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.files import Files
+from support.patience import PATIENCE_S
 from support.spools import PERIOD_NS, home_in_ram, rooms
 
 from agent.config import SpoolSettings
@@ -23,8 +24,6 @@ from agent.spool.queue import MOST_READY
 from agent.spool.spool import Spool
 from agent.spool.tier import OpenTier, Tier
 from wire import MAX_ID
-
-PATIENCE_S = 30
 
 
 def reading(number: int) -> Reading:

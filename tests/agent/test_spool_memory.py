@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.clock import ManualClock
 from support.files import Files
-from support.processes import PATIENCE_S
+from support.patience import PATIENCE_S
 from support.spools import Blocked, Device, count, home_in_ram, name, rooms
 
 from agent.config import SpoolSettings

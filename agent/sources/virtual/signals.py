@@ -15,7 +15,8 @@ from agent.config.virtual import (
 from agent.errors import SourceError
 from agent.sources.virtual.chip import Signal
 from quartet.errors import TableError
-from quartet.table import TableReader
+from quartet.plural import counted
+from quartet.recording import Choice, Recording
 
 # What is seen at an open input: some tenths of a volt, adrift, with the mains on top,
 # pulled toward the channel before. Modelled: no two boards are alike in it.
@@ -39,7 +40,7 @@ def signal(settings: SignalSettings, chance: random.Random) -> Signal:
         case FloatingSettings():
             return Floating(chance)
         case CsvSettings():
-            return Recording(settings)
+            return Recorded(settings)
 
 
 class Sine:
@@ -83,12 +84,12 @@ class Floating:
         return open_v + _PULL * (held_v - open_v)
 
 
-class Recording:
-    """A column of a file, a row every so often, over and over. A cell that is no number is 0 V."""
+class Recorded:
+    """A column of a file, a row every so often, over and over. A failed reading is 0 V."""
 
     def __init__(self, settings: CsvSettings) -> None:
         self._path = Path(settings.path)
-        self._column = settings.column - 1
+        self._column = settings.column
         self._rate_hz = settings.rate_hz
         self._volts = self._read()
 
@@ -97,12 +98,16 @@ class Recording:
         return self._volts[int(at_ns / 1e9 * self._rate_hz) % len(self._volts)]
 
     def _read(self) -> list[float]:
+        if isinstance(self._column, str):
+            choice, sensor = Choice((self._column,)), 0
+        else:
+            choice, sensor = Choice(), self._column - 1
         try:
-            with TableReader(self._path) as table:
-                rows = list(islice(table, _MOST_ROWS + 1))
+            with Recording(self._path, choice) as recording:
+                rows = islice(recording, _MOST_ROWS + 1)
+                column = [row.values[sensor] for row in rows]
         except TableError as error:
-            raise SourceError(str(error)) from error
-        if len(rows) > _MOST_ROWS:
-            raise SourceError(f"{self._path}: too long, at most {_MOST_ROWS} are allowed")
-        column = [row[self._column] for row in rows]
+            raise SourceError(*error.args) from error
+        if len(column) > _MOST_ROWS:
+            raise SourceError(f"{self._path}: longer than {counted(_MOST_ROWS, 'row')}")
         return [volts if math.isfinite(volts) else 0.0 for volts in column]

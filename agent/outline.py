@@ -1,0 +1,43 @@
+"""What a configuration says, in short lines, for one who has just written it."""
+
+from collections.abc import Iterator
+
+from agent.config import Settings
+from agent.config.source import Ads1115Settings, ReplaySettings
+from agent.model import Identity
+from agent.sources.opening import channels
+from quartet.channels import CHANNELS
+from quartet.columns import named
+
+
+def outline(settings: Settings, who: Identity) -> str:
+    """A line for each of id, sensors, rate and broker; `who` is what the agent streams as."""
+    return "\n".join(named(_lines(settings, who)))
+
+
+def _lines(settings: Settings, who: Identity) -> Iterator[tuple[str, str]]:
+    yield "id", who.agent_id + _origin(settings, who)
+    match settings.chosen_source():
+        case ReplaySettings() as replay:
+            yield "recording", replay.path
+        case Ads1115Settings() as chip:
+            yield from _sensors(chip)
+    rate_hz = settings.sampling.rate_hz
+    yield "rate", rate_hz if isinstance(rate_hz, str) else f"{rate_hz:g} Hz"
+    yield "broker", settings.broker.address + (", with TLS" if settings.tls else "")
+
+
+def _origin(settings: Settings, who: Identity) -> str:
+    if who.is_rehearsal:
+        return ", a new name for each run"
+    return "" if settings.agent.id else ", the name of this computer: agent.id is not set"
+
+
+def _sensors(source: Ads1115Settings) -> Iterator[tuple[str, str]]:
+    there = {channel.number: channel for channel in channels(source)}
+    for number in range(1, CHANNELS + 1):
+        if channel := there.get(number):
+            name = [] if channel.label == channel.name else [channel.label]
+            yield f"sensor{number}", ", ".join([channel.pins, *name, channel.unit])
+        else:
+            yield f"sensor{number}", "none: its value is always 0"

@@ -1,0 +1,68 @@
+"""What `agent run --check` says that it understood."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.__main__ import main
+from agent.config import AgentSettings, BrokerSettings, SamplingSettings, Settings, TlsSettings
+from agent.config.source import Ads1115Settings, ReplaySettings, SensorSettings
+from agent.model import Identity
+from agent.outline import outline
+
+DEVICE = Settings(
+    agent=AgentSettings("press-4"),
+    broker=BrokerSettings("laptop.local:8061"),
+    tls=TlsSettings("ca.pem"),
+    sampling=SamplingSettings(0.5),
+    source=Ads1115Settings(
+        sensor1=SensorSettings(name="oil pressure", unit="bar"),
+        sensor2=SensorSettings(input="2-3", unit="mA"),
+        sensor3=SensorSettings(input="none"),
+        sensor4=SensorSettings(input=1),
+    ),
+)
+
+
+def lines(settings: Settings, who: Identity) -> list[str]:
+    return outline(settings, who).splitlines()
+
+
+def test_each_sensor_is_said_with_its_pins_name_and_unit() -> None:
+    assert lines(DEVICE, Identity("press-4")) == [
+        "id                press-4",
+        "sensor1           A0, oil pressure, bar",
+        "sensor2           A2 against A3, mA",
+        "sensor3           none: its value is always 0",
+        "sensor4           A1, V",
+        "rate              0.5 Hz",
+        "broker            laptop.local:8061, with TLS",
+    ]
+
+
+def test_a_device_without_an_id_has_the_name_of_its_computer() -> None:
+    assert lines(Settings(source=Ads1115Settings()), Identity("pi"))[0] == (
+        "id                pi, the name of this computer: agent.id is not set"
+    )
+
+
+def test_a_recording_is_named_and_a_rehearsal_is_new_at_each_run() -> None:
+    settings = Settings(source=ReplaySettings("my.csv"), sampling=SamplingSettings("recorded"))
+    assert lines(settings, Identity("rehearsal-pc-1", is_rehearsal=True)) == [
+        "id                rehearsal-pc-1, a new name for each run",
+        "recording         my.csv",
+        "rate              recorded",
+        "broker            127.0.0.1:8061",
+    ]
+
+
+def test_a_check_says_it_after_its_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text('[agent]\nid = "press-4"\n[source]\nkind = "virtual"\n')
+    assert main(["run", "--check", "--config", str(path)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"agent press-4: the configuration is right ({path})"
+    assert said[2] == "sensor1           A0, V"
+    assert said[-1] == "broker            127.0.0.1:8061"
