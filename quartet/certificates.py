@@ -7,7 +7,7 @@ import hashlib
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeGuard
 
 from cryptography import x509
@@ -23,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from quartet.clock import was_set
 from quartet.foreign import shown
 from quartet.plural import counted
+from quartet.renewal import SOON
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +50,6 @@ _LEAST_RSA_BITS = 2048
 
 # Of one name, in a message: a host name that is longer is rare.
 _MOST_IN_NAME = 80
-
-# Enough to renew by hand, over a holiday.
-_SOON = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +158,7 @@ def unfit_for_brokers(certificate: Certificate) -> str:
 
 def expires_soon(certificate: Certificate, now: datetime) -> bool:
     """Whether it is time to renew it."""
-    return certificate.not_after - now < _SOON
+    return certificate.not_after - now < SOON
 
 
 def expiry(certificate: Certificate, now: datetime) -> str:

@@ -1,12 +1,17 @@
 """The parser of a command line; reference and man pages are made of what it knows."""
 
 import argparse
+import csv
+import shlex
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from quartet.distribution import version
+from quartet.channels import CHANNELS
+from quartet.distribution import NAME, version
+from quartet.predictions import Existing, Target
 
 SHELLS = ("bash", "zsh", "fish")
 """For which there is completion."""
@@ -44,7 +49,7 @@ class Parser(argparse.ArgumentParser):
 
     def add_version(self) -> None:
         """Add --version."""
-        text = f"quartet {version()}"
+        text = f"{NAME} {version()}"
         self.add_argument(
             "--version", action="version", version=text, help="show the version and exit"
         )
@@ -70,9 +75,95 @@ class Parser(argparse.ArgumentParser):
         return options, unknown
 
 
+def as_given(command: str, word: str) -> str:
+    """The command line of this process, for a shell, where it has a word; else `command`."""
+    given = sys.argv[1:]
+    if not any(each == word or each.startswith(f"{word}=") for each in given):
+        return command
+    return shlex.join([command.partition(" ")[0], *given])
+
+
 def add_config(parser: Parser, what: str) -> None:
     """Add --config, which names the configuration file."""
     parser.add_argument("--config", type=Path, metavar="TOML", help=what)
+
+
+def add_columns(parser: Parser) -> None:
+    """Add --columns and --time, which name columns of a recording."""
+    parser.add_argument(
+        "--columns",
+        type=_columns,
+        default=(),
+        metavar="A,B,C,D",
+        help="columns of the sensors in the recording, one to four, by name or number"
+        " (default: the four columns of numbers, if they are clear)",
+    )
+    parser.add_argument(
+        "--time",
+        default="",
+        metavar="COLUMN",
+        help="column of the time, by name or number (default: one that looks like a clock)",
+    )
+
+
+def add_predictions(parser: Parser, name: str) -> None:
+    """Add the option for a file of predictions, and what it has; for predictions_of()."""
+    parser.add_argument(
+        name,
+        dest="predictions",
+        type=Path,
+        metavar="CSV",
+        help="write id, time, values and prediction (0 or 1) of each sample to this file; '-' is"
+        " standard output",
+    )
+    parser.add_argument(
+        "--bare",
+        action="store_true",
+        help=f"with {name}: write 'id,prediction' alone, without a header",
+    )
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument(
+        "--overwrite",
+        dest="existing",
+        action="store_const",
+        const=Existing.OVERWRITE,
+        help=f"with {name}: replace the file if it exists",
+    )
+    existing.add_argument(
+        "--append",
+        dest="existing",
+        action="store_const",
+        const=Existing.APPEND,
+        help=f"with {name}: add to the file if it exists, behind its last whole line",
+    )
+    parser.set_defaults(predictions_option=name)
+
+
+def predictions_of(options: argparse.Namespace) -> Target | None:
+    """The file of predictions that was asked for. SettingsError where it cannot be used."""
+    if options.predictions is None:
+        for option, given in (
+            ("--bare", options.bare),
+            ("--overwrite", options.existing is Existing.OVERWRITE),
+            ("--append", options.existing is Existing.APPEND),
+        ):
+            if given:
+                options.misuse(f"{option} needs {options.predictions_option}")
+        return None
+    target = Target(options.predictions, options.bare, options.existing or Existing.REFUSE)
+    target.check()
+    return target
+
+
+def _columns(text: str) -> tuple[str, ...]:
+    """Names in quotes may have commas in them."""
+    try:
+        names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+    except csv.Error:
+        names = []
+    if not 1 <= len(names) <= CHANNELS or not all(names):
+        raise argparse.ArgumentTypeError(f"expected one to four columns with commas, got {text!r}")
+    return tuple(names)
 
 
 def add_common_commands(program: Parser) -> None:

@@ -20,7 +20,8 @@ def text(
     """
     blocks = [
         f"# Configuration of the {program}, with all keys and their defaults.\n"
-        '# Remove the "#" in front of a key or table to set it. "# " begins an explanation.\n'
+        '# Remove the "#" of a key, and that of its [table], to set it. "# " begins an'
+        " explanation.\n"
         f"# Check a change before a restart: {program} run --check --config FILE"
     ]
     for section in sections(settings):
@@ -42,9 +43,9 @@ def _table(section: Section) -> Iterator[str]:
         yield f'kind = "{section.kind}"'
     for key in section.keys:
         yield from _key(key)
-    if alike:
-        yield "# The same keys:"
-        yield from (f"#{header}" for header in alike)
+    for number, header in enumerate(alike, 1):
+        yield f"\n{header}"
+        yield from (_unset(key, number) for key in section.keys)
 
 
 def _key(key: Key) -> Iterator[str]:
@@ -52,7 +53,13 @@ def _key(key: Key) -> Iterator[str]:
     yield from _comment(key.meaning)
     if not is_obvious(key.type):
         yield from _comment(f"Takes {key.type}{unit}.")
-    yield f"#{key.name} = {key.default or key.example}"
+    yield _unset(key, 0)
+
+
+def _unset(key: Key, number: int) -> str:
+    """The key as it is written in the table of this number among those alike, from 0."""
+    value = key.default or key.examples[number % len(key.examples)]
+    return f"#{key.name} = {value}"
 
 
 def _comment(text: str) -> list[str]:

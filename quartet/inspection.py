@@ -6,6 +6,7 @@ warning. So is what time alone makes wrong, because the clock may be wrong inste
 
 import errno
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quartet.clock import Clock, utc
+from quartet.commandline import as_given
 from quartet.errors import SettingsError, TableError
 from quartet.foreign import shown
+from quartet.plural import counted
 from quartet.settings import secret
-from quartet.table import TableReader
+from quartet.syntax import astray
 
 if TYPE_CHECKING:
     from quartet.certificates import Certificate
@@ -31,41 +34,64 @@ class Remark:
 
     text: str
     fails: bool
+    is_news: bool = False
+    """Whether it is nothing to worry about."""
 
 
 def conclude(program: str, remarks: Iterable[Remark]) -> None:
-    """Print the warnings; SettingsError with a line for each of the others, if there are any."""
+    """Print news and warnings; SettingsError with a line for each of the others, if any."""
     all_ = list(remarks)
     for remark in all_:
-        if not remark.fails:
+        if remark.is_news:
+            print(shown(remark.text, 2000))
+        elif not remark.fails:
             print(f"{program}: warning: {shown(remark.text, 2000)}", file=sys.stderr)
     if failures := [remark.text for remark in all_ if remark.fails]:
         raise SettingsError(*failures)
 
 
-def inspect_table(key: str, path: str, program: str) -> Iterator[Remark]:
-    """A CSV of samples: its header and its first row."""
+def inspect_configuration(path: Path) -> Iterator[Remark]:
+    """A file of settings that are right: keys that may be meant for another table."""
+    for key, skipped in astray(path.read_text("utf-8-sig")).items():
+        table = key.rpartition(".")[0]
+        yield Remark(f"{path}: {key} counts for [{table}]: {skipped}", fails=False)
+
+
+def inspect_recording(
+    key: str, path: str, program: str, columns: tuple[str, ...] = (), time: str = ""
+) -> Iterator[Remark]:
+    """A recording, read as a whole: its columns, its rows, its span of time, and what is bad."""
+    from quartet.recording import Choice  # noqa: PLC0415 - a device reads no recording
+    from quartet.recording.check import inspect  # noqa: PLC0415
+
     if missing := _unreadable(key, path, program):
         yield missing
         return
     try:
-        with TableReader(Path(path)) as table:
-            next(iter(table))
+        command = as_given(f"{program} run --simulate {shlex.quote(path)}", "--simulate")
+        found = inspect(Path(path), Choice(columns, time), command)
     except TableError as error:
-        yield Remark(f"{key}: {error}", fails=True)
+        for number, line in enumerate(error.args):
+            yield Remark(line if number else f"{key}: {line}", fails=True)
+        return
+    for text in found.texts():
+        yield Remark(f"{key}: {text}", fails=False, is_news=True)
+    for text in found.bad:
+        yield Remark(f"{key}: {text}", fails=True)
+    if (more := found.bad_rows - len(found.bad)) > 0:
+        yield Remark(f"{key}: and {counted(more, 'more bad row')}", fails=True)
 
 
 def inspect_directory(key: str, path: Path, program: str) -> Iterator[Remark]:
     """A directory to write to."""
     is_services = is_of_service(path, program)
     if not os.path.isdir(path):  # noqa: PTH112 - False also where nobody may look
+        remedy = f"'sudo install -d -o $USER {path}' creates it"
         if is_services:
-            yield Remark(f"{key}: {path} does not exist yet: systemd creates it", fails=False)
+            what = "does not exist yet: systemd creates it for the service"
+            yield Remark(f"{key}: {path} {what}; without the service, {remedy}", fails=False)
         else:
-            yield Remark(
-                f"{key}: {path} is not a directory: 'sudo install -d -o $USER {path}' creates it",
-                fails=True,
-            )
+            yield Remark(f"{key}: {path} is not a directory: {remedy}", fails=True)
     elif not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         whose = f"is for the user {program} only" if is_services else "cannot be written by you"
         yield Remark(f"{key}: {path} {whose}", fails=not is_services)

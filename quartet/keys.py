@@ -15,7 +15,7 @@ import msgspec
 from msgspec import NODEFAULT
 from msgspec.structs import FieldInfo
 
-from quartet.kinds import example, expected, toml
+from quartet.kinds import examples, expected, toml
 from quartet.settings import Table
 
 # By the end of a key's name. The first one that fits counts.
@@ -38,8 +38,8 @@ class Key:
     """What it takes, in words."""
     default: str | None
     """As written in TOML; None where there is none, or none that is always the same."""
-    example: str | None
-    """As written in TOML, where there is no default."""
+    examples: tuple[str, ...]
+    """As written in TOML, where there is no default. Tables alike take one each, in order."""
     required: bool
     unit: str
     meaning: str
@@ -112,12 +112,11 @@ def _key(field: FieldInfo, meaning: str) -> Key:
     default = None if field.default is NODEFAULT or field.default is None else toml(field.default)
     if default and type_.startswith("0x"):
         default = hex(field.default)
-    of_type = example(field.type)
     return Key(
         name,
         type_,
         default,
-        None if of_type is None else toml(of_type),
+        tuple(map(toml, examples(field.type))),
         field.required,
         next((unit for end, unit in _UNITS.items() if name.endswith(end)), ""),
         meaning,

@@ -54,15 +54,14 @@ def item(wanted: object) -> object | None:
     return get_args(lists[0])[0] if lists else None
 
 
-def example(wanted: object) -> object | None:
-    """A value that its type is annotated with, for a key that has no default; otherwise None."""
+def examples(wanted: object) -> list[object]:
+    """The values that its type is annotated with, for a key that has no default."""
     for kind in _parts(wanted):
         metas = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
         for meta in metas:
             if meta.examples:
-                found: object = meta.examples[0]
-                return found
-    return None
+                return list(meta.examples)
+    return []
 
 
 def _alternatives(wanted: object) -> Iterator[str]:

@@ -11,6 +11,7 @@ import msgspec
 from quartet.errors import SettingsError
 from quartet.foreign import shown
 from quartet.kinds import either, expected, item, toml
+from quartet.syntax import astray, explained
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,11 +43,19 @@ def load(path: Path, kind: type[Kind]) -> Kind:
 def parse(text: str, path: Path, kind: type[Kind]) -> Kind:
     """Understand the text of the file at `path`; SettingsError as load()."""
     try:
-        tree = tomllib.loads(text)
+        tree = tomllib.loads(f"{text}\n")  # so that an error in the last line has its number
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path}: is not TOML: {shown(error)}") from error
+        raise SettingsError(f"{path}: {explained(text, error)}") from error
     if problems := _problems(tree, kind, ""):
-        raise SettingsError(*(f"{path}: {problem}" for problem in problems))
+        skipped = astray(text)
+        raise SettingsError(
+            *(
+                f"{path}: {problem}"
+                + (f'; {skipped[key]}: remove its "#"' if key in skipped else "")
+                for problem in problems
+                for key in [problem.partition(":")[0]]
+            )
+        )
     return msgspec.convert(tree, kind)
 
 

@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and SIGHUP on an event loop."""
+"""Signals on an event loop: those that end or reload, and those of a terminal's keys."""
 
 import asyncio
 import os
@@ -30,6 +30,34 @@ def on_signals(
             loop.remove_signal_handler(number)
             if handler is not None:  # None: set by other code than Python's
                 signal.signal(number, handler)
+
+
+@contextmanager
+def on_leaving(leave: Callable[[], None]) -> Iterator[None]:
+    """Call on the running loop before Ctrl-Z or Ctrl-\\ do what they do, while entered.
+
+    Main thread only. One that is ignored stays ignored.
+    """
+    loop = asyncio.get_running_loop()
+    numbers = [
+        number
+        for number in (signal.SIGTSTP, signal.SIGQUIT)
+        if signal.getsignal(number) is signal.SIG_DFL
+    ]
+
+    def left(number: signal.Signals) -> None:
+        leave()
+        loop.remove_signal_handler(number)
+        signal.raise_signal(number)  # ends the process, or stops it until it is continued
+        loop.add_signal_handler(number, left, number)
+
+    for number in numbers:
+        loop.add_signal_handler(number, left, number)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
 
 
 def _ends_with_its_terminal() -> bool:

@@ -54,3 +54,9 @@ def test_values_are_below_each_other_also_where_a_name_is_long() -> None:
         "lost              1",
     ]
     assert named([("x" * 20, "1"), ("lost", "2")]) == ["x" * 20 + "  1", "lost" + " " * 18 + "2"]
+
+
+def test_wide_characters_and_marks_are_counted_as_a_terminal_shows_them() -> None:
+    assert aligned([["温度", "1"], ["cafe\u0301", "22"]], names=1) == ["温度   1", "cafe\u0301  22"]
+    short, long = named([("高さ", "1"), ("h" * 16, "2")])
+    assert (short, long) == ("高さ" + " " * 14 + "1", "h" * 16 + "  2")

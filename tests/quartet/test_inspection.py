@@ -69,8 +69,8 @@ def broker_tls(pki: Path, **files: object) -> str:
     [
         (None, "No such file or directory"),
         ("", "line 1: the file has no rows"),
-        ("a,b,c\n1,2,3\n", "expected four differently named sensor columns"),
-        ("id,a,b,c,d\n0,1,2,x,4\n", "line 2, column 4: 'x' is not a number"),
+        ("a,b,c\n1,2,3\n", "expected four columns of sensors, got 3"),
+        ("id,a,b,c,d\n0,1,2,3,4\n1,1,2,x,4\n", "line 3, column 4: 'x' is not a number"),
     ],
 )
 def test_a_file_of_samples_that_cannot_be_read_fails(
@@ -100,6 +100,24 @@ def test_what_is_simulated_by_the_command_line_is_checked_too(tmp_path: Path, ch
     assert (code, said.endswith("none.csv: No such file or directory\n")) == (2, True)
 
 
+# Keys
+
+
+def test_a_key_that_is_right_below_a_table_that_is_commented_out_is_a_warning(
+    tmp_path: Path, check: Check
+) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS)
+    text = replay(tmp_path / "rows.csv")
+    text += "[outputs.alarm]\npin = 17\n#[outputs.status]\nactive_high = false\n"
+    assert check("agent", text) == (
+        0,
+        f"agent: warning: {tmp_path / 'agent.toml'}: outputs.alarm.active_high counts for"
+        " [outputs.alarm]: line 6, [outputs.status], is commented out\n",
+    )
+    code, said = check("broker", "[listen]\n#[tls]\ninsecure = true\n")
+    assert (code, "listen.insecure counts for [listen]: line 2, [tls]" in said) == (0, True)
+
+
 # Directories
 
 
@@ -114,10 +132,12 @@ def test_a_directory_that_is_missing_fails_except_where_systemd_creates_it(
     code, said = check("agent", text.format("/var/lib/agent/none", "/run/agent/none"))
     assert code == 0
     assert said.splitlines() == [
-        "agent: warning: spool.directory: /var/lib/agent/none does not exist yet: systemd creates"
-        " it",
-        "agent: warning: spool.hot_directory: /run/agent/none does not exist yet: systemd creates"
-        " it",
+        f"agent: warning: spool.{key}: {path} does not exist yet: systemd creates it for the"
+        f" service; without the service, 'sudo install -d -o $USER {path}' creates it"
+        for key, path in (
+            ("directory", "/var/lib/agent/none"),
+            ("hot_directory", "/run/agent/none"),
+        )
     ]
 
 
@@ -252,7 +272,7 @@ def test_the_default_configuration_is_read_where_it_exists_but_never_in_a_simula
     assert f"({default})" in capsys.readouterr().out
     default.write_text("nonsense")
     assert check() == 2
-    assert f"agent: {default}: is not TOML" in capsys.readouterr().err
+    assert f"agent: {default}: line 1: is not TOML" in capsys.readouterr().err
     assert check("--simulate", str(tmp_path / "rows.csv")) == 0
     assert check("--virtual") == 0
     other = tmp_path / "other.toml"

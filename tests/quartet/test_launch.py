@@ -29,7 +29,7 @@ def start(program: str, *path: Path) -> subprocess.CompletedProcess[str]:
 def test_no_other_package_is_no_warning(program: str) -> None:
     done = start(program)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("quartet ")
+    assert done.stdout.startswith("quartet-edge ")
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -42,7 +42,7 @@ def test_one_that_is_found_first_is_named_and_ours_is_used(
     foreign.write_text("raise SystemExit('the foreign one runs')\n")
     done = start(program, tmp_path)
     assert done.returncode == 0
-    assert done.stdout.startswith("quartet ")
+    assert done.stdout.startswith("quartet-edge ")
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"{program}: warning: Python finds a foreign {program!r} first")
     assert str(foreign) in line

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.clock import ManualClock
+from support.patience import PATIENCE_S
 
 from quartet.clock import Clock
 from quartet.notify import Notifier
@@ -33,7 +34,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def systemd() -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
-        receiver.settimeout(10)
+        receiver.settimeout(PATIENCE_S)
         yield receiver
 
 

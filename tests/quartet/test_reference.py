@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import fields
 from support.processes import Running
 
 import agent.__main__
@@ -15,6 +16,8 @@ import agent.config
 import broker.__main__
 import broker.commandline
 import broker.config
+from agent.config.source import SensorSettings
+from quartet import distribution
 from quartet.commandline import Parser
 from quartet.completion import script
 from quartet.errors import QuartetError
@@ -54,7 +57,7 @@ def test_each_key_has_a_meaning_and_a_default_or_an_example(program: str) -> Non
         assert section.meaning.endswith("."), section.paths
         for key in section.keys:
             assert key.meaning.endswith("."), (section.paths, key.name)
-            assert key.default or key.example or section.kind or section.repeated, key.name
+            assert key.default or key.examples or section.kind or section.repeated, key.name
 
 
 @pytest.mark.parametrize("program", KINDS)
@@ -73,6 +76,15 @@ def test_an_example_is_right_as_printed_and_with_each_key_that_it_has(
         *("outputs.status", "access.agents", "limits.new_lines_per_minute", "predictor.options"),
         *("predictor.threads", "recorder.path", "agent.id"),
     }
+
+
+def test_the_example_has_each_sensor_with_its_own_pin_and_its_keys() -> None:
+    text = EXAMPLES["agent"]()
+    for number in (1, 2, 3, 4):
+        table = text.partition(f"\n[source.sensor{number}]\n")[2].partition("\n[")[0]
+        keys = re.findall(r"^#(\w+) = ", table, re.MULTILINE)
+        assert keys == [field.encode_name for field in fields(SensorSettings)]
+        assert f"#input = {number - 1}\n" in table
 
 
 def test_the_examples_keys_are_all_keys() -> None:
@@ -119,7 +131,11 @@ def test_the_defaults_in_the_help_are_those_of_the_settings() -> None:
     [
         (["agent", "run", "--foo"], "agent run ", "agent run: error: unknown argument: --foo"),
         (["agent", "check", "x"], "agent check ", "agent check: error: unknown argument: x"),
-        (["agent", "run", "--rate", "0"], "agent run ", "expected 'max' or samples per second"),
+        (
+            ["agent", "run", "--rate", "0"],
+            "agent run ",
+            "expected 'max', 'recorded' or samples per second",
+        ),
         (["agent", "calibrate", "5"], "agent calibrate ", "expected a number from 1 to 4, got '5'"),
         (["agent", "config"], "agent config ", "the following arguments are required: --example"),
         (["broker", "store", "check", "-x"], "broker store check ", "unknown argument: -x"),
@@ -134,6 +150,13 @@ def test_an_error_shows_the_usage_of_its_command(
         assert run.wait() == 2
     assert run.stderr.startswith(f"usage: {usage}")
     assert reason in run.stderr
+
+
+def test_both_programs_print_the_version_by_the_name_of_the_distribution() -> None:
+    for program in KINDS:
+        with Running([program, "--version"]) as run:
+            assert run.wait() == 0
+        assert run.stdout == f"{distribution.NAME} {distribution.version()}\n"
 
 
 def test_both_programs_print_their_example_and_it_passes_its_check(tmp_path: Path) -> None:

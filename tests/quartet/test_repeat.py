@@ -2,7 +2,7 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from support.processes import PATIENCE_S
+from support.patience import PATIENCE_S
 
 from quartet.repeat import repeat
 

@@ -16,6 +16,8 @@ from wire.metadata import AGENT_ID
 
 many = profile(derandomize=True, deadline=None, max_examples=60)
 
+RATE = 'sampling.rate_hz: expected a number from 0.0001 to 1000, "max" or "recorded", got '
+
 # One thing that is wrong with each table: where, the line that says so, what is said of it.
 AGENT_PROBLEMS = {
     "agent.id": (
@@ -29,7 +31,7 @@ AGENT_PROBLEMS = {
     "source.loop": ("loop = 'no'", "expected true or false, got 'no'"),
     "sampling.rate_hz": (
         "rate_hz = nan",
-        'expected a number from 0.0001 to 1000 or "max", got nan',
+        'expected a number from 0.0001 to 1000, "max" or "recorded", got nan',
     ),
     "spool.max_bytes": (
         "max_bytes = 65535",
@@ -174,27 +176,27 @@ def test_all_problems_of_a_file_are_named_at_once_by_their_paths(
         ("link = []", "link: expected a table, [link], got []"),
         (
             "[sampling]\nrate_hz = 0",
-            'sampling.rate_hz: expected a number from 0.0001 to 1000 or "max", got 0',
+            RATE + "0",
         ),
         (
             "[sampling]\nrate_hz = -0.0",
-            'sampling.rate_hz: expected a number from 0.0001 to 1000 or "max", got -0.0',
+            RATE + "-0.0",
         ),
         (
             "[sampling]\nrate_hz = inf",
-            'sampling.rate_hz: expected a number from 0.0001 to 1000 or "max", got inf',
+            RATE + "inf",
         ),
         (
             "[sampling]\nrate_hz = 1001",
-            'sampling.rate_hz: expected a number from 0.0001 to 1000 or "max", got 1001',
+            RATE + "1001",
         ),
         (
             "[sampling]\nrate_hz = 'x'",
-            "sampling.rate_hz: expected a number from 0.0001 to 1000 or \"max\", got 'x'",
+            RATE + "'x'",
         ),
         (
             "[sampling]\nrate_hz = true",
-            'sampling.rate_hz: expected a number from 0.0001 to 1000 or "max", got True',
+            RATE + "True",
         ),
         ("[link]\nwindow = 1e2", "link.window: expected a whole number from 1 to 4096, got 100.0"),
         (
@@ -229,7 +231,12 @@ def test_all_problems_of_a_file_are_named_at_once_by_their_paths(
         ),
         (
             CHIP + "sensor1.input = 4",
-            'source.sensor1.input: expected 0, 1, 2, 3, "0-1", "0-3", "1-3" or "2-3", got 4',
+            "source.sensor1.input: "
+            'expected 0, 1, 2, 3, "0-1", "0-3", "1-3", "2-3" or "none", got 4',
+        ),
+        (
+            CHIP + "".join(f"sensor{n}.input = 'none'\n" for n in (1, 2, 3, 4)),
+            'source.sensor1.input: expected a pin: all four sensors are "none"',
         ),
         (CHIP + "sensor1.input = 1", "source.sensor2.input: 1 is already used by sensor1"),
         (
@@ -322,7 +329,49 @@ def test_problems_between_keys_are_named_beside_those_of_other_tables(toml_path:
 )
 def test_what_is_no_toml_is_refused_as_such(toml_path: Path, raw: bytes | str) -> None:
     lines = refusal(toml_path, agent.config.Settings, raw)
-    assert lines[0].startswith("is not TOML: ")
+    assert "is not TOML: " in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (
+            "[sampling]\nrate_hz = 0,1",
+            "line 2: is not TOML: rate_hz = 0,1: a decimal number is written with a point: 0.1",
+        ),
+        ("x = {min = 0,5, max = 3}", "with a point: 0.5"),
+        ("[agent]\nid = press-4 # we", 'text is written in quotes: "press-4"'),
+        ("address = 127.0.0.1:8061", 'text is written in quotes: "127.0.0.1:8061"'),
+        ("id = \u201cpress-4\u201d", "text is written in straight quotes"),
+        ('id = "press-4\n[broker]', "the closing quote is missing"),
+        ("insecure = True", "true and false are written in lower case"),
+        ("ttl_s = 10.0 s", "a number is written without its unit"),
+        ("id", "line 1: is not TOML: id: Expected '=' after a key in a key/value pair"),
+        ("[link]\n[link]", "line 2: is not TOML: [link]: this table is there already"),
+        ("a.b = 1\na = 2", "line 2: is not TOML: a = 2: Cannot overwrite a value"),
+        ("[link]\nwindow = [1,", "line 2: is not TOML: window = [1,: "),
+        ("[link]\nwindow = 1\nwindow = 2", "window = 2: line 2 sets link.window already"),
+        (
+            "[outputs.alarm]\npin = 1\nsafe = 'on'\n#[outputs.status]\npin = 2",
+            "line 5: is not TOML: pin = 2: line 2 sets outputs.alarm.pin already; line 4,"
+            ' [outputs.status], is commented out: remove its "#"',
+        ),
+    ],
+)
+def test_a_slip_in_toml_is_named_by_its_line_and_its_text(
+    toml_path: Path, raw: str, expected: str
+) -> None:
+    (line,) = refusal(toml_path, agent.config.Settings, raw)
+    assert expected in line
+
+
+def test_an_unknown_key_below_a_table_that_is_commented_out_is_told_so(toml_path: Path) -> None:
+    lines = refusal(toml_path, agent.config.Settings, "[broker]\nx = 1\n# [tls]\nca = 'ca.pem'")
+    assert lines == [
+        "broker.x: unknown key; known keys are address, insecure",
+        "broker.ca: unknown key; known keys are address, insecure; line 3, [tls], is commented out:"
+        ' remove its "#"',
+    ]
 
 
 @profile(many, max_examples=100)
@@ -404,7 +453,7 @@ def test_a_host_name_of_any_form_makes_an_agent_id(
     monkeypatch: pytest.MonkeyPatch, host: str, agent_id: str
 ) -> None:
     monkeypatch.setattr("platform.node", lambda: host)
-    assert agent.config.AgentSettings().id == agent_id
+    assert agent.config.AgentSettings().device_id == agent_id
     assert AGENT_ID.fullmatch(agent_id)
 
 
