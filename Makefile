@@ -1,6 +1,7 @@
 # The one entry point, for a person and for CI. Each target sets itself up.
 #   make demo       broker and agent together on the shipped dataset
-#   make test       every gate: lint, types, rooms, stubs, tests
+#   make test-quick lint, types, rooms and the pure tests, in under a minute
+#   make test       every gate: those first, then stubs and the other tests
 #   make test-oldest the tests with the oldest dependencies that are supported
 #   make chaos      200 faults, and every sample's prediction; make chaos SEED=N repeats
 #   make soak       half an hour without faults: does anything grow? MINUTES=N for more or less
@@ -18,21 +19,29 @@ PYTHON ?= python3
 VENV ?= .venv
 
 BIN = $(VENV)/bin
+
+# $(call alone,FILE) COMMAND runs it once no other one runs that has locked the file.
+alone = $(PYTHON) -c 'import fcntl, os, sys; lock = os.open(sys.argv[1], os.O_RDONLY | os.O_CREAT); \
+    os.set_inheritable(lock, True); fcntl.flock(lock, fcntl.LOCK_EX); os.execvp(sys.argv[2], sys.argv[2:])' $(1)
 CODE = agent ansible broker quartet proto tests bench dataset docs
 
-.PHONY: demo test test-oldest chaos soak attack bench e2e e2e-services e2e-arm64 image-test dist format picture reference clean
+.PHONY: demo test test-quick test-oldest chaos soak attack bench e2e e2e-services e2e-arm64 image-test dist format picture reference clean
 
 demo: $(VENV)/demo
 	PATH="$(abspath $(BIN)):$$PATH" sh dataset/demo.sh
 
-test: $(VENV)/dev
+test-quick: $(VENV)/dev
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check --quiet $(CODE)
 	$(BIN)/mypy
 	$(BIN)/mypy dataset/make_dataset.py docs/picture.py docs/reference.py ansible/roles/service/files/*.py
 	$(BIN)/lint-imports
-	PYTHON="$(abspath $(BIN)/python)" STUBS_VENV="$(abspath $(VENV)/stubs)" sh proto/generate.sh --check
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto -m "not real"
+
+test: test-quick
+	$(call alone,$(VENV)/stubs.lock) env PYTHON="$(abspath $(BIN)/python)" STUBS_VENV="$(abspath $(VENV)/stubs)" \
+	    sh proto/generate.sh --check
+	$(BIN)/pytest -n auto -m real
 
 test-oldest: $(VENV)/oldest/dev
 	$(VENV)/oldest/bin/pytest -n auto
@@ -86,6 +95,15 @@ reference: $(VENV)/dev
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
+# Two at once in one checkout: the second waits here, and finds all of it made.
+ifndef ALONE
+$(VENV)/demo: pyproject.toml
+$(VENV)/dev: pyproject.toml tests/debian.sh
+$(VENV)/e2e $(VENV)/bench: $(VENV)/dev
+$(VENV)/oldest/dev: pyproject.toml tests/oldest.txt $(VENV)/dev
+$(VENV)/demo $(VENV)/dev $(VENV)/e2e $(VENV)/bench $(VENV)/oldest/dev:
+	@$(call alone,pyproject.toml) $(MAKE) --no-print-directory ALONE=1 $@
+else
 $(VENV)/demo: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[broker,live,plot]'
 	touch $@
@@ -113,3 +131,4 @@ $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+endif

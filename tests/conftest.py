@@ -5,9 +5,11 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from support.processes import let_children_hang_up
+from support import parts
+from support.processes import let_children_be_signalled
 
-let_children_hang_up()
+let_children_be_signalled()
+watch = parts.Watch()
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # as the command lines do
 
 
@@ -15,6 +17,29 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # as the command lines do
 def dataset() -> Path:
     """The shipped CSV: 982 rows."""
     return Path(__file__).parents[1] / "dataset" / "sensors.csv"
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use real parts."""
+    for item in items:
+        if parts.door(item.path):
+            item.add_marker("real")
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures
+def pytest_runtest_setup() -> None:
+    """Forget what former tests used."""
+    watch.take()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test that uses a real part, by itself or by a fixture, and is not marked for it."""
+    result = yield
+    if (used := watch.take()) and not item.get_closest_marker("real"):
+        pytest.fail(f"uses a real part ({', '.join(used)}), so mark it: @pytest.mark.real")
+    return result
 
 
 @pytest.hookimpl(wrapper=True)

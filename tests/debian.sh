@@ -36,5 +36,10 @@ else
     exit 1
 fi
 echo "installing these Debian packages for the tests:$missing" >&2
-# shellcheck disable=SC2086 # words on purpose
-$sudo apt-get update -qq && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+# Another checkout may do the same now, or the system its updates: those are waited for.
+# shellcheck disable=SC2016,SC2086 # the inner shell's; words on purpose
+$sudo flock /var/lib/apt/lists sh -euc '
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        -o DPkg::Lock::Timeout=600 "$@" >/dev/null
+' sh $missing

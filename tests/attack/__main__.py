@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from support.processes import let_children_hang_up
+from support.processes import let_children_be_signalled
 
 from attack.attacks import ATTACKS
 from attack.plant import under_attack
@@ -20,7 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m attack", allow_abbrev=False)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     seed = parser.parse_args().seed
-    let_children_hang_up()
+    let_children_be_signalled()
     print(f"seed {seed}\n{'attack':20}{'seconds':>8}{'answered':>10}{'p99 ms':>8}{'RSS MB':>12}")
     failures, answered, last_mb = 0, 0, 0
     with (

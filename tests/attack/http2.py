@@ -11,6 +11,7 @@ from typing import Self
 
 import hpack
 from support.certificates import Files
+from support.patience import PATIENCE_S
 
 from wire import METHOD_PATH
 
@@ -21,9 +22,6 @@ END_STREAM, END_HEADERS, ACK = 0x1, 0x4, 0x1
 INITIAL_WINDOW_SIZE = 4
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
-# An attack that is not stopped by the broker ends here.
-PATIENCE_S = 20.0
 
 
 def frame(type_: int, flags: int, stream: int, payload: bytes = b"") -> bytes:

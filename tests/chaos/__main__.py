@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from support.processes import let_children_hang_up
+from support.processes import let_children_be_signalled
 
 from chaos import host
 from chaos.evidence import NoEvidenceError, gather, read_logbook
@@ -28,7 +28,7 @@ _LAST_SAMPLES = 250
 def main() -> int:
     """Torture, judge, report; 0 where every promise was kept."""
     options = _parser().parse_args()
-    let_children_hang_up()
+    let_children_be_signalled()
     if options.seed is None:
         options.seed = secrets.randbelow(2**32)
     again = [f"--{name}={value}" for name, value in vars(options).items() if value is not None]

@@ -4,13 +4,13 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from support.ports import kept_port
 from support.processes import Running
 
 from chaos.configuration import RATES_HZ, broker_toml
@@ -95,11 +95,7 @@ class Plant:
             mounts = self._equipment.mounts
             self.disk = Disk(self.home / "store", _BROKERS_DISK_MB if mounts else None)
             stack.callback(self.disk.unmount)
-            # Holds the broker's port while no broker does: the system gives it to nobody else.
-            place = stack.enter_context(socket.socket())
-            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            place.bind(("127.0.0.1", 0))
-            self.port = place.getsockname()[1]
+            self.port = stack.enter_context(kept_port())
             arguments = ["chaos.network", str(self.port), str(self._seed), str(len(self.devices))]
             self.network = stack.enter_context(Running(arguments, self._env, told=True))
             predictor, max_bytes = self._equipment.predictor, self._equipment.max_bytes

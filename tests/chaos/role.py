@@ -12,10 +12,10 @@ from support.processes import Running
 from chaos.logged_agent import START
 
 # Both promise to end within 5 s of a SIGTERM; a machine that is busy may be slow.
-_MOST_TO_STOP_S = 20.0
+_MOST_TO_STOP_S = 60.0
 
 # A start takes a second, and a line is rebuilt only when its agent comes.
-_MOST_TO_START_S = 30.0
+_MOST_TO_START_S = 60.0
 
 _KILLED, _STOPPED_EARLY = -signal.SIGKILL, -signal.SIGTERM
 

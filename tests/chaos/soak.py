@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from support.processes import let_children_hang_up
+from support.processes import let_children_be_signalled
 
 from chaos.device import Device
 from chaos.flatness import ALLOWED, Trend
@@ -39,7 +39,7 @@ def main() -> int:
     if sys.platform != "linux":
         print("left out: what a process holds is read from Linux's /proc")
         return 0
-    let_children_hang_up()
+    let_children_be_signalled()
     home = Path(tempfile.mkdtemp(prefix="quartet-soak-"))
     equipment = Equipment("chart", mounts=False, faketime=None, max_bytes=_STORE_BYTES)
     plant = Plant(home, equipment, seed=0, tell=print)

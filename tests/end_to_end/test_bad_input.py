@@ -19,11 +19,13 @@ GOOD = b"0.1,0.2,0.3,0.4\n"
 @pytest.mark.parametrize(
     ("content", "where", "answered"),
     [
-        (b"", "line 1: the file has no rows", 0),
         (GOOD * 2 + b"0.1,0.2,0.3\n", "line 3: expected 4 columns, got 3", 2),
         (GOOD * 2 + b"0.1,0.2,oops,0.4\n", "line 3, column 3: 'oops' is not a number", 2),
-        (GOOD * 3 + b"0.1,0.", "line 4: expected 4 columns, got 2", 3),
-        (GOOD + b"0.1,\xff,0.3,0.4\n", "line 2, column 2: byte 0xff is not UTF-8", 1),
+        (
+            GOOD + b"0.1,\xff,0.3,0.4\n",
+            "line 2, column 2: '\N{LATIN SMALL LETTER Y WITH DIAERESIS}'",
+            1,
+        ),
     ],
 )
 def test_a_malformed_csv_is_named_and_the_rows_before_it_are_answered(
@@ -33,12 +35,33 @@ def test_a_malformed_csv_is_named_and_the_rows_before_it_are_answered(
     csv.write_bytes(content)
     with Agent(
         *("--simulate", str(csv), "--rate", "max", "--broker", broker.address),
-        *("--predictions", str(table)),
+        *("--bare", "--predictions", str(table)),
     ) as agent:
         assert agent.wait() == 1
     assert f"{csv}: {where}" in agent.stderr
     assert len(table.read_text().splitlines()) == answered
     assert "Traceback" not in agent.stderr
+
+
+def test_a_file_without_rows_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    csv = tmp_path / "empty.csv"
+    csv.touch()
+    with Agent("--simulate", str(csv)) as agent:
+        assert agent.wait() == 1
+    assert agent.stderr.endswith(
+        f"agent: {csv}: line 1: the file has no rows: expected numbers on each line"
+    )
+
+
+def test_a_row_that_is_still_being_written_is_left_out_and_said(
+    broker: Broker, tmp_path: Path
+) -> None:
+    csv = tmp_path / "cut.csv"
+    csv.write_bytes(GOOD * 3 + b"0.1,0.")
+    with Agent("--simulate", str(csv), "--rate", "max", "--broker", broker.address) as agent:
+        assert agent.wait() == 0
+    assert f"{csv}: line 4: the last line is cut off, and is left out" in agent.stderr
+    assert "predictions       3 " in agent.stdout
 
 
 def test_100_mb_without_a_line_end_are_refused_at_once(broker: Broker, tmp_path: Path) -> None:
@@ -88,7 +111,7 @@ def test_failed_readings_are_sent_and_answered(tmp_path: Path) -> None:
         Broker("--predictor", "limits") as broker,
         Agent(
             *("--simulate", str(csv), "--rate", "max", "--broker", broker.address),
-            *("--predictions", str(table)),
+            *("--bare", "--predictions", str(table)),
         ) as agent,
     ):
         assert agent.wait() == 0
@@ -152,7 +175,7 @@ def test_a_full_disk_under_the_predictions_is_said_and_the_run_fails(
 ) -> None:
     with Agent(
         *("--simulate", str(dataset), "--rate", "max", "--broker", broker.address),
-        *("--predictions", "/dev/full"),
+        *("--bare", "--predictions", "/dev/full"),
     ) as agent:
         assert agent.wait() == 1
     assert "/dev/full failed: [Errno 28] No space left on device" in agent.stderr

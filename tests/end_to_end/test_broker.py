@@ -14,8 +14,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from support.patience import PATIENCE_S
 from support.peers import plain_stream
-from support.processes import PATIENCE_S, Agent, Broker
+from support.processes import Agent, Broker
 
 from broker.recorder import ANSWERS_AT_ONCE
 from broker.transport.grpc_aio import is_news
@@ -234,7 +235,7 @@ def test_10000_streams_opened_and_dropped_cost_an_agent_no_prediction(
     table = tmp_path / "predictions.csv"
     with Agent(
         *("--simulate", str(dataset), "--rate", "200", "--broker", broker.address),
-        *("--predictions", str(table)),
+        *("--bare", "--predictions", str(table)),
     ) as agent:
         agent.wait_for("sample 50: ")
         drop = [sys.executable, str(DROPPER), broker.address, "10000"]

@@ -1,10 +1,12 @@
 """Each block of commands in the documentation that can run here, runs."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.markdown import Block, blocks, pages
+from support.ports import kept_port
 from support.shell import Reader, can_run
 
 # The examples of docs/cli.md are those of the help: each stands alone, with a file of the reader.
@@ -19,9 +21,14 @@ def _runs(block: Block) -> bool:
     return block.kind == "sh" and can_run(block)
 
 
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    with kept_port() as port:
+        yield Reader(tmp_path, port)
+
+
 @pytest.mark.parametrize("page", [page for page in _FOLLOWED if any(map(_runs, blocks(page)))])
-def test_a_reader_can_run_the_commands_of_a_page_in_their_order(page: str, tmp_path: Path) -> None:
-    reader = Reader(tmp_path)
+def test_a_reader_can_run_the_commands_of_a_page_in_their_order(page: str, reader: Reader) -> None:
     for block in blocks(page):
         reader.save(block)
         if _runs(block):
@@ -29,8 +36,7 @@ def test_a_reader_can_run_the_commands_of_a_page_in_their_order(page: str, tmp_p
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
-def test_each_predictor_of_the_first_hour_meets_the_requirements(page: str, tmp_path: Path) -> None:
-    reader = Reader(tmp_path)
+def test_each_predictor_of_the_first_hour_meets_the_requirements(page: str, reader: Reader) -> None:
     (saved,) = (block for block in blocks(page) if block.kind == "python" and block.saved_as)
     reader.save(saved)
     said = reader.run(replace(saved, text="broker check-predictor vibration:Rising\n"))

@@ -3,10 +3,13 @@
 import re
 import signal
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.devices import Device
+from support.ports import kept_port
 from support.processes import Agent, Broker, Running
 
 
@@ -16,10 +19,10 @@ def device(tmp_path: Path) -> Device:
 
 
 @pytest.fixture
-def free_port() -> int:
+def free_port() -> Iterator[int]:
     """A port where nobody listens."""
-    with Broker() as former:
-        return former.port
+    with kept_port() as port:
+        yield port
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
@@ -29,23 +32,24 @@ def test_what_waits_is_sent_by_the_next_start_under_its_own_session(
     for _ in range(2):
         with device.agent(dataset, free_port, "--loop", "--rate", "200") as agent:
             agent.wait_for("no connection to")
-            agent.signal(end)
             if end is signal.SIGTERM:
-                agent.wait_for("stopping; ")
-                agent.signal(end)
-                assert agent.wait() == 0
+                assert agent.hurry() == 0
                 assert "kept for later" in agent.stdout
             else:
-                agent.wait()
-    first, second = device.sessions()
-    assert first["waiting"] == first["sampled"] > 0
+                agent.kill()
     table = tmp_path / "predictions.csv"
     with Broker("--predictor", "parity", port=free_port) as broker:
-        arguments = ("--rate", "max", "--predictions", str(table))
+        arguments = ("--rate", "max", "--bare", "--predictions", str(table))
         with device.agent(dataset, broker.port, *arguments) as agent:
             assert agent.wait() == 0
-    answered = [session["answered"] for session in device.sessions()]
-    assert answered == [first["sampled"], second["sampled"], 982]
+    answered = []
+    for session in device.sessions():
+        caught = caught_in_memory(session)
+        assert caught == 0 or end is signal.SIGKILL
+        assert session["answered"] == session["sampled"] - caught > 0
+        answered.append(session["answered"])
+    assert len(answered) == 3
+    assert answered[2] == 982
     logged = [line for line in agent.stderr.splitlines() if " sample " in line]
     ids = [int(line.split(" sample ")[1].split(":")[0]) for line in logged]
     assert ids == [id_ for count in answered for id_ in range(count)]
@@ -68,6 +72,15 @@ def test_while_the_link_is_healthy_nothing_is_written_to_the_disk(
         agent.signal(signal.SIGTERM)
         assert agent.wait() == 0
     assert device.sessions()[0]["waiting"] == 0
+
+
+def caught_in_memory(session: dict[str, Any]) -> int:
+    """Number of samples at the end of a session that a kill -9 found on their way to the spool."""
+    ids = session["fates"].get("unknown (in memory alone at a crash)")
+    if ids is None:
+        return 0
+    assert ids["runs"] == [[session["sampled"] - ids["count"], session["sampled"] - 1]]
+    return int(ids["count"])
 
 
 def latest(agent: Agent) -> int:
@@ -136,10 +149,7 @@ def test_a_full_spool_drops_the_oldest_and_the_ledger_names_them(
     room = 65536 // 64
     with device.agent(dataset, free_port, "--loop", "--rate", "1000") as agent:
         agent.wait_for("the spool is full .spool.max_bytes.: the oldest samples are dropped")
-        agent.signal(signal.SIGTERM)
-        agent.wait_for("stopping; ")
-        agent.signal(signal.SIGTERM)
-        assert agent.wait() == 1
+        assert agent.hurry() == 1
     (session,) = device.sessions()
     assert session["waiting"] == room
     dropped = session["fates"]["dropped (spool full)"]

@@ -21,9 +21,12 @@ import pytest
 from cryptography import x509
 from grpc_health.v1 import health, health_pb2_grpc
 from support.certificates import Ca
+from support.patience import PATIENCE_S
 from support.peers import Peer, scripted_broker
-from support.processes import PATIENCE_S, Agent, Broker
+from support.processes import Agent, Broker
 from support.spools import home_in_ram
+from support.states import NOW_NS, state
+from support.terminal import Terminal
 
 import agent.config
 import agent.ledger
@@ -31,14 +34,17 @@ import broker.config
 from agent import logs
 from agent.check import doctor
 from agent.check.findings import Finding, Outcome
+from agent.codec import decode_standing
 from agent.config import LinkSettings, SpoolSettings
 from agent.credentials import Plaintext
 from agent.link import Link
-from agent.model import Reading
+from agent.model import Identity, Label, Reading
 from agent.sinks.live import LiveView
+from agent.sources import LABELS
 from agent.spool import compare
 from agent.spool.directories import Directories
 from agent.spool.spool import Spool
+from agent.state import line as told
 from broker.__main__ import main as broker_main
 from broker.access import Access
 from broker.access import Peer as Guest
@@ -63,10 +69,11 @@ from quartet.errors import QuartetError
 from quartet.journal import LineFormatter
 from quartet.lock import FileLock
 from quartet.notify import Notifier
+from quartet.recording import Recording
 from quartet.settings import load
-from quartet.table import TableReader
 from wire import METHOD_PATH
 from wire.databroker_pb2 import BrokerRequest
+from wire.state_pb2 import Alarm, StateResponse
 
 EVIL = "seen \x1b[31m[/red]\r\n<0>2026-01-01 ERROR forged \u202e\u2028\x9b2J\u200b" + "x" * 5000
 """What no log and no terminal must get as it is."""
@@ -108,7 +115,7 @@ def lock_file(place: Place) -> None:
 
 
 def read_table(path: Path) -> None:
-    with TableReader(path) as table:
+    with Recording(path) as table:
         list(table)
 
 
@@ -268,11 +275,20 @@ def argument_of_an_entry(place: Place) -> None:
 
 
 def live_view(place: Place) -> None:
-    view = LiveView(NAME)
-    group = view._render(NAME)  # noqa: SLF001 - what is drawn is for a terminal
-    view.close()
-    for part in (group.renderables[0], group.renderables[2]):
-        place.add(part)
+    terminal = Terminal()
+    labels = (Label(NAME, NAME), *LABELS[1:])
+    view = LiveView(NAME, labels, terminal)
+    alarm = state(
+        alarm_since_ns=NOW_NS, alarm_reason=f"sensor1 {EVIL}", sensors=labels, source_trouble=NAME
+    )
+    for each in view._lines(alarm, rows=8):  # noqa: SLF001 - what is drawn is for a terminal
+        place.add(each.plain)
+    terminal.close()
+
+
+def reason_of_an_alarm(place: Place) -> None:
+    response = StateResponse(alarm=Alarm(reason=EVIL)).SerializeToString()
+    place.add(told(state(alarm_since_ns=NOW_NS, alarm_reason=decode_standing(response).reason)))
 
 
 def title_of_an_evaluation(place: Place) -> None:
@@ -404,7 +420,7 @@ async def _stream_to(script: Callable[[Peer], Awaitable[None]], place: Place) ->
         spool = Spool(directories, SpoolSettings(), 0)
         async with scripted_broker(script) as port:
             link = Link(
-                "press-1",
+                Identity("press-1"),
                 Address("127.0.0.1", port),
                 LinkSettings(),
                 spool,
@@ -450,7 +466,7 @@ PLACES = [
     *(name_in_a_certificate, name_in_a_request),
     *(ledger_of_a_broker, agents_in_a_store),
     *(finding_of_the_doctor, notice_for_systemd, field_of_the_journal, argument_of_an_entry),
-    *(live_view, title_of_an_evaluation),
+    *(live_view, reason_of_an_alarm, title_of_an_evaluation),
     *(explanation_of_a_black_box, black_box_that_cannot_tell, black_box_that_raises),
     *(module_of_a_black_box, offline_black_box),
     metadata_of_a_call,

@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 from support.chain import Chain
+from support.patience import PATIENCE_S
 from support.peers import plain_stream
 from support.processes import Broker
 from support.store import expected, sample, select
@@ -20,7 +21,6 @@ from wire.metadata import StreamHeader
 
 CHAIN = ("--predictor", "support.chain:Chain")
 SESSION = "0123456789abcdef" * 2
-PATIENCE_S = 30.0
 
 
 @pytest.fixture

@@ -23,12 +23,12 @@ FILES = {
 pytestmark = pytest.mark.timeout(900)  # the first run installs the pinned tools
 
 
-def copied(to: Path) -> Path:
-    """A copy of the project without what was made in it."""
+def copied(project: Path, to: Path) -> Path:
+    """A copy of a project without what was made in it."""
     ignored = shutil.ignore_patterns(
         *(".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "build", "dist", "*.egg-info")
     )
-    shutil.copytree(ROOT, to, ignore=ignored)
+    shutil.copytree(project, to, ignore=ignored)
     return to
 
 
@@ -48,12 +48,18 @@ def made(project: Path, out: Path, **options: object) -> subprocess.CompletedPro
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project as it is now: somebody may edit it while the tests run."""
+    return copied(ROOT, tmp_path_factory.mktemp("release") / "project")
+
+
+@pytest.fixture(scope="module")
+def release(project: Path) -> Path:
     """The files of a release, made from files that git knows nothing of."""
-    home = tmp_path_factory.mktemp("release")
-    done = made(copied(home / "project"), home / "dist")
+    dist = project.parent / "dist"
+    done = made(project, dist)
     assert done.returncode == 0, done.stderr
-    return home / "dist"
+    return dist
 
 
 def test_it_has_all_files_and_their_sums(release: Path) -> None:
@@ -66,17 +72,17 @@ def test_it_has_all_files_and_their_sums(release: Path) -> None:
 
 
 def test_a_commit_gives_the_same_bytes_whatever_lies_beside_it(
-    release: Path, tmp_path: Path
+    project: Path, release: Path, tmp_path: Path
 ) -> None:
-    project = copied(tmp_path / "elsewhere")
-    git = ("git", "-C", project, "-c", "user.name=A", "-c", "user.email=a@localhost")
+    committed = copied(project, tmp_path / "elsewhere")
+    git = ("git", "-C", committed, "-c", "user.name=A", "-c", "user.email=a@localhost")
     for command in (["init", "-q"], ["add", "--all"], ["commit", "-qm", "All of it"]):
         subprocess.run([*git, *command], check=True)
-    (project / "agent" / "stray.py").write_text("print('not committed')\n")
-    for path in project.rglob("*.py"):
+    (committed / "agent" / "stray.py").write_text("print('not committed')\n")
+    for path in committed.rglob("*.py"):
         path.chmod(0o600)
         os.utime(path, (1e9, 1e9))
-    done = made(project, tmp_path / "dist", umask=0o077)
+    done = made(committed, tmp_path / "dist", umask=0o077)
     assert done.returncode == 0, done.stderr
     assert "uncommitted changes are not in this release" in done.stderr
     assert (tmp_path / "dist" / "SHA256SUMS").read_text() == (release / "SHA256SUMS").read_text()
@@ -119,11 +125,11 @@ def test_its_bill_of_materials_lists_each_pin_with_its_hashes(
     assert hashes == set(re.findall(r"--hash=sha256:(\w+)", text))
 
 
-def test_a_version_without_changes_is_refused(tmp_path: Path) -> None:
-    project = copied(tmp_path / "project")
-    changelog = project / "CHANGELOG.md"
+def test_a_version_without_changes_is_refused(project: Path, tmp_path: Path) -> None:
+    unchanged = copied(project, tmp_path / "project")
+    changelog = unchanged / "CHANGELOG.md"
     changelog.write_text(changelog.read_text("utf-8").replace(f"## {VERSION}", "## 0.0.1"), "utf-8")
-    done = made(project, tmp_path / "dist")
+    done = made(unchanged, tmp_path / "dist")
     assert done.returncode == 1
     assert f"CHANGELOG.md has no section '## {VERSION}'" in done.stderr
     assert not list((tmp_path / "dist").iterdir())

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.processes import PATIENCE_S, Agent, Broker, Running
+from support.patience import PATIENCE_S
+from support.processes import Agent, Broker, Running
 from support.trust import Plant
 
 ALARM = "[outputs.alarm]\npin = 17\non_after = {on_after}\nttl_s = {ttl_s}\n"

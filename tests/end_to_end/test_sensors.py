@@ -68,7 +68,7 @@ def test_each_sensor_comes_with_its_own_value_and_is_answered(
     table = tmp_path / "predictions.csv"
     with Agent(
         *("--config", str(config), "--rate", "40", "--broker", broker.address),
-        *("--predictions", str(table)),
+        *("--bare", "--predictions", str(table)),
     ) as agent:
         agent.wait_for(r"virtual ADS1115 at 0x48: \d+ conversions a second, average = 1")
         agent.wait_for("sample 50: ")

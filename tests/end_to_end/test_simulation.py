@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.ports import kept_port
 from support.processes import Agent, Broker, Running
 
 ROWS = 982
@@ -27,7 +28,7 @@ def test_each_row_comes_back_as_a_prediction_in_order(
     table = tmp_path / "predictions.csv"
     with Agent(
         *("--simulate", str(dataset), "--rate", rate),
-        *("--broker", broker.address, "--predictions", str(table)),
+        *("--broker", broker.address, "--bare", "--predictions", str(table)),
     ) as agent:
         assert agent.wait() == 0
     assert table.read_text() == by_parity(ROWS)
@@ -46,13 +47,13 @@ def test_the_default_predictor_sees_the_fault_of_the_shipped_dataset(
         Broker() as broker,
         Agent(
             *("--simulate", str(dataset), "--rate", "max", "--broker", broker.address),
-            *("--predictions", str(live)),
+            *("--bare", "--predictions", str(live)),
         ) as agent,
     ):
         assert agent.wait() == 0
         broker.wait_for("WARNING .*: sample 644: alarm: MEWMA is .*: sensor1 100%")
     assert "(True 338, False 644)" in agent.stdout
-    with Running(["broker", "evaluate", str(dataset), "--out", str(offline)]) as evaluate:
+    with Running(["broker", "evaluate", str(dataset), "--bare", "--out", str(offline)]) as evaluate:
         assert evaluate.wait() == 0
     assert offline.read_text() == live.read_text()
 
@@ -64,16 +65,17 @@ def test_a_broker_killed_and_restarted_in_the_middle_loses_nothing(
     config = tmp_path / "agent.toml"
     config.write_text("[link]\nbackoff_max_s = 0.5\n")
     with (
-        Broker("--predictor", "parity") as broker,
+        kept_port() as port,
+        Broker("--predictor", "parity", port=port) as broker,
         Agent(
             *("--config", str(config), "--simulate", str(dataset), "--rate", "400"),
-            *("--broker", broker.address, "--predictions", str(table)),
+            *("--broker", broker.address, "--bare", "--predictions", str(table)),
         ) as agent,
     ):
         agent.wait_for(r"sample 100: ")
         broker.kill()
         agent.wait_for("WARNING no connection to")
-        with Broker("--predictor", "parity", port=broker.port):
+        with Broker("--predictor", "parity", port=port):
             agent.wait_for("streaming to .*, after .* s")
             assert agent.wait() == 0
     assert table.read_text() == by_parity(ROWS)
@@ -85,16 +87,17 @@ def test_a_broker_stopped_in_the_middle_answers_what_it_received(
 ) -> None:
     table = tmp_path / "predictions.csv"
     with (
-        Broker("--predictor", "parity") as broker,
+        kept_port() as port,
+        Broker("--predictor", "parity", port=port) as broker,
         Agent(
             *("--simulate", str(dataset), "--rate", "max", "--broker", broker.address),
-            *("--predictions", str(table), "--loop"),
+            *("--bare", "--predictions", str(table), "--loop"),
         ) as agent,
     ):
         agent.wait_for(r"sample 500: ")
         assert broker.stop() == 0
         agent.wait_for("the broker is stopping|no connection to")
-        with Broker("--predictor", "parity", port=broker.port):
+        with Broker("--predictor", "parity", port=port):
             agent.wait_for("streaming to .*, after .* s")
             agent.signal(signal.SIGINT)
             assert agent.wait() == 0
@@ -103,11 +106,12 @@ def test_a_broker_stopped_in_the_middle_answers_what_it_received(
 
 
 def test_an_absent_broker_is_waited_for_and_this_is_said(dataset: Path) -> None:
-    with Broker("--predictor", "parity") as former:
-        port = former.port
-    with Agent(
-        "--simulate", str(dataset), "--rate", "max", "--broker", f"127.0.0.1:{port}"
-    ) as agent:
+    with (
+        kept_port() as port,
+        Agent(
+            "--simulate", str(dataset), "--rate", "max", "--broker", f"127.0.0.1:{port}"
+        ) as agent,
+    ):
         agent.wait_for(
             "WARNING no connection to .*UNAVAILABLE.*: the agent keeps its samples and retries"
         )
@@ -132,14 +136,12 @@ def test_ctrl_c_drains_and_ends_in_order(broker: Broker, dataset: Path) -> None:
 
 
 def test_ctrl_c_without_a_broker_gives_up_after_a_while_and_fails(dataset: Path) -> None:
-    with Broker() as former:
-        port = former.port
-    with Agent("--simulate", str(dataset), "--loop", "--broker", f"127.0.0.1:{port}") as agent:
+    with (
+        kept_port() as port,
+        Agent("--simulate", str(dataset), "--loop", "--broker", f"127.0.0.1:{port}") as agent,
+    ):
         agent.wait_for("no connection to")
-        agent.signal(signal.SIGTERM)
-        agent.wait_for("stopping; ")
-        agent.signal(signal.SIGTERM)
-        assert agent.wait() == 1
+        assert agent.hurry() == 1
     assert "without answer    " in agent.stdout
 
 
@@ -151,7 +153,7 @@ def test_two_agents_have_lines_of_their_own(broker: Broker, dataset: Path, tmp_p
     agents = [
         Agent(
             *("--config", str(config), "--simulate", str(dataset), "--rate", "max"),
-            *("--broker", broker.address, "--predictions", str(table)),
+            *("--broker", broker.address, "--bare", "--predictions", str(table)),
         )
         for config, table in zip(configs, tables, strict=True)
     ]
@@ -159,3 +161,30 @@ def test_two_agents_have_lines_of_their_own(broker: Broker, dataset: Path, tmp_p
         with agent:
             assert agent.wait() == 0
         assert table.read_text() == by_parity(ROWS)
+
+
+def test_a_recording_is_replayed_at_its_own_times_and_in_part(
+    broker: Broker, tmp_path: Path
+) -> None:
+    recording, table = tmp_path / "logged.csv", tmp_path / "predictions.csv"
+    rows = [f"2026-11-24 10:{n // 6:02d}:{n % 6}0,{n % 4},{n % 5},{n % 7},1\n" for n in range(60)]
+    recording.write_text("time,a,b,c,d\n" + "".join(rows))
+    run = ("--simulate", str(recording), "--columns", "a,b,c,d", "--broker", broker.address)
+    with Agent(
+        *(*run, "--rate", "recorded", "--speed", "10000", "--from", "100"),
+        *("--to", "2026-11-24 10:05", "--predictions", str(table)),
+    ) as agent:
+        assert agent.wait() == 0
+    values = [line.split(",")[2:6] for line in table.read_text().splitlines()[1:]]
+    assert values == [[str(n % 4), str(n % 5), str(n % 7), "1"] for n in range(10, 30)]
+    for options, said in (
+        (("--speed", "2"), 'source.speed: works with sampling.rate_hz = "recorded" only'),
+        (("--from", "soon"), "expected a date and time such as"),
+        (("--to", "2025-01-01"), "has no row from --from to --to"),
+    ):
+        with Agent(*run, *options) as agent:
+            assert agent.wait() == 2
+        assert said in agent.stderr
+    with Agent("--virtual", "--from", "1") as agent:
+        assert agent.wait() == 2
+    assert "--speed, --from and --to need --simulate" in agent.stderr

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import grpc
 import pytest
+from support.patience import PATIENCE_S
 from support.peers import plain_stream
-from support.processes import PATIENCE_S, Broker
+from support.processes import Broker
 from support.store import select
 
 from wire.databroker_pb2 import BrokerRequest

@@ -92,7 +92,7 @@ def test_who_cannot_show_what_is_asked_for_is_not_answered_and_told_why(
     config = plant.agent_toml(broker.address, case, files, ca=ca)
     with endless(config, dataset) as agent:
         agent.wait_for(rf"no connection to {broker.address} \(UNAVAILABLE: .*{reason}")
-        assert agent.stop() == 1
+        assert agent.hurry() == 1
     assert "round trip        none" in agent.stdout
 
 
@@ -216,7 +216,7 @@ def test_an_agent_takes_a_new_certificate_and_loses_nothing(
         former = Files(tmp_path / "former.pem", tmp_path / "former.key")
         copy(mine, former)
         config = own_plant.agent_toml(broker.address, "press-1", mine)
-        with endless(config, dataset, "--predictions", str(table)) as agent:
+        with endless(config, dataset, "--bare", "--predictions", str(table)) as agent:
             agent.wait_for("streaming to ")
             copy(own_plant.ca.issue("new", ("press-1",)), mine)
             agent.wait_for("certificates reloaded")

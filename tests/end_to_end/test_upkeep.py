@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.damage import damage, noisy_page, torn_header
+from support.ports import kept_port
 from support.processes import Agent, Broker, Running
 from support.store import select
 
@@ -65,33 +66,34 @@ def test_a_session_goes_on_after_an_older_store_is_restored_and_both_sides_tell_
     path: Path, dataset: Path, tmp_path: Path
 ) -> None:
     device, copy = Device(tmp_path), tmp_path / "backup.db"
-    with Broker("--predictor", "support.chain:Chain", "--store", str(path)) as broker:
-        port = broker.port
-        with device.agent(dataset, port) as agent:
-            agent.wait_for("sample 300: ")
-            assert store("backup", path, str(copy))[0] == 0
-            assert sorted(each.name for each in tmp_path.glob("backup*")) == ["backup.db"]
-            refused = store("restore", path, str(copy))
-            assert refused[0] == 1
-            assert f"is in use by process {broker.pid}" in refused[2]
-            code, said, _ = store("check", path)
-            assert (code, said.splitlines()[-1].endswith("no problems")) == (0, True)
-            last = max(map(int, answers(copy)))  # type: ignore[call-overload]
-            agent.wait_for(f"sample {last + 300}: ")
-            broker.kill()
-            former = answers(path)
-            code, said, _ = store("restore", path, str(copy))
-            assert code == 0
-            assert f"samples {last + 1}..{max(former)}: not in the backup" in said  # type: ignore[type-var]
-            assert f"the old store is now {tmp_path / 'broker.replaced.db'}" in said
-            with Broker(
-                "--predictor", "support.chain:Chain", "--store", str(path), port=port
-            ) as second:
-                agent.wait_for("reconnected|streaming to", count=2)
-                agent.wait_for(f"sample {max(former) + 300}: ")  # type: ignore[operator,type-var]
-                agent.signal(signal.SIGTERM)
-                assert agent.wait() == 0
-                assert second.stop() == 0
+    run = ("--predictor", "support.chain:Chain", "--store", str(path))
+    with (
+        kept_port() as port,
+        Broker(*run, port=port) as broker,
+        device.agent(dataset, port) as agent,
+    ):
+        agent.wait_for("sample 300: ")
+        assert store("backup", path, str(copy))[0] == 0
+        assert sorted(each.name for each in tmp_path.glob("backup*")) == ["backup.db"]
+        refused = store("restore", path, str(copy))
+        assert refused[0] == 1
+        assert f"is in use by process {broker.pid}" in refused[2]
+        code, said, _ = store("check", path)
+        assert (code, said.splitlines()[-1].endswith("no problems")) == (0, True)
+        last = max(map(int, answers(copy)))  # type: ignore[call-overload]
+        agent.wait_for(f"sample {last + 300}: ")
+        broker.kill()
+        former = answers(path)
+        code, said, _ = store("restore", path, str(copy))
+        assert code == 0
+        assert f"samples {last + 1}..{max(former)}: not in the backup" in said  # type: ignore[type-var]
+        assert f"the old store is now {tmp_path / 'broker.replaced.db'}" in said
+        with Broker(*run, port=port) as second:
+            agent.wait_for("reconnected|streaming to", count=2)
+            agent.wait_for(f"sample {max(former) + 300}: ")  # type: ignore[operator,type-var]
+            agent.signal(signal.SIGTERM)
+            assert agent.wait() == 0
+            assert second.stop() == 0
     session = ledger(path)
     ((first, end),) = session["missing"]  # type: ignore[misc]
     assert first == last + 1

@@ -5,7 +5,8 @@ import shutil
 import time
 from pathlib import Path
 
-from support.processes import PATIENCE_S, Agent, Running
+from support.patience import PATIENCE_S
+from support.processes import Agent, Running
 from support.store import select
 
 

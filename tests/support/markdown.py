@@ -1,11 +1,12 @@
 """Reads what this project writes in Markdown: headings, links, fenced blocks and prose."""
 
+import os
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+_MADE = {ROOT / "build", ROOT / "dist"}
 
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<kind>\w*)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL
@@ -29,9 +30,17 @@ class Block:
 
 def pages() -> list[str]:
     """README, CONTRIBUTING, and what is in docs/, as paths from the root."""
-    named = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
-    found = subprocess.run(named, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return sorted(path for path in found.split() if (ROOT / path).exists())
+    found: list[str] = []
+    for folder, names, files in os.walk(ROOT):
+        here = Path(folder)
+        names[:] = [name for name in names if not _is_foreign(here / name)]
+        found += [str((here / file).relative_to(ROOT)) for file in files if file.endswith(".md")]
+    return sorted(found)
+
+
+def _is_foreign(folder: Path) -> bool:
+    """Whether it is made by a tool or a target of make, such as a virtual environment."""
+    return folder.name.startswith(".") or folder in _MADE or (folder / "pyvenv.cfg").exists()
 
 
 def text(page: str) -> str:

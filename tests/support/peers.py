@@ -8,7 +8,7 @@ from typing import Self
 
 import grpc
 
-from wire import METHOD, SERVICE
+from wire import METHOD, SERVICE, STATE_METHOD, STATE_SERVICE
 from wire.databroker_pb2 import BrokerRequest, BrokerResponse
 from wire.databroker_pb2_grpc import BrokerServiceStub
 
@@ -17,6 +17,7 @@ _CHUNK = 256
 
 Context = grpc.aio.ServicerContext
 Script = Callable[["Peer"], Awaitable[None]]
+Teller = Callable[[Context], Awaitable[bytes]]
 
 
 class Peer:
@@ -45,8 +46,13 @@ class Peer:
 
 
 @asynccontextmanager
-async def scripted_broker(script: Script | None) -> AsyncIterator[int]:
-    """Serve every stream by the script; without one, serve no such method. Gives the port."""
+async def scripted_broker(
+    script: Script | None, tell_state: Teller | None = None
+) -> AsyncIterator[int]:
+    """Serve every stream by the script; without one, serve no such method. Gives the port.
+
+    `tell_state` answers who asks for the state of a line; without it, nobody does.
+    """
     server = grpc.aio.server()
     if script is not None:
 
@@ -56,6 +62,14 @@ async def scripted_broker(script: Script | None) -> AsyncIterator[int]:
         method = grpc.stream_stream_rpc_method_handler(serve)
         handler = grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})
         server.add_generic_rpc_handlers((handler,))
+    if tell_state is not None:
+
+        async def tell(_: object, context: Context) -> bytes:
+            return await tell_state(context)
+
+        asked = grpc.unary_unary_rpc_method_handler(tell)
+        states = grpc.method_handlers_generic_handler(STATE_SERVICE, {STATE_METHOD: asked})
+        server.add_generic_rpc_handlers((states,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

@@ -10,18 +10,18 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import IO, Self
 
-# A wait that fails says so long before pytest's own limit; a shared machine may be slow.
-PATIENCE_S = 60.0
+from support.patience import PATIENCE_S
 
 
-def let_children_hang_up() -> None:
-    """Have processes that are started from now on do at SIGHUP what they do by default.
+def let_children_be_signalled() -> None:
+    """Have processes that are started from now on do at these signals what they do by default.
 
-    `nohup make test` has us ignore it, and a child would inherit that; a handler it does not
-    inherit. Main thread only.
+    `nohup make test` has us ignore SIGHUP, and `make test &` of a script the other two. A child
+    would inherit that; a handler it does not inherit. Main thread only.
     """
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, lambda *_: None)
+    for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(ignored) is signal.SIG_IGN:
+            signal.signal(ignored, lambda *_: None)
 
 
 class Running:
@@ -204,3 +204,9 @@ class Agent(Running):
         self, *arguments: str, env: Mapping[str, str] | None = None, under: Sequence[str] = ()
     ) -> None:
         super().__init__(["agent", "run", *arguments], env, under=under)
+
+    def hurry(self) -> int:
+        """The exit code after a second SIGTERM, at which it waits for no answer any more."""
+        self.signal(signal.SIGTERM)
+        self.wait_for("stopping; ")
+        return self.stop()

@@ -1,5 +1,6 @@
 """A store's tables without a broker, to be filled by hand and pruned."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from support.clock import ManualClock
@@ -8,7 +9,7 @@ from support.store import header, sample
 from broker.recorder.sqlite.census import Census
 from broker.recorder.sqlite.checksums import snapshot_checksum
 from broker.recorder.sqlite.erasing import Eraser
-from broker.recorder.sqlite.keeping import Keeping
+from broker.recorder.sqlite.keeping import REHEARSAL, Keeping
 from broker.recorder.sqlite.retention import Retention
 from broker.recorder.sqlite.schema import MIGRATIONS
 from broker.recorder.sqlite.tables import Tables
@@ -46,8 +47,13 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         self.connection.close()
 
-    def line(self, line: int, agent_id: str | None) -> None:
+    def line(self, line: int, agent_id: str | None, *, is_rehearsal: bool = False) -> None:
         """A line begins, with one session."""
+        if is_rehearsal:
+            self.connection.execute(
+                "INSERT INTO commands (agent_id, name, at_ns) VALUES (?, ?, 0)",
+                (agent_id, REHEARSAL),
+            )
         self.connection.execute("INSERT INTO lines VALUES (?, ?, '', NULL)", (line, agent_id))
         now_ns = self.clock.time_ns()
         self.connection.execute(
@@ -55,7 +61,10 @@ class Bench:
             (line, line, agent_id and f"{line:032x}", now_ns),
         )
         self.claims[line] = Claim(
-            *(header(agent=agent_id) if agent_id else None, "", Lease(1), None),
+            *(
+                replace(header(agent=agent_id), is_rehearsal=is_rehearsal) if agent_id else None,
+                *("", Lease(1), None),
+            ),
             has_records=False,
             keeps_state=True,
         )

@@ -15,7 +15,7 @@ from broker.lines import Lines
 from broker.model import Ending, Sample
 from broker.predictors import BlackBox
 from broker.recorder.memory import Memory, MemoryRecorder
-from broker.records import Batch, Claim, Lease
+from broker.records import Batch, Claim, Event, Lease
 from broker.service import Service
 from broker.transport.memory import Metadata
 from quartet.certificates import Certificate
@@ -105,8 +105,8 @@ class Gate(MemoryRecorder):
         self.recorded += len(batch.answers)
         return _Kept(lambda: self._record(kept))
 
-    def release(self, claim: Claim) -> None:
-        super().release(claim)
+    def release(self, claim: Claim, ended: Event | None = None) -> None:
+        super().release(claim, ended)
         self._claims.remove(claim)
 
     async def _record(self, kept: Awaitable[None]) -> None:

@@ -4,17 +4,28 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 from support.commands import commands
 from support.markdown import ROOT, Block
-from support.processes import PATIENCE_S
+from support.patience import PATIENCE_S
 
 # Each of these may run anywhere. A block with any other program is for another machine.
-_RUNNABLE = {"agent", "broker", "cat", "cp", "head", "kill", "mkdir", "openssl", "rm", "."}
+_RUNNABLE = {
+    "agent",
+    "broker",
+    "cat",
+    "cp",
+    "head",
+    "kill",
+    "mkdir",
+    "openssl",
+    "python",
+    "rm",
+    ".",
+}
 
 # What a command of another machine would have to bring.
 _ELSEWHERE = re.compile(r"/etc/|/opt/|/var/|/path/|~/|[A-Z]{4,}|\.csr\b")
@@ -29,16 +40,16 @@ def can_run(block: Block) -> bool:
 class Reader:
     """Who follows a page from its beginning, in a directory with a copy of the data."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, port: int) -> None:
+        """`port` is one that no other test uses."""
         self._directory = directory
         shutil.copytree(ROOT / "dataset", directory / "dataset")
         (directory / ".venv/bin").mkdir(parents=True)
         (directory / ".venv/bin/activate").touch()
         programs = directory / "programs"
         programs.mkdir()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            address = f"127.0.0.1:{free.getsockname()[1]}"
-        # The same commands, at a port that no other test uses.
+        address = f"127.0.0.1:{port}"
+        # The same commands, at that port.
         for name, option in (("agent", "--broker"), ("broker", "--listen")):
             script = programs / name
             script.write_text(
@@ -46,6 +57,8 @@ class Reader:
                 f'exec {sys.executable} -m {name} "$verb" "$@"\n'
             )
             script.chmod(0o755)
+        (programs / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        (programs / "python").chmod(0o755)
         self._environment = {
             **os.environ,
             "PATH": f"{programs}:{os.environ['PATH']}",
@@ -71,7 +84,7 @@ class Reader:
         ) as shell:
             if _serves(block):
                 return self._stop_once_it_listens(shell)
-            said, _ = shell.communicate(timeout=PATIENCE_S * 4)
+            said, _ = shell.communicate(timeout=PATIENCE_S)
         assert shell.returncode == 0, said
         return said
 
