@@ -41,7 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         tmux = ["tmux", "-S", f"{directory}/socket"]
         path = f"{Path(sys.executable).parent}:$PATH"
-        demo = f"cd {ROOT} && PATH={path} RATE={RATE_HZ} sh dataset/demo.sh"
+        demo = f"cd {ROOT} && PATH={path} RATE={RATE_HZ} AGENT=press-4 sh dataset/demo.sh"
         size = ["-x", str(COLUMNS), "-y", str(ROWS)]
         subprocess.run([*tmux, "new-session", "-d", *size, demo], check=True)
         try:
@@ -51,7 +51,7 @@ def main() -> None:
     lines = screen.splitlines()
     first = next(number for number, line in enumerate(lines) if "quartet" in line)
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
-    console.print(Text.from_ansi("\n".join(lines[first : first + 7])))
+    console.print(Text.from_ansi("\n".join(lines[first:])))
     console.save_svg(
         str(ROOT / "docs" / "live.svg"), theme=MONOKAI, code_format=SVG, unique_id="live"
     )
