@@ -19,6 +19,7 @@ from agent.clock import SystemClock, VirtualClock, WaitableClock
 from agent.config.source import Ads1115Settings
 from agent.model import Reading
 from agent.sampler import Sampler
+from agent.sources import LABELS
 from agent.sources.ads1115 import Ads1115
 from agent.sources.cadence import DATA_RATES
 from agent.sources.chip import Chip
@@ -138,8 +139,10 @@ def wrong_values(read: Callable[[], Values], rows: int) -> int:
 class Timed:
     """A source that notes when it was read."""
 
+    labels = LABELS
     faults: dict[str, int] = {}  # noqa: RUF012 - none
     trouble = ""
+    due_ns = None
 
     def __init__(self, read: Callable[[], Values], reads: int) -> None:
         self._read = read
