@@ -6,7 +6,7 @@ import time
 from broker.recorder.reader import Reader
 from quartet.clock import Clock
 
-# An agent that has sent nothing for so long, or for so many of its periods, is away.
+# An agent is away after this silence, or after this number of its periods.
 _SILENT_NS = 3 * 10**9
 _SILENT_PERIODS = 3
 

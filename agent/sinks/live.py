@@ -94,7 +94,7 @@ class LiveView:
         return "the live view"
 
     def _lines(self, state: State, rows: int) -> list[Text]:
-        """At most so many lines: prediction, values and status before all else."""
+        """What fits into `rows` rows. Prediction, values and status come first."""
         indices = blamed_in(state.alarm_reason)
         blamed = {row for row, index in enumerate(self._indices) if index in indices}
         status = Text(shown(line(state), _MOST_IN_STATUS), _style(state))
@@ -173,7 +173,7 @@ class LiveView:
         return len(self._arrivals_s) / max(self._clock.monotonic() - self._arrivals_s[0], 1e-3)
 
     def _wrapped(self, text: Text, rows: int) -> list[Text]:
-        """The text on at most so many lines; the last one ends with dots where it was cut."""
+        """The text, wrapped. If it does not fit, its last line ends with dots."""
         lines = [*text.wrap(self._console, self._console.width)]
         for each in lines:
             each.rstrip()

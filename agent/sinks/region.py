@@ -27,7 +27,7 @@ class Region:
         self._rows = 0
 
     def fit(self, most_rows: int) -> tuple[int, int]:
-        """Columns and rows of the foot, at most so many rows; after the terminal's size."""
+        """Fit the foot of `most_rows` or fewer to the terminal; its columns and rows."""
         size = columns, rows = self._look()
         if size != self._size:
             self._begin(size, min(most_rows, max(0, rows - _LEAST_ABOVE)))

@@ -189,9 +189,7 @@ def _replay(
                 with_numbers=picture is not None,
             )
         except TableError as error:
-            evaluation.problem = (
-                f"{error} ('agent run --simulate FILE --check' lists all such rows)"
-            )
+            evaluation.problem = f"{error} {_LISTED}"
         except EvaluationError as error:
             evaluation.problem = str(error)
     if picture and evaluation.answers:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-# A duration is kept to so many binary digits: within a thirty-second of itself.
+# Binary digits that are kept of a duration. The error is below a sixteenth.
 _DIGITS = 5
 
 

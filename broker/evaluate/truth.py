@@ -12,7 +12,7 @@ from quartet.foreign import shown
 from quartet.recording import Row
 from quartet.recording.times import moment
 
-# So many lines a person writes; and it keeps a recording that is named by mistake out of memory.
+# More lines than a person writes. A recording that is named by mistake has more.
 _MOST_INTERVALS = 10_000
 
 _WORDS = {"true": True, "false": False, "": False}

@@ -37,7 +37,7 @@ class Keeping:
     """Of one line: of an agent that restarts every hour, those of six weeks. The last ids of
     more, to be told from new ones, nobody will send again."""
     events: int = 100
-    """Of one line: so many openings and ends of streams, and as many of its predictor."""
+    """Of one line, and of each kind: those of its streams, and those of its predictor."""
     gaps: int = 1000
     """Named in one session: an agent that leaves out every other id would have one for each
     sample; from here on they are only counted."""
