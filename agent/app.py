@@ -18,6 +18,7 @@ from agent.credentials import Credentials
 from agent.credentials.opening import open_credentials
 from agent.identity import identity
 from agent.inquiry import Inquiry
+from agent.labels import told
 from agent.link import Link
 from agent.local import answering
 from agent.metrics import Metrics
@@ -147,6 +148,7 @@ class Agent:
         self._credentials = credentials
         self._source = source
         self._spool = spool
+        spool.describe(told(source.labels))
         self._sampler = Sampler(
             source,
             spool,

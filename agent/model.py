@@ -1,6 +1,6 @@
 """What crosses a stage of the agent's pipeline."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quartet.channels import Values
 
@@ -32,6 +32,8 @@ class Session:
     id: str
     period_ns: int
     started_at_ns: int
+    sensors: bytes = field(default=b"", compare=False)
+    """The labels of its sensors as they are sent; empty: nobody knows them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +61,6 @@ class Prediction:
     sample: Sample
     value: bool
     round_trip_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """What a person calls a sensor, and the unit of its values."""
-
-    name: str
-    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.model import Label, Learning
+from agent.model import Learning
 from quartet.duration import lasted
 from quartet.foreign import shown
 from quartet.plural import counted
+from wire.sensors import Label
 
 # A prediction is behind when its sample is older than this: a round trip is shorter.
 _BEHIND_S = 5.0

@@ -18,7 +18,7 @@ from wire.metadata import REFUSED_ID, SUPERSEDED_BY, StreamHeader
 _MIN_TOLERANCE_NS = 50_000_000
 
 Call = grpc.aio.StreamStreamCall[bytes, bytes]
-Metadata = tuple[tuple[str, str], ...]
+Metadata = tuple[tuple[str, str | bytes], ...]
 
 
 class Outbox(Protocol):
@@ -95,6 +95,7 @@ class Stream:
             first.sampled_at_ns,
             first.session.period_ns,
             is_rehearsal=identity.is_rehearsal,
+            sensors=first.session.sensors,
         )
         call = open_call(header.to_metadata())
         tasks = {

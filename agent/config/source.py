@@ -80,8 +80,8 @@ class SensorSettings(Table, frozen=True):
         Annotated[Name, Meta(examples=["oil pressure", "oil temperature", "vibration", "current"])]
         | None
     ) = None
-    """What people call the sensor, in the live view and in the reason of an alarm. By default
-    sensor1 to sensor4."""
+    """What people call the sensor, in the live view, in the reason of an alarm and on the broker.
+    By default sensor1 to sensor4."""
     gain: Gain = 1
     """Gain of the amplifier. 1 measures up to 4.096 V, 2 up to 2.048 V, and so on."""
     unit: Unit = "V"

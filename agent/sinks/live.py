@@ -2,7 +2,6 @@
 
 import math
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
@@ -12,11 +11,13 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from agent.model import Label, Prediction, Sample
+from agent.model import Prediction, Sample
 from agent.sinks.region import Region
 from agent.state import LinkState, State, line
+from quartet.blame import named_in
 from quartet.clock import Clock
 from quartet.foreign import shown
+from wire.sensors import Label
 
 _BARS = "▁▂▃▄▅▆▇█"
 _FAILED = "·"
@@ -42,7 +43,6 @@ _LEAST_GRAPH = 8
 
 # In percent of an alarm: what has less is not its cause. One of four equal parts has 25.
 _LEAST_SHARE = 20.0
-_BLAMED = re.compile(r"\bsensor([1-4])\b(?:\s+(\d+(?:\.\d+)?)\s?%)?")
 
 
 class LiveView:
@@ -202,11 +202,7 @@ def blamed_in(reason: str) -> set[int]:
 
     One that it names with a small share, such as "sensor3 2%", is none.
     """
-    return {
-        int(number) - 1
-        for number, share in _BLAMED.findall(reason)
-        if not share or float(share) >= _LEAST_SHARE
-    }
+    return {index for index, share in named_in(reason) if share is None or share >= _LEAST_SHARE}
 
 
 def sparkline(values: Sequence[float]) -> str:

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from agent.model import Label
 from quartet.clock import Clock
 from quartet.distribution import to_install
+from wire.sensors import Label
 
 if TYPE_CHECKING:
     from agent.sinks.live import LiveView

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from agent.model import Label
 from quartet.channels import CHANNELS, Values
+from wire.sensors import Label
 
 LABELS = tuple(Label(f"sensor{number}") for number in range(1, CHANNELS + 1))
 """Of a source that has no names for its channels."""

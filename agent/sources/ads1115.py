@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from agent.backoff import Backoff
 from agent.clock import WaitableClock
 from agent.errors import SourceError
-from agent.model import Label
 from agent.sources.cadence import choose_data_rate
 from agent.sources.channel import Channel
 from agent.sources.chip import Chip
 from agent.sources.faults import Fault, FaultLog, ReadingError
 from quartet.channels import CHANNELS, Values
+from wire.sensors import Label
 
 log = logging.getLogger(__name__)
 

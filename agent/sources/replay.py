@@ -7,13 +7,13 @@ from pathlib import Path
 
 from agent.config.source import ReplaySettings
 from agent.errors import ExcerptError, SourceError
-from agent.model import Label
 from agent.sources import LABELS
 from agent.sources.excerpt import Excerpt, Pace
 from quartet.channels import Values
 from quartet.commandline import as_given
 from quartet.errors import TableError
 from quartet.recording import STDIN, Binding, Choice, Column, Recording, Row
+from wire.sensors import Label
 
 log = logging.getLogger(__name__)
 

@@ -150,9 +150,12 @@ class Books:
 
     def meet(self, found: Sessions) -> None:
         """Add those sessions of the cold tier's file that are unknown here."""
-        known = self._ids()
+        known = {book.session.id: book for book in self._books.values()}
         for session, account in found:
-            if session.id in known:
+            if book := known.get(session.id):
+                book.session = dataclasses.replace(
+                    book.session, sensors=book.session.sensors or session.sensors
+                )
                 continue
             self.enter(session, account)
             if self._first_sequence is not None:

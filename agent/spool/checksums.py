@@ -11,12 +11,33 @@ from agent.model import Session
 _SESSION = struct.Struct("<3q")
 _KEY = struct.Struct("<2q")
 _MOVE = struct.Struct("<q")
+_SEAL_BYTES = 4
 
 
 def session_checksum(session: Session, account: bytes) -> int:
     """Of a session and its account. Errors where a part is of another type."""
     numbers = _SESSION.pack(session.sequence, session.period_ns, session.started_at_ns)
     return zlib.crc32(account, zlib.crc32(session.id.encode(), zlib.crc32(numbers)))
+
+
+def sealed(session: Session) -> bytes | None:
+    """The labels of a session's sensors behind their checksum; None for none.
+
+    It is their own, so that they alone are lost with a flipped bit.
+    """
+    if not session.sensors:
+        return None
+    return _sensors_checksum(session.id, session.sensors) + session.sensors
+
+
+def unsealed(session_id: str, labels: bytes | None) -> bytes:
+    """What sealed() was given; empty where that is not whole."""
+    checksum, sensors = (labels or b"")[:_SEAL_BYTES], (labels or b"")[_SEAL_BYTES:]
+    return sensors if checksum == _sensors_checksum(session_id, sensors) else b""
+
+
+def _sensors_checksum(session_id: str, sensors: bytes) -> bytes:
+    return zlib.crc32(sensors, zlib.crc32(session_id.encode())).to_bytes(_SEAL_BYTES, "little")
 
 
 def key_checksum(sequence: int, id_: int) -> int:

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 from agent.model import Session
 from agent.spool import runs
 from agent.spool.account import EARLIER, Account, Sessions
-from agent.spool.checksums import key_verifies, session_verifies
+from agent.spool.checksums import key_verifies, session_verifies, unsealed
 from agent.spool.row import Key, Row, unpack
 from agent.spool.tier import Tier, accounts
 from wire.metadata import SESSION_ID
@@ -48,6 +48,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection | None]:
     except sqlite3.Error:
         yield None
         return
+    damaged.text_factory = lambda raw: raw.decode(errors="replace")
     with contextlib.closing(damaged):
         yield damaged
 
@@ -70,7 +71,7 @@ def _sound(
     rows = (row for row in _rows(damaged) if _is_sound(row, sessions))
     settled = (
         Key(sequence, id_)
-        for sequence, id_, checksum in _with_checksums(damaged, "settled", "session, id")
+        for sequence, id_, checksum in _with_newer(damaged, "settled", "session, id", ("checksum",))
         if key_verifies(sequence, id_, checksum)
     )
     return [*sessions.values()], rows, settled
@@ -109,14 +110,17 @@ def _readable_sessions(damaged: sqlite3.Connection) -> Iterator[tuple[Session, A
     """Each session once that is sound by its looks, with its account where the row verifies."""
     seen = set()
     columns = "sequence, id, period_ns, started_at_ns, account"
-    for *row, encoded, checksum in _with_checksums(damaged, "sessions", columns):
+    for *row, encoded, checksum, labels in _with_newer(
+        damaged, "sessions", columns, ("checksum", "sensors")
+    ):
         sequence, id_, period_ns, started_at_ns = row
         numbers = (sequence, period_ns, started_at_ns)
         if not all(isinstance(number, int) for number in numbers) or id_ in seen:
             continue
         if isinstance(id_, str) and (id_ == EARLIER or SESSION_ID.fullmatch(id_)):
             seen.add(id_)
-            session, account = Session(sequence, id_, period_ns, started_at_ns), None
+            sensors = unsealed(id_, labels) if isinstance(labels, bytes) else b""
+            session, account = Session(sequence, id_, period_ns, started_at_ns, sensors), None
             if session_verifies(session, encoded, checksum):
                 with contextlib.suppress(msgspec.MsgspecError, TypeError):
                     account = accounts.decode(encoded)
@@ -137,17 +141,17 @@ def _is_sound(row: Row, sessions: dict[int, tuple[Session, Account]]) -> bool:
     return entry is None or unpack(row, entry[0]) is not None
 
 
-def _with_checksums(
-    damaged: sqlite3.Connection, table: str, columns: str
+def _with_newer(
+    damaged: sqlite3.Connection, table: str, columns: str, newer: Sequence[str]
 ) -> Iterator[tuple[Any, ...]]:
-    """The rows with their checksums, as _readable(); None in a file that has none yet."""
-    is_there = False
-    for row in _readable(damaged, table, f"{columns}, checksum"):
-        is_there = True
-        yield row
-    if not is_there:
-        for row in _readable(damaged, table, columns):
-            yield *row, None
+    """The rows with columns that newer versions brought, as _readable(); None for those missing."""
+    for count in range(len(newer), -1, -1):
+        is_there = False
+        for row in _readable(damaged, table, ", ".join([columns, *newer[:count]])):
+            is_there = True
+            yield *row, *[None] * (len(newer) - count)
+        if is_there:
+            return
 
 
 def _readable(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:

@@ -38,10 +38,15 @@ MIGRATIONS = (
     ALTER TABLE settled ADD COLUMN checksum INTEGER;
     ALTER TABLE moves ADD COLUMN checksum INTEGER
     """,
+    """
+    -- The labels of the sensors, with a checksum of their own; NULL: nobody knows them.
+    ALTER TABLE sessions ADD COLUMN sensors BLOB
+    """,
 )
 
-# The schema that brought the checksums.
+# The schemas that brought the checksums, and the labels of sensors.
 _WITH_CHECKSUMS = 2
+_WITH_SENSORS = 3
 
 
 def connect_to_read_any(path: Path, newest: int, busy_s: float) -> sqlite3.Connection:
@@ -60,3 +65,8 @@ def connect_to_read_any(path: Path, newest: int, busy_s: float) -> sqlite3.Conne
 def has_checksums(connection: sqlite3.Connection) -> bool:
     """Whether rows that are no samples have a column for a checksum."""
     return schema_version(connection) >= _WITH_CHECKSUMS
+
+
+def has_sensors(connection: sqlite3.Connection) -> bool:
+    """Whether sessions have a column for the labels of their sensors."""
+    return schema_version(connection) >= _WITH_SENSORS

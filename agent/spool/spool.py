@@ -64,6 +64,7 @@ class Spool:
         self.first_sequence = tiers.first_sequence
         """The sequence of the first session of this start; those before are of earlier ones."""
         self._next_sequence = self.first_sequence
+        self._sensors = b""
         self._session: Session | None = None  # guarded by: bus thread
         self._next_id = 0  # guarded by: bus thread
         self.private = directories.private
@@ -119,6 +120,10 @@ class Spool:
         done = self.answered + self.unanswerable + self.dropped + self.lost
         return self.earlier + self.sampled - done
 
+    def describe(self, sensors: bytes) -> None:
+        """The labels of the sensors, as they are sent, of sessions that begin from now on."""
+        self._sensors = sensors
+
     def append(self, reading: Reading) -> None:
         """Give a reading its id and keep it until it is answered."""
         if self._session is None or self._next_id > self._max_id:
@@ -163,7 +168,8 @@ class Spool:
 
     def _begin(self, started_at_ns: int) -> Session:
         sequence, self._next_sequence = self._next_sequence, self._next_sequence + 1
-        return Session(sequence, secrets.token_hex(16), self._period_ns, started_at_ns)
+        session_id = secrets.token_hex(16)
+        return Session(sequence, session_id, self._period_ns, started_at_ns, self._sensors)
 
     def _keep(self) -> None:
         try:

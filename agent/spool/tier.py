@@ -16,11 +16,13 @@ from agent.spool.checksums import (
     key_verifies,
     move_checksum,
     move_verifies,
+    sealed,
     session_checksum,
     session_verifies,
+    unsealed,
 )
 from agent.spool.row import AFTER_ALL, BEFORE_ALL, FAR_OFF, Key, Row
-from agent.spool.schema import MIGRATIONS, connect_to_read_any, has_checksums
+from agent.spool.schema import MIGRATIONS, connect_to_read_any, has_checksums, has_sensors
 from quartet.database import (
     BUSY_S,
     Synchronous,
@@ -85,6 +87,7 @@ class Tier:
         else:
             self._connection = connect_to_read_any(path, self.newest_schema, busy_s)
         self._checksum = "checksum" if has_checksums(self._connection) else "NULL"
+        self._sensors = "CAST(sensors AS BLOB)" if has_sensors(self._connection) else "NULL"
 
     def close(self) -> None:
         """Let go of the file."""
@@ -98,13 +101,14 @@ class Tier:
     def sessions(self) -> Sessions:
         """All sessions in their order."""
         found: Sessions = []
-        for *columns, account, checksum in self._select(
-            f"SELECT sequence, id, period_ns, started_at_ns, account, {self._checksum}"  # noqa: S608
-            " FROM sessions ORDER BY sequence"
+        for *columns, account, checksum, labels in self._select(
+            "SELECT sequence, id, period_ns, started_at_ns, account,"  # noqa: S608
+            f" {self._checksum}, {self._sensors} FROM sessions ORDER BY sequence"
         ):
             session = Session(*columns)
             if not session_verifies(session, account, checksum):
                 raise self._damaged(f"the row of session number {session.sequence}: its checksum")
+            session = replace(session, sensors=unsealed(session.id, labels))
             try:
                 found.append((session, accounts.decode(account)))
             except (msgspec.MsgspecError, TypeError) as error:
@@ -291,10 +295,14 @@ def _put_move(connection: sqlite3.Connection, move: int) -> None:
 def _put(connection: sqlite3.Connection, sessions: Iterable[tuple[Session, Account]]) -> None:
     encoded = [(session, msgspec.json.encode(account)) for session, account in sessions]
     connection.executemany(
-        "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (sequence)"
-        " DO UPDATE SET account = excluded.account, checksum = excluded.checksum",
+        "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sequence)"
+        " DO UPDATE SET account = excluded.account, checksum = excluded.checksum,"
+        " sensors = coalesce(excluded.sensors, sensors)",
         [
-            (s.sequence, s.id, s.period_ns, s.started_at_ns, account, session_checksum(s, account))
+            (
+                *(s.sequence, s.id, s.period_ns, s.started_at_ns, account),
+                *(session_checksum(s, account), sealed(s)),
+            )
             for s, account in encoded
         ],
     )

@@ -12,6 +12,9 @@ REFUSED_ID = "refused-id"
 SUPERSEDED_BY = "superseded-by"
 """Trailing metadata: the session id of the newer stream that ended this one."""
 
+SENSORS = "sensors-bin"
+"""Metadata: the labels of the sensors, for wire.sensors."""
+
 AGENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 AGENT_ID_IN_WORDS = "a name of 1 to 64 characters (letters, digits, . _ -)"
 SESSION_ID = re.compile(r"[0-9a-fA-F]{32}")
@@ -32,12 +35,14 @@ class StreamHeader:
     """The spacing; 0 when the samples are not paced."""
     is_rehearsal: bool = False
     """A simulation, whose line nobody needs later."""
+    sensors: bytes = b""
+    """The labels of the sensors, for wire.sensors, not looked at; empty: nobody tells."""
 
     def sampled_at_ns(self, id_: int) -> int:
         """When the sample with this id was taken, for a paced run."""
         return self.first_sampled_at_ns + (id_ - self.first_id) * self.sample_period_ns
 
-    def to_metadata(self) -> tuple[tuple[str, str], ...]:
+    def to_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         """The header as a call's metadata."""
         return (
             ("agent-id", self.agent_id),
@@ -46,6 +51,7 @@ class StreamHeader:
             ("first-sampled-at-ns", str(self.first_sampled_at_ns)),
             ("sample-period-ns", str(self.sample_period_ns)),
             *(((_REHEARSAL, "1"),) if self.is_rehearsal else ()),
+            *(((SENSORS, self.sensors),) if self.sensors else ()),
         )
 
     @classmethod
@@ -67,6 +73,7 @@ class StreamHeader:
             _whole(given, "first-sampled-at-ns", _MAX_NS),
             _whole(given, "sample-period-ns", _MAX_NS),
             _REHEARSAL in pairs and bool(_matching(pairs, _REHEARSAL, _SET, "1")),
+            _bytes(pairs.get(SENSORS, b"")),
         )
 
 
@@ -90,6 +97,10 @@ def _matching(given: dict[str, str | bytes], key: str, form: re.Pattern[str], ex
     if not isinstance(value, str) or not form.fullmatch(value):
         raise ValueError(f"metadata {key}: expected {expected}, got {value!r}")
     return value
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode(errors="replace")
 
 
 def _whole(given: dict[str, str | bytes], key: str, most: int) -> int:

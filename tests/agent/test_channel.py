@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from agent.clock import VirtualClock
 from agent.config import Settings
 from agent.config.source import SensorSettings, VirtualAds1115Settings
-from agent.model import Label
 from agent.sources.cadence import DATA_RATES
 from agent.sources.channel import FULL_SCALE_V, GAIN, MUX, Channel, signed
 from agent.sources.opening import open_source
+from wire.sensors import Label
 
 many = settings(derandomize=True, deadline=None)
 codes = st.integers(-0x8000, 0x7FFF)

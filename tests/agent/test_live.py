@@ -12,11 +12,12 @@ from support.clock import ManualClock
 from support.states import NOW_NS, before_ns, latest, state
 from support.terminal import Terminal
 
-from agent.model import Label, Learning, Prediction, Sample, Session
+from agent.model import Learning, Prediction, Sample, Session
 from agent.sinks.live import LiveView, blamed_in, can_draw, sparkline
 from agent.sources import LABELS
 from agent.state import LinkState, State
 from quartet.channels import Values
+from wire.sensors import Label
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
 float32s = st.floats(width=32)

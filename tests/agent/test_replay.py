@@ -8,10 +8,11 @@ import pytest
 from agent.clock import VirtualClock
 from agent.config.source import ReplaySettings
 from agent.errors import ExcerptError
-from agent.model import Label, Reading
+from agent.model import Reading
 from agent.sampler import Sampler
 from agent.sources.replay import Replay
 from quartet.errors import SettingsError
+from wire.sensors import Label
 
 BEGIN = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 AT_S = (0.0, 0.5, 1.5, 1.5, 9.0, 4.0, 5.0)

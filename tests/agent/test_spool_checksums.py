@@ -51,6 +51,7 @@ def without_checksums(directory: Path) -> None:
     with closing(sqlite3.connect(directory / FILE)) as file, file:
         for table in ("sessions", "settled", "moves"):
             file.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+        file.execute("ALTER TABLE sessions DROP COLUMN sensors")
         file.execute("PRAGMA user_version = 1")
 
 

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.states import before_ns, latest, state
 
-from agent.model import Label, Learning
+from agent.model import Learning
 from agent.state import LinkState, State, details, line
 from quartet.duration import lasted
+from wire.sensors import Label
 
 ALARM = {"prediction": latest(True), "alarm_since_ns": before_ns(130)}
 NAMED = (Label("inlet", "bar"), Label("oil sensor1"), Label("\x1b[2J\\1"), None)

@@ -1,5 +1,6 @@
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ headers = st.builds(
     first_sampled_at_ns=st.integers(0, MAX_NS),
     sample_period_ns=st.integers(0, MAX_NS),
     is_rehearsal=st.booleans(),
+    sensors=st.binary(max_size=40),
 )
 # What a call carries besides, of a peer's own and of gRPC's.
 foreign = st.lists(
@@ -46,11 +48,15 @@ def test_a_header_is_read_back_from_its_metadata_in_any_order(
 
 @many
 @given(headers)
-def test_metadata_has_exactly_the_keys_of_the_wire_as_text(header: StreamHeader) -> None:
-    metadata = header.to_metadata()
+def test_metadata_has_exactly_the_keys_of_the_wire_as_text_but_for_labels(
+    header: StreamHeader,
+) -> None:
+    metadata = dict(header.to_metadata())
     optional = ("rehearsal",) if header.is_rehearsal else ()
-    assert tuple(key for key, _ in metadata) == KEYS + optional
-    assert all(isinstance(value, str) and value.isascii() for _, value in metadata)
+    optional += ("sensors-bin",) if header.sensors else ()
+    assert tuple(metadata) == KEYS + optional
+    assert metadata.pop("sensors-bin", b"") == header.sensors
+    assert all(isinstance(value, str) and value.isascii() for value in metadata.values())
 
 
 @many
@@ -81,7 +87,16 @@ def test_a_rehearsal_is_told_by_1_alone(value: str | bytes) -> None:
 
 
 def test_a_plain_peer_may_send_what_it_likes() -> None:
-    assert StreamHeader.from_metadata([("rehearsal", "perhaps")]) is None
+    assert StreamHeader.from_metadata([("rehearsal", "perhaps"), ("sensors-bin", b"x")]) is None
+
+
+@pytest.mark.parametrize("value", [b"\xff", b"{", "text", "half a pair \ud800", b"x" * 5000])
+def test_labels_of_any_form_are_left_to_whoever_reads_them(value: str | bytes) -> None:
+    header = StreamHeader("pump-1", "0" * 32, 0, 0, 0)
+    found = StreamHeader.from_metadata([*header.to_metadata(), ("sensors-bin", value)])
+    assert found is not None
+    assert replace(found, sensors=b"") == header
+    assert found.sensors
 
 
 BAD_WHOLE = ["", "-1", "+1", "1.0", "1e3", "0x1", " 1", "1\n", "1_0", "\u0661", "one", b"1"]
