@@ -25,9 +25,9 @@ class Ledger:
     def problems(self) -> list[str]:
         """What does not balance, session by session."""
         return [
-            f"{account.agent_id}, session {account.session_id}: does not balance: {problem}"
+            f"{account.agent_id}, session {account.session_id}: does not balance: {found}"
             for account in self.accounts.sessions
-            if (problem := _problem(account))
+            if (found := problem(account))
         ]
 
     def to_json(self) -> str:
@@ -69,7 +69,7 @@ _HEAD = (
 )
 
 
-def _problem(account: SessionAccount) -> str:
+def problem(account: SessionAccount) -> str:
     """What does not balance, or nothing."""
     fates = account.answered + account.duplicates + account.refused
     if account.received != fates:

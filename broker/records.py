@@ -71,6 +71,10 @@ class EventKind(StrEnum):
     """The predictor starts again, and learns again; the text says why."""
 
 
+ENDED_BY_AGENT = "the agent ended it"
+"""The text of EventKind.ENDED where a stream ends in good order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to a line."""

@@ -11,9 +11,10 @@ from broker import codec
 from broker.access import Access, Peer, certificate_of
 from broker.connections import ConnectionLog
 from broker.errors import AccessError, LostError, RecordError, TakenError
+from broker.labels import LabelCheck
 from broker.lines import Lines
 from broker.model import Code, Ending, Refusal
-from broker.records import MAX_NS, Event, EventKind
+from broker.records import ENDED_BY_AGENT, MAX_NS, Event, EventKind
 from broker.stream import Stream, superseded
 from broker.transport import Call
 from quartet.foreign import shown
@@ -28,8 +29,7 @@ log = logging.getLogger(__name__)
 _FIRST_SAMPLE_S = 60.0
 
 # Why a stream ends where nobody on our side says so. Of a process that dies, its system closes the
-# connection, which may look like either of the first two.
-_PEER_ENDED = "the agent ended it"
+# connection, which may look like ENDED_BY_AGENT or the first one.
 _BROKEN = "the connection broke"
 _FAILED = "the broker failed"
 
@@ -75,6 +75,7 @@ class Service:
         self._access = access
         self._connections = connections or ConnectionLog()
         self._first_sample_s = first_sample_s
+        self._labels = LabelCheck()
         self._calls: dict[Call, _End] = {}
         self._is_stopping = False
 
@@ -113,6 +114,7 @@ class Service:
         )
         until_ns = _expiry_ns(peer.certificate) if peer.certificate else None
         with self._access.admit(peer, end):
+            header = header and self._labels.checked(header)
             admit_new = partial(self._access.admit_new_line, peer)
             opening = self._lines.open(header, call.peer, end, admit_new, until_ns)
             with await opening as stream, self._told(peer, stream, end):
@@ -148,7 +150,7 @@ class Service:
     def _told(self, peer: Peer, stream: Stream, end: _End) -> Iterator[None]:
         """Log that a stream begins and how it ends, and have that recorded."""
         self._connections.opened(peer)
-        otherwise = _PEER_ENDED
+        otherwise = ENDED_BY_AGENT
         try:
             yield
         except RecordError as error:
@@ -165,7 +167,7 @@ class Service:
             self._connections.ended(
                 peer,
                 f"{stream.ended.text}; {stream.tally()}",
-                in_order=end.ending is None and otherwise == _PEER_ENDED,
+                in_order=end.ending is None and otherwise == ENDED_BY_AGENT,
             )
 
     @contextmanager

@@ -2,80 +2,20 @@
 
 import time
 from dataclasses import dataclass
-from datetime import datetime
-from enum import Enum
 
 import msgspec
 
-from broker.model import Alarm, Learning
-from broker.recorder.reader import LineState, PlainAccount, Reader, RecordedEvent
-from broker.records import EventKind
+from broker.judged import RANKS, S_NS, AgentStatus, State, ago, judged, silence, why
+from broker.recorder.reader import PlainAccount, Reader
 from quartet.clock import Clock
 from quartet.columns import aligned
-from quartet.duration import lasted
 from quartet.foreign import shown
 from quartet.plural import counted
-from quartet.renewal import SOON
 
 # Of what to_json() gives; raised when a reader of this one would misread it.
 _SCHEMA = 1
 
-# Without a sample for so long, or for so many periods of a slow agent, whichever is more.
-_OFFLINE_S = 30.0
-_OFFLINE_PERIODS = 10
-_LATE_S = 3.0
-_LATE_PERIODS = 3
-
-# An agent that sends what it kept is this far behind. Less may be readings that were late.
-_PAST_S = 3600.0
-
-# So long it is news that a predictor has started again.
-_NEWS_S = 86_400.0
-
-_S_NS = 10**9
 _DAY_S = 86_400.0
-
-
-class State(Enum):
-    """Where an agent is, worst first: the first that holds."""
-
-    OFFLINE = "offline"
-    """No sample for a while."""
-    LATE = "late"
-    """The next samples are overdue."""
-    ALARM = "alarm"
-    """The latest prediction is True."""
-    LEARNING = "learning"
-    """The predictor learns what is normal, and judges nothing yet."""
-    NORMAL = "normal"
-
-
-_RANKS = {state: rank for rank, state in enumerate(State)}
-
-
-@dataclass(frozen=True, slots=True)
-class AgentStatus:
-    """How one agent stands. Times are Unix ns."""
-
-    agent_id: str
-    state: State
-    needs_person: bool
-    heard_at_ns: int | None
-    """When its latest sample arrived; None: no sample is on record."""
-    taken_at_ns: int | None
-    """When that sample was taken, by the agent's clock."""
-    learning: Learning | None
-    alarm: Alarm | None
-    """Also of an agent that is offline: as it was heard last."""
-    missing: int
-    """Ids that never arrived."""
-    certificate_until_ns: int | None
-    connection: str
-    """Why no samples come; empty while they do."""
-    begun: RecordedEvent | None
-    """When the predictor last started again."""
-    is_rehearsal: bool = False
-    """A simulation's, which needs nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +56,9 @@ class Status:
         lines = [self._headline()]
         if self.agents:
             cells = aligned([_HEAD, *map(self._cells, self.agents)], names=2)
-            whys = ["why", *map(self._why, self.agents)]
-            lines += [f"{row}  {shown(why)}".rstrip() for row, why in zip(cells, whys, strict=True)]
+            whys = ["why", *(why(each, self.at_ns) for each in self.agents)]
+            rows = zip(cells, whys, strict=True)
+            lines += [f"{row}  {shown(each)}".rstrip() for row, each in rows]
         plain = self.plain
         if plain.streams:
             lines.append(
@@ -133,7 +74,7 @@ class Status:
         if self.served_since_ns is None:
             runs = "no broker runs: start it. These are its last records"
         else:
-            runs = f"the broker has run for {_ago(self.at_ns - self.served_since_ns)}"
+            runs = f"the broker has run for {ago(self.at_ns - self.served_since_ns)}"
         return "; ".join([runs, *(self._needs() or [self._absence()])])
 
     def _needs(self) -> list[str]:
@@ -159,29 +100,10 @@ class Status:
         return (
             agent.agent_id,
             state.upper() if agent.state is State.ALARM else state,
-            "-" if heard_ns is None else f"{_ago(self.at_ns - heard_ns)} ago",
+            "-" if heard_ns is None else f"{ago(self.at_ns - heard_ns)} ago",
             str(agent.missing),
             "-" if until_ns is None else _days_left(until_ns, self.at_ns),
         )
-
-    def _why(self, agent: AgentStatus) -> str:
-        said = [agent.connection]
-        heard_ns, taken_ns = agent.heard_at_ns or 0, agent.taken_at_ns
-        if taken_ns is not None and heard_ns - taken_ns > _PAST_S * _S_NS:
-            said.append(f"its latest sample was taken {_ago(self.at_ns - taken_ns)} ago")
-        if alarm := agent.alarm:
-            name = "" if agent.state is State.ALARM else "ALARM "
-            reason = alarm.reason.removeprefix("alarm: ") or "the predictor gives no reason"
-            said.append(f"{name}since {_local(alarm.since_ns)}: {reason}")
-        if learning := agent.learning:
-            said.append(f"{learning.seen}/{learning.needed} learned")
-        if (until_ns := agent.certificate_until_ns) and _is_due(until_ns, self.at_ns):
-            said.append("renew its certificate")
-        begun = agent.begun
-        if begun and 0 <= self.at_ns - begun.at_ns < _NEWS_S * _S_NS:
-            when = _ago(self.at_ns - begun.at_ns)
-            said.append(f"predictor reset {when} ago: {begun.text}")
-        return "; ".join(filter(None, said))
 
 
 _HEAD = ("agent", "state", "last sample", "missing", "certificate")
@@ -192,81 +114,15 @@ async def read(reader: Reader, clock: Clock = time) -> Status:
     served_since_ns = await reader.served_since()
     lines, plain = await reader.lines(), await reader.plain()
     now_ns = clock.time_ns()
-    silent = [line for line in lines if line.is_rehearsal and _silence(line, now_ns)]
-    agents = (_judged(line, served_since_ns, now_ns) for line in lines if line not in silent)
+    silent = [line for line in lines if line.is_rehearsal and silence(line, now_ns)]
+    agents = (judged(line, served_since_ns, now_ns) for line in lines if line not in silent)
     ordered = sorted(
-        agents, key=lambda each: (not each.needs_person, _RANKS[each.state], each.agent_id)
+        agents, key=lambda each: (not each.needs_person, RANKS[each.state], each.agent_id)
     )
     return Status(now_ns, served_since_ns, tuple(ordered), plain, len(silent))
-
-
-def _judged(line: LineState, served_since_ns: int | None, now_ns: int) -> AgentStatus:
-    latest, alarm, begun = line.latest, line.standing.alarm, line.begun
-    is_void = latest and begun and begun.at_ns >= latest.arrived_at_ns
-    if latest and latest.prediction and alarm is None and not is_void:
-        # Recorded by an older version, which noted no beginning.
-        alarm = Alarm(latest.sampled_at_ns, line.explanation.text if line.explanation else "")
-    state = _silence(line, now_ns)
-    connection = _silent_because(line, served_since_ns) if state else ""
-    if state is None and alarm:
-        state = State.ALARM
-    elif state is None:
-        state = State.LEARNING if line.standing.learning else State.NORMAL
-    until_ns = line.certificate_until_ns
-    is_due = until_ns is not None and _is_due(until_ns, now_ns)
-    return AgentStatus(
-        line.agent_id,
-        state,
-        needs_person=not line.is_rehearsal
-        and (state is State.OFFLINE or alarm is not None or is_due),
-        heard_at_ns=latest.arrived_at_ns if latest else None,
-        taken_at_ns=latest.sampled_at_ns if latest else None,
-        learning=line.standing.learning,
-        alarm=alarm,
-        missing=line.missing,
-        certificate_until_ns=until_ns,
-        connection=connection,
-        begun=begun,
-        is_rehearsal=line.is_rehearsal,
-    )
-
-
-def _silence(line: LineState, now_ns: int) -> State | None:
-    """How late the next sample is; None: it is not. A stamp of the future is not late."""
-    if line.latest is None:
-        return State.OFFLINE
-    age_s = (now_ns - line.latest.arrived_at_ns) / _S_NS
-    period_s = (line.period_ns or 0) / _S_NS
-    if age_s > max(_OFFLINE_S, _OFFLINE_PERIODS * period_s):
-        return State.OFFLINE
-    return State.LATE if age_s > max(_LATE_S, _LATE_PERIODS * period_s) else None
-
-
-def _silent_because(line: LineState, served_since_ns: int | None) -> str:
-    stream = line.stream
-    if stream and stream.kind is EventKind.ENDED:
-        return stream.text
-    if served_since_ns is None:
-        return "the broker stopped"
-    if stream is None or stream.at_ns < served_since_ns:
-        return "not connected since the broker started"
-    return "connected, but sends no samples"
-
-
-def _is_due(until_ns: int, now_ns: int) -> bool:
-    return until_ns - now_ns < SOON.total_seconds() * _S_NS
 
 
 def _days_left(until_ns: int, now_ns: int) -> str:
     if until_ns <= now_ns:
         return "expired"
-    return counted(int((until_ns - now_ns) // (_DAY_S * _S_NS)), "day")
-
-
-def _ago(ns: int) -> str:
-    return lasted(ns / _S_NS)
-
-
-def _local(at_ns: int) -> str:
-    """As the broker's log writes times, and with the zone."""
-    return f"{datetime.fromtimestamp(at_ns / _S_NS).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    return counted(int((until_ns - now_ns) // (_DAY_S * S_NS)), "day")

@@ -35,10 +35,21 @@ class Parser(argparse.ArgumentParser):
 
     def add_command(self, name: str, help_: str, description: str, *examples: str) -> "Parser":
         """Add a command of the program, or one of a command; `help_` is its line in the list."""
+        return self._added(name, help_, description, examples, required=True)
+
+    def add_optional_command(
+        self, name: str, help_: str, description: str, *examples: str
+    ) -> "Parser":
+        """Add a command of a command that also runs without one."""
+        return self._added(name, help_, description, examples, required=False)
+
+    def _added(
+        self, name: str, help_: str, description: str, examples: Sequence[str], *, required: bool
+    ) -> "Parser":
         if self._commands is None:
             self._commands = self.add_subparsers(
                 dest="command" if " " not in self.prog else "verb",
-                required=True,
+                required=required,
                 metavar="COMMAND",
                 title="commands",
             )
@@ -46,6 +57,11 @@ class Parser(argparse.ArgumentParser):
         return self._commands.add_parser(
             name, help=help_, description=description, examples=examples
         )
+
+    @property
+    def needs_command(self) -> bool:
+        """Whether it does nothing without one of its commands."""
+        return self._commands is not None and self._commands.required
 
     def add_version(self) -> None:
         """Add --version."""

@@ -189,6 +189,7 @@ def _other_version(path: Path, version: int, versions: int) -> StoreError:
         return DamagedError(f"{path}: is damaged (its schema says version {version})", path)
     if version < versions:
         return OlderSchemaError(
-            f"{said}: start what it belongs to once, which brings it up to date", version
+            f"{said}: stop the old program that writes it and start the new one, which converts it",
+            version,
         )
     return NewerSchemaError(f"{said}: use the version that wrote it, or a newer one", version)

@@ -18,11 +18,12 @@ def text(
     `chosen` names the kind of a table that is there in several kinds, and is set. The tables
     below `left_out` are left to the documentation.
     """
+    check = program if " " in program else f"{program} run"
     blocks = [
         f"# Configuration of the {program}, with all keys and their defaults.\n"
         '# Remove the "#" of a key, and that of its [table], to set it. "# " begins an'
         " explanation.\n"
-        f"# Check a change before a restart: {program} run --check --config FILE"
+        f"# Check a change before a restart: {check} --check --config FILE"
     ]
     for section in sections(settings):
         table = section.paths[0]

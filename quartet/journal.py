@@ -52,6 +52,14 @@ def _safe(argument: object) -> object:
     return shown(argument, _MOST_IN_ARGUMENT)
 
 
+def log_to_stderr(level: str) -> None:
+    """Log from this level on: with times for a person, or as journald wants it."""
+    form = "%(asctime)s %(levelname)-7s %(message)s"
+    handler = logging.StreamHandler()
+    handler.setFormatter(PriorityFormatter() if under_systemd() else LineFormatter(form))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+
+
 def under_systemd() -> bool:
     """Whether stdout or stderr of this process goes to the journal (systemd.exec(5))."""
     stream = os.environ.get("JOURNAL_STREAM")

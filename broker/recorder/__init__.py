@@ -85,6 +85,7 @@ class Recorder(Protocol):
         """The stream has ended, and how; a plain peer's line ends with it.
 
         The event is recorded soon, and not for itself alone while samples are. It is left out
-        where the line is a plain peer's, or has nothing on record.
+        where the line is a plain peer's, or has nothing on record; and taken back where the agent
+        ended the stream and the same peer opens the next within a second.
         """
         ...

@@ -1,13 +1,14 @@
 """What people ask of the records: accounts, samples, explanations, the state of each line."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from broker.model import Standing
 from broker.recorder.upkeep import Loss
 from broker.records import EventKind
 from quartet.channels import Values
+from wire.sensors import Sensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,18 @@ class SessionAccount:
     missing: list[tuple[int, int]]
     is_rehearsal: bool = False
     """A simulation's, whose line nobody needs later."""
+    sensors: Sensors | None = None
+    """What people call its sensors; None: nobody told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Some of an agent's sessions. Of many missing ids in one, the first ranges are named."""
+
+    newest: Sequence[SessionAccount]
+    """The newest first."""
+    count: int
+    """How many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +106,33 @@ class RecordedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedSnapshot:
+    """What a line's black box can be begun with."""
+
+    digest: str
+    """Of the black box."""
+    state: bytes | None
+    """None: it gives none."""
+    is_fresh: bool
+    """It had seen nothing: at the line's beginning, or at a reset by a person."""
+    sampled_at_ns: int
+    """When the last sample that it had seen was taken; of a beginning, the first sample."""
+    arrived_at_ns: int
+    cursor: str
+    """Where its samples go on, for course()."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Some of the samples that a line's black box saw, in its order, and the cursor behind them."""
+
+    samples: Sequence[RecordedSample]
+    snapshots: Sequence[tuple[int, RecordedSnapshot]]
+    """Those on record, each with the number of these samples that come before it."""
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """What a person wanted of a line."""
 
@@ -125,30 +165,8 @@ class LineState:
     """Ids that never arrived, in the sessions on record."""
     is_rehearsal: bool = False
     """A simulation's, which nobody misses when it is silent."""
-
-
-@dataclass(slots=True)
-class Bucket:
-    """Several samples as one point of a picture. NaN is counted, and in no minimum or maximum."""
-
-    begin_ns: int
-    samples: int = 0
-    trues: int = 0
-    failed: list[int] = field(default_factory=lambda: [0] * 4)
-    """By channel, how many values are NaN."""
-    least: list[float] = field(default_factory=lambda: [float("inf")] * 4)
-    most: list[float] = field(default_factory=lambda: [float("-inf")] * 4)
-
-    def add(self, sample: RecordedSample) -> None:
-        """Take a sample in."""
-        self.samples += 1
-        self.trues += sample.prediction
-        for channel, value in enumerate(sample.values):
-            if value != value:  # noqa: PLR0124 - NaN
-                self.failed[channel] += 1
-                continue
-            self.least[channel] = min(self.least[channel], value)
-            self.most[channel] = max(self.most[channel], value)
+    sensors: Sensors | None = None
+    """What people call its four sensors, by its newest session that told; None: nobody told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +175,42 @@ class News:
 
     samples: Sequence[RecordedSample]
     cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """An agent's samples in the order of their records, as columns of the same length.
+
+    Costs a program a quarter of what the same samples cost one by one.
+    """
+
+    agent_id: str
+    sampled_at_ns: Sequence[int]
+    predictions: Sequence[int]
+    """1: True."""
+    values: Sequence[Values]
+    said: Sequence[tuple[int, str]] = ()
+    """Explanations, each with the number of its sample in the strip."""
+    peer: str = ""
+    """HOST:PORT of the line's first stream: another one where the agent was forgotten and is
+    back. Empty: nobody can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """The samples behind a cursor, by agent, and the cursor behind them."""
+
+    strips: Sequence[Strip]
+    cursor: str
+    arrived_at_ns: int | None = None
+    """When the last of them arrived; None: there is none."""
+    is_last: bool = False
+    """Whether no more lay behind the cursor."""
+    is_another: bool = False
+    """Whether the cursor is of another store, or of a later state of this one. There are no strips
+    then, and `cursor` is behind what had arrived when the former one was given."""
+    damaged: int = 0
+    """Samples behind the cursor that are damaged, and left out."""
 
 
 class Reader(Protocol):
@@ -168,6 +222,10 @@ class Reader(Protocol):
 
     async def accounts(self) -> Accounts:
         """What became of each sample, by agent and session."""
+        ...
+
+    async def sessions(self, agent_id: str, most: int) -> Sessions:
+        """The accounts of an agent's newest sessions: cheap, however much is on record."""
         ...
 
     async def lines(self) -> Sequence[LineState]:
@@ -186,8 +244,11 @@ class Reader(Protocol):
         """An agent's samples that were taken in this span, in order, a few hundred at a time."""
         ...
 
-    async def outline(self, agent_id: str, span: Span, buckets: int) -> Sequence[Bucket]:
-        """The same samples in at most `buckets` buckets; those without a sample are left out."""
+    async def recent(self, agent_id: str, since_ns: int, most: int) -> Sequence[RecordedSample]:
+        """An agent's newest samples that arrived at this time or later, in order; `most` of them.
+
+        Costs no more than they do.
+        """
         ...
 
     async def explanations(self, agent_id: str, span: Span) -> Sequence[RecordedExplanation]:
@@ -196,6 +257,21 @@ class Reader(Protocol):
 
     async def events(self, agent_id: str, span: Span) -> Sequence[RecordedEvent]:
         """What happened to an agent's line in this span of the broker's time, in order."""
+        ...
+
+    async def snapshot(self, agent_id: str, at_ns: int) -> RecordedSnapshot | None:
+        """What a line's black box can be begun with at a time of sampling.
+
+        The newest state up to then; where there is none, the oldest on record. None: there is
+        none at all, or no such agent.
+        """
+        ...
+
+    async def course(self, agent_id: str, cursor: str, most: int) -> Course:
+        """At most so many of the samples that a line's black box saw behind a cursor of snapshot().
+
+        No sample: there is no more.
+        """
         ...
 
     async def served_since(self) -> int | None:
@@ -233,19 +309,15 @@ class Reader(Protocol):
         """
         ...
 
+    async def bulk(self, cursor: str, most: int) -> Bulk:
+        """The same as strips, with explanations, for a program that reads all there is."""
+        ...
 
-async def outline(
-    samples: AsyncIterator[Sequence[RecordedSample]], span: Span, buckets: int
-) -> list[Bucket]:
-    """Fold samples into buckets of equal width over the span. ValueError for less than one."""
-    if buckets < 1:
-        raise ValueError(f"buckets: at least 1, not {buckets}")
-    width_ns = max(1, -(-(span.until_ns - span.since_ns) // buckets))
-    found: dict[int, Bucket] = {}
-    async for chunk in samples:
-        for sample in chunk:
-            number = (sample.sampled_at_ns - span.since_ns) // width_ns
-            if number not in found:
-                found[number] = Bucket(span.since_ns + number * width_ns)
-            found[number].add(sample)
-    return [found[number] for number in sorted(found)]
+    async def strip(self, agent_id: str, span: Span, most: int, behind: str = "") -> Strip | None:
+        """An agent's samples of a span, behind a cursor; None: they are more than `most`.
+
+        Costs what lies in the span, and not what lies behind it. What was recorded more than
+        an hour out of the order of sampling may be left out; see samples(). Without
+        explanations.
+        """
+        ...

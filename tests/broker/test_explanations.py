@@ -297,5 +297,5 @@ def test_the_ledger_of_an_older_store_says_what_to_do_and_touches_nothing(
     before = older.read_bytes()
     assert main(["ledger", "--store", str(older)]) == 1
     message = capsys.readouterr().err
-    assert f"has schema 1, this version of quartet knows {len(MIGRATIONS)}: start what" in message
+    assert f"has schema 1, this version of quartet knows {len(MIGRATIONS)}: stop the old" in message
     assert older.read_bytes() == before

@@ -116,6 +116,7 @@ def test_a_program_reads_the_books_as_json(path: Path, capsys: pytest.CaptureFix
                 "missing": [[3, 3], [6, 8]],
                 "digest": "d1",
                 "is_rehearsal": False,
+                "sensors": None,
             },
             {
                 "agent_id": "press-4",
@@ -130,6 +131,7 @@ def test_a_program_reads_the_books_as_json(path: Path, capsys: pytest.CaptureFix
                 "missing": [],
                 "digest": "d1",
                 "is_rehearsal": False,
+                "sensors": None,
             },
         ],
         "plain": {"streams": 2, "received": 4, "answered": 4},

@@ -4,23 +4,20 @@ import asyncio
 import itertools
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.chain import Chain
-from support.clock import ManualClock
 from support.patience import PATIENCE_S
-from support.store import OpenLines, change, header, lines_in, sample, select, send, send_on
+from support.read import Even, Site, running, runs, spans
+from support.store import change, header, lines_in, sample, select, send, send_on
 
 from broker.errors import CommandError
 from broker.model import Sample
 from broker.rebase import reset
 from broker.recorder.opening import open_reader
-from broker.recorder.reader import PlainAccount, Reader, RecordedSample, Span
+from broker.recorder.reader import PlainAccount, Span
 from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.reader import SqliteReader
 from quartet.errors import StoreError
@@ -28,49 +25,6 @@ from quartet.errors import StoreError
 many = settings(derandomize=True, deadline=None, max_examples=40)
 
 NAN = float("nan")
-
-
-class Even(Chain):
-    """True for an even id, and says so every tenth time."""
-
-    def predict(self, sample: Sample) -> bool:
-        super().predict(sample)
-        self._id = sample.id
-        return sample.id % 2 == 0
-
-    def explain(self) -> str | None:
-        return f"as {self._id} says" if self._id % 10 == 0 else None
-
-
-@dataclass
-class Site:
-    """A broker and its reader, with what was streamed."""
-
-    lines: OpenLines
-    reader: Reader
-    path: Path
-    clock: ManualClock
-    sent: list[tuple[str, int, int, int]] = field(default_factory=list)
-    """Agent, session, id, and when it was taken."""
-
-    async def stream(self, agent: str, session: int, first_id: int, count: int, at_ns: int) -> None:
-        """Samples of which one is taken each 10 ns."""
-        opened = header(first_id, session, agent, at_ns=at_ns, period_ns=10)
-        ids = range(first_id, first_id + count)
-        with await self.lines.open(opened, "1.2.3.4:5") as stream:
-            await send_on(stream, [sample(id_) for id_ in ids])
-        self.sent += [(agent, session, id_, at_ns + 10 * (id_ - first_id)) for id_ in ids]
-
-    async def found(self, agent: str, span: Span = Span()) -> list[RecordedSample]:  # noqa: B008
-        return [each async for some in self.reader.samples(agent, span) for each in some]
-
-
-@contextmanager
-def running(folder: Path) -> Iterator[Site]:
-    path = folder / "broker.db"
-    clock = ManualClock()
-    with lines_in(path, Even, clock=clock) as lines:
-        yield Site(lines, open_reader(path), path, clock)
 
 
 async def is_forgotten(site: Site, agent: str) -> None:
@@ -91,10 +45,6 @@ def names(folder: Path) -> list[str]:
 def site(tmp_path: Path) -> Iterator[Site]:
     with running(tmp_path) as site:
         yield site
-
-
-runs = st.tuples(st.sampled_from("ab"), st.integers(1, 30), st.integers(0, 5), st.integers(1, 500))
-spans = st.tuples(st.integers(0, 6000), st.integers(0, 6000)).map(sorted)
 
 
 @many
@@ -142,7 +92,10 @@ async def test_a_clock_that_was_set_back_or_ahead_hides_no_sample(site: Site) ->
     hour_ns = 3600 * 10**9
     now_ns = site.clock.time_ns()
     first_id = 0
-    for at_ns in (now_ns, now_ns + hour_ns // 2, now_ns - hour_ns, 0, now_ns - 900 * hour_ns):
+    for at_ns in (
+        *(now_ns, now_ns + hour_ns // 2, now_ns - hour_ns, 0, now_ns - 900 * hour_ns),
+        *(now_ns + 12 * hour_ns, now_ns + 9000 * hour_ns, now_ns + 4 * hour_ns),
+    ):
         await site.stream("a", 0, first_id, 700, at_ns)
         first_id += 700
         site.clock.advance(7200.0)
@@ -175,41 +128,13 @@ async def test_who_follows_passes_by_plain_peers(site: Site) -> None:
 
 @pytest.mark.parametrize("wrong", [0, -1])
 async def test_a_number_below_one_is_an_error(site: Site, wrong: int) -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        await site.reader.news("", wrong)
-    with pytest.raises(ValueError, match="at least 1"):
-        await site.reader.outline("a", Span(), wrong)
-
-
-async def test_an_outline_keeps_peaks_and_counts_and_leaves_gaps_open(site: Site) -> None:
-    opened = header(0, at_ns=0, period_ns=10)
-    rows = [(0.0, 1.0, 2.0, 3.0)] * 100
-    rows[42] = (9.0, -5.0, NAN, 3.0)
-    with await site.lines.open(opened) as stream:
-        await send_on(stream, [Sample(id_, row) for id_, row in enumerate(rows)])
-    await site.stream("a", 0, 200, 1, 9_000)
-    buckets = await site.reader.outline("a", Span(0, 10_000), 10)
-    assert [(each.begin_ns, each.samples, each.trues) for each in buckets] == [
-        (0, 100, 50),
-        (9_000, 1, 1),
-    ]
-    assert buckets[0].least == [0.0, -5.0, 2.0, 3.0]
-    assert buckets[0].most == [9.0, 1.0, 2.0, 3.0]
-    assert buckets[0].failed == [0, 0, 1, 0]
-
-
-@many
-@given(st.integers(1, 300), st.integers(1, 50), spans)
-async def test_an_outline_has_each_sample_once_and_no_more_buckets_than_asked_for(
-    count: int, most: int, span: list[int]
-) -> None:
-    if span[0] == span[1]:
-        return
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as site:
-        await site.stream("a", 0, 0, count, 100)
-        buckets = await site.reader.outline("a", Span(*span), most)
-        assert len(buckets) <= most
-        assert sum(each.samples for each in buckets) == len(await site.found("a", Span(*span)))
+    for question in (
+        site.reader.news("", wrong),
+        site.reader.bulk("", wrong),
+        site.reader.strip("a", Span(), wrong),
+    ):
+        with pytest.raises(ValueError, match="at least 1"):
+            await question
 
 
 async def test_the_state_of_a_line_is_its_latest_sample_with_what_was_said_last(
@@ -264,8 +189,87 @@ async def test_who_follows_sees_each_sample_of_each_agent_once(site: Site) -> No
 
 @pytest.mark.parametrize("cursor", ["x", "1.5", "9" * 19, "1; DROP TABLE samples"])
 async def test_a_cursor_that_is_none_is_an_error(site: Site, cursor: str) -> None:
-    with pytest.raises(ValueError, match="cursor"):
-        await site.reader.news(cursor, 1)
+    for question in (
+        site.reader.news(cursor, 1),
+        site.reader.bulk(cursor, 1),
+        site.reader.strip("a", Span(), 1, cursor),
+    ):
+        with pytest.raises(ValueError, match="cursor"):
+            await question
+
+
+@many
+@given(st.lists(runs, max_size=8), st.integers(0, 4000), st.integers(1, 60))
+async def test_the_newest_samples_are_those_of_one_agent_and_not_too_old(
+    script: list[tuple[str, int, int, int]], back_s: int, most: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as site:
+        next_ids = {"a": 0, "b": 0}
+        for number, (agent, count, jump, pause_s) in enumerate(script):
+            await site.stream(agent, number // 3, next_ids[agent] + jump, count, number)
+            next_ids[agent] += jump + count
+            site.clock.advance(float(pause_s))
+        since_ns = site.clock.time_ns() - back_s * 10**9
+        for agent in "ab":
+            wanted = [e for e in await site.found(agent) if e.arrived_at_ns >= since_ns][-most:]
+            assert await site.reader.recent(agent, since_ns, most) == wanted
+
+
+async def test_a_predictor_can_be_brought_to_where_it_was_at_any_time(site: Site) -> None:
+    """From each state on record, and on through the later ones."""
+    for hour in range(4):
+        await site.stream("a", hour, 0, 2500, hour * 100_000)
+        await site.stream("b", hour, 0, 10, hour * 100_000)
+        site.clock.advance(3600.0)
+    found = await site.found("a")
+    seen = set()
+    for at_ns in range(0, 400_000, 7_000):
+        begun = await site.reader.snapshot("a", at_ns)
+        assert begun
+        assert begun.digest == "d1"
+        assert begun.sampled_at_ns <= at_ns
+        box = Even()
+        if begun.state is None:
+            assert begun.is_fresh
+        else:
+            box.restore(begun.state)
+        cursor, passed = begun.cursor, 0
+        while (course := await site.reader.course("a", cursor, 333)).samples:
+            later = dict(course.snapshots)
+            for number, each in enumerate(course.samples):
+                if number in later:
+                    assert later[number].state == box.snapshot()
+                    assert later[number].sampled_at_ns < each.sampled_at_ns
+                box.predict(Sample(each.id, each.values))
+            if len(course.samples) in later:
+                assert later[len(course.samples)].state == box.snapshot()
+            assert set(later) <= set(range(334))
+            passed += len(course.samples)
+            cursor = course.cursor
+        assert passed <= len(found)
+        assert begun.is_fresh or found[len(found) - passed - 1].sampled_at_ns <= at_ns
+        seen.add((begun.cursor, passed))
+    assert len(seen) >= 4  # of each hour, and the beginning
+    assert max(passed for _, passed in seen) == len(found)
+    assert await site.reader.snapshot("c", 0) is None
+
+
+async def test_what_is_no_more_on_record_is_not_where_a_predictor_begins(site: Site) -> None:
+    await site.stream("a", 0, 0, 2500, 0)
+    newest = await site.reader.snapshot("a", 10**9)
+    beginning = await site.reader.snapshot("a", 0)
+    assert beginning
+    assert beginning.is_fresh
+    change(
+        site.path,
+        "INSERT INTO commands (agent_id, name, at_ns, position) VALUES ('a', 'cut', 0, 0)",
+    )
+    assert await site.reader.snapshot("a", 0) == newest
+    change(site.path, "DELETE FROM commands")
+    change(site.path, "DELETE FROM samples WHERE id < 100")
+    assert await site.reader.snapshot("a", 0) == newest  # the oldest that there is
+    change(site.path, "UPDATE snapshots SET state = x'00'")  # damaged
+    assert await site.reader.snapshot("a", 10**9) is None
 
 
 async def test_a_command_waits_until_it_is_applied(site: Site) -> None:
@@ -351,6 +355,26 @@ async def test_an_agent_that_is_forgotten_is_listed_nowhere(site: Site) -> None:
     assert [each.id for each in (await site.reader.news(cursor, 10)).samples] == [7, 8]
 
 
+async def test_the_newest_sessions_of_an_agent_have_their_accounts(tmp_path: Path) -> None:
+    with running(tmp_path) as site:
+        for session in range(5):
+            await site.stream("a", session, 10 * session, 2 + session, 0)
+        await site.stream("b", 9, 0, 5, 0)
+        for first_id in range(50, 300, 2):
+            await site.stream("a", 4, first_id, 1, 0)
+    all_ = (await site.reader.accounts()).sessions
+    of_a = [each for each in all_ if each.agent_id == "a"][::-1]
+    found = await site.reader.sessions("a", 3)
+    assert (found.count, len(found.newest)) == (5, 3)
+    assert len(of_a[0].missing) > 100
+    newest, *others = found.newest
+    assert newest.missing == of_a[0].missing[:100]
+    assert newest.gaps == of_a[0].gaps
+    assert others == of_a[1:3]
+    none = await site.reader.sessions("nobody", 3)
+    assert (none.count, none.newest) == (0, [])
+
+
 async def test_without_a_broker_an_agent_is_forgotten_at_once(tmp_path: Path) -> None:
     with running(tmp_path) as site:
         await site.stream("b", 0, 0, 5, 0)
@@ -371,6 +395,7 @@ async def test_a_store_that_is_not_there_is_named_by_each_question(tmp_path: Pat
     reader = open_reader(tmp_path / "none.db")
     for question in (
         reader.accounts(),
+        reader.sessions("a", 1),
         reader.lines(),
         reader.explanations("a", Span()),
         reader.commands("a"),
@@ -378,7 +403,11 @@ async def test_a_store_that_is_not_there_is_named_by_each_question(tmp_path: Pat
         reader.command_forget("a"),
         reader.tail(),
         reader.news("", 1),
-        reader.outline("a", Span(0, 10), 1),
+        reader.bulk("", 1),
+        reader.strip("a", Span(), 1),
+        reader.recent("a", 0, 1),
+        reader.snapshot("a", 0),
+        reader.course("a", "0", 1),
     ):
         with pytest.raises(StoreError, match=r"none\.db: there is no such file"):
             await question
@@ -388,7 +417,12 @@ async def test_a_store_that_is_not_there_is_named_by_each_question(tmp_path: Pat
 async def test_an_agent_that_is_not_known_has_nothing(site: Site) -> None:
     await send(site.lines, range(3))
     assert await site.found("b") == []
+    strip = await site.reader.strip("b", Span(), 10)
+    assert strip
+    assert strip.values == []
     assert await site.reader.explanations("b", Span()) == []
+    assert await site.reader.recent("b", 0, 10) == []
+    assert (await site.reader.course("b", "0", 10)).samples == []
 
 
 async def test_a_question_that_is_cancelled_is_over_before_its_connection_is_closed(

@@ -20,6 +20,7 @@ from broker.recorder.memory import Memory, MemoryRecorder
 from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.recorder import SqliteRecorder
 from broker.records import Batch, Claim, Event, EventKind, Opened, Snapshot
+from wire.sensors import Label, encode
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -297,6 +298,17 @@ async def test_whatever_is_recorded_is_found_again(
         for (agent, session), ids in wanted.items():
             claim = await recorder.claim(header(0, session, agent), "")
             assert await recorder.answers(claim, 0, 1000) == answers(*ids)
+
+
+@pytest.mark.parametrize("labels", [b"", encode((Label("oil", "°C"),) * 4), b"{", b"\xff" * 1024])
+async def test_whatever_a_stream_calls_its_sensors_its_samples_are_recorded(
+    labels: bytes, recorder: Recorder
+) -> None:
+    for session, id_ in ((0, 0), (1, 0), (0, 1)):
+        claim = await recorder.claim(replace(header(session=session), sensors=labels), "")
+        await recorder.record(batch(claim, id_, opened=Opened()))
+        assert [*await recorder.answers(claim, id_, 1)] == answers(id_)
+        recorder.release(claim)
 
 
 # One writer a line, where several brokers share their records

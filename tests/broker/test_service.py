@@ -199,6 +199,25 @@ async def test_a_newer_stream_of_an_agent_supersedes_the_older_one() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    "labels", [b"{", b"\xff\xfe", b"[" * 1024, b"x" * 4000, "text", b'[{"name":"\x1b[2J"},1,2,3]']
+)
+async def test_malformed_labels_are_ignored_and_said_once_and_the_stream_goes_on(
+    labels: str | bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving() as broker:
+        for session in range(3):
+            call = broker.call((*metadata(session=session), ("sensors-bin", labels)))
+            for id_ in range(2):
+                await call.send(request(id_))
+                assert await answers(call, 1) == [id_]
+            call.done_sending()
+            assert (await call.ending()).code is Code.OK
+    (said,) = [each for each in caplog.messages if "sensors" in each]
+    assert said.startswith("press-1: its names of sensors are ignored: metadata sensors-bin: ")
+    assert said.isprintable()
+
+
 # The way of a sample
 
 

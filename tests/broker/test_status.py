@@ -12,6 +12,7 @@ from support.clock import ManualClock
 from support.store import header, lines_in, sample, send_on
 
 from broker.__main__ import main
+from broker.judged import State
 from broker.model import Alarm, Learning, Standing
 from broker.recorder.opening import open_reader
 from broker.recorder.reader import (
@@ -22,7 +23,7 @@ from broker.recorder.reader import (
     RecordedSample,
 )
 from broker.records import EventKind
-from broker.status import State, Status, read
+from broker.status import Status, read
 from broker.watching import framed, show, watch
 
 S_NS = 10**9
@@ -336,6 +337,7 @@ async def test_the_document_says_all_of_it(clock: ManualClock) -> None:
                 "connection": "",
                 "begun": {"at_ns": clock.time_ns() - S_NS, "kind": "begun", "text": "1"},
                 "is_rehearsal": False,
+                "sensors": None,
             }
         ],
         "plain": {"streams": 0, "received": 0, "answered": 0},

@@ -9,7 +9,8 @@ from support.markdown import ROOT, Block, anchors, blocks, links, pages
 
 import agent.config
 import broker.config
-from quartet.settings import load
+import broker.console.config
+from quartet.settings import Table, load
 
 _BROKERS = ("[listen]", "[recorder]", "[predictor]")
 _OURS = ("ansible/", "broker/", "dataset/", "docs/", "proto/", "systemd/")
@@ -54,7 +55,14 @@ def test_each_example_of_a_configuration_is_right(block: Block, tmp_path: Path) 
         text = '[source]\nkind = "ads1115"\n' + text
     path = tmp_path / "some.toml"
     path.write_text(text)
-    load(path, broker.config.Settings if text.startswith(_BROKERS) else agent.config.Settings)
+    load(path, _settings(text))
+
+
+def _settings(text: str) -> type[Table]:
+    if text.startswith(_BROKERS):
+        return broker.config.Settings
+    is_console = text.startswith("[console]")
+    return broker.console.config.ConsoleSettings if is_console else agent.config.Settings
 
 
 @pytest.mark.parametrize("block", _blocks("sh"), ids=str)

@@ -19,6 +19,7 @@ SAMPLE_COLUMNS = (
 
 _SAMPLE = struct.Struct("<7q16s")
 _SNAPSHOT = struct.Struct("<4q")
+_LABELS = struct.Struct("<2q")
 
 
 def sample_checksum(  # noqa: PLR0917 - the columns of a row, in their order
@@ -97,6 +98,24 @@ def _name_verifies(checksum_of: Callable[..., int], row: Sequence[Any]) -> bool:
     except (TypeError, struct.error):
         return False
     return checksum is None or bool(checksum == computed)
+
+
+LABELS_COLUMNS = "session, line, CAST(sensors AS BLOB), checksum"
+"""What labels_verify() needs of a row of `labels`."""
+
+
+def labels_checksum(session: int, line: int, sensors: bytes) -> int:
+    """Of a row of `labels`. struct.error where a number is none."""
+    return zlib.crc32(sensors, zlib.crc32(_LABELS.pack(session, line)))
+
+
+def labels_verify(row: Sequence[Any]) -> bool:
+    """Whether a row of LABELS_COLUMNS is whole."""
+    session, line, sensors, checksum = row
+    try:
+        return bool(checksum == labels_checksum(session, line, sensors))
+    except (TypeError, struct.error):
+        return False
 
 
 def snapshot_checksum(

@@ -21,6 +21,7 @@ _PARTS = (
         f"DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE line = ? LIMIT ?)"  # noqa: S608
         for table, key in (
             ("sessions", "session"),
+            ("labels", "session"),
             ("samples", "position"),
             ("explanations", "position"),
             ("snapshots", "rowid"),
@@ -120,15 +121,18 @@ class Eraser:
         """
         return len(self._oldest(line, up_to, room))
 
-    def cut(self, line: int, agent_id: str | None, room: int) -> int:
-        """The same, up to the newest and with all that rests upon them."""
+    def cut(self, line: int, agent_id: str | None, room: int) -> tuple[int, bool]:
+        """The same, up to the newest and with all that rests upon them; whether none is left."""
         positions = self._oldest(line, sys.maxsize, room)
-        end = positions[-1] if len(positions) == room else sys.maxsize
-        self.void(line, agent_id, end, positions[-1] if positions else 0)
-        if end == sys.maxsize:
+        is_empty = not self._connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM samples WHERE line = ?)", (line,)
+        ).fetchone()[0]
+        newest = positions[-1] if positions else 0
+        self.void(line, agent_id, sys.maxsize if is_empty else newest, newest)
+        if is_empty:
             for table in ("events", "standings"):
                 self._connection.execute(f"DELETE FROM {table} WHERE line = ?", (line,))  # noqa: S608
-        return len(positions)
+        return len(positions), is_empty
 
     def delete(self, rows: Sequence[tuple[int, int]]) -> None:
         """Delete samples, by position and line, with what was said about them.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from broker.model import Alarm, Learning, Standing
-from broker.records import Batch, Claim, Event, EventKind, Opened
+from broker.records import ENDED_BY_AGENT, Batch, Claim, Event, EventKind
 from quartet.foreign import shown
 
 _ADD = """
@@ -24,6 +24,12 @@ _BOUNDS = [
     """  # noqa: S608
     for kinds in (_OF_STREAMS, f"NOT {_OF_STREAMS}")
 ]
+# An agent whose readings were late ends its stream, and opens the next at once.
+_NEXT_STREAM_NS = 10**9
+_LATEST_OF_STREAMS = f"""
+    SELECT event, kind, text, at_ns FROM events WHERE line = ? AND {_OF_STREAMS}
+    ORDER BY event DESC LIMIT 2
+"""  # noqa: S608
 _CERTIFICATE = """
     INSERT INTO standings (line, certificate_until_ns) VALUES (?, ?)
     ON CONFLICT DO UPDATE SET certificate_until_ns = excluded.certificate_until_ns
@@ -59,9 +65,10 @@ class Events:
     def write(self, batch: Batch, line: int) -> None:
         """Add what a batch of an agent tells, apart from its samples."""
         if batch.opened:
-            self._open(batch.opened, line)
+            self._connection.execute(_CERTIFICATE, (line, batch.opened.certificate_until_ns))
             opened = Event(EventKind.OPENED, f"from {batch.claim.peer}")
-            self.add(line, batch.arrived_at_ns, [opened])
+            if not self._continues(line, opened, batch.arrived_at_ns):
+                self.add(line, batch.arrived_at_ns, [opened])
         self.add(line, batch.arrived_at_ns, batch.events)
         if standing := batch.standing:
             learning, alarm = standing.learning, standing.alarm
@@ -87,8 +94,19 @@ class Events:
         ).fetchone()
         return standing_of(*row) if row else Standing()
 
-    def _open(self, opened: Opened, line: int) -> None:
-        self._connection.execute(_CERTIFICATE, (line, opened.certificate_until_ns))
+    def _continues(self, line: int, opened: Event, at_ns: int) -> bool:
+        """Whether the stream before was ended for this one; then its end is taken back."""
+        before = self._connection.execute(_LATEST_OF_STREAMS, (line,)).fetchall()
+        if [row[1:3] for row in before] != [
+            (EventKind.ENDED, ENDED_BY_AGENT),
+            (EventKind.OPENED, shown(opened.text)),
+        ]:
+            return False
+        event, *_, ended_at_ns = before[0]
+        if at_ns - ended_at_ns >= _NEXT_STREAM_NS:
+            return False
+        self._connection.execute("DELETE FROM events WHERE event = ?", (event,))
+        return True
 
 
 def standing_of(

@@ -16,6 +16,9 @@ written with the line, and goes with it."""
 NOBODY = "nobody"
 """In place of an address, in a line that is being erased."""
 
+UNKNOWN = "unknown"
+"""The same, in a line whose own row was lost."""
+
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
@@ -36,6 +39,8 @@ class Keeping:
     sessions: int = 1000
     """Of one line: of an agent that restarts every hour, those of six weeks. The last ids of
     more, to be told from new ones, nobody will send again."""
+    labels: int = 100
+    """Of one line: sessions of which it is kept what their sensors are called."""
     events: int = 100
     """Of one line, and of each kind: those of its streams, and those of its predictor."""
     gaps: int = 1000

@@ -10,26 +10,27 @@ from typing import Any, TypeVar
 
 from broker.recorder.reader import (
     Accounts,
-    Bucket,
+    Bulk,
     Command,
+    Course,
     LineState,
     News,
     PlainAccount,
     RecordedEvent,
     RecordedExplanation,
     RecordedSample,
-    SessionAccount,
+    RecordedSnapshot,
+    Sessions,
     Span,
-    outline,
+    Strip,
 )
-from broker.recorder.sqlite import commands
+from broker.recorder.sqlite import accounts, commands, past
 from broker.recorder.sqlite.beside import checked
 from broker.recorder.sqlite.hold import lock_path
 from broker.recorder.sqlite.keeping import CUT, REHEARSAL
 from broker.recorder.sqlite.rows import (
     EVENT,
     EXPLANATION,
-    IS_REHEARSAL,
     SAMPLE,
     event_of,
     sample_of,
@@ -37,21 +38,18 @@ from broker.recorder.sqlite.rows import (
 from broker.recorder.sqlite.schema import MIGRATIONS, damage_told
 from broker.recorder.sqlite.signature import Note
 from broker.recorder.sqlite.states import line_state, line_states
-from broker.recorder.upkeep import Loss
+from broker.recorder.sqlite.strips import CHUNK, Walk, bulk, line_number
 from quartet.clock import Clock
 from quartet.database import connect_to_read, store_error, transaction_to_read
 from quartet.lock import holder, read_note
-from quartet.plural import counted
 
 Result = TypeVar("Result")
 
-# Looked at in one transaction: some milliseconds, in which the file's log cannot be emptied.
+# Samples that are given at once.
 _CHUNK = 500
 
-# How far a device's clock may be ahead of the broker's.
-_MARGIN_NS = 3600 * 10**9
-
-_CURSOR = re.compile("[0-9]{0,18}")
+# A position, and perhaps when its sample arrived: another store has another one there.
+_CURSOR = re.compile("([0-9]{0,18})(?::([0-9]{1,19}))?")
 
 
 class SqliteReader:
@@ -63,7 +61,11 @@ class SqliteReader:
 
     async def accounts(self) -> Accounts:
         """What became of each sample. Raises StoreError, as all do."""
-        return await self._ask(_accounts)
+        return await self._ask(accounts.accounts)
+
+    async def sessions(self, agent_id: str, most: int) -> Sessions:
+        """The accounts of an agent's newest sessions."""
+        return await self._ask(lambda rows: accounts.sessions(rows, agent_id, most))
 
     async def lines(self) -> Sequence[LineState]:
         """The state of each agent's line, by agent id."""
@@ -75,36 +77,37 @@ class SqliteReader:
 
     async def plain(self) -> PlainAccount:
         """The sum over the streams of plain peers that are still on record."""
-        return await self._ask(_plain)
+        return await self._ask(accounts.plain)
 
     async def samples(self, agent_id: str, span: Span) -> AsyncIterator[Sequence[RecordedSample]]:
         """An agent's samples of this span, in the order of their records.
 
-        Looks through all records of the line from an hour before the span on: a sample arrives
-        after it was taken, however late. Only what was taken by a clock that was more than an
-        hour ahead of the broker's may be left out.
+        Looks through all records of the line: no clock hides a sample, whatever it was set to.
         """
         connection = await asyncio.to_thread(self._open)
         try:
-            line, behind = await self._on(connection, lambda rows: _start(rows, agent_id, span))
+            line = await self._on(connection, lambda rows: line_number(rows, agent_id))
+            behind = 0
             while end := await self._on(connection, lambda rows: _end(rows, line, behind)):  # noqa: B023
-                rows = await self._on(
-                    connection,
-                    lambda rows: rows.execute(
-                        f"{SAMPLE} WHERE samples.line = ? AND position > ? AND position <= ?"
-                        " AND sampled_at_ns >= ? AND sampled_at_ns < ? ORDER BY position",
-                        (line, behind, end, span.since_ns, span.until_ns),  # noqa: B023
-                    ).fetchall(),
-                )
-                if rows:
-                    yield [sample_of(row) for row in rows]
-                behind = end
+                while behind < end:
+                    rows = await self._on(
+                        connection,
+                        lambda rows: rows.execute(
+                            f"{SAMPLE} WHERE samples.line = ? AND position > ? AND position <= ?"
+                            " AND sampled_at_ns >= ? AND sampled_at_ns < ?"
+                            " ORDER BY position LIMIT ?",
+                            (line, behind, end, span.since_ns, span.until_ns, _CHUNK),  # noqa: B023
+                        ).fetchall(),
+                    )
+                    if rows:
+                        yield [sample_of(row) for row in rows]
+                    behind = rows[-1][-1] if len(rows) == _CHUNK else end
         finally:
             connection.close()
 
-    async def outline(self, agent_id: str, span: Span, buckets: int) -> Sequence[Bucket]:
-        """The samples of a span as a picture."""
-        return await outline(self.samples(agent_id, span), span, buckets)
+    async def recent(self, agent_id: str, since_ns: int, most: int) -> Sequence[RecordedSample]:
+        """An agent's newest samples that arrived at this time or later."""
+        return await self._ask(lambda rows: past.recent(rows, agent_id, since_ns, most))
 
     async def explanations(self, agent_id: str, span: Span) -> Sequence[RecordedExplanation]:
         """What was said about the samples of a span."""
@@ -123,6 +126,14 @@ class SqliteReader:
             *(agent_id, span.since_ns, span.until_ns),
         )
         return [event_of(row) for row in rows]
+
+    async def snapshot(self, agent_id: str, at_ns: int) -> RecordedSnapshot | None:
+        """The newest state of a black box up to a time of sampling, or the oldest."""
+        return await self._ask(lambda rows: past.snapshot(rows, agent_id, at_ns))
+
+    async def course(self, agent_id: str, cursor: str, most: int) -> Course:
+        """The next samples that a black box saw, with its states on record between them."""
+        return await self._ask(lambda rows: past.course(rows, agent_id, cursor, most))
 
     async def served_since(self) -> int | None:
         """When the broker that runs has opened the store; None: no broker runs."""
@@ -156,16 +167,28 @@ class SqliteReader:
 
     async def news(self, cursor: str, most: int) -> News:
         """Samples of all agents behind a cursor, which is a position."""
-        if not _CURSOR.fullmatch(cursor):
-            raise ValueError(f"{cursor!r} is not a cursor of this store")
-        if most < 1:
-            raise ValueError(f"most: at least 1 sample, not {most}")
-        position = int(cursor or 0)
+        position, _ = _position(cursor, most)
         rows = await self._select(
             f"{SAMPLE} WHERE position > ? ORDER BY position LIMIT ?", *(position, most)
         )
         position = rows[-1][-1] if rows else position
         return News([sample_of(row) for row in rows if row[0] is not None], str(position))
+
+    async def bulk(self, cursor: str, most: int) -> Bulk:
+        """The same as strips."""
+        position, mark = _position(cursor, most)
+        return await self._ask(lambda rows: bulk(rows, position, mark, most))
+
+    async def strip(self, agent_id: str, span: Span, most: int, behind: str = "") -> Strip | None:
+        """An agent's samples of a span as one strip, if they are not too many."""
+        walk = Walk(agent_id, span, _position(behind, most)[0])
+        connection = await asyncio.to_thread(self._open)
+        try:
+            while not walk.is_done and len(walk) <= most:
+                await self._on(connection, walk.step)
+        finally:
+            connection.close()
+        return walk.strip() if len(walk) <= most else None
 
     async def _select(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         return await self._ask(lambda rows: rows.execute(query, parameters).fetchall())
@@ -204,68 +227,15 @@ class SqliteReader:
             return connect_to_read(self._path, len(MIGRATIONS))
 
 
-def _accounts(rows: sqlite3.Connection) -> Accounts:
-    _look_through(rows)
-    missing: dict[int, list[tuple[int, int]]] = {}
-    for session, first, last in rows.execute("SELECT * FROM gaps ORDER BY session, first"):
-        missing.setdefault(session, []).append((first, last))
-    sessions = rows.execute(
-        "SELECT session, agent_id, id, first_id, last_id, received, answered, duplicates, refused,"  # noqa: S608
-        f" gaps, digest, {IS_REHEARSAL} FROM sessions JOIN lines USING (line)"
-        " WHERE agent_id IS NOT NULL ORDER BY session",
-        (REHEARSAL,),
-    )
-    lost = rows.execute(
-        "SELECT agent_id, session_id, first, last, why, at_ns FROM losses ORDER BY rowid"
-    )
-    return Accounts(
-        [
-            SessionAccount(*[*row, missing.get(session, []), bool(is_rehearsal)])
-            for session, *row, is_rehearsal in sessions
-        ],
-        _plain(rows),
-        [Loss(*row) for row in lost],
-    )
-
-
-def _plain(rows: sqlite3.Connection) -> PlainAccount:
-    counts = rows.execute(
-        "SELECT count(*), ifnull(sum(received), 0), ifnull(sum(answered), 0)"
-        " FROM sessions JOIN lines USING (line) WHERE agent_id IS NULL AND id IS NULL"
-    ).fetchone()
-    return PlainAccount(*counts)
-
-
-def _look_through(rows: sqlite3.Connection) -> None:
-    """Raise DatabaseError where the indexes of samples are damaged. Reads no sample."""
-    by_id, by_line = rows.execute(
-        "SELECT (SELECT count(*) FROM samples INDEXED BY samples_by_id WHERE session > 0),"
-        " (SELECT count(*) FROM samples INDEXED BY samples_by_line WHERE line > 0)"
-    ).fetchone()
-    if by_id != by_line:
-        raise sqlite3.DatabaseError(
-            f"{counted(by_id, 'sample')} by their ids, {by_line} by their agents"
-        )
-
-
-def _start(rows: sqlite3.Connection, agent_id: str, span: Span) -> tuple[int, int]:
-    """The line of an agent, 0 for none, and a position behind which all of the span lies."""
-    row = rows.execute("SELECT line FROM lines WHERE agent_id = ?", (agent_id,)).fetchone()
-    line: int = row[0] if row else 0
-    since_ns = span.since_ns - _MARGIN_NS
-    begin, end = 0, 1 + rows.execute("SELECT ifnull(max(position), 0) FROM samples").fetchone()[0]
-    while begin < end:  # positions rise with the times of arrival
-        middle = (begin + end) // 2
-        found = rows.execute(
-            "SELECT position, arrived_at_ns FROM samples WHERE line = ? AND position >= ?"
-            " ORDER BY position LIMIT 1",
-            (line, middle),
-        ).fetchone()
-        if found and found[1] < since_ns:
-            begin = found[0] + 1
-        else:
-            end = middle
-    return line, begin - 1
+def _position(cursor: str, most: int) -> tuple[int, int | None]:
+    """What a cursor says: a position, and when its sample arrived."""
+    match = _CURSOR.fullmatch(cursor)
+    if not match:
+        raise ValueError(f"{cursor!r} is not a cursor of this store")
+    if most < 1:
+        raise ValueError(f"most: at least 1 sample, not {most}")
+    position, mark = match.groups()
+    return int(position or 0), None if mark is None else int(mark)
 
 
 def _end(rows: sqlite3.Connection, line: int, behind: int) -> int:
@@ -273,6 +243,6 @@ def _end(rows: sqlite3.Connection, line: int, behind: int) -> int:
     found: int | None = rows.execute(
         "SELECT max(position) FROM (SELECT position FROM samples WHERE line = ? AND position > ?"
         " ORDER BY position LIMIT ?)",
-        (line, behind, _CHUNK),
+        (line, behind, CHUNK),
     ).fetchone()[0]
     return found or 0

@@ -4,9 +4,10 @@ import struct
 from typing import Any
 
 from broker.recorder.reader import RecordedEvent, RecordedSample
-from broker.recorder.sqlite.checksums import SENSORS
+from broker.recorder.sqlite.checksums import LABELS_COLUMNS, SENSORS, labels_verify
 from broker.records import EventKind
 from quartet.errors import DamagedError
+from wire.sensors import Sensors, decode
 
 SAMPLE = (
     "SELECT lines.agent_id, ifnull(sessions.id, ''), samples.id, sensors, sampled_at_ns,"
@@ -22,7 +23,18 @@ IS_REHEARSAL = (
     "EXISTS (SELECT 1 FROM commands WHERE commands.agent_id = lines.agent_id AND name = ?)"
 )
 """Of a row of `lines`; takes the name of the command that marks one."""
+LABELS = f"SELECT {LABELS_COLUMNS} FROM labels"  # noqa: S608
 EVENT = "SELECT at_ns, CAST(kind AS BLOB), CAST(text AS BLOB) FROM events"
+
+
+def sensors_of(row: tuple[Any, ...]) -> Sensors | None:
+    """A row of LABELS; None where it is not whole: names alone are lost then."""
+    if not labels_verify(row):
+        return None
+    try:
+        return decode(row[2])
+    except ValueError:
+        return None
 
 
 def sample_of(row: tuple[Any, ...]) -> RecordedSample:

@@ -154,6 +154,16 @@ MIGRATIONS = [
         alarm_reason TEXT
     )
     """,
+    """
+    -- What people call the sensors of a session, and their units, as its agent told it.
+    CREATE TABLE labels (
+        session INTEGER PRIMARY KEY,
+        line INTEGER NOT NULL,
+        sensors BLOB NOT NULL,  -- JSON
+        checksum INTEGER NOT NULL
+    );
+    CREATE INDEX labels_by_line ON labels (line)
+    """,
 ]
 
 

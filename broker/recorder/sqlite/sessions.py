@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from broker.recorder.sqlite.checksums import session_checksum
+from broker.recorder.sqlite.checksums import labels_checksum, session_checksum
 from broker.recorder.sqlite.keeping import Keeping
 from broker.records import Batch
 
@@ -19,6 +19,15 @@ _BEGIN = """
     INSERT INTO sessions VALUES (
         :session, :line, :id, :first_id, :last_id, :received, :answered, :duplicates, :refused,
         :gaps, :digest, :arrived_at_ns, :checksum
+    )
+"""
+_LABEL = """
+    INSERT INTO labels VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
+    SET line = excluded.line, sensors = excluded.sensors, checksum = excluded.checksum
+"""
+_FORGET_LABELS = """
+    DELETE FROM labels WHERE line = ?1 AND session <= (
+        SELECT session FROM labels WHERE line = ?1 ORDER BY session DESC LIMIT 1 OFFSET ?2
     )
 """
 
@@ -67,6 +76,10 @@ class Sessions:
             self._forget(line)
         if batch.gaps:
             self._write_gaps(session, batch.gaps)
+        if header and header.sensors and batch.opened:
+            checksum = labels_checksum(session, line, header.sensors)
+            self._connection.execute(_LABEL, (session, line, header.sensors, checksum))
+            self._connection.execute(_FORGET_LABELS, (line, self._keeping.labels))
         return session
 
     def _forget(self, line: int) -> None:
@@ -75,7 +88,7 @@ class Sessions:
             "SELECT session FROM sessions WHERE line = ? ORDER BY session DESC LIMIT -1 OFFSET ?",
             (line, self._keeping.sessions),
         ).fetchall()
-        for table in ("gaps", "sessions"):
+        for table in ("gaps", "labels", "sessions"):
             self._connection.executemany(f"DELETE FROM {table} WHERE session = ?", forgotten)  # noqa: S608
 
     def _write_gaps(self, session: int, gaps: Sequence[tuple[int, int]]) -> None:

@@ -181,9 +181,9 @@ class Shrinking:
 
     def _cut(self, resident: Resident, room: int) -> int:
         """Delete so much of a line; the agent that comes back begins with what is left."""
-        count = self._eraser.cut(resident.line, resident.agent_id, room)
+        count, is_empty = self._eraser.cut(resident.line, resident.agent_id, room)
         self._census.dropped({resident.line: count})
-        if count < room:
+        if is_empty:
             self._census.emptied(resident)
         self._lose(resident)
         if resident.agent_id is not None:

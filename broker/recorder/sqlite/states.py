@@ -12,9 +12,11 @@ from broker.recorder.sqlite.rows import (
     EVENT,
     EXPLANATION,
     IS_REHEARSAL,
+    LABELS,
     SAMPLE,
     event_of,
     sample_of,
+    sensors_of,
 )
 
 # Enough to see the spacing of samples also where one interval spans an outage.
@@ -55,6 +57,7 @@ def _line_state(
             "SELECT ifnull(sum(gaps), 0) FROM sessions WHERE line = ?",
         )
     )
+    labels = rows.execute(f"{LABELS} WHERE line = ? ORDER BY session DESC", (line,))
     times = rows.execute(
         "SELECT session, sampled_at_ns FROM samples WHERE line = ? ORDER BY position DESC LIMIT ?",
         (line, _INTERVALS + 1),
@@ -72,6 +75,7 @@ def _line_state(
         period_ns=_period_ns(times),
         missing=missing[0],
         is_rehearsal=bool(is_rehearsal),
+        sensors=next(filter(None, map(sensors_of, labels)), None),
     )
 
 

@@ -9,10 +9,12 @@ from broker.recorder.sqlite.books import SessionRow, columns, losses, unbooked
 from broker.recorder.sqlite.books import sessions as read_sessions
 from broker.recorder.sqlite.books import tables as read_tables
 from broker.recorder.sqlite.checksums import (
+    LABELS_COLUMNS,
     LINE_COLUMNS,
     SAMPLE_COLUMNS,
     SESSION_COLUMNS,
     SNAPSHOT_COLUMNS,
+    labels_verify,
     line_verifies,
     sample_verifies,
     session_verifies,
@@ -75,6 +77,7 @@ def _check(rows: sqlite3.Connection, findings: Findings) -> None:
     findings.problems += _names(rows)
     findings.problems += _events(rows)
     findings.problems += _standings(rows)
+    findings.problems += _labels(rows)
     with transaction_to_read(rows):
         findings.losses += losses(rows)
         for session in read_sessions(rows):
@@ -178,6 +181,16 @@ def _standings(rows: sqlite3.Connection) -> Iterator[Problem]:
         " OR typeof(alarm_reason) NOT IN ('text', 'null') ORDER BY line"
     ):
         yield Problem(f"how line {line} stands cannot be read", REPAIR)
+
+
+def _labels(rows: sqlite3.Connection) -> Iterator[Problem]:
+    """Verify what the sensors of each session are called."""
+    if not columns(rows, "labels"):
+        return
+    for row in rows.execute(f"SELECT {LABELS_COLUMNS} FROM labels"):  # noqa: S608
+        if not labels_verify(row):
+            what = f"the names of the sensors of session {row[0]} are not what was recorded"
+            yield Problem(f"{what} (checksum)", REPAIR)
 
 
 def _session(

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from broker.recorder.sqlite.books import SessionRow, booked, gaps, holes, losses, sessions
 from broker.recorder.sqlite.checksums import line_checksum, session_checksum, session_verifies
+from broker.recorder.sqlite.keeping import UNKNOWN
 from broker.recorder.upkeep import IdRange, Loss, ranges, union, without
 from quartet.plural import counted
 
@@ -15,6 +16,7 @@ _DAMAGED = "the records were damaged"
 _TIDY = """
     DELETE FROM explanations WHERE position NOT IN (SELECT position FROM samples);
     DELETE FROM gaps WHERE session NOT IN (SELECT session FROM sessions);
+    DELETE FROM labels WHERE session NOT IN (SELECT session FROM sessions);
     DELETE FROM snapshots WHERE line NOT IN (SELECT line FROM lines);
     DELETE FROM former_snapshots WHERE line NOT IN (SELECT line FROM lines);
     DELETE FROM events WHERE line NOT IN (SELECT line FROM lines);
@@ -61,9 +63,9 @@ def mend(rows: sqlite3.Connection, now_ns: int) -> Mended:
     """
     notes: list[str] = []
     rows.executemany(
-        "INSERT OR IGNORE INTO lines VALUES (?, ?, 'unknown', ?)",
+        "INSERT OR IGNORE INTO lines VALUES (?, ?, ?, ?)",
         [
-            (line, agent_id, line_checksum(line, agent_id))
+            (line, agent_id, UNKNOWN, line_checksum(line, agent_id))
             for line, agent_id in rows.execute("SELECT line, agent_id FROM known_lines").fetchall()
         ],
     )

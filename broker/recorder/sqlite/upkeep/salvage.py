@@ -9,6 +9,7 @@ from typing import Any
 
 from broker.recorder.sqlite.checksums import (
     SENSORS,
+    labels_verify,
     line_verifies,
     sample_verifies,
     session_verifies,
@@ -34,6 +35,7 @@ _ROWS = {
     "TTIIti": "losses",
     "Niitt": "events",
     "NIIIIT": "standings",
+    "Nibi": "labels",
     "tttiT": "schema",
 }
 # Columns of those that had no checksum once.
@@ -47,7 +49,10 @@ class _Kind(Enum):
 
 
 # Indexes that tell nothing beyond the rows.
-_USELESS = ("samples_by_line", "explanations_by_line", "sqlite_autoindex_snapshots_1")
+_USELESS = (
+    *("samples_by_line", "explanations_by_line", "labels_by_line"),
+    "sqlite_autoindex_snapshots_1",
+)
 
 _INSERT = {
     "samples": "INSERT OR IGNORE INTO samples VALUES (?,?,?,?,?,?,?,?,?)",
@@ -71,6 +76,7 @@ _INSERT = {
     "losses": "INSERT INTO losses VALUES (?,?,?,?,?,?)",
     "events": "INSERT OR IGNORE INTO events VALUES (?,?,?,?,?)",
     "standings": "INSERT OR IGNORE INTO standings VALUES (?,?,?,?,?,?)",
+    "labels": "INSERT OR IGNORE INTO labels VALUES (?,?,?,?)",
 }
 
 _MARKS = ",".join("?" * _WITH_CHECKSUM["sessions"])
@@ -227,6 +233,7 @@ _SOUND: dict[str, Callable[[Sequence[Any]], bool]] = {
     "sessions": _is_session,
     "snapshots": _is_snapshot,
     "events": _is_event,
+    "labels": labels_verify,
 }
 
 
