@@ -13,6 +13,7 @@ import msgspec
 
 from broker.commandline import CONFIG, parser
 from broker.config import PredictorSettings, Settings, check, store_path
+from broker.console.commandline import CONFIG as CONSOLE_CONFIG
 from broker.predictors.load import load as load_predictor
 from quartet import command
 from quartet.distribution import to_install
@@ -26,9 +27,12 @@ def main(
 ) -> int:
     """Run a command; 0 done, 1 failed, 2 wrong use or configuration (nothing started).
 
-    `config` is the configuration that is read where none is named, if it exists.
+    `config` is the configuration that is read where none is named, if it exists; the console's
+    own is beside it.
     """
     options = parser().parse_args(arguments)
+    if options.command == "console":
+        config = config.with_name(CONSOLE_CONFIG.name)
     options.read = vars(options).get("config") or (config if os.path.lexists(config) else None)
     return command.run("broker", lambda: _COMMANDS[options.command](options), platform=platform)
 
@@ -114,6 +118,12 @@ def _upkeep(options: argparse.Namespace) -> int:
     return store.run(options.verb, upkeep, options.copy, as_json=options.json)
 
 
+def _console(options: argparse.Namespace) -> int:
+    from broker.console.commands import console  # noqa: PLC0415 - as above
+
+    return console(options)
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     from broker.evaluate import commands  # noqa: PLC0415 - the others need none of it
 
@@ -179,6 +189,7 @@ _COMMANDS = {
     "ledger": _ledger,
     "rebase": _rebase,
     "forget": _forget,
+    "console": _console,
     "evaluate": _evaluate,
     "check-predictor": _check_predictor,
     "store": _upkeep,

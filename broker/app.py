@@ -22,7 +22,7 @@ from broker.transport import Health, Transport
 from broker.transport.grpc_aio import GrpcTransport, quiet_library
 from broker.workers import Threads
 from quartet.address import Address
-from quartet.journal import LineFormatter, PriorityFormatter, under_systemd
+from quartet.journal import log_to_stderr
 from quartet.notify import Notifier
 from quartet.plural import counted
 from quartet.reload import reconfigured
@@ -56,7 +56,7 @@ def run(settings: Settings, reread: Callable[[], Settings] | None, config: Path 
     `config` is the file that the settings were read from.
     PredictorError, StoreError or ListenError before anything is served.
     """
-    _log_to_stderr(settings.log.level)
+    log_to_stderr(settings.log.level)
     quiet_library()
     _allow_connections()
     black_box = load(settings.predictor.use, settings.predictor.options)
@@ -75,13 +75,6 @@ async def _run(
         count = settings.predictor.threads_to_use
         lines = Lines(black_box, recorder, Threads(count) if count else None)
         await _serve(settings, lines, recorder, reread, config)
-
-
-def _log_to_stderr(level: str) -> None:
-    form = "%(asctime)s %(levelname)-7s %(message)s"
-    handler = logging.StreamHandler()
-    handler.setFormatter(PriorityFormatter() if under_systemd() else LineFormatter(form))
-    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 async def _serve(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from broker.console.commandline import add_console
 from quartet.commandline import (
     Parser,
     add_columns,
@@ -64,6 +65,7 @@ def parser() -> Parser:
         )
     )
     forget.add_argument("agent", metavar="AGENT", help="name of the agent")
+    add_console(program)
     _add_evaluate(program)
     _add_check_predictor(program)
     _add_store(program)

@@ -1,0 +1,1 @@
+"""Quartet's console: pages in a browser that show how each machine is, and why."""

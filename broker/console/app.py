@@ -1,0 +1,207 @@
+"""The console as a whole: store, history, pages, server; started and stopped in order."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from broker.console import files
+from broker.console.api import acts, agent, alarms, download, history, live, me
+from broker.console.api.console import Console
+from broker.console.book import Book
+from broker.console.book.people import People
+from broker.console.certificate import ServedCertificate
+from broker.console.config import ConsoleSettings, check_users, is_open_to_others, is_wildcard
+from broker.console.gate import Gate
+from broker.console.mark import Mark
+from broker.console.present import Numbers, Present
+from broker.console.server import bind, serving
+from broker.console.signin import SignIn
+from broker.recorder.opening import open_reader
+from broker.recorder.reader import Reader
+from quartet.address import Address
+from quartet.clock import Clock
+from quartet.errors import NewerSchemaError, OlderSchemaError, StoreError
+from quartet.journal import log_to_stderr
+from quartet.notify import Notifier
+from quartet.outage import Outage
+from quartet.repeat import repeat
+from quartet.signals import on_signals
+
+log = logging.getLogger(__name__)
+
+_PULSE_S = 1.0
+_REFRESH_S = 5.0
+_REMIND_S = 86_400.0
+
+# Between two chunks of history: while there is more, and when all is read.
+_MORE_S = 0.02
+_CAUGHT_UP_S = 1.0
+
+# After a failure.
+_AGAIN_S = 5.0
+
+# What runs beside the pages ends within this, or is left.
+_STOP_S = 1.0
+
+
+def run(settings: ConsoleSettings, store: Path, database: Path, config: Path | None) -> None:
+    """Serve until SIGTERM or SIGINT. SettingsError, StoreError or ListenError before that.
+
+    `config` is the file that the settings were read from.
+    """
+    log_to_stderr(settings.log.level)
+    asyncio.run(_run(settings, store, database, config))
+
+
+async def _run(settings: ConsoleSettings, store: Path, database: Path, config: Path | None) -> None:
+    certificate = ServedCertificate(settings.tls) if settings.tls else None
+    async with opened(settings, store, database) as console:
+        await _serve(settings, console, certificate, database, config)
+
+
+@asynccontextmanager
+async def opened(
+    settings: ConsoleSettings, store: Path, database: Path, clock: Clock = time
+) -> AsyncIterator[Console]:
+    """The parts of a console while entered. SettingsError or StoreError."""
+    reader = open_reader(store)
+    await _check_store(reader)
+    book = await Book.open(database, clock)
+    numbers = Numbers(store, settings.predictor)
+    try:
+        people = People(book.database, clock)
+        users = await people.count()
+        check_users(settings, users)
+        mark = Mark(database) if is_open_to_others(settings) else None
+        sign_in = SignIn(
+            people,
+            is_required=not (settings.address.is_loopback or settings.console.insecure),
+            mark=mark,
+            is_secure=settings.tls is not None,
+            clock=clock,
+        )
+        if await sign_in.is_needed() and mark and not users:
+            log.warning(
+                "there have been users, and now there are none, so nobody can sign in: add one with"
+                " 'broker console user add NAME'; to serve without sign-in, delete %s",
+                mark.path,
+            )
+        present = Present(reader, book, clock)
+        yield Console(reader, book, present, numbers, sign_in, store, asyncio.Event(), clock=clock)
+    finally:
+        await numbers.close()
+        await book.close()
+
+
+async def _check_store(reader: Reader) -> None:
+    """Say what is wrong with the store. StoreError where the console can never read it."""
+    try:
+        await reader.tail()
+    except NewerSchemaError:
+        raise
+    except OlderSchemaError as error:
+        log.warning("%s; until then pages show nothing of it", error)
+
+
+async def _serve(
+    settings: ConsoleSettings,
+    console: Console,
+    certificate: ServedCertificate | None,
+    database: Path,
+    config: Path | None,
+) -> None:
+    sockets = bind(settings.address)
+    port = sockets[0].getsockname()[1]
+    app = application(console, settings)
+    notifier = Notifier()
+    tls = certificate.context if certificate else None
+    with on_signals(console.stop.set):
+        async with _beside(console, certificate, notifier), serving(app, sockets, tls):
+            url = _url(settings.address.host, port, is_secure=certificate is not None)
+            print(f"broker console: {url}", flush=True)
+            log.info("listening on %s", url)
+            log.info("store: %s; history, notes and users: %s", console.store, database)
+            if config:
+                log.info("configuration: %s", config)
+            notifier.ready()
+            await console.stop.wait()
+            log.info("stopping")
+            notifier.stopping()
+
+
+def application(console: Console, settings: ConsoleSettings) -> ASGIApp:
+    """All pages and data, behind the gate."""
+    nouns = (me, live, agent, history, alarms, download, acts)
+    routes = [route for noun in nouns for route in noun.routes(console)]
+    router = Router([*files.routes(), *routes], redirect_slashes=False, default=_unknown)
+    return Gate(router, _hosts(settings))
+
+
+async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
+    await files.unknown(Request(scope))(scope, receive, send)
+
+
+@asynccontextmanager
+async def _beside(
+    console: Console, certificate: ServedCertificate | None, notifier: Notifier
+) -> AsyncIterator[None]:
+    """Read history, follow the present, take new certificates and tell systemd while entered."""
+
+    def pulse() -> None:
+        notifier.watchdog()
+
+    calls = [repeat(pulse, min(_PULSE_S, notifier.watchdog_s / 3 or _PULSE_S))]
+    if certificate:
+        calls += [repeat(certificate.refresh, _REFRESH_S), repeat(certificate.remind, _REMIND_S)]
+    works = [
+        ("history", lambda: _feed(console)),
+        ("the present", console.present.run),
+    ]
+    calls += [_lasting(what, work) for what, work in works]
+    tasks = [asyncio.create_task(call) for call in calls]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=_STOP_S)
+
+
+async def _feed(console: Console) -> None:
+    while True:
+        if not await console.book.feed(console.reader):
+            return await asyncio.sleep(_CAUGHT_UP_S)
+        await asyncio.sleep(_MORE_S)
+
+
+async def _lasting(what: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Do it again and again. A failure is said once, and a new try follows."""
+    outage = Outage(log)
+    while True:
+        try:
+            await work()
+            outage.ended("%s is read again", what)
+        except StoreError as error:
+            outage.failed("%s cannot be read: %s; trying again", what, error)
+            await asyncio.sleep(_AGAIN_S)
+        except Exception:
+            log.exception("internal error: please report it")
+            await asyncio.sleep(_AGAIN_S)
+
+
+def _hosts(settings: ConsoleSettings) -> Sequence[str]:
+    """The names by which browsers may ask, beside those of this machine alone."""
+    own = [] if is_wildcard(settings.address) else [settings.address.host]
+    return [*settings.console.hosts, *own]
+
+
+def _url(host: str, port: int, *, is_secure: bool) -> str:
+    scheme = "https" if is_secure else "http"
+    return f"{scheme}://{Address(host, port)}/"

@@ -1,0 +1,155 @@
+"""The numbers behind a predictor's answers, by a replay of what it saw."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from broker.console.present.folding import Folds
+from broker.model import Sample
+from broker.predictors import BlackBox, Predictor, explains, is_stateful, measures
+from broker.recorder.reader import Reader, RecordedSample, RecordedSnapshot, Span
+from quartet.errors import StoreError
+from quartet.foreign import described
+from quartet.plural import counted
+
+# Rows whose numbers are shown, of one range.
+_MOST_SHOWN = 20_000
+# Rows before those: an hour at 10 a second, as a state is kept for each hour.
+_MOST_BEFORE = 40_000
+
+_CHUNK = 500
+
+_OTHER_MODEL = "these answers were made by another model"
+_UNKNOWN = "the state of the predictor is not on record for all of it"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which numbers are wanted."""
+
+    agent_id: str
+    span: Span
+    most: int
+    """Points of each chart."""
+
+
+async def numbers(reader: Reader, black_box: BlackBox, question: Question) -> dict[str, Any]:
+    """The charts, and a remark about what they lack. Raises StoreError."""
+    line = await reader.line(question.agent_id)
+    if line is None or line.latest is None or line.oldest_ns is None:
+        return _told("no sample of it is on record")
+    try:
+        has_numbers = measures(black_box.make())
+    except (Exception, SystemExit) as error:  # whatever a predictor raises
+        return _told(f"the predictor raised {described(error)}")
+    if not has_numbers:
+        return _told("the predictor tells no numbers")
+    span = question.span
+    since_ns = max(span.since_ns, line.oldest_ns)
+    remarks = []
+    if line.period_ns:
+        end_ns = min(span.until_ns, line.latest.sampled_at_ns + line.period_ns)
+        if (first_ns := end_ns - _MOST_SHOWN * line.period_ns) > since_ns:
+            since_ns = first_ns
+            remarks.append(
+                f"only from {_local(first_ns)}: {counted(_MOST_SHOWN, 'sample')} at most"
+            )
+    basis = await reader.snapshot(question.agent_id, since_ns)
+    if basis is None:
+        return _told("not replayable: no state of the predictor is on record")
+    if basis.sampled_at_ns > since_ns:
+        if basis.sampled_at_ns >= span.until_ns:
+            return _told(f"not replayable before {_local(basis.sampled_at_ns)}")
+        remarks = [f"not replayable before {_local(basis.sampled_at_ns)}"]
+    replay = _Replay(black_box, Span(since_ns, span.until_ns), Folds(span, question.most))
+    remarks += await replay.run(reader, question.agent_id, basis)
+    return {"charts": replay.folds.charts(), "remark": "; ".join(remarks)}
+
+
+class _Replay:
+    """A predictor that goes through what another one of its kind went through."""
+
+    def __init__(self, black_box: BlackBox, span: Span, folds: Folds) -> None:
+        self._black_box = black_box
+        self._span = span
+        self.folds = folds
+        self._predictor: Predictor | None = None
+        """None: another model answered, or it is not known in which state this one was."""
+        self._lack = ""
+        """Why there is none."""
+        self._lacks: set[str] = set()
+        """Of samples that are shown."""
+        self._before = 0
+        self._shown = 0
+
+    async def run(self, reader: Reader, agent_id: str, basis: RecordedSnapshot) -> list[str]:
+        """Replay up to the end of the span; what is to be remarked."""
+        try:
+            self._begin(basis)
+            cursor = basis.cursor
+            while True:
+                course = await reader.course(agent_id, cursor, _CHUNK)
+                snapshots = dict(course.snapshots)
+                for number, sample in enumerate(course.samples):
+                    if snapshot := snapshots.get(number):
+                        self._begin(snapshot)
+                    self._see(sample)
+                if snapshot := snapshots.get(len(course.samples)):
+                    self._begin(snapshot)
+                cursor = course.cursor
+                if self._is_over(course.samples):
+                    break
+                if self._before > _MOST_BEFORE:
+                    before = counted(_MOST_BEFORE, "sample")
+                    return [f"not replayable: the state on record lies more than {before} before"]
+                if self._shown > _MOST_SHOWN:
+                    return [f"only up to {_local(course.samples[-1].sampled_at_ns)}"]
+        except StoreError:
+            raise
+        except (Exception, SystemExit) as error:  # whatever a predictor raises
+            return [f"the predictor raised {described(error)}"]
+        return sorted(self._lacks)
+
+    def _begin(self, snapshot: RecordedSnapshot) -> None:
+        """Go on from a state on record."""
+        self._predictor = None
+        if snapshot.digest != self._black_box.digest:
+            self._lack = _OTHER_MODEL
+            return
+        predictor = self._black_box.make()
+        if snapshot.state is not None and is_stateful(predictor):
+            predictor.restore(snapshot.state)
+        elif not snapshot.is_fresh:
+            self._lack = _UNKNOWN
+            return
+        self._predictor = predictor
+
+    def _see(self, sample: RecordedSample) -> None:
+        is_shown = sample.sampled_at_ns in self._span
+        if is_shown:
+            self._shown += 1
+        else:
+            self._before += 1
+        predictor = self._predictor
+        if predictor is None:
+            self._lacks |= {self._lack} if is_shown else set()
+            return
+        predictor.predict(Sample(sample.id, sample.values))
+        if explains(predictor):
+            predictor.explain()  # asked as ever
+        if is_shown and measures(predictor):
+            told: Mapping[str, tuple[float, float]] = predictor.statistics()
+            self.folds.add(sample.sampled_at_ns, told)
+
+    def _is_over(self, samples: Sequence[RecordedSample]) -> bool:
+        """Whether nothing of the span follows. One stamp behind it may be a clock that was set."""
+        return all(each.sampled_at_ns >= self._span.until_ns for each in samples)
+
+
+def _told(remark: str) -> dict[str, Any]:
+    return {"charts": [], "remark": remark}
+
+
+def _local(at_ns: int) -> str:
+    return f"{datetime.fromtimestamp(at_ns / 1e9).astimezone():%Y-%m-%d %H:%M}"

@@ -1,0 +1,71 @@
+// One alarm in the table, and the question that acknowledges it.
+
+import { el, foreign, setText } from "./dom.js";
+import { age, duration, mark, reason, time } from "./format.js";
+import { ask, mayWrite, nameFields, notice, post } from "./shell.js";
+
+// The shape of the state that comes next to it on the fleet's page.
+const SHAPES = { open: "alarm", acknowledged: "acknowledged", ended: "normal" };
+
+/** {node, tick(now)}: the row of an alarm; `tick` writes how long an open one lasts. */
+export function alarmRow(alarm, row, onDone) {
+  const shape = SHAPES[alarm.state] ?? "unknown";
+  const begun = time(alarm.begun);
+  const name = el("a", { class: "name", href: agentAt(alarm), title: "Open the agent at this alarm" }, foreign(alarm.agent));
+  const lasted = el("td", { role: "cell", class: "lasted number" });
+  const node = el(
+    "tr",
+    { role: "row", "data-state": alarm.state, class: alarm.state === "open" ? "is-needy" : null },
+    el("td", { role: "cell", class: "standing" }, el("span", { class: `state is-${shape}` }, mark(shape), alarm.state)),
+    el("th", { role: "rowheader", scope: "row", class: "agent" }, name, row?.rehearsal ? el("span", { class: "tag" }, "rehearsal") : null),
+    el("td", { role: "cell", class: "begun" }, el("time", { datetime: new Date(alarm.begun).toISOString() }, begun)),
+    lasted,
+    el("td", { role: "cell", class: "reason" }, foreign(reasonOf(alarm, row))),
+    el("td", { role: "cell", class: "by" }, ...acknowledgement(alarm, row, onDone)),
+  );
+  const tick = (now) => {
+    if (alarm.ended !== null) return;
+    const ms = Math.max(0, now - alarm.begun);
+    setText(lasted, ms < 60_000 ? age(ms) : duration(ms));
+  };
+  setText(lasted, alarm.ended === null ? "" : duration(alarm.ended - alarm.begun));
+  tick(Date.now());
+  return { node, tick };
+}
+
+function reasonOf(alarm, row) {
+  return reason(alarm.reason, row) || "the predictor gives no reason";
+}
+
+function agentAt(alarm) {
+  return `/agent/${encodeURIComponent(alarm.agent)}?alarm=${alarm.id}`;
+}
+
+function acknowledgement(alarm, row, onDone) {
+  const done = alarm.acknowledged;
+  if (done) {
+    const note = done.note && el("span", { class: "note", dir: "auto" }, done.note);
+    return [el("span", {}, foreign(done.by), el("span", { class: "dim" }, `, ${time(done.at, { seconds: false })}`)), note];
+  }
+  if (!mayWrite()) return [el("span", { class: "dim" }, "no")];
+  const isOpen = alarm.state === "open";
+  return [el("button", { type: "button", class: isOpen ? "chief" : "", "aria-label": `Acknowledge the alarm of ${alarm.agent}, ${time(alarm.begun)}`, onclick: () => acknowledge(alarm, row, onDone) }, "Acknowledge")];
+}
+
+/** Ask for a note and, without sign-in, the name; then acknowledge. */
+export async function acknowledge(alarm, row, onDone) {
+  if (!mayWrite()) {
+    notice("Only an operator can acknowledge an alarm.", "error");
+    return;
+  }
+  const url = `/api/agent/${encodeURIComponent(alarm.agent)}/alarms/${alarm.id}/acknowledge`;
+  const values = await ask({
+    title: "Acknowledge the alarm",
+    text: `${alarm.agent}, since ${time(alarm.begun)}\n${reasonOf(alarm, row)}`,
+    fields: [...nameFields(), { name: "note", label: "Note (optional)", isLong: true, most: 500 }],
+    confirm: "Acknowledge",
+    send: (given) => post(url, given),
+  });
+  if (values) notice(`Acknowledged the alarm of ${alarm.agent}.`);
+  onDone();
+}
