@@ -26,6 +26,8 @@ class Plant:
                 # On the host's network, which the machines share.
                 "agent_broker_address": (address := f"127.0.0.1:{free_port()}"),
                 "broker_listen": address,
+                "broker_console": True,
+                "broker_console_listen": f"127.0.0.1:{free_port()}",
                 "agent_source": {"kind": "virtual"},
                 "quartet_wheelhouse": str(wheelhouse(os.uname().machine)),
                 "journal_persistent": True,

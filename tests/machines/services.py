@@ -4,6 +4,7 @@ pytest tests/machines/services.py (Debian, root).
 """
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,8 +93,8 @@ def latest_session(machine: Container) -> dict[str, Any]:
 
 
 def test_verify_is_silent_and_the_exposure_is_what_we_say(machine: Container) -> None:
-    for unit, most in (("agent", 15), ("broker", 10)):
-        if machine.name == "bookworm" and unit == "broker":
+    for unit, most in (("agent", 15), ("broker", 10), ("console", 10)):
+        if machine.name == "bookworm" and unit != "agent":
             continue
         path = f"/etc/systemd/system/{unit}.service"
         verify = f"systemd-analyze verify {path} 2>&1"
@@ -222,3 +223,30 @@ def test_the_sandbox_refuses_what_the_agent_has_no_business_with(machine: Contai
         "namespace": "unshare: unshare failed: Operation not permitted",
         "processes": "own alone",
     }
+
+
+def test_the_console_shows_all_machines_and_is_the_brokers_guest(plant: Plant) -> None:
+    broker = plant.trixie
+    said = broker.run("journalctl", "--unit=console", "--output=cat")
+    address = re.findall(r"listening on (https://127\.0\.0\.1:\d+/)", said)[-1]
+    ask = (
+        "import ssl, sys, urllib.request as web;"
+        "tls = ssl.create_default_context(cafile='/etc/broker/ca.pem');"
+        "tls.check_hostname = False;"
+        "print(web.urlopen(sys.argv[1], context=tls, timeout=60).read().decode())"
+    )
+
+    def told(path: str) -> Any:
+        return json.loads(broker.run("/usr/bin/python3", "-c", ask, address + path))
+
+    assert told("api/me")["store"] == "/var/lib/broker/broker.db"
+    wait_until(lambda: told("api/fleet")["counts"]["offline"] == 0, 60, "all machines are heard")
+    assert len(told("api/fleet")["agents"]) == len(plant.machines)
+    assert show(broker, "console", "User") == "broker"
+    assert show(broker, "console", "CPUWeight") == "20"
+    pid = show(broker, "console", "MainPID")
+    assert broker.run("ps", "-o", "ni=", "-p", pid).strip() == "10"
+    broker.run("systemctl", "restart", "broker")
+    assert show(broker, "console", "MainPID") == pid
+    broker.run("systemctl", "restart", "console")
+    assert "Traceback" not in broker.run("journalctl", "--unit=console", "--output=cat")
