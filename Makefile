@@ -1,10 +1,12 @@
 # The one entry point, for a person and for CI. Each target sets itself up.
 #   make demo       broker and agent together on the shipped dataset
+#   make demo-fleet five machines, their broker and its console in a browser, until Ctrl-C
 #   make test-quick lint, types, rooms and the pure tests, in under a minute
 #   make test       every gate: those first, then stubs and the other tests
+#   make test-browser the console's pages in a real browser, the long tests too
 #   make test-oldest the tests with the oldest dependencies that are supported
 #   make chaos      200 faults, and every sample's prediction; make chaos SEED=N repeats
-#   make soak       half an hour without faults: does anything grow? MINUTES=N for more or less
+#   make soak       pages open for ten minutes, half an hour without faults: does anything grow? MINUTES=N for more or less
 #   make attack     what an attacker would try, in full
 #   make bench      figures, as ratios to a plain implementation
 #   make e2e        the playbook and the units on real systemd machines (Debian, root)
@@ -12,7 +14,7 @@
 #   make image-test the container image, built and asked over the wire (Linux, root)
 #   make dist       the files of a release, in dist
 #   make format     what the gates want of the code's form
-#   make picture    the README's picture, from a real run
+#   make picture    the README's pictures, from real runs
 #   make reference  what docs, man pages and example files say of commands and keys, from the code
 
 PYTHON ?= python3
@@ -25,31 +27,38 @@ alone = $(PYTHON) -c 'import fcntl, os, sys; lock = os.open(sys.argv[1], os.O_RD
     os.set_inheritable(lock, True); fcntl.flock(lock, fcntl.LOCK_EX); os.execvp(sys.argv[2], sys.argv[2:])' $(1)
 CODE = agent ansible broker quartet proto tests bench dataset docs
 
-.PHONY: demo test test-quick test-oldest chaos soak attack bench e2e e2e-services e2e-arm64 image-test dist format picture reference clean
+.PHONY: demo demo-fleet test test-quick test-browser test-oldest chaos soak attack bench e2e e2e-services e2e-arm64 image-test dist format picture reference clean
 
 demo: $(VENV)/demo
 	PATH="$(abspath $(BIN)):$$PATH" sh dataset/demo.sh
+
+demo-fleet: $(VENV)/demo
+	$(BIN)/python dataset/demo_fleet.py
 
 test-quick: $(VENV)/dev
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check --quiet $(CODE)
 	$(BIN)/mypy
-	$(BIN)/mypy dataset/make_dataset.py docs/picture.py docs/reference.py ansible/roles/service/files/*.py
+	$(BIN)/mypy dataset/make_dataset.py dataset/demo_fleet.py docs/picture.py docs/console_picture.py docs/reference.py ansible/roles/service/files/*.py
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n auto -m "not real"
 
 test: test-quick
 	$(call alone,$(VENV)/stubs.lock) env PYTHON="$(abspath $(BIN)/python)" STUBS_VENV="$(abspath $(VENV)/stubs)" \
 	    sh proto/generate.sh --check
-	$(BIN)/pytest -n auto -m real
+	$(BIN)/pytest -n auto --dist loadgroup -m real
+
+test-browser: $(VENV)/dev
+	$(BIN)/pytest tests/browser tests/browser/at_length.py
 
 test-oldest: $(VENV)/oldest/dev
-	$(VENV)/oldest/bin/pytest -n auto
+	$(VENV)/oldest/bin/pytest -n auto --dist loadgroup
 
 chaos: $(VENV)/dev
 	PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED))
 
 soak: $(VENV)/dev
+	PYTHONPATH=tests $(BIN)/python -m chaos.page_soak $(if $(MINUTES),--minutes $(MINUTES))
 	PYTHONPATH=tests $(BIN)/python -m chaos.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 attack: $(VENV)/dev
@@ -61,6 +70,7 @@ bench: $(VENV)/bench
 	$(BIN)/python -m bench.agent_bench
 	$(BIN)/python -m bench.spool_bench
 	$(BIN)/python -m bench.drain_bench
+	$(BIN)/python -m bench.console_bench
 	$(BIN)/python -m bench.detection
 
 e2e: $(VENV)/e2e e2e-services
@@ -88,6 +98,7 @@ format: $(VENV)/dev
 
 picture: $(VENV)/dev
 	$(BIN)/python docs/picture.py
+	$(BIN)/python docs/console_picture.py
 
 reference: $(VENV)/dev
 	$(BIN)/python docs/reference.py
@@ -105,7 +116,7 @@ $(VENV)/demo $(VENV)/dev $(VENV)/e2e $(VENV)/bench $(VENV)/oldest/dev:
 	@$(call alone,pyproject.toml) $(MAKE) --no-print-directory ALONE=1 $@
 else
 $(VENV)/demo: pyproject.toml | $(VENV)/bin/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[broker,live,plot]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[broker,console,live,plot]'
 	touch $@
 
 $(VENV)/dev: pyproject.toml tests/debian.sh | $(VENV)/bin/pip

@@ -30,6 +30,7 @@ class Child:
         self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115 - see __exit__
         self._process = subprocess.Popen(
             [sys.executable, "-m", *arguments],
+            stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,
             cwd=_REPOSITORY,
@@ -58,7 +59,15 @@ class Child:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
         return self._printed()
+
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input."""
+        if self._process.stdin:
+            self._process.stdin.write(f"{line}\n".encode())
+            self._process.stdin.flush()
 
     def finish(self, timeout_s: float) -> str:
         """Wait for its own end; return what it has printed.
@@ -75,20 +84,24 @@ class Child:
         return self._printed()
 
     def address(self) -> str:
-        """HOST:PORT where it listens, once it says so.
+        """HOST:PORT where it listens, once it says so. Raises ChildError."""
+        return self.said(_READY).rstrip(",")
+
+    def said(self, before: str) -> str:
+        """The word behind these, once it has printed them.
 
         Raises:
-            ChildError: it ended, or said nothing in time.
+            ChildError: it ended, or did not say so in time.
         """
         deadline_s = time.monotonic() + _START_S
         while time.monotonic() < deadline_s:
             printed = self._printed()
-            if _READY in printed:
-                return printed.partition(_READY)[2].split()[0].rstrip(",")
+            if before in printed:
+                return printed.partition(before)[2].split()[0]
             if self._process.poll() is not None:
                 break
             time.sleep(0.02)
-        raise self._failure("did not say where it listens")
+        raise self._failure(f"did not say {before!r}")
 
     def _printed(self) -> str:
         return Path(self._log.name).read_text(errors="replace")

@@ -1,6 +1,8 @@
 """What a process has used, from Linux's /proc (proc(5))."""
 
+import contextlib
 import os
+import time
 from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -26,6 +28,38 @@ def restart_own_peak() -> float:
     """Let this process's peak of resident memory (VmHWM) begin with what it has now, in MB."""
     Path("/proc/self/clear_refs").write_text("5")
     return resident_mb(os.getpid())
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and theirs, parents first."""
+    found = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (task / "children").read_text().split()):
+                found += [child, *descendants(child)]
+    return found
+
+
+class Others:
+    """The share of a core that processes use that are not ours, from its making on."""
+
+    def __init__(self) -> None:
+        self._begin_s = time.monotonic()
+        self._used_s = _others_cpu_s()
+
+    def share(self) -> float:
+        """So far."""
+        return (_others_cpu_s() - self._used_s) / (time.monotonic() - self._begin_s)
+
+
+def _others_cpu_s() -> float:
+    """All that was not used by this process, its children, and those that it has waited for."""
+    ended = os.times()
+    ours = ended.children_user + ended.children_system
+    for pid in (os.getpid(), *descendants(os.getpid())):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            ours += cpu_s(pid)
+    return machine_cpu_s() - ours
 
 
 def machine_cpu_s() -> float:

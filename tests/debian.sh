@@ -9,7 +9,7 @@ missing=
 want() { missing="$missing $1"; }
 
 if ! command -v dpkg >/dev/null; then
-    echo "not Debian: tests of journald and of clock changes will be skipped" >&2
+    echo "not Debian: tests of journald, of clock changes and of pages may be skipped" >&2
     exit 0
 fi
 command -v cc >/dev/null || want gcc
@@ -18,6 +18,7 @@ pkg-config --exists libsystemd 2>/dev/null || want libsystemd-dev
 [ -x /lib/systemd/systemd-journald ] || want systemd
 command -v unshare >/dev/null || want util-linux
 command -v faketime >/dev/null || want faketime
+command -v chromium >/dev/null || want chromium
 "$1" -c 'import pathlib, sys, sysconfig
 sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || want python3-dev
 

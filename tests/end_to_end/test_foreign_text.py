@@ -31,14 +31,14 @@ from support.terminal import Terminal
 import agent.config
 import agent.ledger
 import broker.config
-from agent import logs
+from agent import labels, logs
 from agent.check import doctor
 from agent.check.findings import Finding, Outcome
 from agent.codec import decode_standing
 from agent.config import LinkSettings, SpoolSettings
 from agent.credentials import Plaintext
 from agent.link import Link
-from agent.model import Identity, Label, Reading
+from agent.model import Identity, Reading
 from agent.sinks.live import LiveView
 from agent.sources import LABELS
 from agent.spool import compare
@@ -73,6 +73,7 @@ from quartet.recording import Recording
 from quartet.settings import load
 from wire import METHOD_PATH
 from wire.databroker_pb2 import BrokerRequest
+from wire.sensors import Label
 from wire.state_pb2 import Alarm, StateResponse
 
 EVIL = "seen \x1b[31m[/red]\r\n<0>2026-01-01 ERROR forged \u202e\u2028\x9b2J\u200b" + "x" * 5000
@@ -291,6 +292,10 @@ def reason_of_an_alarm(place: Place) -> None:
     place.add(told(state(alarm_since_ns=NOW_NS, alarm_reason=decode_standing(response).reason)))
 
 
+def label_of_a_sensor(_: Place) -> None:
+    labels.told((Label(NAME, NAME), None, Label("x" * 65), None))
+
+
 def title_of_an_evaluation(place: Place) -> None:
     """Only that it is no markup: what rich draws is for a terminal."""
     place.monkeypatch.setenv("FORCE_COLOR", "1")
@@ -466,7 +471,7 @@ PLACES = [
     *(name_in_a_certificate, name_in_a_request),
     *(ledger_of_a_broker, agents_in_a_store),
     *(finding_of_the_doctor, notice_for_systemd, field_of_the_journal, argument_of_an_entry),
-    *(live_view, reason_of_an_alarm, title_of_an_evaluation),
+    *(live_view, reason_of_an_alarm, label_of_a_sensor, title_of_an_evaluation),
     *(explanation_of_a_black_box, black_box_that_cannot_tell, black_box_that_raises),
     *(module_of_a_black_box, offline_black_box),
     metadata_of_a_call,

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,7 +50,8 @@ def remove(directory: Path) -> None:
         for path in directory.iterdir():
             path.unlink()
     subprocess.run(["umount", "--lazy", directory], check=True)
-    directory.rmdir()
+    # At once, as the agent makes its files again where the mount was.
+    shutil.rmtree(directory.rename(directory.with_name(f"{directory.name}-removed")))
 
 
 def give_back(directory: Path) -> None:

@@ -227,6 +227,7 @@ async def test_the_ledger_is_read_beside_the_broker_and_after_its_death(path: Pa
                 "gaps": 3,
                 "missing": [[2, 4]],
                 "is_rehearsal": False,
+                "sensors": None,
             }
         ],
         "plain": {"streams": 1, "received": 1, "answered": 1},

@@ -91,6 +91,15 @@ class Running:
             assert len(matches) >= count, f"no {pattern!r} in:\n" + "\n".join(self._lines[-50:])
             return list(matches[count - 1].groups()) or [matches[count - 1].string]
 
+    def wait_for_output(self, pattern: str) -> re.Match[str]:
+        """Wait until what it prints on stdout matches."""
+        wanted = re.compile(pattern)
+        with self._grown:
+            self._grown.wait_for(lambda: self._ended or wanted.search(self.stdout), PATIENCE_S)
+            found = wanted.search(self.stdout)
+            assert found, f"no {pattern!r} in:\n{self.stdout}\n" + "\n".join(self._lines[-50:])
+            return found
+
     @property
     def lines_said(self) -> int:
         """How many lines it has printed on stderr so far."""
@@ -160,7 +169,10 @@ class Running:
             self._grown.notify_all()
 
     def _read_stdout(self, stream: IO[str]) -> None:
-        self.stdout = stream.read()
+        for line in stream:
+            with self._grown:
+                self.stdout += line
+                self._grown.notify_all()
 
     def _finish(self) -> None:
         self._process.wait()

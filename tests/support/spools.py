@@ -102,10 +102,12 @@ class Device:
         self._next_sequence = self.tiers.first_sequence
         self._session: Session | None = None
 
-    def begin_session(self) -> Session:
+    def begin_session(self, sensors: bytes = b"") -> Session:
         """What happens at a start, and when ids have reached their highest."""
         self._sessions += 1
-        self._session = Session(self._next_sequence, f"{self._sessions:032x}", PERIOD_NS, EPOCH_NS)
+        self._session = Session(
+            *(self._next_sequence, f"{self._sessions:032x}", PERIOD_NS, EPOCH_NS, sensors)
+        )
         self._next_sequence += 1
         self._next_id = 0
         return self._session
