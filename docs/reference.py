@@ -13,8 +13,11 @@ import agent.commandline
 import agent.config
 import broker.commandline
 import broker.config
+import broker.console.commandline
+import broker.console.config
 from agent.__main__ import example as agent_example
 from broker.__main__ import example as broker_example
+from broker.console.commands import example as console_example
 from quartet.commandline import Parser
 from quartet.keys import Key, Section, sections
 from quartet.settings import Table
@@ -50,6 +53,7 @@ def _files() -> Iterator[tuple[Path, str]]:
     yield DOCS / "cli.md", _lines(_command_line())
     yield DOCS / "examples" / "agent.example.toml", agent_example()
     yield DOCS / "examples" / "broker.example.toml", broker_example()
+    yield DOCS / "examples" / "console.example.toml", console_example()
     for program, (parser, _) in _PROGRAMS.items():
         yield DOCS / "man" / f"{program}.1", _lines(_man(parser()))
 
@@ -72,9 +76,15 @@ def _configuration() -> Iterator[str]:
     yield "- Relative paths start at the directory in which the program is started."
     yield "- `agent config --example` and `broker config --example` print a file with all keys."
     yield "- `agent run --check` and `broker run --check` check a file and the files that it names."
-    for program, (_, settings) in _PROGRAMS.items():
+    yield "- The console has a file of its own: `broker console --config console.toml`. By default"
+    yield f"  it reads `{broker.console.commandline.CONFIG}`, if it exists."
+    files: dict[str, type[Table]] = {
+        program: settings for program, (_, settings) in _PROGRAMS.items()
+    }
+    files["console"] = broker.console.config.ConsoleSettings
+    for name, settings in files.items():
         yield ""
-        yield f"## {program}.toml"
+        yield f"## {name}.toml"
         yield from _tables(settings)
 
 
@@ -153,7 +163,9 @@ def _synopsis(command: Parser) -> str:
             continue
         name = _name(argument)
         words.append(name if argument.required else f"[{name}]")
-    return " ".join([*words, *(["COMMAND ..."] if command.commands else [])])
+    if command.commands:
+        words.append("COMMAND ..." if command.needs_command else "[COMMAND ...]")
+    return " ".join(words)
 
 
 def _arguments(command: Parser) -> Iterator[tuple[str, str]]:
@@ -203,6 +215,10 @@ def _man(program: Parser) -> Iterator[str]:
     yield ".TP"
     yield f".B /etc/{name}/{name}.toml"
     yield "The configuration that is read if no other is named."
+    if name == "broker":
+        yield ".TP"
+        yield f".B {broker.console.commandline.CONFIG}"
+        yield "The configuration of the console that is read if no other is named."
     yield ".SH SEE ALSO"
     yield ".BR agent (1)," if name == "broker" else ".BR broker (1),"
     yield "docs/configuration.md"
