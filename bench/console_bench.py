@@ -179,13 +179,15 @@ async def _pages(plan: Plan) -> None:
                 table.add(f"{name}: page's CPU", Run((cpu,), noise))
                 table.add(f"{name}: page's heap, MB", Run((heap_mb,), noise))
                 watch = ",".join(f"press-{number + 1}" for number in range(_IN_SIGHT))
+                others = usage.Others()
                 sent = visitors.stream_kb_s(urlsplit(url).netloc, watch, plan.seconds)
-                table.add(f"{name}: stream, kB/s", Run((sent,), 0.0))
+                table.add(f"{name}: stream, kB/s", Run((sent,), others.share()))
                 others = usage.Others()
                 red_ms = await page.red_ms(chromium, url, fleet.tell)
-                table.add(f"{name}: fault to red, ms", Run((red_ms,), others.share()))
+                noise = others.share()
+                table.add(f"{name}: fault to red, ms", Run((red_ms,), noise))
                 rss_mb = usage.resident_mb(console.pid)
-                table.add(f"{name}: console's RSS, MB", Run((rss_mb,), 0.0))
+                table.add(f"{name}: console's RSS, MB", Run((rss_mb,), noise))
         await _month(chromium, plan, table)
     print(f"\n{table}")
 
@@ -198,11 +200,12 @@ async def _month(chromium: Browser, plan: Plan, table: Table) -> None:
             feeder.finish(_HISTORY_S)
         with _console(store) as console:
             url = console.said(_URL)
+            others = usage.Others()
             begin_s = time.monotonic()
             _wait_until_read(url)
             name = f"{plan.days:g} days at 10 rows/s"
             read_s = time.monotonic() - begin_s
-            table.add(f"{name}: read in, s", Run((read_s,), 0.0))
+            table.add(f"{name}: read in, s", Run((read_s,), others.share()))
             others = usage.Others()
             whole = f"{url}agent/press-1?range=all"
             load_ms = await page.load_ms(chromium, whole, page.CHARTS_DRAWN)
@@ -224,7 +227,7 @@ def _wait_until_read(url: str) -> None:
 
 @contextmanager
 def _fleet(agents: int) -> Iterator[tuple[Child, Child, str]]:
-    """So many agents at a row a second, and their console."""
+    """A number of agents that each sample once a second, and their console."""
     with tempfile.TemporaryDirectory() as home:
         store = f"{home}/broker.db"
         with Child("bench.fleet", store, "--agents", str(agents)) as fleet:

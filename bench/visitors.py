@@ -1,6 +1,6 @@
 """Visitors of the console without a browser: python -m bench.visitors URL --agent press-1.
 
-So many live streams, and a query for history each 0.2 s; until it is ended.
+A number of live streams, and a query for history each 0.2 s, until it is ended.
 """
 
 import argparse

@@ -182,7 +182,7 @@ async def _feed(console: Console) -> None:
 
 
 async def _lasting(what: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Do it again and again. A failure is said once, and a new try follows."""
+    """Repeat a step. A failure is logged at its first time alone, and the step is tried again."""
     outage = Outage(log)
     while True:
         try:

@@ -21,7 +21,7 @@ _REPLAY_PATIENCE_S = 20.0
 
 
 class Turns:
-    """So many at a time; others wait for their turn, if that is to be. Loop only."""
+    """A number of turns at the same time. Others are refused, or wait if told to. Loop only."""
 
     def __init__(self, most: int, what: str, *, patience_s: float = 0.0) -> None:
         """`what` is the noun for one."""

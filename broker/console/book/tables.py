@@ -271,7 +271,7 @@ def _agent(rows: sqlite3.Connection, agent_id: str) -> int:
 
 
 def _limit(rows: sqlite3.Connection, where: str, parameters: Iterable[Any], most: int) -> None:
-    """Delete the oldest alarms beyond so many: of those that are over, and that nobody noted."""
+    """Delete the oldest alarms above a number: those that have ended without acknowledgement."""
     parameters = (*parameters,)
     count = rows.execute(f"SELECT count(*) FROM alarms {where}", parameters).fetchone()[0]  # noqa: S608
     if count > most:

@@ -22,10 +22,10 @@ Row = Mapping[str, Any]
 # A wall clock that has gone so much otherwise than time does was set.
 _STEP_NS = 5 * S_NS
 
-# What a rate is measured over: so many looks.
+# Number of looks that a rate is measured over.
 _LOOKS = 20
 
-# Words with an age in them are told anew so often.
+# How often words that contain an age are sent again.
 _WORDS_NS = 10 * S_NS
 
 # A slower agent's rate is better known from its period.
@@ -122,7 +122,7 @@ class Agent:
             self._noted = open_alarm
 
     def judge(self, served_since_ns: int | None) -> State:
-        """Say anew how it stands; `row` is another object where something has changed."""
+        """Take over how it stands now; `row` is another object where something has changed."""
         line, noted = self.line, self._noted
         is_acknowledged = noted is not None and noted.acknowledged is not None
         told = judged(line, served_since_ns, self._now_ns(), is_acknowledged=is_acknowledged)

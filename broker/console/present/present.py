@@ -25,7 +25,8 @@ _IDLE_LOOK_S = 1.0
 # And at least, where a look takes long.
 _REST_S = 0.1
 
-# All lines are looked at so often at most, and for a tenth of the time: 1,000 take half a second.
+# Shortest time between two looks at all lines, and the part of the time that they take at most:
+# 1,000 lines take half a second.
 _LINES_S = 2.0
 _IDLE_LINES_S = 10.0
 _LINES_SHARE = 10

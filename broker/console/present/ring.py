@@ -65,7 +65,7 @@ class Ring:
 
 
 def thinned(points: Sequence[Point], most: int) -> list[Point]:
-    """At most so many of the points: of each stretch the extremes of each channel.
+    """At most `most` of the points: of each stretch the extremes of each channel.
 
     Also one in alarm and one with a failed reading, where there is such. In their order.
     """

@@ -10,7 +10,7 @@ from broker.console.present.ring import MOST_AT_ONCE, MOST_POINTS, Ring, columns
 
 Tick = dict[str, Any]
 
-# A page shows so many sparklines at the most.
+# The most sparklines of one page.
 MOST_WATCHED = 200
 
 # Who has missed more looks than this is told of the whole minute.

@@ -2,7 +2,7 @@
 
 import { acknowledge, alarmRow } from "./alarm-row.js";
 import { el, setShown, setText } from "./dom.js";
-import { counted, mark } from "./format.js";
+import { counted, mark, two } from "./format.js";
 import { subscribe } from "./live.js";
 import { getJson, notice, setTitle, start } from "./shell.js";
 import { Unseen } from "./unseen.js";
@@ -162,7 +162,6 @@ function find() {
   changed();
 }
 
-const two = (n) => String(n).padStart(2, "0");
 
 function asInput(ms) {
   if (!ms) return "";

@@ -1,4 +1,5 @@
 // Ticks of a chart: sensible times in local time, sensible numbers.
+import { two } from "./format.js";
 
 export const LEFT = 54;
 export const RIGHT = 14;
@@ -10,7 +11,6 @@ const DAYS = [1, 2, 7, 14];
 const MONTHS = [1, 2, 3, 6, 12, 24, 60];
 const NAMES = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const WEEKDAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-const two = (n) => String(n).padStart(2, "0");
 
 function startOfDay(ms) {
   const day = new Date(ms);

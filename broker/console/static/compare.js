@@ -6,7 +6,7 @@ import { subscribe } from "./live.js";
 import { drawPicker } from "./picker.js";
 import { Plots, plain } from "./plots.js";
 import { Recent, Requests, Samples } from "./samples.js";
-import { because, getJson, start } from "./shell.js";
+import { because, getJson, isInBanner, start } from "./shell.js";
 import { Timeline } from "./timeline.js";
 import { KEYS, Toolbar } from "./toolbar.js";
 
@@ -93,7 +93,7 @@ async function ask({ from, to, px, of }) {
     try {
       took(name, await getJson(`/api/agent/${encodeURIComponent(name)}/history?from=${from}&to=${to}&px=${px}`));
     } catch (error) {
-      failures.set(name, because(error.message) === "." ? "The history could not be read." : error.message.includes(name) ? error.message : `${name}: ${error.message}`);
+      failures.set(name, isInBanner(error.message) ? "The history could not be read." : error.message.includes(name) ? error.message : `${name}: ${error.message}`);
     }
     remark();
     if (requests.waiting) return;

@@ -3,7 +3,7 @@ import { Chart } from "./chart.js";
 import { setShown, setText } from "./dom.js";
 import * as format from "./format.js";
 import { Requests } from "./samples.js";
-import { because, getJson } from "./shell.js";
+import { getJson, isInBanner } from "./shell.js";
 
 // An alarm may be a thousand limits high: then each step of the axis is ten times the one below.
 const FAR = 12;
@@ -23,7 +23,7 @@ export class Numbers {
   }
 
   failed(error, onFailed) {
-    this.say(because(error.message) === "." ? "" : error.message);
+    this.say(isInBanner(error.message) ? "" : error.message);
     onFailed(error);
   }
 

@@ -217,7 +217,7 @@ function followStore(banners) {
     trouble = store?.stale ?? "";
     for (const [node, words] of [
       [stale, trouble],
-      [history, because(store?.history ?? "") === "." ? "" : store?.history],
+      [history, isInBanner(store?.history ?? "") ? "" : store?.history],
     ]) {
       setShown(node, Boolean(words));
       setText(node, words ? sentence(words) : "");
@@ -234,7 +234,12 @@ const sentence = (words) => (/^[a-z]+ /.test(words) ? words[0].toUpperCase() + w
 
 /** The end of a sentence about a failure: why, where the top of the page does not say it already. */
 export function because(words) {
-  return trouble && words.includes(trouble) ? "." : `: ${words}`;
+  return isInBanner(words) ? "." : `: ${words}`;
+}
+
+/** Whether the banner already says these words. */
+export function isInBanner(words) {
+  return Boolean(trouble) && words.includes(trouble);
 }
 
 /** Another title for this page, say the name of what it shows. */
