@@ -10,12 +10,13 @@ export class Chart {
     this.title = title;
     this.unit = unit;
     this.series = [];
+    this.isDescribed = false;
     this.noted = unit ? foreign(unit, { class: "unit" }) : el("span", { class: "unit" });
     this.told = el("span", { class: "told", title: "Smallest and largest value in view" });
     this.reading = el("span", { class: "reading" });
     this.lost = el("span", { class: "lost" });
     const caption = el("figcaption", {}, foreign(title, { class: "title" }), this.noted, this.told, this.lost, this.reading);
-    this.canvas = el("canvas", { role: "img" });
+    this.canvas = el("canvas", { role: "img", "aria-label": title });
     this.message = el("p", { class: "message", hidden: true });
     this.figure = el("figure", { class: "chart" }, caption, this.canvas, this.message);
     host.append(this.figure);
@@ -127,6 +128,7 @@ export class Chart {
 
   /** What is seen, in words. */
   describe(view, alarms) {
+    this.isDescribed = true;
     const { least, most, failed, samples } = this.summed ?? {};
     const what = `${this.title}${this.unit ? ` in ${this.unit}` : ""}, ${format.time(view.from)} to ${format.time(view.to)}`;
     const seen = alarms.filter((each) => (each.ended ?? view.now) >= view.from && each.begun <= view.to);

@@ -62,7 +62,7 @@ export class FleetRow {
     if (this.isVisible === isVisible) return;
     this.isVisible = isVisible;
     if (isVisible) {
-      this.canvas = el("canvas", { role: "img" });
+      this.canvas = el("canvas", { role: "img", "aria-label": "Last minute" });
       this.chart.replaceChildren(this.canvas);
       this.minute = new Minute();
       this.shown.label = null;

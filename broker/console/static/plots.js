@@ -62,7 +62,7 @@ export class Plots {
     const alarms = lanes.length === 1 ? lanes[0].alarms : [];
     for (const chart of charts) {
       chart.draw(view, alarms, selected);
-      if (this.isDescribing || !chart.canvas.hasAttribute("aria-label")) chart.describe(view, lanes.flatMap((each) => each.alarms));
+      if (this.isDescribing || !chart.isDescribed) chart.describe(view, lanes.flatMap((each) => each.alarms));
     }
     this.isDescribing = false;
     this.drawAxis(view);

@@ -184,11 +184,10 @@ async def test_answers_of_another_model_are_said_and_not_explained(tmp_path: Pat
     ],
 )
 async def test_a_predictor_that_cannot_tell_leaves_a_remark(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: str, remark: str
+    workplace: Path, use: str, remark: str
 ) -> None:
-    path = tmp_path / "broker.db"
-    (tmp_path / "boxes.py").write_text(BOXES)
-    monkeypatch.chdir(tmp_path)
+    path = workplace / "broker.db"
+    (workplace / "boxes.py").write_text(BOXES)
     digest = load(use, {}).digest if use == "boxes:Raises" else "d1"
     await streamed(path, 500, digest=digest)
     numbers = Numbers(path, PredictorSettings(use=use), most_s=3.0 if "Loops" in use else 60.0)
