@@ -6,7 +6,7 @@ import shutil
 import statistics
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from playwright.async_api import Browser, Page, async_playwright
@@ -46,16 +46,22 @@ async def browser() -> AsyncIterator[Browser]:
         await chromium.close()
 
 
-async def load_ms(chromium: Browser, url: str, drawn: str) -> float:
-    """From the call to what is to be seen; the median of some loads, each in a fresh profile."""
+async def load_ms(chromium: Browser, url: str, drawn: str) -> tuple[float, float]:
+    """From the call to what is to be seen, and the share of a core that others used meanwhile.
+
+    The median of some loads, each in a fresh profile. The pages stay open until others are
+    counted: a browser does not tell what its ended processes have used.
+    """
     times = []
-    for _ in range(_LOADS):
-        async with _page(chromium) as page:
+    others = usage.Others()
+    async with AsyncExitStack() as pages:
+        for _ in range(_LOADS):
+            page = await pages.enter_async_context(_page(chromium))
             begin_s = time.perf_counter()
             await page.goto(url)
             await page.wait_for_function(drawn, polling=10)
             times.append((time.perf_counter() - begin_s) * 1000)
-    return statistics.median(times)
+        return statistics.median(times), others.share()
 
 
 async def page_cpu(chromium: Browser, url: str, drawn: str, for_s: float) -> tuple[float, float]:
