@@ -12,6 +12,7 @@ from pathlib import Path
 from playwright.async_api import Browser, Page, async_playwright
 
 from bench import usage
+from bench.history import PEAK
 
 _ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -28,6 +29,11 @@ CHARTS_DRAWN = """() => [...document.querySelectorAll('figure canvas')]
     .filter((each) => /maximum/.test(each.ariaLabel ?? each.getAttribute('aria-label'))).length >= 4
 """
 """All four charts have values."""
+
+HIGHEST_DRAWN = f"""() => [...document.querySelectorAll('figure canvas')]
+    .some((each) => /maximum {PEAK:g}[;,]/.test(each.getAttribute('aria-label')))
+"""
+"""A chart has the single high sample of a history."""
 
 
 def is_there() -> bool:
@@ -60,6 +66,27 @@ async def load_ms(chromium: Browser, url: str, drawn: str) -> tuple[float, float
             begin_s = time.perf_counter()
             await page.goto(url)
             await page.wait_for_function(drawn, polling=10)
+            times.append((time.perf_counter() - begin_s) * 1000)
+        return statistics.median(times), others.share()
+
+
+async def whole_range_ms(chromium: Browser, url: str, seen: str) -> tuple[float, float]:
+    """From the choice of the whole range to what is to be seen; the median, and others' share.
+
+    The page is open with its shortest range before each choice.
+    """
+    times = []
+    async with _page(chromium) as page:
+        await page.goto(url)
+        await page.wait_for_function(CHARTS_DRAWN)
+        ranges = page.get_by_role("group", name="Range").get_by_role("button")
+        others = usage.Others()
+        for _ in range(_LOADS):
+            await ranges.first.click()
+            await page.wait_for_function(f"() => !({seen})()", polling=10)
+            begin_s = time.perf_counter()
+            await ranges.last.click()
+            await page.wait_for_function(seen, polling=10)
             times.append((time.perf_counter() - begin_s) * 1000)
         return statistics.median(times), others.share()
 
