@@ -77,7 +77,7 @@ async def whole_range_ms(chromium: Browser, url: str, seen: str) -> tuple[float,
     """
     times = []
     async with _page(chromium) as page:
-        await page.goto(url)
+        await page.goto(f"{url}?range=day")
         await page.wait_for_function(CHARTS_DRAWN)
         ranges = page.get_by_role("group", name="Range").get_by_role("button")
         others = usage.Others()
