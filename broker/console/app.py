@@ -12,7 +12,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from broker.console import files
-from broker.console.api import acts, agent, alarms, download, history, live, me
+from broker.console.api import activity, acts, agent, alarms, download, history, live, me
 from broker.console.api.console import Console
 from broker.console.book import Book
 from broker.console.book.people import People
@@ -138,7 +138,7 @@ async def _serve(
 
 def application(console: Console, settings: ConsoleSettings) -> ASGIApp:
     """All pages and data, behind the gate."""
-    nouns = (me, live, agent, history, alarms, download, acts)
+    nouns = (me, live, agent, history, alarms, download, acts, activity)
     routes = [route for noun in nouns for route in noun.routes(console)]
     router = Router([*files.routes(), *routes], redirect_slashes=False, default=_unknown)
     return Gate(router, _hosts(settings))

@@ -93,6 +93,10 @@ def database_path(
 
 def check(settings: ConsoleSettings) -> None:
     """Raise SettingsError for what only the command line and the file together can get wrong."""
+    if settings.store.path and "://" in settings.store.path:
+        raise SettingsError(
+            "store.path: the console cannot read a database: name the file of a broker's store"
+        )
     address = settings.address
     if address.is_loopback:
         return

@@ -33,6 +33,7 @@ def routes() -> list[Route]:
         Route("/agent/{name}", _page("agent.html")),
         Route("/compare", _page("compare.html")),
         Route("/alarms", _page("alarms.html")),
+        Route("/activity", _page("activity.html")),
         Route("/signin", _page("signin.html")),
         Route("/static/{file}", _static),
     ]

@@ -128,6 +128,22 @@ async def test_a_gesture_changes_the_range_and_escape_leads_back(
         await expect(page).to_have_url(url)
 
 
+async def test_after_a_drag_no_cursor_stands_beside_the_pointer(
+    browser: Browser, past: tuple[Console, float]
+) -> None:
+    console, begin = past
+    since = int(begin + 2 * _HOUR_MS)
+    async with window(browser, console.url) as opened:
+        page = await opened.open(f"/agent/press-1?from={since}&to={since + _HOUR_MS}")
+        axis = await _shown(page, since)
+        cursor = page.locator("#plots .cursor")
+        await axis.point(0.3)
+        await expect(cursor).to_be_visible()
+        await axis.drag(0.25, 0.5)
+        await axis.shows(0.25, 0.5)
+        await expect(cursor).to_be_hidden()
+
+
 async def test_keys_choose_ranges_and_lead_to_both_ends(
     browser: Browser, past: tuple[Console, float]
 ) -> None:

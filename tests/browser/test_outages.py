@@ -42,6 +42,32 @@ async def test_a_fault_is_red_and_first_with_its_why_and_can_be_acknowledged(
                 await everybody_can_read(page)
 
 
+async def test_a_level_that_was_accepted_is_on_show_and_can_be_picked_out(
+    browser: Browser, tmp_path: Path
+) -> None:
+    store, tests = tmp_path / "broker.db", Path(__file__).parents[1]
+    run = ("--store", str(store), "--predictor", "support.pupil:Settled")
+    quiet = tmp_path / "quiet.csv"
+    quiet.write_text("a,b,c,d\n" + "1,1,1,1\n" * 100)
+    with (
+        own(Broker(*run, env={"PYTHONPATH": str(tests)})) as broker,
+        Console(store) as console,
+        _agent("press-1", broker, "--simulate", str(quiet), "--rate", "10"),
+    ):
+        async with window(browser, console.url) as opened:
+            page = await opened.open()
+            row = agent(page, "press-1")
+            await expect(row.locator(".state")).to_have_text("steady")
+            await expect(row.locator(".why")).to_contain_text("8.2 spreads off (b +7.9)")
+            await everybody_can_read(page)
+            await page.get_by_role("button", name="normal").click()
+            await expect(row).to_be_hidden()
+            await page.get_by_role("button", name="steady").click()
+            await expect(row).to_be_visible()
+            await row.get_by_role("link").click()
+            await expect(page.locator("#why")).to_contain_text("Reset the model to make it")
+
+
 async def test_a_value_moves(browser: Browser, tmp_path: Path) -> None:
     """From the sensor to the page; nothing but a new sample can bring this number."""
     store = tmp_path / "broker.db"

@@ -14,6 +14,7 @@ PAGES = {
     "/agent/press-1": "canvas",
     "/compare?agents=press-1,press-2&channel=2": "canvas",
     "/alarms": "main",
+    "/activity": "main",
 }
 LOOKS: dict[str, dict[str, Any]] = {
     "laptop": {},
@@ -70,6 +71,14 @@ async def _is_dark(page: Page) -> bool:
     """Whether text is light, as on a dark ground."""
     colour: str = await page.evaluate("getComputedStyle(document.body).color")
     return sum(map(int, colour.strip("rgb()").split(","))) > 3 * 128
+
+
+async def test_nothing_moves_for_who_wants_less_motion(browser: Browser, console: Console) -> None:
+    async with window(browser, console.url, reduced_motion="reduce") as opened:
+        page = await opened.open("/agent/press-1")
+        await expect(page.locator("canvas").first).to_be_visible()
+        await page.evaluate("document.querySelector('#plots').classList.add('is-busy')")
+        assert await page.evaluate("document.getAnimations().length") == 0
 
 
 async def test_an_operator_needs_no_mouse(browser: Browser, console: Console) -> None:

@@ -29,10 +29,17 @@ _CASES: dict[str, tuple[str, Any]] = {
     ),
     "what came within half a minute is kept, whatever its time": (
         """const recent = new Recent();
-        recent.push(part([9e9]), 1000);
-        for (let now = 2000; now <= 60000; now += 1000) recent.push(part([now]), now);
+        recent.take(part([9e9]), 1000);
+        for (let now = 2000; now <= 60000; now += 1000) recent.take(part([now]), now);
         return recent.parts.length;""",
         31,
+    ),
+    "of a minute that is told again, only what is new is taken": (
+        """const recent = new Recent();
+        const first = recent.take(part([1000, 2000, 3000, 9e9]), 3000, true, 1500).t;
+        recent.take(part([4000]), 4000);
+        return [first, recent.take(part([3000, 4000, 5000]), 5000, true, 1500).t];""",
+        [[2000, 3000, 9e9], [5000]],
     ),
     "a mark stays the same button while the axis moves": (
         """const { Lane } = await import("/static/lane.js");
@@ -74,6 +81,12 @@ _CASES: dict[str, tuple[str, Any]] = {
         const [b, a] = host.querySelectorAll("details");
         return [b.open, a.open, a.contains(document.activeElement)];""",
         [False, True, True],
+    ),
+    "states are told apart without colour": (
+        """const { STATE_NAMES, state } = await import("/static/format.js");
+        return ["word", "shape", "path"].map((part) =>
+            new Set(STATE_NAMES.map((name) => state(name)[part])).size === STATE_NAMES.length);""",
+        [True] * 3,
     ),
     "nor does it stop the small charts": (
         """const minute = new Minute(), canvas = document.createElement("canvas");

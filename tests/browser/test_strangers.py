@@ -52,6 +52,19 @@ async def test_what_others_wrote_is_text_and_never_markup(browser: Browser, tmp_
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+async def test_names_of_dots_have_their_pages(browser: Browser, tmp_path: Path) -> None:
+    store = tmp_path / "broker.db"
+    with Fleet(store, "--names", ".", ".."), Console(store) as console:
+        async with window(browser, console.url) as opened:
+            page = await opened.open()
+            for name in ".", "..":
+                await agent(page, name).get_by_role("link").click()
+                await expect(page.get_by_role("heading", level=1)).to_have_text(name)
+                await expect(page.locator("#state")).to_have_text("normal")
+                await expect(page.locator("#ledger")).to_contain_text("in balance")
+                await page.goto(console.url)
+
+
 async def test_beyond_this_machine_nobody_looks_without_signing_in(
     browser: Browser, tmp_path: Path
 ) -> None:
@@ -94,6 +107,13 @@ async def test_beyond_this_machine_nobody_looks_without_signing_in(
                 await expect(page.locator("#state")).to_have_text("acknowledged")
                 await expect(page.locator("#why")).to_contain_text("shift-a")
                 await _another_signs_in_meanwhile(page, opened)
+                await page.get_by_role("link", name="Activity").click()
+                seen = page.locator("#rows tr", has_text="bearing is on its way")
+                await expect(seen).to_contain_text("shift-a")
+                for width in (1366, 390):
+                    await page.set_viewport_size({"width": width, "height": 768})
+                    await everybody_can_read(page)
+                await seen.get_by_role("link", name="press-2").click()
                 await page.get_by_role("button", name="Sign out").click()
                 await expect(page.get_by_label("Password")).to_be_visible()
                 await page.goto(console.url)

@@ -23,6 +23,8 @@ PATIENCE_MS = PATIENCE_S * 1000
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    # A profile's own permission is for its pages, not for their workers, when these connect again.
+    "--ignore-certificate-errors",
 )
 _LAPTOP = {"width": 1366, "height": 768}
 

@@ -8,11 +8,9 @@ from starlette.routing import Route
 
 from broker.console.answers import Json, RefusedError
 from broker.console.api.alarms import alarm_id
-from broker.console.api.console import Actor, Console, Signed, moment, post
-from broker.console.book.model import MOST_TEXT
+from broker.console.api.console import AGENT, Actor, Console, Signed, moment, post
+from broker.console.book.model import ASKED_FOR_RESET, MOST_TEXT
 from broker.errors import CommandError
-
-_AGENT = "/api/agent/{name}"
 
 
 class Acknowledged(Signed):
@@ -73,15 +71,14 @@ def routes(console: Console) -> list[Route]:
             await console.line(name)
             async with console.recorded(request, actor.in_audit, "reset the predictor", name):
                 is_running = await console.reader.command_rebase(name)
-                await console.book.add_note(
-                    name, console.clock.time_ns(), actor.name, "asked for a reset of the model"
-                )
+                at_ns = console.clock.time_ns()
+                await console.book.add_note(name, at_ns, actor.name, ASKED_FOR_RESET)
         return Json({"running": is_running})
 
     return [
-        post(f"{_AGENT}/alarms/{{alarm}}/acknowledge", console, Acknowledged, acknowledge),
-        post(f"{_AGENT}/notes", console, Noted, add_note),
-        post(f"{_AGENT}/rebase", console, Signed, rebase),
+        post(f"{AGENT}/alarms/{{alarm}}/acknowledge", console, Acknowledged, acknowledge),
+        post(f"{AGENT}/notes", console, Noted, add_note),
+        post(f"{AGENT}/rebase", console, Signed, rebase),
     ]
 
 

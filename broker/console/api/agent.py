@@ -5,7 +5,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from broker.console.answers import Json
-from broker.console.api.console import Console, get
+from broker.console.api.console import AGENT, Console, get
 from broker.console.present.rounding import ms, ms_or_none
 from broker.console.signin import Who
 from broker.ledger import problem
@@ -41,7 +41,7 @@ def routes(console: Console) -> list[Route]:
             }
         )
 
-    return [get("/api/agent/{name}", console, agent)]
+    return [get(AGENT, console, agent)]
 
 
 def _peer(line: LineState) -> str:

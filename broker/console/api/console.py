@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -27,6 +28,24 @@ from quartet.clock import Clock
 from quartet.errors import StoreError
 
 _MOST_MS = (2**63 - 1) / 1e6
+
+
+class _AgentName(Convertor[str]):
+    """An agent's name in a path: "~" stands before "." and "..", which browsers take away."""
+
+    regex = "[^/]+"
+
+    def convert(self, value: str) -> str:
+        return value[1:] if value in ("~.", "~..") else value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("agent", _AgentName())
+
+AGENT = "/api/agent/{name:agent}"
+"""Where the data of an agent are."""
 
 
 @dataclass(frozen=True, slots=True)

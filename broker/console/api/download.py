@@ -11,11 +11,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from broker.console.api.console import Answer, Console, get, span_of
+from broker.console.api.console import AGENT, Answer, Console, get, span_of
 from broker.console.api.streaming import cut, gone, signed_out, until
 from broker.console.api.table import attachment, cell, iso
 from broker.console.signin import Who
 from broker.recorder.reader import RecordedSample, Span
+from quartet.channels import shortest
 from quartet.errors import StoreError
 from wire.sensors import Sensors
 
@@ -42,7 +43,7 @@ def routes(console: Console) -> list[Route]:
             raise
         return _Download(console, who, name, span, header=header, headers=headers)
 
-    return [get("/api/agent/{name}/download", console, download)]
+    return [get(f"{AGENT}/download", console, download)]
 
 
 class _Download:
@@ -99,7 +100,7 @@ def _row(sample: RecordedSample) -> list[object]:
         iso(sample.sampled_at_ns),
         sample.session_id,
         sample.id,
-        *sample.values,
+        *map(shortest, sample.values),
         int(sample.prediction),
     ]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,12 +10,14 @@ from starlette.routing import Route
 
 from broker.console.answers import Json
 from broker.console.api.alarms import told
-from broker.console.api.console import Console, get, number_of, span_of
+from broker.console.api.console import AGENT, Console, get, number_of, span_of
 from broker.console.book.model import AlarmQuery, Series
 from broker.console.book.series import MOST_PIXELS
 from broker.console.book.writings import MOST_SHOWN
 from broker.console.present.rounding import figure, ms, ms_or_none
 from broker.console.signin import Who
+from broker.recorder.reader import RecordedEvent, Span
+from broker.records import BEGUN_BY_PERSON
 
 # Marks in one picture: more are a stripe.
 _MOST_ALARMS = 1000
@@ -33,6 +36,10 @@ def routes(console: Console) -> list[Route]:
             series = await book.series(reader, name, span, pixels)
             alarms = await book.alarms(AlarmQuery(agent_id=name, span=span, most=_MOST_ALARMS))
             events = await reader.events(name, span)
+            if any(each.text == BEGUN_BY_PERSON for each in events):
+                until = await reader.events(name, Span(until_ns=span.until_ns))
+                told_by = named(until, await book.resets(name))
+                events = [each for each in told_by if each.at_ns in span]
             notes = await book.notes(name, span)
             begins_ns = await book.begins(name)
         remarks = [*book.remarks, *filter(None, [await book.behind()])]
@@ -76,9 +83,23 @@ def routes(console: Console) -> list[Route]:
             return Json(await console.numbers.of(name, span, pixels))
 
     return [
-        get("/api/agent/{name}/history", console, history),
-        get("/api/agent/{name}/numbers", console, numbers),
+        get(f"{AGENT}/history", console, history),
+        get(f"{AGENT}/numbers", console, numbers),
     ]
+
+
+def named(
+    events: Sequence[RecordedEvent], resets: Sequence[tuple[int, str]]
+) -> Sequence[RecordedEvent]:
+    """The events, where a reset says who asked for it at the console: behind the one before."""
+    found, former_ns = [], 0
+    for event in events:
+        names = [name for at_ns, name in resets if former_ns < at_ns <= event.at_ns]
+        is_reset = event.text == BEGUN_BY_PERSON
+        is_ours = is_reset and bool(names)
+        found.append(replace(event, text=f"{names[-1]} asked for it") if is_ours else event)
+        former_ns = event.at_ns if is_reset else former_ns
+    return found
 
 
 def _series(series: Series) -> dict[str, object]:

@@ -103,6 +103,14 @@ class Book:
         """What was noted about an agent in a span, in its order."""
         return await self.database.read(lambda rows: writings.notes(rows, agent_id, span))
 
+    async def resets(self, agent_id: str) -> Sequence[tuple[int, str]]:
+        """When a reset of an agent's model was asked for at the console, and by whom, in order."""
+        return await self.database.read(lambda rows: writings.resets(rows, agent_id))
+
     async def record(self, act: Act) -> None:
         """Add an act to the audit."""
         await self.database.write(lambda rows: writings.record(rows, act))
+
+    async def acts(self, before: int, most: int) -> Sequence[tuple[int, Act]]:
+        """The acts of the audit whose number is below one, with their numbers, newest first."""
+        return await self.database.read(lambda rows: writings.acts(rows, before, most))

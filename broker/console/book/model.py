@@ -11,6 +11,9 @@ Column = list[float | None]
 MOST_TEXT = 2000
 """Characters of a note."""
 
+ASKED_FOR_RESET = "asked for a reset of the model"
+"""The note that stands for a reset, at its time, with the name of the person."""
+
 MOST_NAME = 64
 """Characters of a person's name."""
 

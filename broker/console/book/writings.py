@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from broker.console.book.model import (
+    ASKED_FOR_RESET,
     MOST_NAME,
     MOST_TEXT,
     Acknowledgement,
@@ -128,6 +129,14 @@ def notes(rows: sqlite3.Connection, agent_id: str, span: Span) -> Sequence[Note]
     return [Note(*row) for row in reversed(found)]
 
 
+def resets(rows: sqlite3.Connection, agent_id: str) -> Sequence[tuple[int, str]]:
+    """When a reset of an agent's model was asked for at the console, and by whom, in order."""
+    return rows.execute(
+        "SELECT at_ns, name FROM notes WHERE agent_id = ? AND text = ? ORDER BY at_ns",
+        (agent_id, ASKED_FOR_RESET),
+    ).fetchall()
+
+
 def record(rows: sqlite3.Connection, act: Act, most: int = MOST_ACTS) -> None:
     """Add an act to the audit. Of each verb the newest are kept, `most` or up to a tenth more."""
     at = rows.execute(
@@ -136,6 +145,16 @@ def record(rows: sqlite3.Connection, act: Act, most: int = MOST_ACTS) -> None:
     ).lastrowid
     if (at or 0) % max(1, most // 10) == 0:
         rows.execute(_PRUNE, (most,))
+
+
+def acts(rows: sqlite3.Connection, before: int, most: int) -> Sequence[tuple[int, Act]]:
+    """The acts of the audit whose number is below one, with their numbers, newest first."""
+    found = rows.execute(
+        "SELECT act, at_ns, name, address, verb, subject, detail FROM audit WHERE act < ?"
+        " ORDER BY act DESC LIMIT ?",
+        (before, most),
+    )
+    return [(number, Act(*row)) for number, *row in found]
 
 
 def _check(by: str, text: str) -> None:

@@ -10,7 +10,6 @@ from broker.console.present.rounding import figure, ms, ms_or_none
 from broker.console.present.seams import OpenAlarm
 from broker.console.shares import shares
 from broker.judged import S_NS, AgentStatus, State, judged, present_alarm, silence, why
-from broker.model import Standing
 from broker.recorder.reader import LineState, RecordedSample
 from broker.records import EventKind
 from quartet.clock import Clock
@@ -94,7 +93,7 @@ class Agent:
             before = sample.prediction
         standing = line.standing
         if not last.prediction and standing.alarm:
-            standing = Standing(standing.learning)
+            standing = replace(standing, alarm=None)
         said = None if has_turned and last.prediction else line.explanation
         self.line = replace(line, latest=last, standing=standing, explanation=said)
         return has_turned
@@ -132,7 +131,8 @@ class Agent:
             self._state = told.state
         key = (
             *(told.state, told.needs_person, told.alarm, told.learning, told.missing),
-            *(told.certificate_until_ns, told.connection, told.begun, told.is_rehearsal),
+            *(told.shift, told.certificate_until_ns, told.connection, told.begun),
+            told.is_rehearsal,
             *(noted, line.period_ns, line.sensors, self._run_since_ns, self._state_since_ns),
         )
         is_old = not 0 <= now_ns - self._told_at_ns < _WORDS_NS
@@ -167,6 +167,7 @@ class Agent:
             "shares": _shares(alarm.reason) if alarm else None,
             "alarm": self._alarm(alarm.since_ns, alarm.reason, open_alarm) if alarm else None,
             "learning": [told.learning.seen, told.learning.needed] if told.learning else None,
+            "shift": told.shift,
             "missing": told.missing,
             "certificate_until": ms_or_none(told.certificate_until_ns),
             "rehearsal": told.is_rehearsal,

@@ -1,4 +1,5 @@
 // The page of one machine: its charts on one time axis, and beside them why, what happened, and its ledger.
+import { acknowledge } from "./acknowledge.js";
 import { Chart } from "./chart.js";
 import { el, foreign, setShown, setText } from "./dom.js";
 import * as format from "./format.js";
@@ -6,7 +7,8 @@ import { drawLedger } from "./ledger.js";
 import { subscribe } from "./live.js";
 import { Numbers } from "./numbers.js";
 import { Plots } from "./plots.js";
-import { acknowledge, addNote, drawRecords, reset } from "./records.js";
+import { agentData, agentOf } from "./paths.js";
+import { addNote, drawRecords, reset } from "./records.js";
 import { Recent, Requests, Samples } from "./samples.js";
 import { because, getJson, mayWrite, start } from "./shell.js";
 import { Timeline } from "./timeline.js";
@@ -18,8 +20,8 @@ const RETRY_MS = 5e3;
 // So few samples in view are drawn one by one.
 const NEAR = 200;
 
-const agent = nameIn(location.pathname.split("/")[2] ?? "");
-const url = `/api/agent/${encodeURIComponent(agent)}`;
+const agent = agentOf(location.pathname);
+const url = agentData(agent);
 const $ = (id) => document.getElementById(id);
 
 let row = null, fast = null, samples = null, version = 0, ledgerAt = 0, peer = "";
@@ -39,15 +41,6 @@ const history = new Requests(({ from, to, px }) => getJson(`${url}/history?from=
   onError: (error) => failed(error.message),
   onBusy: (isBusy) => $("plots").classList.toggle("is-busy", isBusy),
 });
-
-/** No machine has a name that cannot be read: as it stands, the console does not know it. */
-function nameIn(part) {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
-}
 
 const chosenId = () => timeline.extra.get("alarm");
 
@@ -186,7 +179,7 @@ function showAlarm(alarm) {
 function drawSide() {
   const chosen = alarms.find((each) => each.id === chosenId()) ?? null;
   drawWhy($("why"), { row, chosen, now: known() }, {
-    acknowledge: (alarm) => acknowledge(agent, alarm, refresh), show: showAlarm, unselect: () => choose(null),
+    acknowledge: (alarm) => acknowledge({ ...alarm, agent }, row, refresh), show: showAlarm, unselect: () => choose(null),
   });
   const { from, to } = timeline.view;
   const within = alarms.filter((each) => each.begun <= to && (each.ended ?? known()) >= from);
@@ -229,16 +222,16 @@ function tick(view) {
     drawHead();
     mergeOpen();
   }
-  const fresh = view.samples?.[agent];
-  if (fresh && !view.full) recent.push(fresh, timeline.now);
-  if (samples && fresh && timeline.isLive && !view.full) {
+  const told = view.samples?.[agent];
+  const fresh = told && recent.take(told, timeline.now, view.full, samples?.answer.to);
+  if (samples && fresh && timeline.isLive) {
     samples.add(fresh, timeline.now);
     samples.trim(timeline.from - timeline.span);
     if (samples.t.length) for (const chart of charts) chart.say("");
   }
   if (row && before?.alarm?.id !== row.alarm?.id) setText($("announced"), row.alarm ? `Alarm. ${format.reason(row.alarm.reason || row.why, row)}` : before ? "The alarm has ended." : "");
   const isNews = before && row && (before.alarm?.id !== row.alarm?.id || before.state !== row.state);
-  if (!timeline.isGesture && (timeline.now >= refreshAt || (timeline.isLive && (view.full || isNews)))) {
+  if (!timeline.isGesture && (timeline.now >= refreshAt || (timeline.isLive && (view.hasGap || isNews)))) {
     refreshAt = Infinity;
     viewChanged(true);
   } else if (timeline.isLive) {

@@ -1,8 +1,10 @@
-// One alarm in the table, and the question that acknowledges it.
+// One alarm in the table.
 
+import { acknowledge, reasonOf } from "./acknowledge.js";
 import { el, foreign, setText } from "./dom.js";
-import { age, duration, mark, reason, time } from "./format.js";
-import { ask, mayWrite, nameFields, notice, post } from "./shell.js";
+import { age, duration, mark, time } from "./format.js";
+import { agentPage } from "./paths.js";
+import { mayWrite } from "./shell.js";
 
 // The shape of the state that comes next to it on the fleet's page.
 const SHAPES = { open: "alarm", acknowledged: "acknowledged", ended: "normal" };
@@ -11,7 +13,7 @@ const SHAPES = { open: "alarm", acknowledged: "acknowledged", ended: "normal" };
 export function alarmRow(alarm, row, onDone) {
   const shape = SHAPES[alarm.state] ?? "unknown";
   const begun = time(alarm.begun);
-  const name = el("a", { class: "name", href: agentAt(alarm), title: "Open the agent at this alarm" }, foreign(alarm.agent));
+  const name = el("a", { class: "name", href: agentPage(alarm.agent, `?alarm=${alarm.id}`), title: "Open the agent at this alarm" }, foreign(alarm.agent));
   const lasted = el("td", { role: "cell", class: "lasted number" });
   const node = el(
     "tr",
@@ -33,14 +35,6 @@ export function alarmRow(alarm, row, onDone) {
   return { node, tick };
 }
 
-function reasonOf(alarm, row) {
-  return reason(alarm.reason, row) || "the predictor gives no reason";
-}
-
-function agentAt(alarm) {
-  return `/agent/${encodeURIComponent(alarm.agent)}?alarm=${alarm.id}`;
-}
-
 function acknowledgement(alarm, row, onDone) {
   const done = alarm.acknowledged;
   if (done) {
@@ -50,22 +44,4 @@ function acknowledgement(alarm, row, onDone) {
   if (!mayWrite()) return [el("span", { class: "dim" }, "no")];
   const isOpen = alarm.state === "open";
   return [el("button", { type: "button", class: isOpen ? "chief" : "", "aria-label": `Acknowledge the alarm of ${alarm.agent}, ${time(alarm.begun)}`, onclick: () => acknowledge(alarm, row, onDone) }, "Acknowledge")];
-}
-
-/** Ask for a note and, without sign-in, the name; then acknowledge. */
-export async function acknowledge(alarm, row, onDone) {
-  if (!mayWrite()) {
-    notice("Only an operator can acknowledge an alarm.", "error");
-    return;
-  }
-  const url = `/api/agent/${encodeURIComponent(alarm.agent)}/alarms/${alarm.id}/acknowledge`;
-  const values = await ask({
-    title: "Acknowledge the alarm",
-    text: `${alarm.agent}, since ${time(alarm.begun)}\n${reasonOf(alarm, row)}`,
-    fields: [...nameFields(), { name: "note", label: "Note (optional)", isLong: true, most: 500 }],
-    confirm: "Acknowledge",
-    send: (given) => post(url, given),
-  });
-  if (values) notice(`Acknowledged the alarm of ${alarm.agent}.`);
-  onDone();
 }

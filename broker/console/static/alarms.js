@@ -1,6 +1,7 @@
 // All alarms: open ones first, then newest first. The URL holds the filter.
 
-import { acknowledge, alarmRow } from "./alarm-row.js";
+import { acknowledge } from "./acknowledge.js";
+import { alarmRow } from "./alarm-row.js";
 import { el, setShown, setText } from "./dom.js";
 import { counted, mark, two } from "./format.js";
 import { subscribe } from "./live.js";

@@ -6,7 +6,8 @@ import { subscribe } from "./live.js";
 import { drawPicker } from "./picker.js";
 import { Plots, plain } from "./plots.js";
 import { Recent, Requests, Samples } from "./samples.js";
-import { because, getJson, isInBanner, start } from "./shell.js";
+import { agentData, agentPage } from "./paths.js";
+import { getJson, isInBanner, start } from "./shell.js";
 import { Timeline } from "./timeline.js";
 import { KEYS, Toolbar } from "./toolbar.js";
 
@@ -23,16 +24,12 @@ const recents = new Map();
 const failures = new Map();
 
 const timeline = new Timeline(viewChanged);
-const plots = new Plots($("plots"), timeline, drawn, { alarm: (alarm) => location.assign(agentUrl(alarm.agent, `?alarm=${alarm.id}`)) });
+const plots = new Plots($("plots"), timeline, drawn, { alarm: (alarm) => location.assign(agentPage(alarm.agent, `?alarm=${alarm.id}`)) });
 const toolbar = new Toolbar($("toolbar"), timeline);
 let chart = null;
 const requests = new Requests(ask, {
-  onAnswer: () => {},
-  onError: ({ message }) => chart?.say(`The history could not be read${because(message)}`),
   onBusy: (isBusy) => $("plots").classList.toggle("is-busy", isBusy),
 });
-
-const agentUrl = (name, query = "") => `/agent/${encodeURIComponent(name)}${query}`;
 
 function read() {
   const asked = (timeline.extra.get("agents") ?? "").split(",").filter(Boolean);
@@ -91,7 +88,7 @@ async function ask({ from, to, px, of }) {
   for (const name of of) {
     failures.delete(name);
     try {
-      took(name, await getJson(`/api/agent/${encodeURIComponent(name)}/history?from=${from}&to=${to}&px=${px}`));
+      took(name, await getJson(`${agentData(name)}/history?from=${from}&to=${to}&px=${px}`));
     } catch (error) {
       failures.set(name, isInBanner(error.message) ? "The history could not be read." : error.message.includes(name) ? error.message : `${name}: ${error.message}`);
     }
@@ -153,7 +150,7 @@ function drawLegend() {
     legend.set(name, { value });
     const state = rows.get(name)?.state;
     const remove = el("button", { type: "button", class: "quiet", "data-focus": `remove ${name}`, "aria-label": `Remove ${name}`, onclick: () => setAgents(agents.filter((each) => each !== name)) }, "\u00d7");
-    return el("li", {}, el("span", { class: "dim" }, String(i + 1)), line(i), el("a", { href: agentUrl(name, query), "data-focus": name }, foreign(name)),
+    return el("li", {}, el("span", { class: "dim" }, String(i + 1)), line(i), el("a", { href: agentPage(name, query), "data-focus": name }, foreign(name)),
       state && el("span", { class: `state is-${state}` }, format.mark(state), format.state(state).word), value, remove);
   }));
   focusAgain($("legend"), focused);
@@ -198,16 +195,15 @@ function tick(view) {
   makeChart();
   drawLegend();
   drawChoice();
-  if (!view.full) keep(view.samples ?? {});
-  if (!timeline.isGesture && (timeline.now >= refreshAt || (timeline.isLive && view.full))) {
+  const fresh = take(view.samples ?? {}, view.full);
+  if (!timeline.isGesture && (timeline.now >= refreshAt || (timeline.isLive && view.hasGap))) {
     refreshAt = Infinity;
     viewChanged(true);
     return;
   }
   if (!timeline.isLive) return;
   for (const [name, { samples, alarms }] of histories) {
-    const fresh = view.samples?.[name];
-    if (fresh && !view.full) samples.add(fresh, timeline.now);
+    if (fresh.has(name)) samples.add(fresh.get(name), timeline.now);
     samples.trim(timeline.from - timeline.span);
     const open = rows.get(name)?.alarm;
     if (open && !alarms.some((each) => each.id === open.id)) alarms.push({ ...open, ended: null, agent: name });
@@ -217,12 +213,16 @@ function tick(view) {
   plots.redraw();
 }
 
-function keep(samples) {
+/** By machine, the live samples that are new. */
+function take(told, isWhole) {
   for (const name of recents.keys()) if (!agents.includes(name)) recents.delete(name);
+  const fresh = new Map();
   for (const name of agents) {
     if (!recents.has(name)) recents.set(name, new Recent());
-    if (samples[name]) recents.get(name).push(samples[name], timeline.now);
+    const { answer } = histories.get(name)?.samples ?? {};
+    if (told[name]) fresh.set(name, recents.get(name).take(told[name], timeline.now, isWhole, answer?.to));
   }
+  return fresh;
 }
 
 let live = null;

@@ -4,7 +4,7 @@ import { el, setText } from "./dom.js";
 import { STATE_NAMES, count, mark, state } from "./format.js";
 
 const SPEAK_MS = 5000;
-const ORDER = ["alarm", "offline", "late", "acknowledged", "learning", "normal"];
+const ORDER = ["alarm", "offline", "late", "acknowledged", "learning", "steady", "normal"];
 const buttons = new Map();
 
 /** {states: Set, text} as the URL has it. */

@@ -2,6 +2,7 @@
 
 import { el, foreign, setShown, setText } from "./dom.js";
 import { age, channel, count, duration, mark, named, number, shortened, state, time } from "./format.js";
+import { agentPage } from "./paths.js";
 import { Minute, drawMinute } from "./spark.js";
 
 const SHORT = 240;
@@ -18,7 +19,7 @@ export class FleetRow {
     this.minute = null;
     this.size = null;
     this.shown = {};
-    this.link = el("a", { class: "name", href: `/agent/${encodeURIComponent(name)}`, title: name.length > 20 ? name : null }, foreign(name));
+    this.link = el("a", { class: "name", href: agentPage(name), title: name.length > 20 ? name : null }, foreign(name));
     this.state = el("span", { class: "state" });
     this.since = el("span", { class: "since dim" });
     this.tags = el("span", { class: "tags" });

@@ -12,6 +12,7 @@ const STATES = {
   alarm: { word: "alarm", shape: "square", path: "M.5.5h11v11H.5z" },
   acknowledged: { word: "acknowledged", shape: "framed square", path: "M.5.5h11v11H.5zM2.2 2.2v7.6h7.6V2.2zM4.2 4.2h3.6v3.6H4.2z" },
   learning: { word: "learning", shape: "half disc", path: "M6 .5a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11zM6 2a4 4 0 0 1 0 8z" },
+  steady: { word: "steady", shape: "step", path: "M.5 11V8h4V1h7v3h-4v7z" },
   normal: { word: "normal", shape: "ring", path: "M6 1a5 5 0 1 0 0 10A5 5 0 0 0 6 1zM6 2.6a3.4 3.4 0 1 1 0 6.8 3.4 3.4 0 0 1 0-6.8z" },
 };
 
@@ -71,7 +72,7 @@ export function age(msAgo) {
 /** A length of time, in two units at most: "350 ms", "12.5 s", "3 min 20 s", "2 h 5 min". */
 export function duration(ms) {
   if (ms === null || ms === undefined || !Number.isFinite(ms)) return "–";
-  if (ms < SECOND) return `${ms < 10 ? number(ms, 2) : Math.round(ms)} ms`;
+  if (ms < SECOND) return `${ms < 10 ? number(Math.round(ms * 10) / 10, 2) : Math.round(ms)} ms`;
   if (ms < 10 * SECOND) return `${(ms / SECOND).toFixed(1)} s`;
   if (ms < MINUTE) return `${Math.floor(ms / SECOND)} s`;
   if (ms < HOUR) return pair(ms, MINUTE, "min", SECOND, "s");

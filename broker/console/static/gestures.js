@@ -77,6 +77,7 @@ export function attach(host, timeline, on) {
     else if (!done.isPan) {
       const ends = [clamp(done.at), clamp(timeAt(event.clientX))].sort((a, b) => a - b);
       timeline.range(ends[0], ends[1], true);
+      on.cursor(null); // Another time lies under the pointer now.
     }
   };
   host.addEventListener("pointerup", end);

@@ -21,7 +21,7 @@ export function drawLedger(host, { sessions, session_count: all, commands }) {
     if (all > sessions.length) parts.push(el("p", { class: "dim" }, `The newest ${sessions.length} are shown; "broker ledger" lists all.`));
   }
   for (const { name, at, applied } of commands ?? []) {
-    parts.push(el("p", { class: "dim" }, foreign(name), `, ${format.time(at)}: ${applied ? "done" : "waits for the next sample"}`));
+    parts.push(el("p", { class: "dim" }, foreign(name === "rebase" ? "reset" : name), `, ${format.time(at)}: ${applied ? "done" : "waits for the next sample"}`));
   }
   host.replaceChildren(...parts);
   for (const details of host.querySelectorAll("details")) {

@@ -2,6 +2,7 @@
 import { Chart } from "./chart.js";
 import { setShown, setText } from "./dom.js";
 import * as format from "./format.js";
+import { agentData } from "./paths.js";
 import { Requests } from "./samples.js";
 import { getJson, isInBanner } from "./shell.js";
 
@@ -13,7 +14,7 @@ export class Numbers {
   constructor(agent, host, remark, { onDrawn, onFailed }) {
     Object.assign(this, { host, remark, onDrawn, charts: [], byName: new Map() });
     this.requests = new Requests(
-      ({ from, to, px }) => getJson(`/api/agent/${encodeURIComponent(agent)}/numbers?from=${from}&to=${to}&px=${px}`),
+      ({ from, to, px }) => getJson(`${agentData(agent)}/numbers?from=${from}&to=${to}&px=${px}`),
       { onAnswer: (answer) => this.take(answer), onError: (error) => this.failed(error, onFailed) },
     );
   }
@@ -23,7 +24,7 @@ export class Numbers {
   }
 
   failed(error, onFailed) {
-    this.say(isInBanner(error.message) ? "" : error.message);
+    this.say(isInBanner(error.message) ? "" : `The model's numbers: ${error.message}`);
     onFailed(error);
   }
 
@@ -33,7 +34,7 @@ export class Numbers {
   }
 
   take({ charts, remark }) {
-    this.say(remark || (charts.length ? "" : "This model has no numbers to show."));
+    this.say(remark ? `The model's numbers: ${remark}` : charts.length ? "" : "This model has no numbers to show.");
     const names = new Set(charts.map((each) => each.name));
     for (const [name, chart] of this.byName) {
       if (names.has(name)) continue;

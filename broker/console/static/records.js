@@ -2,11 +2,10 @@
 import { el, foreign } from "./dom.js";
 import * as format from "./format.js";
 import { glyph, kindWords } from "./lane.js";
+import { agentData } from "./paths.js";
 import { ask, nameFields, notice, post } from "./shell.js";
 
 const MOST = 60;
-
-const url = (agent) => `/api/agent/${encodeURIComponent(agent)}`;
 
 /** Alarms, events and notes, newest first; `version` tells one history from the next. `on`: {choose(id), show(ms)}. */
 export function drawRecords(host, { version, row, alarms, marks, selected, now }, on) {
@@ -19,8 +18,8 @@ export function drawRecords(host, { version, row, alarms, marks, selected, now }
     return;
   }
   host.replaceChildren(
-    ...list("Alarms", [...alarms].sort((a, b) => b.begun - a.begun), (alarm) => alarmRow(alarm, row, selected, now, on)),
-    ...list("Events and notes", [...marks].reverse(), (mark) => markRow(mark, on)),
+    ...list("Alarms", [...alarms].sort((a, b) => b.begun - a.begun), (alarm) => alarmEntry(alarm, row, selected, now, on)),
+    ...list("Events and notes", [...marks].reverse(), (mark) => markEntry(mark, on)),
   );
   if (focused) host.querySelector(`[data-at="${focused}"]`)?.focus({ preventScroll: true });
 }
@@ -35,7 +34,7 @@ function list(title, entries, row) {
   ];
 }
 
-function alarmRow(alarm, row, selected, now, on) {
+function alarmEntry(alarm, row, selected, now, on) {
   const isChosen = alarm.id === selected;
   const length = format.duration((alarm.ended ?? now) - alarm.begun);
   const words = ["alarm", alarm.ended && length, alarm.acknowledged ? "acknowledged" : !alarm.ended && "open"].filter(Boolean).join(", ");
@@ -45,21 +44,10 @@ function alarmRow(alarm, row, selected, now, on) {
   return el("li", {}, button);
 }
 
-function markRow({ at, kind, text }, on) {
+function markEntry({ at, kind, text }, on) {
   const button = el("button", { type: "button", "data-at": at, onclick: () => on.show(at) }, glyph(kind), el("time", {}, format.time(at)),
     el("span", { class: "text" }, kindWords(kind), text ? ": " : "", foreign(text ?? "")));
   return el("li", {}, button);
-}
-
-export async function acknowledge(agent, alarm, done) {
-  const values = await ask({
-    title: "Acknowledge the alarm",
-    text: `${agent}, alarm from ${format.time(alarm.begun)}. It stays on record with your name, and stands below new alarms.`,
-    fields: [...nameFields(), { name: "note", label: "Note (optional)", isLong: true }],
-    confirm: "Acknowledge",
-    send: (given) => post(`${url(agent)}/alarms/${alarm.id}/acknowledge`, given),
-  });
-  if (values) tell("The alarm is acknowledged.", done);
 }
 
 export async function addNote(agent, at, done) {
@@ -68,7 +56,7 @@ export async function addNote(agent, at, done) {
     text: `For ${agent} at ${format.time(at)}.`,
     fields: [...nameFields(), { name: "text", label: "Note", isLong: true, isRequired: true }],
     confirm: "Add the note",
-    send: (given) => post(`${url(agent)}/notes`, { at: Math.round(at), ...given }),
+    send: (given) => post(`${agentData(agent)}/notes`, { at: Math.round(at), ...given }),
   });
   if (values) tell("The note is on the time axis.", done);
 }
@@ -83,7 +71,7 @@ export async function reset(agent, done) {
     confirm: "Reset the model",
     isGrave: true,
     send: async (given) => {
-      isRunning = (await post(`${url(agent)}/rebase`, given)).running;
+      isRunning = (await post(`${agentData(agent)}/rebase`, given)).running;
     },
   });
   if (values) tell(isRunning ? "The model is reset with the next sample." : "The broker does not run: the model is reset once it does.", done);

@@ -100,17 +100,30 @@ function median(times) {
   return some[some.length >> 1];
 }
 
+function after({ t, v }, ms) {
+  const places = [...t.keys()].filter((k) => t[k] > ms);
+  return { t: places.map((k) => t[k]), v: v.map((each) => places.map((k) => each[k])) };
+}
+
 /** The live samples of the last half minute: an answer does not hold those that came while it was made. */
 export class Recent {
   constructor() {
     this.parts = [];
+    this.heard = -Infinity;
   }
 
-  /** A part that came at `now`; those that came long before it go. */
-  push({ t, v }, now) {
-    if (!t.length) return;
-    this.parts.push({ t, v, now });
+  /**
+   * Keep a part that came at `now`, and give what is new in it; parts that came long before go.
+   * `isWhole`: it is the whole last minute; new is what lies behind all that was heard or, where
+   * nothing was, behind `to`.
+   */
+  take(part, now, isWhole = false, to = -Infinity) {
+    const fresh = isWhole ? after(part, this.heard === -Infinity ? to : this.heard) : part;
+    if (!fresh.t.length) return fresh;
+    this.parts.push({ ...fresh, now });
     while (this.parts[0].now < now - RECENT_MS) this.parts.shift();
+    for (const at of fresh.t) if (at > this.heard && at <= now + AHEAD_MS) this.heard = at;
+    return fresh;
   }
 
   /** Add to `samples` what its answer cannot hold. */
@@ -125,7 +138,7 @@ export class Recent {
 /** One request at a time. What is wanted meanwhile waits, and only the newest of it comes. */
 export class Requests {
   /** `ask(want)` gives a promise; `onAnswer(answer, want)`, `onError(error, want)`, `onBusy(isBusy)`. */
-  constructor(ask, { onAnswer, onError, onBusy = () => {} }) {
+  constructor(ask, { onAnswer = () => {}, onError = reportError, onBusy = () => {} }) {
     Object.assign(this, { ask, onAnswer, onError, onBusy });
     this.waiting = null;
     this.isBusy = false;

@@ -12,6 +12,7 @@ const PAGES = [
   ["/alarms", "Alarms"],
   ["/compare", "Compare"],
 ];
+const PAGES_OF_OPERATORS = [["/activity", "Activity"]];
 const NAME_KEY = "quartet.by";
 const RETRY_MS = 2000;
 const ANSWER_MS = 30_000;
@@ -65,7 +66,7 @@ export function mayWrite() {
 
 function drawHeader(header) {
   const here = location.pathname;
-  const links = PAGES.map(([href, word]) => el("a", { href, "aria-current": href === here ? "page" : null }, word));
+  const links = [...PAGES, ...(mayWrite() ? PAGES_OF_OPERATORS : [])].map(([href, word]) => el("a", { href, "aria-current": href === here ? "page" : null }, word));
   header.replaceChildren(
     el("a", { class: "brand", href: "/" }, "Quartet"),
     el("nav", { "aria-label": "Pages" }, ...links),

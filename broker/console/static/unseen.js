@@ -24,14 +24,15 @@ export class Unseen {
     const words = JSON.stringify(view.counts);
     const isDue = performance.now() - this.askedAt > EACH_MS;
     if (words === this.words && !isDue) return;
+    // At first at once: what comes later moves the page.
+    this.timer ||= setTimeout(() => this.ask(), this.words === null ? 0 : SETTLE_MS);
     this.words = words;
-    this.timer ||= setTimeout(() => this.ask(), SETTLE_MS);
   }
 
   async ask() {
     this.timer = 0;
     this.askedAt = performance.now();
-    const from = Math.floor((Date.now() - DAYS * DAY_MS) / EACH_MS) * EACH_MS;
+    const from = Math.max(0, Math.floor((Date.now() - DAYS * DAY_MS) / EACH_MS) * EACH_MS);
     const query = `state=ended&acknowledged=no&from=${from}`;
     try {
       this.draw(await getJson(`/api/alarms?${query}&most=${MOST}`), `/alarms?${query}`);

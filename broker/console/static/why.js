@@ -31,6 +31,7 @@ function ofNone(row) {
   const words = [el("p", {}, "No alarm now.")];
   if (row.why) words.push(el("p", { class: "sentence" }, foreign(format.named(row.why, row))));
   if (row.learning) words.push(el("p", { class: "dim" }, `The model learns: ${format.count(row.learning[0])} of ${format.count(row.learning[1])} samples.`));
+  if (row.shift) words.push(el("p", { class: "dim" }, "The model has accepted this level by itself. Reset the model to make it the normal one."));
   words.push(el("p", { class: "dim" }, "Click an alarm in the lane, or choose one below, to see its reasons."));
   return words;
 }

@@ -19,11 +19,14 @@ from support.patience import PATIENCE_S
 from support.store import change, header, lines_in, send_on
 
 from broker.console.answers import RefusedError, encoded
+from broker.console.api.history import named
 from broker.console.api.table import cell, iso
 from broker.console.book.model import AlarmState, RecordedAlarm
 from broker.console.book.writings import MOST_SHOWN
 from broker.console.limits import Turns
 from broker.model import Sample
+from broker.recorder.reader import RecordedEvent
+from broker.records import BEGUN_BY_PERSON, EventKind
 
 INFINITY = float("inf")
 ALL = "from=0&to=4000000000000"
@@ -288,15 +291,32 @@ async def test_a_range_is_downloaded_whole_by_two_at_once(site: Served) -> None:
         ]
         assert [int(row[2]) for row in rows] == list(range(1200))
         assert [float(row[3]) for row in rows] == [id_ / 2 for id_ in range(1200)]
-        assert {float(row[6]) for row in rows} == {2.0**100}
+        assert {row[6] for row in rows} == {"1.2676506e+30"}  # 2 ** 100
         assert {row[7] for row in rows} == {"0", "1"}
     assert one.headers["Content-Disposition"].startswith('attachment; filename="a-1970-01-01T')
     odd = rows_of((await site.get(f"/api/agent/odd/download?{ALL}")).body)
     assert odd[1][0] == "2001-09-09T01:46:40.000000Z"
     assert odd[1][3:7] == ["nan"] * 4
-    assert odd[2][3:6] == ["inf", "-inf", "0.3333333432674408"]
+    assert odd[2][3:6] == ["inf", "-inf", "0.33333334"]
     none = await site.get("/api/agent/a/download?from=1&to=2")
     assert len(rows_of(none.body)) == 1
+
+
+async def test_an_agent_whose_name_is_dots_is_asked_for_behind_a_tilde(tmp_path: Path) -> None:
+    await make_store(tmp_path / "broker.db", [".", ".."])
+    async with served(tmp_path) as site:
+        for name in (".", ".."):
+            for path in ("", f"/history?{ALL}", f"/numbers?{ALL}"):
+                assert (await site.get(f"/api/agent/~{name}{path}")).status == 200
+            assert (await site.get(f"/api/agent/~{name}")).json["agent"] == name
+        assert (await site.get("/api/agent/~a")).status == 404
+
+
+def test_a_reset_says_who_asked_for_it_at_the_console() -> None:
+    texts = [BEGUN_BY_PERSON, "5 samples replayed", BEGUN_BY_PERSON, BEGUN_BY_PERSON]
+    events = [RecordedEvent(at, EventKind.BEGUN, text) for at, text in enumerate(texts, start=10)]
+    told = [each.text for each in named(events, [(3, "shift-a"), (9, "shift-b"), (12, "shift-c")])]
+    assert told == ["shift-b asked for it", texts[1], "shift-c asked for it", BEGUN_BY_PERSON]
 
 
 async def test_downloads_are_few_and_noted(site: Served) -> None:

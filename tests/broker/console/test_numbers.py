@@ -85,7 +85,7 @@ async def asked(
 
 def agrees(told: dict[str, Any], wanted: Any, first: int, end: int) -> None:
     """Each sample's numbers are those that were wanted."""
-    assert [each["name"] for each in told["charts"]] == ["T2", "MEWMA"]
+    assert [each["name"] for each in told["charts"]] == [*wanted[first]]
     for chart in told["charts"]:
         ids = [round((t * 1e6 - START_NS) / PERIOD_NS) for t in chart["t"]]
         assert ids == list(range(first, end))
@@ -171,6 +171,21 @@ async def test_answers_of_another_model_are_said_and_not_explained(tmp_path: Pat
     await streamed(path, 1200, digest="another")
     told = await asked(path, 1100, 1150)
     assert told == {"charts": [], "remark": "these answers were made by another model"}
+
+
+async def test_a_predictor_that_is_back_is_replayed_from_its_next_snapshot_on(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "broker.db"
+    await streamed(path, 1500)
+    await streamed(path, 500, first=1500, digest="another")
+    await streamed(path, 1500, first=2000)
+    told = await asked(path, 1600, 3400)
+    lacks = "the state of the predictor is not on record for all of it"
+    assert told["remark"] == f"{lacks}; these answers were made by another model"
+    ids = [round((t * 1e6 - START_NS) / PERIOD_NS) for t in told["charts"][0]["t"]]
+    assert ids[0] == 3001
+    agrees(told, straight(3500), ids[0], 3400)
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,39 @@ async def test_who_learns_says_how_far_and_since_when(site: Site) -> None:
     assert row["since"] is not None
 
 
+async def test_what_was_accepted_stays_visible_also_after_an_alarm(site: Site) -> None:
+    shift = "8.2 spreads off (sensor2 +7.9)"
+    site.records.connect("a", standing=Standing(shift=shift))
+    site.records.send("a")
+    row = await site.row()
+    assert (row["state"], row["shift"], row["why"]) == ("steady", shift, shift)
+    assert not row["needs_person"]
+    site.records.send("a", prediction=True, reason="hot")
+    row = await site.row()
+    assert (row["state"], row["shift"]) == ("alarm", shift)
+    site.records.send("a")
+    fleet = await site.look()
+    assert fleet["agents"]["a"]["state"] == "steady"
+    assert fleet["counts"]["steady"] == 1
+    site.records.change("a", standing=Standing())
+    for _ in range(6):
+        site.records.send("a")
+        row = await site.row(2.0)
+    assert (row["state"], row["shift"]) == ("normal", None)
+
+
+async def test_a_level_is_on_show_before_the_end_of_the_alarm_is_looked_up(site: Site) -> None:
+    for agent in "ab":
+        site.records.connect(agent, standing=Standing(shift="8.2 spreads off"))
+        site.records.send(agent, prediction=True)
+    await site.look()
+    site.records.line_takes_s = 1.0  # so that one of them must wait
+    for agent in "ab":
+        site.records.send(agent)
+    fleet = await site.look()
+    assert {each["state"] for each in fleet["agents"].values()} == {"steady"}
+
+
 async def test_a_rehearsal_needs_nobody_and_is_gone_when_it_is_silent(site: Site) -> None:
     site.records.connect("rehearsal-a", is_rehearsal=True)
     site.records.send("rehearsal-a", prediction=True)

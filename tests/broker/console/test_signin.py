@@ -31,7 +31,7 @@ async def test_a_user_sees_nothing_before_signing_in(tmp_path: Path) -> None:
         span = "?from=0&to=9"
         for path in (
             *("fleet", "live", "agent/a", f"agent/a/history{span}", f"agent/a/numbers{span}"),
-            *(f"agent/a/download{span}", "alarms", "alarms.csv"),
+            *(f"agent/a/download{span}", "alarms", "alarms.csv", "activity"),
         ):
             assert (await site.get(f"/api/{path}")).status == 401, path
         for path in ("alarms/5/acknowledge", "notes", "rebase"):
@@ -57,6 +57,32 @@ async def test_a_viewer_looks_and_an_operator_acts(tmp_path: Path) -> None:
             ("maintenance", "noted"),
             ("maintenance", "reset the predictor"),
         ]
+
+
+async def test_an_operator_reads_who_did_what_newest_first_and_page_by_page(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path, users=USERS, hosts=HOSTS) as site:
+        cookies = {name: (await site.sign_in(name)).cookie for name in USERS}
+        await site.post("/api/agent/a/notes", NOTE, cookie=cookies["maintenance"])
+        await site.post("/api/agent/a/alarms/7/acknowledge", {}, cookie=cookies["maintenance"])
+        refused = await site.get("/api/activity", cookie=cookies["shift-a"])
+        assert (refused.status, "shift-a" in refused.error) == (403, True)
+        told, before = [], ""
+        while True:
+            page = await site.get(f"/api/activity?most=2{before}", cookie=cookies["maintenance"])
+            told += page.json["acts"]
+            if not page.json["more"]:
+                break
+            before = f"&before={told[-1]['act']}"
+        assert [(each["by"], each["verb"], each["agent"], each["alarm"]) for each in told] == [
+            ("maintenance", "failed: acknowledged", "a", "7"),
+            ("maintenance", "acknowledged", "a", "7"),
+            ("maintenance", "noted", "a", ""),
+            ("maintenance", "signed in", "", ""),
+            ("shift-a", "signed in", "", ""),
+        ]
+        assert told[2]["detail"] == NOTE["text"]
 
 
 async def audit(site: Served) -> list[tuple[str, str, str, str]]:
