@@ -3,9 +3,6 @@
 import argparse
 import functools
 import math
-import multiprocessing
-import os
-import signal
 import statistics
 import sys
 import time
@@ -15,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.detectors import CHOSEN, FORMS, WARM_UP_ROWS, Answering, Form, ZScore
+from bench.outcomes import delay_rows, on_all_processors
 from broker.model import Sample
 from broker.predictors import Predictor
 from broker.predictors.load import load
@@ -24,9 +22,6 @@ from dataset.make_dataset import DEFAULT_ROWS, make
 _SEEDS_FROM, _FILES_OF_A_KIND = 900_000, 100
 # Forms were chosen on these.
 _CHOOSING_FAULTY, _CHOOSING_HEALTHY = range(10_000, 10_050), range(15_000, 15_050)
-
-# A sustained alarm: so many rows in a row.
-_SUSTAINED_ROWS = 10
 
 Makers = Mapping[str, Callable[[], Predictor]]
 
@@ -58,16 +53,6 @@ class File:
     outcomes: dict[str, Outcome]
 
 
-def delay_rows(answers: list[bool], onset: int) -> int | None:
-    """Rows from the onset to the first row from which on enough are True; None: there is none."""
-    in_a_row = 0
-    for row, answer in enumerate(answers[onset:], start=1):
-        in_a_row = in_a_row + 1 if answer else 0
-        if in_a_row == _SUSTAINED_ROWS:
-            return row - _SUSTAINED_ROWS
-    return None
-
-
 def measure(makers: Makers, job: tuple[int, bool]) -> File:
     """Show one file to all."""
     seed, healthy = job
@@ -92,13 +77,7 @@ def _judge(predictor: Predictor, samples: list[Sample], onset: int | None) -> Ou
 
 def measure_all(makers: Makers, jobs: list[tuple[int, bool]]) -> list[File]:
     """Share the files out to all processors."""
-    with multiprocessing.Pool(os.cpu_count(), _ignore_interrupts) as pool:
-        return pool.map(functools.partial(measure, makers), jobs, chunksize=1)
-
-
-def _ignore_interrupts() -> None:
-    """Ctrl-C is the parent's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return on_all_processors(functools.partial(measure, makers), jobs)
 
 
 def table(files: list[File]) -> str:

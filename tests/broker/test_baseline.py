@@ -8,7 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.rows import float32
 
-from broker.predictors.chart.baseline import fit, moving, shares
+from broker.predictors.chart.baseline import fit
+from broker.predictors.chart.forms import shares
 from broker.predictors.chart.vectors import quadratic
 from quartet.channels import CHANNELS, Values
 
@@ -135,16 +136,3 @@ def test_one_row_in_ten_that_is_wrong_does_not_spoil_a_spread(wrong: set[int], f
     right, found = fit(gaussian, WEIGHT), fit(spoilt, WEIGHT)
     for one, other in zip(right.spread, found.spread, strict=True):
         assert 0.8 * one < other < 1.6 * one
-
-
-@many
-@given(st.sets(st.integers(0, 3)), st.sampled_from([-1, 1]), st.integers(0, 2**16))
-def test_channels_that_move_are_told_from_those_that_do_not(
-    which: set[int], sign: int, seed: int
-) -> None:
-    dice = random.Random(seed)  # noqa: S311
-    rows = [
-        float32([dice.gauss() + (sign * number / 5 if j in which else 0) for j in range(CHANNELS)])
-        for number in range(100)
-    ]
-    assert moving(rows) == sorted(which)

@@ -60,7 +60,7 @@ async def test_a_line_answers_and_explains_through_any_death_as_without_one(
     assert [text for _, text in news] == [
         "baseline learned, after 300 rows",
         news[1][1],
-        "alarm is over",
+        "alarm is over: back at the former level",
         "sensor1, sensor2, sensor3, sensor4: no value, 3 rows in a row",
         "all sensors have values again",
     ]

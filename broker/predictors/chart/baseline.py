@@ -6,19 +6,18 @@ and gives the same bits on every processor that runs the same Python.
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from broker.predictors.chart.vectors import Quadratic
+from broker.predictors.chart.forms import Matrix, Vector, inverse, is_positive, packed
+from broker.predictors.chart.vectors import Quadratic, added, four, scaled
 from quartet.channels import CHANNELS, Values
-
-Vector = list[float]
-Matrix = list[Vector]
 
 # The share between the first and the last decile of a Gaussian, in standard deviations. These two
 # stand firm against one row in ten on each side, and unlike the MAD do not vanish where an ADC
 # gives the same code most of the time.
-_DECILES_APART = 2.563
+DECILES_APART = 2.563
 
 # A channel that never moved has no spread to learn: a thousandth of its level stands for it; at
 # zero, the quietest other channel's spread, as a grounded input flickers by a code of the same
@@ -46,14 +45,15 @@ _SHRINKAGE = 0.2
 _LOAD = 0.01
 _MOST_LOAD_SPREADS = 2.0
 
-# The average's own variance is that seen in the warm-up, plus this share of a row's: the warm-up
-# shows only few swings of a slow process.
-_AVERAGE_SHARE = 0.2
+# The level of means is known no better than so many spreads of a row: the warmth of a day moves it,
+# which a warm-up of hours does not show; and a step that a faster scale settled is no more exact.
+_WANDER = 0.25
 
-# A level moves if its first and last third lie so many spreads of a row apart: run-in does that,
-# load and noise seldom.
-_MOVING_SPREADS = 2.0
-_NOISE_WINSOR = 3.0
+# The average's own variance is that seen in the warm-up, plus this share of a row's: the warm-up
+# shows only few swings of a slow process. Where fewer rows than usual could be learned from, it
+# shows fewer still.
+_AVERAGE_SHARE = 0.2
+_USUAL_ROWS = 100
 
 
 @dataclass(slots=True)
@@ -69,66 +69,67 @@ class Baseline:
     average_form: Quadratic
     """The inverse covariance of their exponentially weighted average, in spreads."""
 
+    def numbers(self) -> Vector:
+        """All of it, as 28 numbers."""
+        return [*self.level, *self.spread, *self.row_form, *self.average_form]
 
-def fit(rows: Sequence[Values], weight: float) -> Baseline:
+    @classmethod
+    def of(cls, numbers: Iterator[float]) -> "Baseline":
+        """What such numbers say. ValueError for those of no baseline."""
+        level, spread = four(numbers), four(numbers)
+        forms = tuple(islice(numbers, 10)), tuple(islice(numbers, 10))
+        if min(spread) <= 0 or not all(map(is_positive, forms)):
+            raise ValueError("a spread or a form that is not positive")
+        return cls(level, spread, *forms)
+
+
+def fit(rows: Sequence[Values], weight: float, row_spread: Values | None = None) -> Baseline:
     """Learn from at least 10 rows, finite and in order.
 
-    `weight` is that of a new row in the average whose covariance is wanted.
+    `weight` is that of a new row in the average whose covariance is wanted. `row_spread`: these
+    are means, of rows with this spread.
     """
-    middle, spread = _location(rows)
-    inside = _winsorised(rows, middle, spread, _WINSOR)
-    last = inside[-(len(inside) // 3) :]  # where run-in has brought it
-    level = _each(lambda j: middle[j] + spread[j] * statistics.fmean(row[j] for row in last))
+    middle, spread = location(rows)
+    inside = winsorised(rows, middle, spread, _WINSOR)
     means = _each(lambda j: statistics.fmean(row[j] for row in inside))
+    level = _last_level(middle, spread, inside)
     centred = [[row[j] - means[j] for j in range(CHANNELS)] for row in inside]
     of_rows = _shrunk(_scatter(centred))
     for j in range(CHANNELS):
         of_rows[j][j] = max(of_rows[j][j], _LEAST_VARIANCE)
     of_average = _shrunk(_scatter(_averages(centred, weight)))
-    load = _each(lambda j: _load(level[j] / spread[j]))
+    wanders = [0.0] * CHANNELS
+    unit = [1.0] * CHANNELS
+    if row_spread:
+        level = added(middle, scaled(means, spread))  # a day has no end that is more like it
+        unit = [of_row / of_mean for of_row, of_mean in zip(row_spread, spread, strict=True)]
+        wanders = [(_WANDER * each) ** 2 for each in unit]
+    load = _each(lambda j: _load(level[j] / spread[j], _MOST_LOAD_SPREADS * unit[j]))
 
     def form(of_row: float, average: float) -> Quadratic:
         covariance = [
             [
-                of_row * of_rows[j][k] + average * of_average[j][k] + load[j] * load[k]
+                of_row * of_rows[j][k]
+                + average * of_average[j][k]
+                + load[j] * load[k]
+                + (wanders[j] if j == k else 0.0)
                 for k in range(CHANNELS)
             ]
             for j in range(CHANNELS)
         ]
-        return _packed(_inverse(covariance))
+        return packed(inverse(covariance))
 
-    return Baseline(level, spread, form(1.0, 0.0), form(_AVERAGE_SHARE, 1.0))
-
-
-def moving(rows: Sequence[Values]) -> list[int]:
-    """The channels whose level still moves, from 0, by the first and the last third of rows."""
-    middle, spread = _location(rows)
-    inside = _winsorised(rows, middle, spread, _NOISE_WINSOR)
-    third = len(rows) // 3
-    channels = []
-    for j in range(CHANNELS):
-        first = [row[j] for row in inside[:third]]
-        last = [row[j] for row in inside[-third:]]
-        noise = (statistics.pvariance(first) + statistics.pvariance(last)) / 2
-        step = statistics.fmean(first) - statistics.fmean(last)
-        if step * step > _MOVING_SPREADS**2 * noise:
-            channels.append(j)
-    return channels
+    share = _AVERAGE_SHARE * max(1.0, _USUAL_ROWS / len(rows))
+    return Baseline(level, spread, form(1.0, 0.0), form(share, 1.0))
 
 
-def shares(form: Quadratic, vector: Sequence[float]) -> Vector:
-    """What each channel adds to the value of a form, as shares of 1; none is negative."""
-    full: Matrix = [[0.0] * CHANNELS for _ in range(CHANNELS)]
-    for value, (j, k) in zip(form, _places(), strict=True):
-        full[j][k] = full[k][j] = value if j == k else value / 2
-    added = [
-        max(0.0, vector[j] * sum(full[j][k] * vector[k] for k in range(CHANNELS)))
-        for j in range(CHANNELS)
-    ]
-    return [each / sum(added) for each in added]
+def present_level(rows: Sequence[Values]) -> Values:
+    """Where the last third of rows lies; no spike carries it away."""
+    middle, spread = location(rows)
+    return _last_level(middle, spread, winsorised(rows, middle, spread, _WINSOR))
 
 
-def _location(rows: Sequence[Values]) -> tuple[Values, Values]:
+def location(rows: Sequence[Values]) -> tuple[Values, Values]:
     """The median and the spread of each channel."""
     columns = list(zip(*rows, strict=True))
     middle = _each(lambda j: statistics.median(columns[j]))
@@ -137,17 +138,7 @@ def _location(rows: Sequence[Values]) -> tuple[Values, Values]:
     return middle, _each(lambda j: seen[j] or abs(middle[j]) * _CONSTANT_SPREAD or least)
 
 
-def _seen_spread(column: Sequence[float], middle: float) -> float:
-    """By the deciles, and at least one code of the ADC; 0 for a channel that never moved."""
-    deciles = statistics.quantiles(column, n=10, method="inclusive")
-    apart = deciles[-1] - deciles[0]
-    deviations = Counter(abs(value - middle) for value in column if value != middle)
-    codes = (each for each, times in deviations.items() if times >= _CODE_ROWS)
-    code = min(codes, default=0.0)
-    return max(apart / _DECILES_APART, code if code <= apart or not apart else 0.0)
-
-
-def _winsorised(
+def winsorised(
     rows: Sequence[Values], middle: Values, spread: Values, most: float
 ) -> list[list[float]]:
     """Deviations from the median, in spreads and none beyond `most`."""
@@ -155,6 +146,29 @@ def _winsorised(
         [max(-most, min(most, (row[j] - middle[j]) / spread[j])) for j in range(CHANNELS)]
         for row in rows
     ]
+
+
+def decile_spread(column: Sequence[float]) -> float:
+    """A Gaussian's standard deviation, by the distance of the first and the last decile."""
+    deciles = statistics.quantiles(column, n=10, method="inclusive")
+    return (deciles[-1] - deciles[0]) / DECILES_APART
+
+
+def adc_code(column: Sequence[float], middle: float) -> float:
+    """The smallest step from the median that comes back; 0: none does."""
+    deviations = Counter(abs(value - middle) for value in column if value != middle)
+    return min((each for each, times in deviations.items() if times >= _CODE_ROWS), default=0.0)
+
+
+def _last_level(middle: Values, spread: Values, inside: Sequence[Sequence[float]]) -> Values:
+    last = inside[-(len(inside) // 3) :]  # where run-in has brought it
+    return _each(lambda j: middle[j] + spread[j] * statistics.fmean(row[j] for row in last))
+
+
+def _seen_spread(column: Sequence[float], middle: float) -> float:
+    """By the deciles, and at least one code of the ADC; 0 for a channel that never moved."""
+    spread, code = decile_spread(column), adc_code(column, middle)
+    return max(spread, code if code <= spread * DECILES_APART or not spread else 0.0)
 
 
 def _averages(rows: Iterable[Sequence[float]], weight: float) -> list[Vector]:
@@ -182,33 +196,9 @@ def _shrunk(covariance: Matrix) -> Matrix:
     ]
 
 
-def _load(level_spreads: float) -> float:
+def _load(level_spreads: float, most: float) -> float:
     """How far load is allowed to move a channel, in spreads."""
-    return max(-_MOST_LOAD_SPREADS, min(_MOST_LOAD_SPREADS, _LOAD * level_spreads))
-
-
-def _inverse(matrix: Matrix) -> Matrix:
-    """Of a positive definite matrix, by Gauss and Jordan; such a one needs no pivoting."""
-    size = len(matrix)
-    work = [[*row, *(float(j == k) for k in range(size))] for j, row in enumerate(matrix)]
-    for j, pivot_row in enumerate(work):
-        pivot = pivot_row[j]
-        pivot_row[:] = [value / pivot for value in pivot_row]
-        for k, row in enumerate(work):
-            if k != j:
-                factor = row[j]
-                row[:] = [x - factor * y for x, y in zip(row, pivot_row, strict=True)]
-    return [row[size:] for row in work]
-
-
-def _places() -> list[tuple[int, int]]:
-    """Where the numbers of a packed form belong."""
-    upper = [(j, k) for j in range(CHANNELS) for k in range(j + 1, CHANNELS)]
-    return [(j, j) for j in range(CHANNELS)] + upper
-
-
-def _packed(matrix: Matrix) -> Quadratic:
-    return tuple(matrix[j][k] * (1 if j == k else 2) for j, k in _places())
+    return max(-most, min(most, _LOAD * level_spreads))
 
 
 def _each(of_channel: Callable[[int], float]) -> Values:

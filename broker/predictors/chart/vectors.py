@@ -1,5 +1,8 @@
 """Four numbers at a time, written out: for so few, that is faster than any loop or library."""
 
+import math
+from collections.abc import Iterator, Sequence
+
 from quartet.channels import Values
 
 Quadratic = tuple[float, ...]
@@ -63,3 +66,42 @@ def quadratic(form: Quadratic, vector: Values) -> float:
         + c * (cc * c + cd * d)
         + d * dd * d
     )
+
+
+def mean(points: Sequence[Values]) -> Values:
+    """Channel by channel."""
+    share = 1 / len(points)
+    one, two, three, four = map(sum, zip(*points, strict=True))
+    return one * share, two * share, three * share, four * share
+
+
+def added(one: Values, other: Values) -> Values:
+    """The sum of both."""
+    a1, a2, a3, a4 = one
+    b1, b2, b3, b4 = other
+    return a1 + b1, a2 + b2, a3 + b3, a4 + b4
+
+
+def scaled(values: Values, by: Values) -> Values:
+    """The product of both, channel by channel."""
+    v1, v2, v3, v4 = values
+    b1, b2, b3, b4 = by
+    return v1 * b1, v2 * b2, v3 * b3, v4 * b4
+
+
+def opposite(values: Values) -> Values:
+    """The same length, the other way."""
+    v1, v2, v3, v4 = values
+    return -v1, -v2, -v3, -v4
+
+
+def sound(numbers: Sequence[float]) -> Iterator[float]:
+    """The numbers of a state, one after the other. ValueError if one is NaN: it would stay so."""
+    if any(map(math.isnan, numbers)):
+        raise ValueError("NaN in a state")
+    return iter(numbers)
+
+
+def four(numbers: Iterator[float]) -> Values:
+    """The next four numbers."""
+    return next(numbers), next(numbers), next(numbers), next(numbers)
