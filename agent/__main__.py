@@ -10,7 +10,7 @@ import msgspec
 
 from agent.clock import SystemClock
 from agent.commandline import CONFIG, parser
-from agent.config import Settings, check
+from agent.config import BrokerSettings, Settings, check
 from agent.config.source import ReplaySettings
 from quartet import command
 from quartet.commandline import predictions_of
@@ -83,6 +83,12 @@ def _status(options: argparse.Namespace) -> int:
     return status.run(_read(options), as_json=options.json)
 
 
+def _release(options: argparse.Namespace) -> int:
+    from agent import release  # noqa: PLC0415 - no other command gives a running agent an order
+
+    return release.run(_read(options))
+
+
 def _check(options: argparse.Namespace) -> int:
     from agent.check import doctor  # noqa: PLC0415 - no other command asks so much
 
@@ -134,6 +140,7 @@ _COMMANDS = {
     "check": _check,
     "calibrate": _calibrate,
     "status": _status,
+    "release": _release,
     "ledger": _ledger,
     "config": _config,
     "completion": _completion,
@@ -176,13 +183,24 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.rate is not None:
         settings = replace(settings, sampling=replace(settings.sampling, rate_hz=options.rate))
     if options.broker or options.insecure:
-        broker = replace(
-            settings.broker,
-            address=options.broker or settings.broker.address,
-            insecure=options.insecure or settings.broker.insecure,
-        )
-        settings = replace(settings, broker=broker)
+        settings = replace(settings, broker=_broker(settings.broker, options))
     return settings
+
+
+def _broker(settings: BrokerSettings, options: argparse.Namespace) -> BrokerSettings:
+    try:
+        return BrokerSettings(
+            address=_addresses(options.broker) or settings.address,
+            insecure=options.insecure or settings.insecure,
+        )
+    except SettingsError as error:
+        raise SettingsError(f"broker.{error}") from error
+
+
+def _addresses(given: Sequence[str] | None) -> str | tuple[str, ...] | None:
+    """What --broker names: repeated, or with commas."""
+    texts = tuple(part.strip() for text in given or () for part in text.split(","))
+    return texts[0] if len(texts) == 1 else texts or None
 
 
 def _same_file(first: str, second: Path) -> bool:

@@ -20,12 +20,13 @@ from agent.identity import identity
 from agent.inquiry import Inquiry
 from agent.labels import told
 from agent.link import Link
-from agent.local import answering
+from agent.local import answering, obeying
 from agent.metrics import Metrics
 from agent.model import Identity
 from agent.sampler import Sampler
 from agent.sinks import FanOut
 from agent.sinks.journal import PredictionLog
+from agent.sinks.latch import Latch, open_latch
 from agent.sinks.outputs import add_outputs
 from agent.sinks.status import Light
 from agent.sinks.table import PredictionTable
@@ -34,9 +35,8 @@ from agent.sources import Source
 from agent.sources.opening import open_source
 from agent.spool.directories import open_directories
 from agent.spool.spool import Spool
-from agent.state import LinkState, line
+from agent.state import AlarmState, LinkState, Outcome, Release, line
 from agent.summary import Summary
-from quartet.address import Address
 from quartet.errors import QuartetError
 from quartet.notify import Notifier
 from quartet.plural import counted
@@ -110,12 +110,14 @@ async def _run(settings: Settings, outputs: Outputs, reread: Callable[[], Settin
                 credentials=credentials,
                 source=source,
                 spool=spool,
+                latch=open_latch(settings.outputs.alarm, directories.cold, clock),
                 clock=clock,
                 reread=reread,
             )
             async with contextlib.AsyncExitStack() as asked:
                 if not directories.private:
                     await asked.enter_async_context(answering(directories.hot, agent.document))
+                    await asked.enter_async_context(obeying(directories.hot, agent.release))
                 complete = await agent.run()
     # Standard output may be the table of predictions.
     is_taken = outputs.predictions is not None and outputs.predictions.is_stdout
@@ -135,11 +137,12 @@ class Agent:
         credentials: Credentials,
         source: Source,
         spool: Spool,
+        latch: Latch | None,
         clock: WaitableClock,
         reread: Callable[[], Settings] | None,
     ) -> None:
         loop = asyncio.get_running_loop()
-        broker = Address.parse(settings.broker.address, "broker.address")
+        brokers = settings.broker.addresses
 
         self._settings = settings
         self._clock = clock
@@ -160,16 +163,18 @@ class Agent:
         self._sinks = FanOut([metrics, self._inquiry], clock)
         if outputs.predictions:
             self._sinks.add(PredictionTable(outputs.predictions, spool.first_sequence))
-        self._view = open_view(f"{who.agent_id} → {broker}", source.labels, clock)
+        to = str(brokers[0]) if len(brokers) == 1 else counted(len(brokers), "broker")
+        self._view = open_view(f"{who.agent_id} → {to}", source.labels, clock)
         if self._view:
             self._sinks.add(self._view)
         if outputs.journal or not self._view:
             changes_only = settings.journal.predictions == "changes"
             self._sinks.add(PredictionLog(who.agent_id, changes_only=changes_only))
-        self._alarm = add_outputs(settings.outputs, self._sinks, clock, self._light)
+        self._latch = latch
+        self._alarm = add_outputs(settings.outputs, self._sinks, clock, self._light, latch)
         self._link = Link(
             who,
-            broker,
+            brokers,
             settings.link,
             spool,
             self._sinks.emit,
@@ -179,7 +184,6 @@ class Agent:
         )
         self.summary = Summary(
             who.agent_id,
-            str(broker),
             source=source,
             sampler=self._sampler,
             spool=spool,
@@ -188,6 +192,7 @@ class Agent:
             inquiry=self._inquiry,
             sinks=self._sinks,
             alarm=self._alarm,
+            latch=latch,
             clock=clock,
         )
 
@@ -224,6 +229,15 @@ class Agent:
     def document(self) -> bytes:
         """The present state, as JSON."""
         return msgspec.json.encode(self.summary.state())
+
+    def release(self, who: str) -> bytes:
+        """Let go of the alarm output, where nothing speaks against it; the answer, as JSON."""
+        answer = Release(Outcome.NOT_HELD, None, "")
+        if self._alarm:
+            answer = self._alarm.release(who)
+        elif self._latch and (hold := self._latch.hold):
+            answer = Release(Outcome.NO_PIN, hold.since_ns, AlarmState.HELD)
+        return msgspec.json.encode(answer)
 
     def _sample(self) -> None:
         try:

@@ -10,6 +10,17 @@ from wire.state_pb2 import StateRequest, StateResponse
 STATE_REQUEST = StateRequest().SerializeToString()
 """The question for the state of the caller's own line."""
 
+HEALTH_REQUEST = b""
+"""The question for a server's health as a whole: a HealthCheckRequest without a service."""
+
+# HealthCheckResponse(status=SERVING). The agent does not carry that service's library.
+_SERVING = b"\x08\x01"
+
+
+def is_serving(message: bytes) -> bool:
+    """Whether a HealthCheckResponse says so."""
+    return message == _SERVING
+
 
 def encode(sample: Sample) -> bytes:
     """Give the BrokerRequest of a sample; its values become 32-bit floats."""

@@ -38,6 +38,7 @@ def parser() -> Parser:
     program.add_version()
     _add_run(program)
     _add_status(program)
+    _add_release(program)
     _add_check(program)
     _add_calibrate(program)
     _add_ledger(program)
@@ -105,8 +106,10 @@ def _add_run(program: Parser) -> None:
     )
     run.add_argument(
         "--broker",
+        action="append",
         metavar="HOST:PORT",
-        help="stream to the broker at this address (default: 127.0.0.1:8061)",
+        help="stream to the broker at this address; for several brokers with a common store, repeat"
+        " it or put commas between the addresses (default: 127.0.0.1:8061)",
     )
     run.add_argument(
         "--insecure",
@@ -132,7 +135,8 @@ def _add_status(program: Parser) -> None:
         "show what the running agent is doing",
         "Ask the running agent how it is: the connection and since when, samples that wait, and\n"
         "the latest prediction. It also shows how far the predictor has learned, an alarm and its\n"
-        "reason, and trouble with sensors or spool. Run it as the agent's user, or with sudo.\n"
+        "reason, an alarm output that waits for a person, and trouble with sensors or spool. Run\n"
+        "it as the agent's user, or with sudo.\n"
         "A simulation needs directories under [spool] to be asked.\n\n"
         "Exit codes: 0 the agent streams, without an alarm and without trouble; 1 it does not, or\n"
         "no agent runs, or it cannot be asked.",
@@ -141,6 +145,21 @@ def _add_status(program: Parser) -> None:
     )
     add_config(status, _CONFIG)
     status.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _add_release(program: Parser) -> None:
+    release = program.add_command(
+        "release",
+        "release the alarm output that its latch holds on",
+        "With 'latch = true' under [outputs.alarm], the alarm output stays on once a prediction\n"
+        "has switched it on. This command releases it. While the predictions would still have it\n"
+        "on, it stays on. The agent logs who released it. Run it as the agent's user, or with\n"
+        "sudo.\n\n"
+        "Exit codes: 0 the output is not held any more; 1 it stays held, or no agent runs, or it\n"
+        "cannot be asked.",
+        "sudo agent release",
+    )
+    add_config(release, _CONFIG)
 
 
 def _add_check(program: Parser) -> None:

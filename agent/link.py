@@ -6,16 +6,18 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 
 from agent.backoff import Backoff
 from agent.config import LinkSettings
 from agent.credentials import Credentials, Options
+from agent.homeward import Homeward, serves
 from agent.model import Identity, Prediction, Sample
 from agent.state import LinkState
 from agent.stream import Call, Ending, Metadata, Outbox, Stream
+from agent.turn import Turn, ranked
 from quartet.address import Address
 from quartet.clock import Clock
 from quartet.foreign import shown
@@ -41,6 +43,8 @@ RETRYABLE = frozenset(
 # How gRPC's reason begins where no handshake came to its end.
 _NEVER_CONNECTED = "failed to connect"
 
+_CHANCE = random.Random()  # noqa: S311 - waits are no secret
+
 # One refusal may be the broker's bad moment; three of a sample sent alone are the sample.
 _MOST_REFUSALS = 3
 
@@ -48,16 +52,17 @@ _MOST_REFUSALS = 3
 class Link:
     """Brings every sample of the outbox to the broker and its prediction to `deliver`. Loop only.
 
-    A broken link is left for a new connection, with exponential backoff. A
-    refusal of the whole stream is said loudly and tried again slowly. A sample
-    that is refused again and again is given up, said and counted. `opened` hears of
-    each stream's first answer, with its channel.
+    A broken link is left for a new connection: to the next broker at once, and with exponential
+    backoff once all were tried. Away from its home broker, the link goes back when that one
+    serves again. A refusal of the whole stream is said loudly and tried again slowly, at home:
+    another one would refuse it too. A sample that is refused again and again is given up, said
+    and counted. `opened` hears of each stream's first answer, with its channel.
     """
 
     def __init__(
         self,
         identity: Identity,
-        broker: Address,
+        brokers: Sequence[Address],
         settings: LinkSettings,
         outbox: Outbox,
         deliver: Callable[[Prediction], None],
@@ -65,16 +70,19 @@ class Link:
         credentials: Credentials,
         opened: Callable[[grpc.aio.Channel], None] = lambda _: None,
         clock: Clock = time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: random.Random = _CHANCE,
     ) -> None:
         self._identity = identity
-        self._broker = broker
         self._credentials = credentials
         self._settings = settings
         self._outbox = outbox
         self._deliver = deliver
         self._opened = opened
         self._is_answered = False  # the present stream
-        self._backoff = Backoff(settings.backoff_min_s, settings.backoff_max_s, random.Random())  # noqa: S311
+        self._backoff = Backoff(settings.backoff_min_s, settings.backoff_max_s, chance)
+        self._turn = Turn(ranked(identity.agent_id, brokers), self._backoff)
+        self._homeward = Homeward(self._home_serves, chance, sleep)
         self._hurry = asyncio.Event()
         self._channel: grpc.aio.Channel | None = None
         self._clock = clock
@@ -89,6 +97,20 @@ class Link:
         self.answers_expired = 0
         self.unknown_answers = 0
 
+    @property
+    def broker(self) -> Address:
+        """The broker that it streams to, or tries."""
+        return self._turn.present
+
+    @property
+    def home(self) -> Address | None:
+        """The broker that it prefers, where it has a choice."""
+        return None if self._turn.is_alone else self._turn.home
+
+    @property
+    def _is_home(self) -> bool:
+        return self.broker == self._turn.home
+
     async def run(self) -> None:
         """Return when the outbox has ended and each of its samples is settled."""
         try:
@@ -96,14 +118,23 @@ class Link:
                 ending = await self._stream(head[0])
                 if ending.in_good_order:
                     self._outbox.rewind()
-                    if self._credentials.is_stale():
+                    if self._homeward.is_due:
+                        self._go_home()
+                        await self._close_channel()
+                    elif self._credentials.is_stale():
                         await self._close_channel()
                 else:
+                    self._homeward.stop()
+                    broker = self.broker
                     delay_s = self._judge(ending)
                     self._outbox.rewind()
                     await self._close_channel()
+                    self._say_whose_trouble(broker)
                     await self._pause(delay_s)
+                    if self.state is LinkState.REFUSED and not self._is_home:
+                        self._try_home()
         finally:
+            self._homeward.stop()
             await self._close_channel()
 
     def hurry(self) -> None:
@@ -116,7 +147,7 @@ class Link:
         stream = Stream(
             self._outbox,
             self._answered,
-            self._credentials.is_stale,
+            lambda: self._homeward.is_due or self._credentials.is_stale(),
             self._settings.window,
             self._settings.reply_deadline_s,
             clock=self._clock,
@@ -129,8 +160,29 @@ class Link:
     def _open_call(self, metadata: Metadata) -> Call:
         if self._channel is None:
             options = _options(self._settings.keepalive_s)
-            self._channel = self._credentials.open_channel(str(self._broker), options)
+            self._channel = self._credentials.open_channel(str(self.broker), options)
         return self._channel.stream_stream(METHOD_PATH)(metadata=metadata)
+
+    async def _home_serves(self) -> bool:
+        options = _options(self._settings.keepalive_s)
+        channel = self._credentials.open_beside(str(self._turn.home), options)
+        return await serves(channel, self._settings.reply_deadline_s)
+
+    def _try_home(self) -> None:
+        broker = self.broker
+        self._turn.refused()
+        self.state = LinkState.WAITING
+        self._say_whose_trouble(broker)
+
+    def _say_whose_trouble(self, broker: Address) -> None:
+        """The trouble was with this broker; where another one is tried now, it is said."""
+        if broker != self.broker:
+            self.trouble = f"{broker}: {self.trouble}"
+
+    def _go_home(self) -> None:
+        self._homeward.stop()
+        log.info("%s serves again: the agent leaves %s and goes home", self._turn.home, self.broker)
+        self._turn.go_home()
 
     async def _close_channel(self) -> None:
         if self._channel is not None:
@@ -149,25 +201,31 @@ class Link:
             self._recovered()
         if not self._is_answered and self._channel:
             self._is_answered = True
+            self._turn.answered()
+            if self._is_home:
+                self._homeward.arrived()
+            else:
+                self._homeward.away()
             self._opened(self._channel)
         self._deliver(prediction)
 
     def _recovered(self) -> None:
         if self._outage.is_on:
-            self._outage.ended("streaming to %s", self._broker)
+            self._outage.ended("streaming to %s", self.broker)
         else:
-            log.info("streaming to %s", self._broker)
+            log.info("streaming to %s", self.broker)
         self.reconnects += self._streamed
         self._streamed = True
         self.state, self.trouble = LinkState.STREAMING, ""
         self.since_s = self._clock.monotonic()
         self._refusals.clear()
-        self._backoff.reset()
 
     def _judge(self, ending: Ending) -> float:
         """Say what ended the stream; give the seconds to wait before the next."""
+        streamed_s = 0.0
         if self.state is LinkState.STREAMING:
-            self.since_s = self._clock.monotonic()
+            now_s = self._clock.monotonic()
+            streamed_s, self.since_s = now_s - self.since_s, now_s
         self.state = LinkState.WAITING
         never_connected = ending.details.startswith(_NEVER_CONNECTED)
         meaning = self._credentials.meaning_of(ending.details) if never_connected else ""
@@ -181,22 +239,37 @@ class Link:
             )
         if ending.code not in RETRYABLE:
             return self._refused_loudly(_ADVICE.get(ending.code, "see the message"))
+        return self._leave(streamed_s)
+
+    def _leave(self, streamed_s: float) -> float:
+        """Take the next broker, where there is one; the seconds to wait before it."""
+        broken = self.broker
+        if self._turn.is_homecoming:
+            self._homeward.failed()
+        delay_s = self._turn.broken(streamed_s)
+        next_one = "" if self._turn.is_alone else f", next at {self.broker}"
         self._outage.failed(
-            "no connection to %s (%s): the agent keeps its samples and retries",
-            self._broker,
+            "no connection to %s (%s): the agent keeps its samples and retries%s",
+            broken,
             self.trouble,
+            next_one,
         )
-        return self._backoff.next_s()
+        return delay_s
 
     def _refused_loudly(self, advice: str) -> float:
-        self.state = LinkState.REFUSED
         self._outage.begin()
+        home = self.broker
+        if self._turn.go_back():
+            self._homeward.failed()
+            log.warning(
+                "%s refuses the stream (%s): %s; the agent goes back to %s",
+                *(home, self.trouble, advice, self.broker),
+            )
+            return 0.0
+        self.state = LinkState.REFUSED
         log.error(
             "%s refuses the stream (%s): %s; the agent keeps its samples, next try in %g s",
-            self._broker,
-            self.trouble,
-            advice,
-            self._backoff.max_s,
+            *(self.broker, self.trouble, advice, self._backoff.max_s),
         )
         return self._backoff.max_s
 

@@ -6,6 +6,7 @@ from agent.config import Settings
 from agent.config.source import Ads1115Settings, ReplaySettings
 from agent.model import Identity
 from agent.sources.opening import channels
+from agent.turn import ranked
 from quartet.channels import CHANNELS
 from quartet.columns import named
 
@@ -24,7 +25,9 @@ def _lines(settings: Settings, who: Identity) -> Iterator[tuple[str, str]]:
             yield from _sensors(chip)
     rate_hz = settings.sampling.rate_hz
     yield "rate", rate_hz if isinstance(rate_hz, str) else f"{rate_hz:g} Hz"
-    yield "broker", settings.broker.address + (", with TLS" if settings.tls else "")
+    home, *others = ranked(who.agent_id, settings.broker.addresses)
+    then = f", its home; then {', '.join(map(str, others))}" if others else ""
+    yield "broker", f"{home}{then}{', with TLS' if settings.tls else ''}"
 
 
 def _origin(settings: Settings, who: Identity) -> str:

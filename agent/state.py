@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.model import Learning
+from quartet.clock import stamp
 from quartet.duration import lasted
 from quartet.foreign import shown
 from quartet.plural import counted
@@ -24,6 +25,35 @@ class LinkState(StrEnum):
     STREAMING = "streaming"
     WAITING = "waiting"
     REFUSED = "refused"
+
+
+class AlarmState(StrEnum):
+    """What the alarm output does, as a person is told."""
+
+    ON = "on"
+    OFF = "off"
+    STALE = "in its safe state"
+    HELD = "held"
+
+
+class Outcome(StrEnum):
+    """What became of the wish to release the alarm output."""
+
+    RELEASED = "released"
+    NOT_OVER = "the alarm is not over"
+    NOT_HELD = "not held"
+    NO_PIN = "the pin cannot be used"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The answer to who asks to release the alarm output."""
+
+    outcome: Outcome
+    held_since_ns: int | None
+    """Unix ns; None: it was not held."""
+    output: str
+    """What the output does after it; empty: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,35 +93,50 @@ class State:
     spool_trouble: str
     output: str
     """What the alarm output does; empty: there is none."""
+    output_held_since_ns: int | None = None
+    """Since when it is held on for a person to release; None: it is not held."""
+    home: str = ""
+    """The broker that the agent prefers, of several; empty: it knows one alone."""
 
     @property
     def needs_person(self) -> bool:
         """Whether something is not as it should be."""
         is_streaming = self.link is LinkState.STREAMING
         troubles = self.source_trouble or self.spool_trouble
-        return not is_streaming or self.alarm_since_ns is not None or bool(troubles)
+        alarm = self.alarm_since_ns is not None or self.output_held_since_ns is not None
+        return not is_streaming or alarm or bool(troubles)
 
 
 def line(state: State) -> str:
     """The state on one line. It starts with "streaming" exactly when the agent streams."""
     said = ", ".join([_link(state), *_predictor(state), *_backlog(state)])
-    output = f"alarm output {state.output}" if state.output else ""
+    output = f"alarm output {_output(state)}" if state.output else ""
     return "; ".join(filter(None, (said, output, state.source_trouble, state.spool_trouble)))
 
 
 def details(state: State) -> list[tuple[str, str]]:
     """Names and values, for one who wants to know all of it."""
     return [
-        ("broker", state.broker),
+        ("broker", state.broker + _home(state)),
         ("connection", _connection(state)),
         ("waiting", counted(state.waiting, "sample")),
         ("prediction", _prediction(state)),
         ("learning", _learning(state.learning)),
         ("alarm", _alarm(state)),
-        ("alarm output", state.output or "none"),
+        ("alarm output", _output(state) or "none"),
         ("sensors", state.source_trouble or "no trouble"),
         ("spool", state.spool_trouble.removeprefix("spool: ") or "no trouble"),
     ]
+
+
+def _home(state: State) -> str:
+    if not state.home:
+        return ""
+    return f", away from its home {state.home}" if _is_away(state) else ", its home"
+
+
+def _is_away(state: State) -> bool:
+    return bool(state.home) and state.home != state.broker
 
 
 def _connection(state: State) -> str:
@@ -105,7 +150,7 @@ def _link(state: State) -> str:
     trouble = f" ({state.link_trouble})" if state.link_trouble else ""
     match state.link:
         case LinkState.STREAMING:
-            return f"streaming to {state.broker}"
+            return f"streaming to {state.broker}" + (_home(state) if _is_away(state) else "")
         case LinkState.CONNECTING:
             return f"connecting to {state.broker} for {duration}{trouble}"
         case LinkState.WAITING:
@@ -140,6 +185,13 @@ def _alarm(state: State) -> str:
         return "none"
     reason = f": {_reason(state)}" if state.alarm_reason else ""
     return f"ALARM for {lasted(_since_s(state, state.alarm_since_ns))}{reason}"
+
+
+def _output(state: State) -> str:
+    since_ns = state.output_held_since_ns
+    if since_ns is None:
+        return state.output
+    return f"held since {stamp(since_ns)}, waits for a person ('agent release')"
 
 
 def _reason(state: State) -> str:

@@ -7,9 +7,9 @@ import msgspec
 
 from agent import local
 from agent.config import Settings
-from agent.errors import StatusError
+from agent.running import SIMULATIONS, asked, place
 from agent.spool import ledger
-from agent.spool.directories import DEFAULT, Directories, configured_directories
+from agent.spool.directories import DEFAULT, Directories
 from agent.state import State, details, line
 from quartet.columns import named
 from quartet.errors import StoreError
@@ -19,11 +19,7 @@ from quartet.plural import counted
 # Of the JSON; raised when a reader of this one would misread it.
 _SCHEMA = 1
 
-_SIMULATIONS = (
-    "a simulation without directories in [spool] cannot be asked, because its spool is temporary:"
-    " set directory and hot_directory under [spool], and give 'agent run' and 'agent status' the"
-    " same --config"
-)
+_COMMAND = "status"
 
 
 def run(settings: Settings, *, as_json: bool) -> int:
@@ -31,15 +27,12 @@ def run(settings: Settings, *, as_json: bool) -> int:
 
     StatusError where a running agent cannot be asked.
     """
-    configured = configured_directories(settings.spool)
-    if configured is None and settings.is_simulated:
-        raise StatusError(_SIMULATIONS)
-    directories = configured or DEFAULT
-    state = _ask(directories)
+    directories = place(settings, _COMMAND)
+    state = asked(directories.hot, local.ask, State, _COMMAND)
     if state is None:
         _print_absence(directories, as_json=as_json)
-        if configured is None and not as_json:
-            print(_SIMULATIONS)
+        if directories is DEFAULT and not as_json:
+            print(SIMULATIONS.format(command=_COMMAND))
         return 1
     if as_json:
         _print_json(is_running=True, needs_person=state.needs_person, **msgspec.to_builtins(state))
@@ -47,29 +40,6 @@ def run(settings: Settings, *, as_json: bool) -> int:
         print(f"agent {shown(state.agent_id)}: {line(replace(state, alarm_reason=''))}")
         print("\n".join(named(details(state))))
     return 1 if state.needs_person else 0
-
-
-def _ask(directories: Directories) -> State | None:
-    """The state of the agent that runs here; None where none does."""
-    directory = directories.hot
-    try:
-        return msgspec.json.decode(local.ask(directory), type=State)
-    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
-        return None
-    except PermissionError as error:
-        raise StatusError(
-            f"{directory} is for the agent's own user only: run 'sudo agent status'"
-        ) from error
-    except (TimeoutError, ConnectionAbortedError) as error:
-        raise StatusError(
-            "the agent runs and does not answer: see its log ('journalctl -u agent')"
-        ) from error
-    except OSError as error:
-        raise StatusError(f"{directory / local.SOCKET}: {shown(error.strerror)}") from error
-    except msgspec.DecodeError as error:
-        raise StatusError(
-            "the running agent is of another version: restart it, or use its own command"
-        ) from error
 
 
 def _print_absence(directories: Directories, *, as_json: bool) -> None:

@@ -6,9 +6,10 @@ from agent.metrics import Metrics
 from agent.sampler import Sampler
 from agent.sinks import FanOut
 from agent.sinks.alarm import Alarm
+from agent.sinks.latch import Latch
 from agent.sources import Source
 from agent.spool.spool import Spool
-from agent.state import Latest, State
+from agent.state import AlarmState, Latest, State
 from quartet.clock import Clock
 from quartet.columns import named
 
@@ -19,7 +20,6 @@ class Summary:
     def __init__(
         self,
         agent_id: str,
-        broker: str,
         *,
         source: Source,
         sampler: Sampler,
@@ -29,10 +29,10 @@ class Summary:
         inquiry: Inquiry,
         sinks: FanOut,
         alarm: Alarm | None,
+        latch: Latch | None,
         clock: Clock,
     ) -> None:
         self._agent_id = agent_id
-        self._broker = broker
         self._source = source
         self._sampler = sampler
         self._spool = spool
@@ -41,6 +41,7 @@ class Summary:
         self._inquiry = inquiry
         self._sinks = sinks
         self._alarm = alarm
+        self._latch = latch
         self._clock = clock
 
     @property
@@ -62,7 +63,8 @@ class Summary:
         return State(
             at_ns=at_ns,
             agent_id=self._agent_id,
-            broker=self._broker,
+            broker=str(self._link.broker),
+            home=str(self._link.home or ""),
             link=self._link.state,
             link_since_ns=at_ns - in_state_ns,
             link_trouble=self._link.trouble,
@@ -81,8 +83,17 @@ class Summary:
             sensors=tuple(self._source.labels),
             source_trouble=self._source.trouble,
             spool_trouble=self._spool.trouble or "",
-            output=self._alarm.state if self._alarm else "",
+            output=self._output(),
+            output_held_since_ns=self._latch.hold.since_ns
+            if self._latch and self._latch.hold
+            else None,
         )
+
+    def _output(self) -> str:
+        if self._alarm:
+            return self._alarm.state
+        # Its pin cannot be used, and a person waits for it all the same.
+        return AlarmState.HELD if self._latch and self._latch.hold else ""
 
     def text(self) -> str:
         """The summary at the end, a line a figure; counters only where they are not zero."""

@@ -1,8 +1,10 @@
-"""The broker: whether it can be reached, is the right one, and speaks gRPC."""
+"""The brokers: whether each can be reached, is the right one, and speaks gRPC."""
 
 import asyncio
 import socket
 import ssl
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from agent.check.findings import Finding, Findings, failed, passed
 from agent.config import TlsSettings
@@ -15,7 +17,7 @@ _PATIENCE_S = 5.0
 
 _OTHER_CA = "copy the ca.pem of the authority that signed it to this device"
 _OTHER_NAMES = (
-    "it is for other names",
+    "it is for other names than {host}",
     "set broker.address to a name in it, or run 'broker pki issue --host HOST' there",
 )
 
@@ -35,73 +37,95 @@ _MEANS = {
 }
 
 
-def check_broker(
-    address: Address, tls: TlsSettings | None, patience_s: float = _PATIENCE_S
+def check_brokers(
+    addresses: Sequence[Address], tls: TlsSettings | None, patience_s: float = _PATIENCE_S
 ) -> Findings:
-    """A connection, the handshake where there is TLS, and the beginning of HTTP/2."""
+    """A connection, the handshake where there is TLS, and the beginning of HTTP/2.
+
+    All are asked at the same time: many that do not answer take no longer than one.
+    """
+    with ThreadPoolExecutor(len(addresses)) as threads:
+        problems = list(threads.map(lambda address: _problem(address, tls, patience_s), addresses))
+    reached = [each for each, problem in zip(addresses, problems, strict=True) if not problem]
+    speaking = asyncio.run(_speaking(reached, tls, patience_s))
+    for address, problem in zip(addresses, problems, strict=True):
+        if problem:
+            yield problem
+        elif address in speaking:
+            yield passed("broker", f"{address} answers{' by TLS' if tls else ''}")
+        else:
+            yield failed(
+                "broker",
+                f"{address} does not answer like a gRPC server",
+                "check broker.address: another program listens there, or it requires TLS",
+            )
+
+
+def _problem(address: Address, tls: TlsSettings | None, patience_s: float) -> Finding | None:
     try:
         with socket.create_connection((address.host, address.port), patience_s) as connection:
-            refusal = _refused(connection, address.host, tls) if tls else None
+            return _refused(connection, address, tls) if tls else None
+    except socket.gaierror as error:
+        reason, remedy = shown(error.strerror), "check the name in broker.address, or this network"
     except (OSError, UnicodeError) as error:  # the latter is a host name that cannot be one
-        reason = getattr(error, "strerror", None) or str(error)
-        yield failed(
-            "broker",
-            f"{address} cannot be reached: {shown(reason)}",
-            "start it there with 'broker run', or set broker.address",
-        )
-        return
-    if refusal:
-        yield refusal
-    elif asyncio.run(_speaks_grpc(address, tls, patience_s)):
-        yield passed("broker", f"{address} answers{' by TLS' if tls else ''}")
-    else:
-        yield failed(
-            "broker",
-            f"{address} does not answer like a gRPC server",
-            "check broker.address: another program listens there, or it requires TLS",
-        )
+        reason = shown(getattr(error, "strerror", None) or str(error))
+        remedy = "start it there with 'broker run', or set broker.address"
+    return failed("broker", f"{address} cannot be reached: {reason}", remedy)
 
 
-def _refused(connection: socket.socket, host: str, tls: TlsSettings) -> Finding | None:
+def _refused(connection: socket.socket, address: Address, tls: TlsSettings) -> Finding | None:
     """What is wrong with a handshake; None if nothing is. OpenSSL tells more than gRPC does."""
     try:
         context = ssl.create_default_context(cafile=tls.ca)
         context.set_alpn_protocols(["h2"])
         if tls.certificate:
             context.load_cert_chain(tls.certificate, tls.key)
-        with context.wrap_socket(connection, server_hostname=host) as secured:
+        with context.wrap_socket(connection, server_hostname=address.host) as secured:
             # In TLS 1.3 this side is done first: a refusal comes when it reads. gRPC
             # servers hang up without a word; any other byte is the beginning of HTTP/2.
             if secured.recv(1):
                 return None
     except ssl.SSLCertVerificationError as error:
-        reason, remedy = _MEANS.get(error.verify_code, (shown(error.verify_message), _OTHER_CA))
+        said = shown(error.verify_message).replace("{", "{{").replace("}", "}}")
+        reason, remedy = _MEANS.get(error.verify_code, (said, _OTHER_CA))
         return failed(
-            "broker", f"this device does not accept the broker's certificate: {reason}", remedy
+            "broker",
+            f"{address}: this device does not accept the broker's certificate:"
+            f" {reason.format(host=address.host)}",
+            remedy,
         )
     except (ssl.SSLError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or str(error)
         if reason == "WRONG_VERSION_NUMBER":
             return failed(
-                "broker", "it does not use TLS", "configure [tls] on the broker, or remove it here"
+                "broker",
+                f"{address} does not use TLS",
+                "configure [tls] on the broker, or remove it here",
             )
     wanted = "does not accept" if tls.certificate else "requires"
     return failed(
         "broker",
-        f"it closes the connection after the handshake: it {wanted} a certificate of this device",
+        f"{address} closes the connection after the handshake: it {wanted} a certificate of this"
+        " device",
         "install a certificate that its client_ca has signed: see 'broker pki issue'",
     )
 
 
-async def _speaks_grpc(address: Address, tls: TlsSettings | None, patience_s: float) -> bool:
+async def _speaking(
+    addresses: Sequence[Address], tls: TlsSettings | None, patience_s: float
+) -> set[Address]:
+    """Those that answer as a gRPC server does."""
     from agent.credentials.opening import open_credentials  # noqa: PLC0415 - half a second on a Pi
 
-    async with open_credentials(tls).open_channel(
-        str(address), [("grpc.enable_http_proxy", 0)]
-    ) as channel:
-        try:
-            async with asyncio.timeout(patience_s):
-                await channel.channel_ready()
-        except TimeoutError:
-            return False
-    return True
+    async def speaks(address: Address) -> bool:
+        channel = open_credentials(tls).open_channel(str(address), [("grpc.enable_http_proxy", 0)])
+        async with channel:
+            try:
+                async with asyncio.timeout(patience_s):
+                    await channel.channel_ready()
+            except TimeoutError:
+                return False
+        return True
+
+    answers = await asyncio.gather(*map(speaks, addresses))
+    return {address for address, answer in zip(addresses, answers, strict=True) if answer}

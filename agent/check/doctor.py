@@ -2,9 +2,10 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from agent.check.broker import check_broker
+from agent.check.broker import check_brokers
 from agent.check.chip import check_chip
 from agent.check.findings import Finding, Findings, Outcome, failed, passed, skipped
 from agent.check.host import Host, check_clock, check_machine, check_packages
@@ -79,11 +80,11 @@ def _findings(
     if any(finding.outcome is Outcome.FAILED for finding in trust):
         yield skipped("broker", "needs valid certificates")
         return
-    address = Address.parse(settings.broker.address, "broker.address")
+    brokers = settings.broker.addresses
     if any(finding.check == "tls.key" for finding in trust):  # which only the service can read
-        yield _check_broker_by_agent(address, host)
+        yield _check_broker_by_agent(brokers, host)
     else:
-        yield from check_broker(address, settings.tls)
+        yield from check_brokers(brokers, settings.tls)
 
 
 def _check_laptop(clock: Clock, host: Host) -> Findings:
@@ -97,9 +98,10 @@ def _check_laptop(clock: Clock, host: Host) -> Findings:
     )
 
 
-def _check_broker_by_agent(address: Address, host: Host) -> Finding:
-    """Without the key, the running agent alone knows."""
-    if host.running_agent.startswith("streaming"):
+def _check_broker_by_agent(brokers: Sequence[Address], host: Host) -> Finding:
+    """Without the key, the running agent alone knows; of several, it streams to one only."""
+    address = ", ".join(map(str, brokers))
+    if len(brokers) == 1 and host.running_agent.startswith("streaming"):
         return passed("broker", f"{address}: the running agent says: {host.running_agent}")
     says = f"; the running agent says: {host.running_agent}" if host.running_agent else ""
     detail = f"{address} needs the key, which is for the service only{says}"

@@ -62,13 +62,33 @@ class AgentSettings(Table, frozen=True):
 class BrokerSettings(Table, frozen=True):
     """`[broker]`: where predictions come from."""
 
-    address: str = "127.0.0.1:8061"
-    """Host and port of the broker, as HOST:PORT or [IPV6]:PORT."""
+    address: str | tuple[str, ...] = "127.0.0.1:8061"
+    """Host and port of the broker, as HOST:PORT or [IPV6]:PORT. For brokers with a common store, a
+    list: each agent has one of them as its home, and uses another one while that one is away."""
     insecure: bool = False
     """Stream to another machine without TLS. Anyone on the way can read and change the samples."""
 
     def __post_init__(self) -> None:
-        Address.parse(self.address, "address")
+        seen: dict[tuple[str, int], Address] = {}
+        for name, text in self._named():
+            address = Address.parse(text, name)
+            key = address.host.lower(), address.port
+            if key in seen:
+                raise SettingsError(f"{name}: {address} is in the list twice: remove one of them")
+            seen[key] = address
+        if not seen:
+            raise SettingsError('address: the list is empty: expected at least one "HOST:PORT"')
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Each broker, in the order of the file."""
+        return tuple(Address.parse(text, name) for name, text in self._named())
+
+    def _named(self) -> list[tuple[str, str]]:
+        """Each address with the name of its place."""
+        if isinstance(self.address, str):
+            return [("address", self.address)]
+        return [(f"address[{index}]", text) for index, text in enumerate(self.address)]
 
 
 class TlsSettings(Table, frozen=True):
@@ -212,8 +232,8 @@ def check(settings: Settings) -> None:
     spool = settings.spool
     if spool.directory and spool.directory == spool.hot_directory:
         raise SettingsError("spool.hot_directory: must not be the same as spool.directory")
-    broker = Address.parse(settings.broker.address, "broker.address")
-    if broker.port == 0:
+    brokers = settings.broker.addresses
+    if any(broker.port == 0 for broker in brokers):
         raise SettingsError("broker.address: a broker cannot have port 0")
     if settings.tls and settings.is_simulated and not settings.agent.id:
         raise SettingsError(
@@ -224,9 +244,10 @@ def check(settings: Settings) -> None:
         raise SettingsError(
             "broker.insecure: contradicts [tls]: remove one of the two (or --insecure)"
         )
-    if not broker.is_loopback and not settings.tls and not settings.broker.insecure:
+    away = [broker for broker in brokers if not broker.is_loopback]
+    if away and not settings.tls and not settings.broker.insecure:
         raise SettingsError(
-            f"broker.address: {broker} is another machine, and there is no [tls]: samples would"
+            f"broker.address: {away[0]} is another machine, and there is no [tls]: samples would"
             " be sent unencrypted; use --insecure to allow that"
         )
 

@@ -27,6 +27,8 @@ class AlarmSettings(Table, frozen=True):
     """If the newest prediction is older than this, switch the output to its safe state."""
     safe: Literal["off", "on"] = "off"
     """The safe state: before the first prediction, without new predictions, and at the end."""
+    latch: bool = False
+    """true: once on by a prediction, the output stays on until a person runs `agent release`."""
 
 
 class StatusSettings(Table, frozen=True):

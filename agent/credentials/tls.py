@@ -45,6 +45,10 @@ class Tls:
         """Open one with the files as they are now."""
         self.refresh()
         self._stale = False
+        return self.open_beside(target, options)
+
+    def open_beside(self, target: str, options: Options) -> grpc.aio.Channel:
+        """Open one with the files as they were read last."""
         identity = self._identity.value if self._identity else None
         credentials = grpc.ssl_channel_credentials(
             self._authorities.value.pem,

@@ -4,15 +4,19 @@ import contextlib
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.certificates import Ca
 from support.clock import ManualClock
+from support.patience import PATIENCE_S
 from support.processes import Broker, Running
 
 from agent.__main__ import main
-from agent.check.broker import check_broker
+from agent.check import doctor
+from agent.check.broker import check_brokers
 from agent.check.chip import check_bus, check_chip
 from agent.check.findings import Finding, Outcome
 from agent.check.host import Host, check_clock
@@ -20,7 +24,7 @@ from agent.check.journal import journald_settings, seconds
 from agent.check.outputs import check_outputs
 from agent.check.spool import check_spool
 from agent.clock import VirtualClock
-from agent.config import Settings, SpoolSettings
+from agent.config import Settings, SpoolSettings, TlsSettings
 from agent.config.outputs import AlarmSettings, OutputsSettings
 from agent.config.source import Ads1115Settings, SensorSettings, VirtualAds1115Settings
 from agent.config.virtual import (
@@ -234,10 +238,38 @@ def test_a_spool_directory_that_systemd_will_create_is_no_failure() -> None:
 def test_a_port_where_nobody_listens_is_told_from_one_that_speaks_no_grpc() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = Address("127.0.0.1", mute.getsockname()[1])
-        (finding,) = check_broker(address, None, patience_s=0.5)
+        (finding,) = check_brokers([address], None, patience_s=0.5)
         assert "does not answer like a gRPC server" in finding.detail
-    (finding,) = check_broker(address, None)
+    (finding,) = check_brokers([address], None)
     assert "cannot be reached: Connection refused" in finding.detail
+
+
+def test_all_brokers_of_a_list_are_asked_at_the_same_time(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        listening = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(40)]
+
+        def hang_up_once_all_have_called() -> None:
+            for connection in [each.accept()[0] for each in listening]:
+                connection.close()
+
+        calls = threading.Thread(target=hang_up_once_all_have_called)
+        calls.start()
+        addresses = [Address("127.0.0.1", each.getsockname()[1]) for each in listening]
+        tls = TlsSettings(str(Ca(tmp_path).path))
+        findings = list(check_brokers(addresses, tls, PATIENCE_S))
+        calls.join()
+    assert [each.outcome for each in findings] == [Outcome.FAILED] * 40
+    assert [each.detail.split()[0] for each in findings] == list(map(str, addresses))
+
+
+def test_without_the_key_only_the_broker_of_the_running_agent_is_known() -> None:
+    streaming = Host(is_pi=True, running_agent="streaming to b1:1, no alarm")
+    one, two = Address("b1", 1), Address("b2", 1)
+    asked = doctor._check_broker_by_agent  # noqa: SLF001 - the key must be another user's
+    assert asked([one], streaming).outcome is Outcome.PASSED
+    finding = asked([one, two], streaming)
+    assert (finding.outcome, finding.remedy) == (Outcome.SKIPPED, "sudo agent check")
+    assert "the running agent says: streaming to b1:1" in finding.detail
 
 
 def test_a_clock_that_was_never_set_is_told_with_its_date() -> None:

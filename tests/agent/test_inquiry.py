@@ -361,7 +361,7 @@ async def link_to(port: int, inquiry: Inquiry, home: Path) -> AsyncIterator[tupl
     directories.cold.mkdir()
     with closing(Spool(directories, SpoolSettings(), 0)) as spool:
         link = Link(
-            *(Identity("press-4"), Address("127.0.0.1", port), LinkSettings(window=8)),
+            *(Identity("press-4"), [Address("127.0.0.1", port)], LinkSettings(window=8)),
             *(spool, inquiry.emit),
             credentials=Plaintext(),
             opened=inquiry.opened,

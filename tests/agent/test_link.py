@@ -55,7 +55,7 @@ class Bench:
         self._changed = asyncio.Event()
         self.link = Link(
             Identity("bench"),
-            Address("127.0.0.1", port),
+            [Address("127.0.0.1", port)],
             settings,
             self.spool,
             self._deliver,

@@ -1,7 +1,9 @@
 """The socket at which a running agent answers."""
 
 import asyncio
+import contextlib
 import os
+import pwd
 import socket
 import stat
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 from support.processes import PATIENCE_S
 
-from agent.local import SOCKET, answering, ask
+from agent.local import RELEASE_SOCKET, SOCKET, answering, ask, obeying, order_release
 
 
 @pytest.fixture(params=["short", "long"])
@@ -93,3 +95,69 @@ def test_an_agent_that_hangs_is_not_waited_for_long(tmp_path: Path) -> None:
         hanging.listen()
         with pytest.raises(TimeoutError):
             ask(tmp_path, 0.05)
+
+
+# Orders
+
+
+async def test_an_order_is_obeyed_once_and_says_who_gave_it(directory: Path) -> None:
+    told: list[str] = []
+    async with obeying(directory, lambda who: told.append(who) or b"done"):
+        assert await asyncio.to_thread(order_release, directory, "ann\x1b[2J\nbob") == b"done"
+        assert stat.S_IMODE((directory / RELEASE_SOCKET).stat().st_mode) == 0o600
+    user = f"{pwd.getpwuid(os.geteuid()).pw_name} (uid {os.geteuid()})"
+    assert told == [f"{user} for ann\\x1b[2J bob" if os.geteuid() == 0 else user]
+
+
+@pytest.mark.parametrize("said", [b"", b"an", b"a" * 1000])
+async def test_what_is_not_a_whole_order_is_not_obeyed(tmp_path: Path, said: bytes) -> None:
+    told: list[str] = []
+    async with obeying(tmp_path, lambda who: told.append(who) or b"done"):
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / RELEASE_SOCKET))
+        writer.write(said)
+        writer.write_eof()
+        assert await reader.read() == b""
+        writer.close()
+    assert told == []
+
+
+async def test_an_agent_that_has_ended_does_not_obey(tmp_path: Path) -> None:
+    told: list[str] = []
+    async with obeying(tmp_path, lambda who: told.append(who) or b"done"):
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / RELEASE_SOCKET))
+        writer.write(b"a")
+        for _ in range(10):  # turns of the loop in which the other end reads it
+            await asyncio.sleep(0)
+    writer.write(b"nn\n")
+    with contextlib.suppress(ConnectionError):
+        assert await reader.read() == b""
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+    assert told == []
+
+
+async def test_the_order_of_one_who_has_left_is_not_obeyed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[str] = []
+    async with obeying(tmp_path, lambda who: told.append(who) or b"done"):
+        # The loop is held up meanwhile: the one who asks gives up.
+        with pytest.raises(TimeoutError):
+            order_release(tmp_path, "ann", 0.01)
+        assert await asyncio.to_thread(order_release, tmp_path, "bob") == b"done"
+    assert len(told) == 1
+    assert "left before it was read: not obeyed" in caplog.text
+
+
+async def test_an_order_in_pieces_is_one_order(tmp_path: Path) -> None:
+    told: list[str] = []
+    async with obeying(tmp_path, lambda who: told.append(who) or b"done"):
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / RELEASE_SOCKET))
+        for piece in (b"a", b"nn", b"\nagain\n\n"):
+            writer.write(piece)
+            for _ in range(10):  # turns of the loop in which the other end reads it
+                await asyncio.sleep(0)
+        assert await reader.read() == b"done"
+        writer.close()
+    assert len(told) == 1

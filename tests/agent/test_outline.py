@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.__main__ import main
@@ -9,6 +10,7 @@ from agent.config import AgentSettings, BrokerSettings, SamplingSettings, Settin
 from agent.config.source import Ads1115Settings, ReplaySettings, SensorSettings
 from agent.model import Identity
 from agent.outline import outline
+from agent.turn import ranked
 
 DEVICE = Settings(
     agent=AgentSettings("press-4"),
@@ -38,6 +40,16 @@ def test_each_sensor_is_said_with_its_pins_name_and_unit() -> None:
         "rate              0.5 Hz",
         "broker            laptop.local:8061, with TLS",
     ]
+
+
+def test_several_brokers_are_listed_in_the_order_of_this_agent() -> None:
+    settings = msgspec.structs.replace(
+        DEVICE, broker=BrokerSettings(("b2:8061", "b1:8061", "b3:8061"))
+    )
+    home, *others = ranked("press-4", settings.broker.addresses)
+    assert lines(settings, Identity("press-4"))[-1] == (
+        f"broker            {home}, its home; then {others[0]}, {others[1]}, with TLS"
+    )
 
 
 def test_a_device_without_an_id_has_the_name_of_its_computer() -> None:

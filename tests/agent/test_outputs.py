@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,59 +15,22 @@ from gpiozero import Device, OutputDevice
 from gpiozero.pins.mock import MockFactory
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.outputs import RecordingPin, S, SteppedClock, prediction
 from support.patience import PATIENCE_S
 
 from agent.clock import SystemClock, VirtualClock
 from agent.config.outputs import AlarmSettings, OutputsSettings, StatusSettings
 from agent.errors import SinkError
-from agent.model import Prediction, Sample, Session
 from agent.sinks import FanOut
-from agent.sinks.alarm import Alarm, AlarmState
+from agent.sinks.alarm import Alarm
 from agent.sinks.guard import Guard
+from agent.sinks.latch import Hold, Latch
 from agent.sinks.outputs import add_outputs
 from agent.sinks.pins import GpioPin
 from agent.sinks.status import Light, StatusLed
-from quartet.channels import Values
+from agent.state import AlarmState
 
 many = settings(derandomize=True, deadline=None)
-S = 1_000_000_000
-
-
-class RecordingPin:
-    """A peer of GpioPin that keeps what it was told, and fails when it is to."""
-
-    def __init__(self, *, on: bool = False) -> None:
-        self.on = on
-        self.switches: list[bool] = []
-        self.broken = False
-        self.closed = False
-        self.on_switch: Callable[[], None] = lambda: None
-
-    def switch(self, on: bool) -> None:
-        if self.broken:
-            raise SinkError("the pin cannot be switched")
-        self.on = on
-        self.switches.append(on)
-        self.on_switch()
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class SteppedClock(VirtualClock):
-    """A virtual clock whose wall time a test can step."""
-
-    step_ns = 0
-
-    def time_ns(self) -> int:
-        return 10**18 + self.now_ns + self.step_ns
-
-
-def prediction(
-    value: bool, sampled_at_ns: int, values: Values = (0.0, math.nan, 0.0, 0.0)
-) -> Prediction:
-    session = Session(1, "0" * 32, S, sampled_at_ns)
-    return Prediction(Sample(session, 0, values, sampled_at_ns), value, 1000)
 
 
 class Rig:
@@ -403,6 +366,24 @@ def test_an_alarm_is_claimed_refreshed_and_left_in_its_safe_state(
     sinks.close()
     assert [state.state for state in pin.states][-1] is (safe == "on")
     assert pin.function == "input"
+
+
+def test_a_pin_that_is_held_is_on_from_the_start(factory: MockFactory, tmp_path: Path) -> None:
+    clock = SteppedClock()
+    latch = Latch(tmp_path / "held", clock)
+    latch.engage(Hold(clock.time_ns()))
+    sinks = FanOut([])
+    pin = factory.pin(17)
+    pin.function = "input"
+    pin.clear_states()
+    configured = OutputsSettings(alarm=AlarmSettings(pin=17, latch=True))
+    alarm = add_outputs(configured, sinks, clock, lambda: Light.STREAMING, latch)
+    assert alarm
+    assert [state.state for state in pin.states][1:] == [True]
+    alarm.release("somebody")
+    sinks.refresh()
+    assert pin.state is False
+    sinks.close()
 
 
 def test_a_led_that_fails_is_said_once_while_predictions_go_on(

@@ -15,6 +15,7 @@ from wire.sensors import Label
 
 ALARM = {"prediction": latest(True), "alarm_since_ns": before_ns(130)}
 NAMED = (Label("inlet", "bar"), Label("oil sensor1"), Label("\x1b[2J\\1"), None)
+HELD = {"output": "held", "output_held_since_ns": before_ns(3600)}
 BROKEN = {"link": LinkState.WAITING, "link_trouble": "UNAVAILABLE: refused"}
 
 
@@ -63,6 +64,17 @@ BROKEN = {"link": LinkState.WAITING, "link_trouble": "UNAVAILABLE: refused"}
             {"output": "off", "source_trouble": "sensor2: no answer", "spool_trouble": "spool: x"},
             "streaming to bench:8061; alarm output off; sensor2: no answer; spool: x",
         ),
+        ({"home": "bench:8061"}, "streaming to bench:8061"),
+        ({"home": "b1:8061"}, "streaming to bench:8061, away from its home b1:8061"),
+        (
+            BROKEN | {"home": "b1:8061"},
+            "no connection to bench:8061 for 3 min (UNAVAILABLE: refused), 0 samples wait",
+        ),
+        (
+            HELD,
+            "streaming to bench:8061; alarm output held since 2024-05-01 11:00 UTC, waits for a"
+            " person ('agent release')",
+        ),
     ],
 )
 def test_a_state_is_said_on_a_line(changes: dict[str, Any], said: str) -> None:
@@ -81,6 +93,7 @@ def test_only_an_agent_that_streams_says_so_first(link: LinkState) -> None:
         ({}, False),
         ({"learning": Learning(0, 300)}, False),
         (ALARM, True),
+        (HELD, True),
         (BROKEN, True),
         ({"link": LinkState.CONNECTING}, True),
         ({"source_trouble": "sensor1: no answer"}, True),
@@ -119,6 +132,7 @@ def test_what_is_well_is_told_without_an_empty_line() -> None:
     told = details(state())
     assert all(name and said for name, said in told)
     assert ("connection", "streaming for 3 min") in told
+    assert ("broker", "bench:8061, its home") in details(state(home="bench:8061"))
     assert ("learning", "not now") in told
 
 

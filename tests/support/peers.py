@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from wire import METHOD, SERVICE, STATE_METHOD, STATE_SERVICE
 from wire.databroker_pb2 import BrokerRequest, BrokerResponse
@@ -47,11 +48,14 @@ class Peer:
 
 @asynccontextmanager
 async def scripted_broker(
-    script: Script | None, tell_state: Teller | None = None
+    script: Script | None,
+    tell_state: Teller | None = None,
+    tell_health: Callable[[], int] | None = None,
 ) -> AsyncIterator[int]:
     """Serve every stream by the script; without one, serve no such method. Gives the port.
 
-    `tell_state` answers who asks for the state of a line; without it, nobody does.
+    `tell_state` answers who asks for the state of a line, `tell_health` who asks for the health;
+    without them, nobody does.
     """
     server = grpc.aio.server()
     if script is not None:
@@ -70,6 +74,14 @@ async def scripted_broker(
         asked = grpc.unary_unary_rpc_method_handler(tell)
         states = grpc.method_handlers_generic_handler(STATE_SERVICE, {STATE_METHOD: asked})
         server.add_generic_rpc_handlers((states,))
+    if tell_health is not None:
+
+        async def check(_: object, __: Context) -> health_pb2.HealthCheckResponse:
+            return health_pb2.HealthCheckResponse(status=tell_health())
+
+        servicer = health_pb2_grpc.HealthServicer()
+        servicer.Check = check
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
