@@ -19,6 +19,7 @@ pkg-config --exists libsystemd 2>/dev/null || want libsystemd-dev
 command -v unshare >/dev/null || want util-linux
 command -v faketime >/dev/null || want faketime
 command -v chromium >/dev/null || want chromium
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql
 "$1" -c 'import pathlib, sys, sysconfig
 sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || want python3-dev
 
@@ -41,6 +42,11 @@ echo "installing these Debian packages for the tests:$missing" >&2
 # shellcheck disable=SC2016,SC2086 # the inner shell's; words on purpose
 $sudo flock /var/lib/apt/lists sh -euc '
     apt-get update -qq
+    case " $* " in *" postgresql "*) # without a server of its own
+        mkdir -p /etc/postgresql-common
+        [ -e /etc/postgresql-common/createcluster.conf ] ||
+            echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf ;;
+    esac
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         -o DPkg::Lock::Timeout=600 "$@" >/dev/null
 ' sh $missing

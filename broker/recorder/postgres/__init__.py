@@ -1,0 +1,1 @@
+"""The shared recorder: a PostgreSQL database with many brokers, and its readers."""

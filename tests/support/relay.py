@@ -1,0 +1,68 @@
+"""What stands between a broker and its server: a cable that a test cuts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+
+class Relay:
+    """Passes on what comes, both ways, until it is told otherwise."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.port = 0
+        self.is_mute = False
+        """Nothing of what the server says arrives."""
+        self.change: Callable[[bytes], bytes] = bytes
+        """What becomes of what the server says."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Have one connection."""
+        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        self._writers |= {writer, back}
+        tasks = {
+            asyncio.create_task(self._pass_on(reader, back, from_server=False)),
+            asyncio.create_task(self._pass_on(there, writer, from_server=True)),
+        }
+        self._tasks |= tasks
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for each in (writer, back):
+            each.close()
+
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_server: bool
+    ) -> None:
+        with suppress(OSError):
+            while data := await reader.read(1 << 16):
+                if from_server and self.is_mute:
+                    continue
+                writer.write(self.change(data) if from_server else data)
+                await writer.drain()
+
+    def cut(self) -> None:
+        """End all connections at once."""
+        for each in self._writers:
+            each.transport.abort()
+        self._writers.clear()
+
+    async def end(self) -> None:
+        """Wait for those who passed on."""
+        self.cut()
+        for each in self._tasks:
+            each.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def relayed(target: int) -> AsyncIterator[Relay]:
+    """A relay to a port of this machine, while entered."""
+    relay = Relay(target)
+    server = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
+    relay.port = server.sockets[0].getsockname()[1]
+    try:
+        yield relay
+    finally:
+        server.close()
+        await relay.end()
