@@ -12,7 +12,7 @@ from typing import NoReturn
 import msgspec
 
 from broker.commandline import CONFIG, parser
-from broker.config import PredictorSettings, Settings, check, store_path
+from broker.config import PredictorSettings, Settings, Store, check, store_of, with_store
 from broker.console.commandline import CONFIG as CONSOLE_CONFIG
 from broker.predictors.load import load as load_predictor
 from quartet import command
@@ -59,7 +59,7 @@ def _check_files(settings: Settings, path: Path | None) -> int:
         from quartet.inspection import conclude, inspect_configuration  # noqa: PLC0415
 
         own = inspect_configuration(path) if path else ()
-        files = inspect(settings.tls, store_path(settings, os.environ), time)
+        files = inspect(settings.tls, store_of(settings, os.environ), time)
         conclude("broker", [*own, *files])
     print(f"broker: the configuration is right ({path or 'no file was read'})")
     return 0
@@ -199,8 +199,8 @@ _COMMANDS = {
 }
 
 
-def _store(options: argparse.Namespace) -> Path:
-    path = store_path(_settings(options), os.environ)
+def _store(options: argparse.Namespace) -> Store:
+    path = store_of(_settings(options), os.environ)
     if path is None:
         misuse: Callable[[str], NoReturn] = options.misuse
         misuse(
@@ -232,7 +232,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     if given.get("predictor"):
         settings = replace(settings, predictor=_chosen(settings, options.predictor))
     if options.store:
-        settings = replace(settings, recorder=replace(settings.recorder, path=options.store))
+        settings = replace(settings, recorder=with_store(settings.recorder, options.store))
     return settings
 
 

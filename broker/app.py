@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from broker.access import Access
-from broker.config import Settings, reloaded, store_path
+from broker.config import Settings, reloaded, store_of
 from broker.connections import ConnectionLog
 from broker.lines import Lines
 from broker.predictors import BlackBox
@@ -70,8 +70,8 @@ async def _run(
     reread: Callable[[], Settings] | None,
     config: Path | None,
 ) -> None:
-    store = store_path(settings, os.environ)
-    async with open_recorder(store, settings.recorder, black_box.digest) as recorder:
+    store = store_of(settings, os.environ)
+    async with open_recorder(store, settings, black_box.digest) as recorder:
         count = settings.predictor.threads_to_use
         lines = Lines(black_box, recorder, Threads(count) if count else None)
         await _serve(settings, lines, recorder, reread, config)
@@ -122,7 +122,7 @@ async def _serve(
         )
         log.info(
             "recorder: %s",
-            store_path(settings, os.environ)
+            store_of(settings, os.environ)
             or "in memory, lost when the broker stops; --store PATH keeps records",
         )
         if config:

@@ -89,8 +89,8 @@ def _add_run(program: Parser) -> None:
     run.add_argument(
         "--store",
         metavar="PATH",
-        help="keep samples and predictions in this file (default: as configured; otherwise they are"
-        " kept in memory)",
+        help="keep samples and predictions in this file, or in the database of a postgresql:// URL"
+        " (default: as configured; otherwise they are kept in memory)",
     )
     run.add_argument(
         "--listen",
@@ -308,7 +308,9 @@ def _add_config_of_predictor(parser: Parser) -> None:
 def _with_store(parser: Parser) -> Parser:
     add_config(parser, f"configuration file (default: {CONFIG}, if it exists)")
     parser.add_argument(
-        "--store", metavar="PATH", help="file of samples and predictions (default: as configured)"
+        "--store",
+        metavar="PATH",
+        help="file or postgresql:// URL of samples and predictions (default: as configured)",
     )
     return parser
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -17,7 +18,7 @@ AgentId = Annotated[
 
 Agents = Annotated[tuple[AgentId, ...], msgspec.Meta(examples=[["press-1", "press-2"]])]
 NewLines = Annotated[int, msgspec.Meta(ge=0, examples=[2000])]
-Options = Annotated[dict[str, object], msgspec.Meta(examples=[{"average": 1}])]
+Options = Annotated[dict[str, object], msgspec.Meta(examples=[{"settle": 300}])]
 Threads = Annotated[int, msgspec.Meta(ge=0, le=64, examples=[2])]
 
 
@@ -108,6 +109,30 @@ class PredictorSettings(Table, frozen=True):
         return self.threads
 
 
+StoreUrl = Annotated[str, msgspec.Meta(examples=["postgresql://broker@db1/quartet"])]
+
+Store = Path | str
+"""Where records are: a file, or the URL of a database."""
+
+_SCHEMES = ("postgresql://", "postgres://")
+
+
+def check_url(url: str) -> None:
+    """Raise ValueError for a URL that is none of a database, or that tells a password."""
+    example = "a database has a URL such as postgresql://broker@db1/quartet"
+    if not url.startswith(_SCHEMES):
+        raise ValueError(example)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ValueError(f"{error}: {example}") from None
+    if parts.password is not None or "password" in parse_qs(parts.query, keep_blank_values=True):
+        raise ValueError(
+            "contains a password, which others could read: put it into ~/.pgpass, or into the file"
+            " that PGPASSFILE names"
+        )
+
+
 Days = Annotated[float, msgspec.Meta(gt=0)]
 Bytes = Annotated[int, msgspec.Meta(ge=1 << 20)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -119,16 +144,38 @@ class RecorderSettings(Table, frozen=True):
     path: Annotated[str, msgspec.Meta(examples=["/var/lib/broker/broker.db"])] | None = None
     """File of the store. By default broker.db in the $STATE_DIRECTORY of the service; otherwise
     records are kept in memory and lost when the broker stops."""
+    url: StoreUrl | None = None
+    """PostgreSQL database of the store, in place of a file: several brokers share it. The password
+    is read from ~/.pgpass or from the file that PGPASSFILE names."""
     sync: Literal["normal", "full"] = "normal"
     """When a prediction is safe enough to send. "normal" survives a crash of the broker, "full"
     survives a power failure too."""
     max_age_days: Days = 30.0
     """How long samples are kept."""
     max_bytes: Bytes = 1 << 30
-    """Largest size of the store."""
+    """Largest size of the file. A database has no such limit."""
     replay: Count = 10_000
     """Number of latest samples of an agent from which its predictor is rebuilt if it has no
     snapshot. At least 1000 are kept."""
+
+    def __post_init__(self) -> None:
+        if self.url is None:
+            return
+        try:
+            check_url(self.url)
+        except ValueError as error:
+            raise ValueError(f"url: {error}") from None
+
+
+Generation = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class FleetSettings(Table, frozen=True):
+    """`[fleet]`: several brokers that share a database."""
+
+    generation: Generation = 0
+    """Number of the predictor's version. Raise it with each new predictor: brokers with a lower
+    number no longer serve the agents that one with a higher number has served."""
 
 
 class Settings(Table, frozen=True):
@@ -140,6 +187,7 @@ class Settings(Table, frozen=True):
     limits: LimitsSettings = LimitsSettings()
     predictor: PredictorSettings = msgspec.field(default_factory=PredictorSettings)
     recorder: RecorderSettings = RecorderSettings()
+    fleet: FleetSettings = FleetSettings()
     log: LogSettings = LogSettings()
 
     @property
@@ -152,8 +200,21 @@ class Settings(Table, frozen=True):
         return msgspec.structs.replace(self.limits, new_lines_per_minute=most)
 
 
-def store_path(settings: Settings, environment: Mapping[str, str]) -> Path | None:
+def with_store(recorder: RecorderSettings, store: str) -> RecorderSettings:
+    """The same with another store, a path or a URL. SettingsError."""
+    if "://" not in store:
+        return msgspec.structs.replace(recorder, path=store, url=None)
+    try:
+        check_url(store)
+    except ValueError as error:
+        raise SettingsError(f"--store: {error}") from None
+    return msgspec.structs.replace(recorder, path=None, url=store)
+
+
+def store_of(settings: Settings, environment: Mapping[str, str]) -> Store | None:
     """Where the store is: as configured, else where systemd keeps state; None: in memory."""
+    if settings.recorder.url:
+        return settings.recorder.url
     if settings.recorder.path:
         return Path(settings.recorder.path)
     directory = environment.get("STATE_DIRECTORY", "").split(":")[0]
@@ -170,6 +231,8 @@ def reloaded(running: Settings, latest: Settings) -> Settings:
 def check(settings: Settings) -> None:
     """Raise SettingsError for what only the command line and the file together can get wrong."""
     address = Address.parse(settings.listen.address, "listen.address")
+    if settings.recorder.url and settings.recorder.path:
+        raise SettingsError("recorder.url: contradicts recorder.path: remove one of the two")
     if settings.tls and settings.listen.insecure:
         raise SettingsError(
             "listen.insecure: contradicts [tls]: remove one of the two (or --insecure)"

@@ -11,7 +11,8 @@ BrokerError
 │   └── CrowdedError       beyond a limit
 ├── LostError              the connection of a call broke
 └── RecordError            the recorder could not keep or find what a stream needs
-    └── TakenError         another owner has claimed the line
+    ├── TakenError         another owner has claimed the line
+    └── UncertainError     nobody knows whether something was recorded
 """
 
 from broker.model import Code
@@ -81,3 +82,7 @@ class TakenError(RecordError):
     def again(self) -> "TakenError":
         """The same, to be raised once more."""
         return TakenError(self.session_id)
+
+
+class UncertainError(RecordError):
+    """Something was written, or not: its answer was lost, or it is not yet safe."""

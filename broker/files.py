@@ -4,19 +4,21 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from broker.config import TlsSettings
+from broker.config import Store, TlsSettings
 from quartet.clock import Clock
 from quartet.distribution import to_install
 from quartet.inspection import Remark, inspect_directory, inspect_identity, inspect_pem
 
 
-def inspect(tls: TlsSettings | None, store: Path | None, clock: Clock) -> Iterator[Remark]:
+def inspect(tls: TlsSettings | None, store: Store | None, clock: Clock) -> Iterator[Remark]:
     """All that is remarkable about what the settings name, in the order of the file."""
     if tls:
         yield from _inspect_tls(tls, clock)
-    if store and store.is_dir():
+    if not isinstance(store, Path):
+        return
+    if store.is_dir():
         yield Remark(f"recorder.path: {store} is a directory: name a file in it", fails=True)
-    elif store:
+    else:
         yield from inspect_directory("recorder.path", store.absolute().parent, "broker")
 
 

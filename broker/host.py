@@ -2,16 +2,19 @@
 
 import logging
 
-from broker.model import Answer, Learning, Sample
+from broker.elapsed import with_time
+from broker.model import Alarm, Answer, Learning, Sample, Standing
 from broker.predictors import (
     ExplainingPredictor,
     LearningPredictor,
     Predictor,
+    ShiftingPredictor,
     StatefulPredictor,
     explains,
     is_stateful,
     learns,
     one_line,
+    shifts,
 )
 from broker.records import MAX_SNAPSHOT_BYTES, SNAPSHOT_EVERY
 from quartet.foreign import described
@@ -41,6 +44,7 @@ class Host:
             self._stateful = predictor
         self._explaining: ExplainingPredictor | None = predictor if explains(predictor) else None
         self._learning: LearningPredictor | None = predictor if learns(predictor) else None
+        self._shifting: ShiftingPredictor | None = predictor if shifts(predictor) else None
         self._snapshot_every = snapshot_every
         self._unsaved = unsaved
 
@@ -57,16 +61,16 @@ class Host:
         """Whether there may be an explanation, or a snapshot is due."""
         return self._explaining is not None or self.is_due
 
-    def explain(self, answer: Answer) -> str | None:
+    def explain(self, answer: Answer, period_ns: int) -> str | None:
         """What the black box has to say about its latest answer, logged; None: nothing.
 
-        One that cannot say is not asked again.
+        `period_ns`: between samples; 0: not known. One that cannot say is not asked again.
         """
         if self._explaining is None:
             return None
         try:
             said = self._explaining.explain()
-            text = None if said is None else one_line(str(said))
+            text = None if said is None else one_line(with_time(str(said), period_ns))
         except BaseException as error:  # whatever a black box raises
             self._explaining = None
             log.warning(
@@ -98,6 +102,29 @@ class Host:
             )
         self._learning = None
         return None
+
+    def standing(self, alarm: Alarm | None = None) -> Standing:
+        """How the line stands by what the black box tells now, and by its alarm."""
+        return Standing(self.learning(), alarm, self._shift())
+
+    def _shift(self) -> str | None:
+        """How far the accepted level is off the first one; None: not at all, or it does not say.
+
+        One that cannot say is not asked again.
+        """
+        if self._shifting is None:
+            return None
+        try:
+            told = self._shifting.shift()
+            return None if told is None else one_line(str(told))
+        except BaseException as error:  # whatever a black box raises
+            self._shifting = None
+            log.warning(
+                "%s: its predictor cannot tell how far it has followed its machine (%s), and is"
+                " not asked again",
+                *(self._name, described(error)),
+            )
+            return None
 
     @property
     def is_due(self) -> bool:

@@ -39,6 +39,8 @@ class State(Enum):
     """The same, and a person has said so. Only the console knows."""
     LEARNING = "learning"
     """The predictor learns what is normal, and judges nothing yet."""
+    STEADY = "steady"
+    """At another level than the first one, which nobody has accepted by a reset yet."""
     NORMAL = "normal"
 
 
@@ -70,6 +72,8 @@ class AgentStatus:
     """A simulation's, which needs nobody."""
     sensors: Sensors | None = None
     """What people call its sensors; None: nobody told."""
+    shift: str | None = None
+    """How far its accepted level is off the first one, as the predictor says; None: not at all."""
 
 
 def judged(
@@ -86,7 +90,7 @@ def judged(
     if state is None and alarm:
         state = State.ACKNOWLEDGED if is_acknowledged else State.ALARM
     elif state is None:
-        state = State.LEARNING if line.standing.learning else State.NORMAL
+        state = _at_rest(line)
     until_ns = line.certificate_until_ns
     is_due = until_ns is not None and _is_due(until_ns, now_ns)
     in_need = state is State.OFFLINE or (alarm is not None and not is_acknowledged) or is_due
@@ -104,6 +108,7 @@ def judged(
         begun=begun,
         is_rehearsal=line.is_rehearsal,
         sensors=line.sensors,
+        shift=line.standing.shift,
     )
 
 
@@ -115,6 +120,13 @@ def present_alarm(line: LineState) -> Alarm | None:
         # Recorded by an older version, which noted no beginning.
         alarm = Alarm(latest.sampled_at_ns, line.explanation.text if line.explanation else "")
     return alarm
+
+
+def _at_rest(line: LineState) -> State:
+    """In which state a line is that sends samples, and is not in alarm."""
+    if line.standing.learning:
+        return State.LEARNING
+    return State.STEADY if line.standing.shift else State.NORMAL
 
 
 def silence(line: LineState, now_ns: int) -> State | None:
@@ -140,6 +152,8 @@ def why(agent: AgentStatus, now_ns: int) -> str:
         said.append(f"{name}since {_local(alarm.since_ns)}: {reason}")
     if learning := agent.learning:
         said.append(f"{learning.seen}/{learning.needed} learned")
+    if shift := agent.shift:
+        said.append(shift if agent.state is State.STEADY else f"steady level {shift}")
     if (until_ns := agent.certificate_until_ns) and _is_due(until_ns, now_ns):
         said.append("renew its certificate")
     begun = agent.begun

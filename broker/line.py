@@ -11,9 +11,10 @@ from typing import Protocol
 from broker.alarms import AlarmTrack
 from broker.host import Host
 from broker.idle import forget_idle
-from broker.model import Answer, Code, Refusal, Sample, Standing
+from broker.model import Answer, Code, Refusal, Sample
 from broker.predictors import Predictor
 from broker.records import (
+    BEGUN_BY_PERSON,
     MOST_REHEARSALS,
     SNAPSHOT_EVERY,
     Batch,
@@ -138,6 +139,8 @@ class Line:
         self.turn = asyncio.Lock()
         """Held by whoever lets its black box work, or replaces it."""
         self.live: LiveStream | None = None
+        self.period_ns = 0
+        """Between the samples of its newest stream; 0: nobody knows."""
         self.received = 0
         self.duplicates = 0
         self.gaps = 0
@@ -147,6 +150,7 @@ class Line:
         """The session of a claim: as it is in memory, else as it is on record."""
         if claim.header is None:
             return Session()
+        self.period_ns = claim.header.sample_period_ns
         session_id = claim.header.session_id
         if session := self._sessions.get(session_id):
             self._sessions.move_to_end(session_id)
@@ -164,10 +168,18 @@ class Line:
         """Whether it has a black box."""
         return self._host is not None
 
-    def install(self, predictor: Predictor, replayed: int = 0, event: Event | None = None) -> None:
+    def install(
+        self,
+        predictor: Predictor,
+        replayed: int = 0,
+        event: Event | None = None,
+        *,
+        takes_over: bool = False,
+    ) -> None:
         """Go on with this black box; it has seen `replayed` samples since its snapshot.
 
-        `event`: what became of it. One that begins again has raised no alarm.
+        `event`: what became of it. One that begins again, or takes over from another one, has
+        raised no alarm.
         """
         self._host = Host(
             self.name,
@@ -178,8 +190,8 @@ class Line:
         )
         if event:
             self.events.append(event)
-            if event.kind is EventKind.BEGUN:
-                self.standing = Standing(self._host.learning())
+            if takes_over or event.kind is EventKind.BEGUN:
+                self.standing = self._host.standing()
 
     def answer(
         self, cursor: Cursor, samples: Sequence[Sample], command: int = 0
@@ -191,10 +203,12 @@ class Line:
         """
         batch = Batch(cursor.claim)
         refusal = self._rebase(command, samples[0], batch) if command > self.rebased_by else None
-        host, session, ordered = self._host, cursor.session, cursor.claim.header is not None
+        header = cursor.claim.header
+        host, session, ordered = self._host, cursor.session, header is not None
+        period_ns = header.sample_period_ns if header else 0
         if host is None or refusal:
             return batch, refusal
-        track = AlarmTrack(self.standing.alarm, cursor.claim.header, self._time_ns)
+        track = AlarmTrack(self.standing.alarm, header, self._time_ns)
         end_s = self._monotonic() + self._bounds.slice_s
         for sample in samples:
             last_id = session.last_id
@@ -207,7 +221,8 @@ class Line:
                 break
             batch.samples.append(sample)
             batch.answers.append(answer)
-            track.follow(answer, _add_more(host, answer, batch) if host.has_more else None)
+            said = _add_more(host, answer, batch, period_ns) if host.has_more else None
+            track.follow(answer, said)
             if ordered:
                 if last_id is not None and sample.id > last_id + 1:
                     batch.gaps.append((last_id + 1, sample.id - 1))
@@ -215,7 +230,7 @@ class Line:
             if self._monotonic() > end_s:
                 break
         if batch.samples:
-            self.standing = Standing(host.learning(), track.alarm)
+            self.standing = host.standing(track.alarm)
         if self.standing != self._told:
             self._told = batch.standing = self.standing
         return batch, refusal
@@ -236,10 +251,10 @@ class Line:
         except BaseException as error:  # whatever a black box raises
             return self._throw_away(sample, error, batch)
         self.rebased_by = batch.rebased_by = command
-        batch.events.append(Event(EventKind.BEGUN, "by 'broker rebase'"))
-        log.info("%s: predictor reset by 'broker rebase'", self.name)
+        batch.events.append(Event(EventKind.BEGUN, BEGUN_BY_PERSON))
+        log.info("%s: predictor reset, as a person asked", self.name)
         if self._host:
-            self.standing = Standing(self._host.learning())
+            self.standing = self._host.standing()
             if self._host.gives_state:
                 batch.snapshot = Snapshot(0, self._host.snapshot())
         return None
@@ -250,9 +265,9 @@ class Line:
         return raised(sample.id, error)
 
 
-def _add_more(host: Host, answer: Answer, batch: Batch) -> str | None:
+def _add_more(host: Host, answer: Answer, batch: Batch, period_ns: int) -> str | None:
     """Add what the black box says of its latest answer, which is returned, and its state if due."""
-    if (text := host.explain(answer)) is not None:
+    if (text := host.explain(answer, period_ns)) is not None:
         batch.explanations.append(Explanation(len(batch.samples), text))
     if host.is_due:
         batch.snapshot = Snapshot(len(batch.samples), host.snapshot())

@@ -86,3 +86,6 @@ class Standing:
     learning: Learning | None = None
     """None: the predictor does not learn, or does not say so."""
     alarm: Alarm | None = None
+    shift: str | None = None
+    """How far the level that the predictor has accepted is off the first one, in its words; None:
+    not at all, or it does not say so."""

@@ -74,6 +74,9 @@ class EventKind(StrEnum):
 ENDED_BY_AGENT = "the agent ended it"
 """The text of EventKind.ENDED where a stream ends in good order."""
 
+BEGUN_BY_PERSON = "a person asked for it"
+"""The text of EventKind.BEGUN after a rebase command: of the command line, or of the console."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -178,3 +181,9 @@ class Basis:
     """There was a snapshot, and it was another black box's."""
     is_cut: bool = False
     """Older samples, which a black box would see as well, were deleted to make room."""
+    is_back: bool = False
+    """The snapshot is from before another black box answered for a while."""
+    takes_over: bool = False
+    """Another black box gave the line's newest answer, and whatever alarm there is."""
+    missing: int = 0
+    """How many samples since then it does not get to see."""

@@ -13,6 +13,7 @@ from broker.model import Sample
 from broker.predictors import BlackBox, Predictor, explains, is_stateful
 from broker.recorder import Recorder
 from broker.records import Basis, Event, EventKind
+from broker.relearning import Relearning
 from broker.workers import Workers
 from quartet.clock import Clock
 from quartet.foreign import described
@@ -44,6 +45,7 @@ class Restorer:
         self._running: dict[Line, asyncio.Task[BaseException | None]] = {}
         # One look at the records at a time: the commits of the others come in between.
         self._reading = asyncio.Lock()
+        self._relearning = Relearning()
 
     async def restore(self, line: Line) -> BaseException | None:
         """Return when the line has its black box; what that raised on being made, else.
@@ -58,6 +60,8 @@ class Restorer:
 
     def _end(self, line: Line, task: "asyncio.Task[BaseException | None]") -> None:
         del self._running[line]
+        if not self._running:
+            self._relearning.sum_up()
         if not task.cancelled():
             task.exception()  # seen, even if all who waited have left
 
@@ -68,28 +72,24 @@ class Restorer:
                 replay = await self._workers.run_aside(lambda: _Replay(line.name, self._black_box))
                 event = None
                 if line.agent_id and line.has_records:
-                    event = await self._replay(replay, line.agent_id)
+                    event = await self._replay(replay, line.agent_id, line.period_ns)
             except (RecordError, asyncio.CancelledError):
                 raise
             except BaseException as error:  # whatever a black box raises
                 return error
             async with line.turn:
                 if line.rebased_by == rebased_by:  # else what was replayed is void
-                    line.install(replay.predictor, replay.count, event)
+                    line.install(
+                        *(replay.predictor, replay.count, event), takes_over=replay.takes_over
+                    )
         return None
 
-    async def _replay(self, replay: "_Replay", agent_id: str) -> Event:
+    async def _replay(self, replay: "_Replay", agent_id: str, period_ns: int) -> Event:
         """Bring a black box to where it was; what is to be recorded of it."""
         afresh = ""
         basis = await self._basis(agent_id, with_snapshot=True)
         if basis.outdated:
             afresh = "another predictor (code, model or options)"
-            log.warning(
-                "%s: its snapshot is of another predictor (code, model or options): the predictor"
-                " starts again with the latest samples, and all that the old one had"
-                " learned is lost",
-                agent_id,
-            )
         begin = functools.partial(replay.begin, basis)
         if not await self._workers.run_aside(begin):
             afresh = "it refused its snapshot"
@@ -98,6 +98,8 @@ class Restorer:
         while samples := await self._samples(agent_id, position):
             await self._feed(replay, [sample for _, sample in samples])
             position = samples[-1][0]
+        if basis.outdated:
+            self._relearning.begun(agent_id, replay.predictor, replay.count, period_ns)
         if basis.is_cut:
             afresh = "records were deleted to make room"
             log.warning(
@@ -106,7 +108,10 @@ class Restorer:
                 *(agent_id, counted(replay.count, "sample")),
             )
         replayed = f"{counted(replay.count, 'sample')} replayed"
-        if replay.count:
+        if basis.is_back:
+            replay.takes_over = basis.takes_over
+            return _returned(agent_id, basis, replayed)
+        if replay.count and not basis.outdated:
             log.info("%s: predictor restored, %s", agent_id, replayed)
         if afresh:
             return Event(EventKind.BEGUN, f"{afresh}; {replayed}")
@@ -137,6 +142,19 @@ class Restorer:
             pass
 
 
+def _returned(agent_id: str, basis: Basis, replayed: str) -> Event:
+    """Say that a predictor is back, after another one had answered for a while."""
+    log.info("%s: the former predictor is back: its snapshot is restored, %s", agent_id, replayed)
+    if basis.missing:
+        log.warning(
+            "%s: %s since that snapshot cannot be replayed, deleted or too many: the predictor has"
+            " not seen them, and its predictions may differ",
+            *(agent_id, counted(basis.missing, "sample")),
+        )
+        replayed += f", {basis.missing} missing"
+    return Event(EventKind.RESTORED, f"the former predictor is back; {replayed}")
+
+
 class _Replay:
     """A black box on its way back to where it was."""
 
@@ -146,6 +164,7 @@ class _Replay:
         self._raised = False
         self.predictor: Predictor = black_box.make()
         self.count = 0
+        self.takes_over = False
 
     def begin(self, basis: Basis) -> bool:
         """Restore the snapshot, if there is one; whether the basis can be built upon."""

@@ -32,6 +32,11 @@ def utc(clock: Clock) -> datetime:
     return datetime.fromtimestamp(clock.time_ns() / 1e9, UTC)
 
 
+def stamp(at_ns: int) -> str:
+    """A time in Unix ns, to the minute, for a person."""
+    return f"{datetime.fromtimestamp(at_ns / 1e9, UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def was_set(now: datetime) -> bool:
     """Whether a clock that says this has ever been set."""
     return now >= _NOT_SET

@@ -3,14 +3,13 @@
 import os
 import re
 import sys
-from array import array
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
 from pathlib import Path
 from typing import IO, Self
 
-from quartet.channels import Values
+from quartet.channels import Values, shortest
 from quartet.errors import SettingsError
 
 HEADER = "id,time,sensor1,sensor2,sensor3,sensor4,prediction\n"
@@ -127,7 +126,7 @@ class PredictionFile:
             self._file.write(f"{id_},{prediction:d}\n")
             return
         time = "" if at_ns is None else _time(at_ns)
-        self._file.write(f"{id_},{time},{','.join(map(_shortest, values))},{prediction:d}\n")
+        self._file.write(f"{id_},{time},{','.join(map(shortest, values))},{prediction:d}\n")
 
     def close(self) -> None:
         """Write out what is held back, and close the file."""
@@ -144,9 +143,3 @@ def _time(at_ns: int) -> str:
     seconds, rest_ns = divmod(at_ns, 10**9)
     when = datetime.fromtimestamp(seconds, UTC)
     return f"{when:%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"
-
-
-def _shortest(value: float) -> str:
-    """The fewest digits that read back as this float32: 7 for most, 9 for all."""
-    text = f"{value:.7g}"
-    return text if array("f", [float(text)])[0] == value else f"{value:.9g}"

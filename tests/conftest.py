@@ -1,7 +1,7 @@
 """What tests of more than one room share."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,17 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # as the command lines do
 def dataset() -> Path:
     """The shipped CSV: 982 rows."""
     return Path(__file__).parents[1] / "dataset" / "sensors.csv"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[object]:
+    """A PostgreSQL server for all tests of this process that want one."""
+    from support.postgres import is_there, running
+
+    if not is_there():
+        pytest.skip("the Debian package postgresql is not installed")
+    with running() as server:
+        yield server
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses

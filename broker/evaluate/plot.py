@@ -28,6 +28,9 @@ _ALPHA = 0.15
 # Of the height of a panel: where a fault is marked, it hides nothing.
 _FAULT_HEIGHT = 0.07
 
+# An alarm may be a thousand limits high. Below this the axis is linear, and shows a zero.
+_FAR = 12.0
+
 _YEAR_NS = 365 * 86_400 * 10**9
 
 # What fits beside the legend.
@@ -59,7 +62,8 @@ def plot(evaluation: Evaluation, traces: Traces, binding: Binding, path: Path) -
         told_at = [at[int(row)] for row in rows]
         panel.plot(told_at, values, linewidth=0.7)
         panel.plot(told_at, limits, color=_ALARM, linewidth=1.0, linestyle="--")
-        panel.set_yscale("log")
+        if max(values) > _FAR * max(limits):
+            panel.set_yscale("log")
         panel.set_ylabel(_wrapped(name), fontsize="small", parse_math=False)
     for panel in axes:
         _shade(panel, bytes([1]) * evaluation.learning_rows, at, _LEARNING)

@@ -1,14 +1,18 @@
 """Replays a recording through a black box, as a line would."""
 
+import statistics
 import time
 import traceback
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from broker.elapsed import with_time
 from broker.errors import EvaluationError
 from broker.evaluate.durations import Durations
 from broker.evaluate.judgement import Judgement, judge
@@ -33,6 +37,9 @@ SUSTAINED_ROWS = 10
 
 # To ask how far a file was read takes longer than to read a row.
 _ROWS_A_LOOK = 100
+
+# Times of rows that tell how far these lie apart: the middle interval spans no outage.
+_TIMES = 21
 
 # A black box that explains each answer would fill the memory.
 _MOST_EXPLANATIONS = 1000
@@ -162,6 +169,7 @@ class Asked:
             learning = predictor.learning if with_numbers and learns(predictor) else None
             self._learning = learning if learning and learning() else None
         self._explain = predictor.explain if explains(predictor) else None
+        self._times_ns: deque[int] = deque(maxlen=_TIMES)
 
     def about(self, values: Values, at_ns: int | None = None) -> Told:
         """The next row, its answer, and the numbers behind it where wanted."""
@@ -179,9 +187,17 @@ class Asked:
                 evaluation.learning_rows += 1
                 self._learning = self._learning if self._learning() else None
         evaluation.answers.append(bool(answer))
+        if at_ns is not None:
+            self._times_ns.append(at_ns)
         if said is not None and len(evaluation.explanations) < _MOST_EXPLANATIONS:
-            evaluation.explanations.append((sample.id, one_line(str(said))))
+            text = with_time(str(said), self._period_ns())
+            evaluation.explanations.append((sample.id, one_line(text)))
         return Told(sample, at_ns, bool(answer), numbers)
+
+    def _period_ns(self) -> float:
+        """Between the latest rows; 0 where they have no times."""
+        apart = [later - earlier for earlier, later in pairwise(self._times_ns)]
+        return statistics.median(apart) if apart else 0.0
 
     def close(self) -> None:
         """Look at the black box after the last row."""

@@ -6,7 +6,7 @@ protocols, and found by name. `broker check-predictor` tries all of it.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeGuard
+from typing import ClassVar, Protocol, TypeGuard
 
 from broker.model import Sample
 
@@ -85,6 +85,28 @@ class ModelPredictor(Predictor, Protocol):
         ...
 
 
+class NumberedPredictor(Predictor, Protocol):
+    """A black box whose author says which versions of its code give the same answers.
+
+    Without a number, any change of its source makes another black box of it. A class states its
+    own: it inherits none.
+    """
+
+    algorithm: ClassVar[int | str]
+    """Another one for each version of the code whose answers or whose state are others."""
+
+
+class ShiftingPredictor(Predictor, Protocol):
+    """A black box that follows a machine to a new level without a person who has agreed."""
+
+    def shift(self) -> str | None:
+        """How far the accepted level is off the first one, in a few words; None: not at all.
+
+        "8.2 spreads off (sensor2 +7.9, sensor1 +2.1)". Asked now and then.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class BlackBox:
     """What a broker answers with."""
@@ -92,7 +114,7 @@ class BlackBox:
     make: Callable[[], Predictor]
     """Give a fresh instance; may raise anything."""
     digest: str
-    """Another one for another code, model or options: a snapshot goes into its like alone."""
+    """Another one for another algorithm, model or options: a snapshot goes into its like alone."""
 
 
 def is_stateful(predictor: Predictor) -> TypeGuard[StatefulPredictor]:
@@ -108,6 +130,11 @@ def explains(predictor: Predictor) -> TypeGuard[ExplainingPredictor]:
 def learns(predictor: Predictor) -> TypeGuard[LearningPredictor]:
     """Whether a black box tells how far it is with learning."""
     return callable(getattr(predictor, "learning", None))
+
+
+def shifts(predictor: Predictor) -> TypeGuard[ShiftingPredictor]:
+    """Whether a black box tells how far it has followed its machine."""
+    return callable(getattr(predictor, "shift", None))
 
 
 def measures(predictor: Predictor) -> TypeGuard[MeasuringPredictor]:

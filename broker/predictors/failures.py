@@ -3,6 +3,7 @@
 import math
 
 from quartet.channels import Values
+from quartet.plural import counted
 
 # Fewer rows in a row without a value on some channel are a loose contact, and change nothing.
 _NEWS_AT = 3
@@ -45,3 +46,9 @@ class Failures:
         were_news = self.are_news
         self.count = 0
         return "all sensors have values again" if were_news else None
+
+    def restore(self, count: int) -> None:
+        """Have counted so many. ValueError if it cannot have."""
+        if count > _NEWS_AT:
+            raise ValueError(f"{counted(count, 'row')} failed, of at most {_NEWS_AT}")
+        self.count = count

@@ -92,17 +92,27 @@ def _entry_point(name: str) -> EntryPoint:
 
 
 def _digest(name: str, kind: object, options: Mapping[str, object]) -> str:
-    """Tell a black box by its source, its name, its options and its model.
+    """Tell a black box by its code, its options and its model.
 
-    The source is that of its module, and of what that imports of its own top-level package. What
-    else it imports or reads from files is not seen.
+    Its code by its name and the number of its algorithm, where its author gives one; else by its
+    source: that of its module, and of what that imports of its own top-level package. What else
+    it imports or reads from files is not seen. An inherited number tells nothing of what the
+    class itself adds.
     """
     digest = hashlib.sha256()
-    sources: dict[str, bytes] = {}
-    _add_sources(getattr(kind, "__module__", ""), sources)
-    for _, source in sorted(sources.items()):
-        digest.update(hashlib.sha256(source).digest())
-    told = [getattr(kind, "__qualname__", ""), options]
+    algorithm = getattr(kind, "__dict__", {}).get("algorithm")
+    if algorithm is None:
+        sources: dict[str, bytes] = {}
+        _add_sources(getattr(kind, "__module__", ""), sources)
+        for _, source in sorted(sources.items()):
+            digest.update(hashlib.sha256(source).digest())
+        told = [getattr(kind, "__qualname__", ""), options]
+    elif isinstance(algorithm, int | str) and not isinstance(algorithm, bool):
+        told = [name, {"algorithm": algorithm}, options]
+    else:
+        raise PredictorError(
+            f"predictor {name}: algorithm must be an int or a str, got {shown(repr(algorithm))}"
+        )
     digest.update(json.dumps(told, sort_keys=True, default=str).encode())
     if inspect.ismethod(model := getattr(kind, "model", None)):
         try:

@@ -20,14 +20,20 @@ def check_options(name: str, kind: Callable[..., object], options: Mapping[str, 
         return
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     known = {each.name: each.default is each.empty for each in parameters if each.kind in named}
-    if problems := list(_problems(name, known, options)):
+    former = getattr(kind, "former_options", {})
+    if problems := list(_problems(name, known, former, options)):
         raise PredictorError(*problems)
 
 
-def _problems(name: str, known: Mapping[str, bool], options: Mapping[str, object]) -> Iterator[str]:
-    """`known` has for each option whether it is required."""
+def _problems(
+    name: str, known: Mapping[str, bool], former: Mapping[str, str], options: Mapping[str, object]
+) -> Iterator[str]:
+    """`known` has for each option whether it is required; `former` what to do instead of it."""
     for option in options:
         if option in known:
+            continue
+        if option in former:
+            yield f"predictor.options.{option}: no option any more: {former[option]}"
             continue
         near = difflib.get_close_matches(option, known, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ""

@@ -66,7 +66,8 @@ class Recorder(Protocol):
     async def basis(self, agent_id: str, *, with_snapshot: bool) -> Basis:
         """The snapshot of this black box and its position, else where a fresh one begins.
 
-        Raises RecordError.
+        Also one from before another black box answered for a while: the newest of each is kept,
+        of the latest few. Raises RecordError.
         """
         ...
 

@@ -8,5 +8,8 @@ STATE_SERVICE = "quartet.StateService"
 STATE_METHOD = "GetState"
 STATE_METHOD_PATH = f"/{STATE_SERVICE}/{STATE_METHOD}"
 
+HEALTH_METHOD_PATH = "/grpc.health.v1.Health/Check"
+"""gRPC's standard service of health."""
+
 MAX_ID = 2**31 - 1
 """The highest id of a sample: the wire's int32. The next sample starts a new session."""

@@ -1,7 +1,8 @@
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,3 +25,32 @@ def errors(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """What was logged as an error so far."""
     caplog.set_level(logging.ERROR)
     return lambda: [record.getMessage() for record in caplog.records]
+
+
+@pytest.fixture(scope="session", params=["file", "database"])
+def new_place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Awaitable[Any]]:
+    """Makes an empty store, of each kind."""
+    from support.read import File, Tables
+
+    if request.param == "file":
+
+        async def on_disk() -> File:
+            return File(tmp_path_factory.mktemp("store"))
+
+        return on_disk
+    server = request.getfixturevalue("postgres")
+
+    async def in_database() -> Tables:
+        return Tables(await server.emptied())
+
+    return in_database
+
+
+@pytest.fixture
+async def place(new_place: Callable[[], Awaitable[Any]]) -> AsyncIterator[Any]:
+    """An empty store, of each kind."""
+    place = await new_place()
+    yield place
+    await place.close()

@@ -16,7 +16,8 @@ from broker.config import (
     TlsSettings,
     check,
     reloaded,
-    store_path,
+    store_of,
+    with_store,
 )
 from quartet.errors import SettingsError
 from quartet.settings import load
@@ -36,7 +37,7 @@ def test_without_a_file_the_broker_listens_on_its_port_on_this_machine_alone() -
         access=AccessSettings(agents=None),
         limits=LimitsSettings(streams=1024, streams_per_agent=16),
         predictor=PredictorSettings("chart", {}),
-        recorder=RecorderSettings(None, "normal", 30.0, 1 << 30, 10_000),
+        recorder=RecorderSettings(None, None, "normal", 30.0, 1 << 30, 10_000),
         log=LogSettings("info"),
     )
     check(Settings())
@@ -73,7 +74,7 @@ def test_a_whole_file_is_read(toml_path: Path) -> None:
         "high": [0.1, 0.2, 0.3, 0.4],
         "model": {"path": "m.bin", "fast": True},
     }
-    assert read.recorder == RecorderSettings("/var/lib/broker/b.db", "full", 0.5, 1 << 20, 0)
+    assert read.recorder == RecorderSettings("/var/lib/broker/b.db", None, "full", 0.5, 1 << 20, 0)
     assert read.log == LogSettings("debug")
     check(read)
 
@@ -154,7 +155,41 @@ def test_the_store_is_where_it_was_named_else_where_systemd_keeps_state(
     path: str | None, environment: dict[str, str], where: str | None
 ) -> None:
     settings = Settings(recorder=RecorderSettings(path))
-    assert store_path(settings, environment) == (Path(where) if where else None)
+    assert store_of(settings, environment) == (Path(where) if where else None)
+
+
+def test_a_url_takes_the_place_of_any_file() -> None:
+    url = "postgresql://broker@db1,db2/quartet?sslmode=verify-full"
+    environment = {"STATE_DIRECTORY": "/var/lib/broker"}
+    settings = Settings(recorder=RecorderSettings(url=url))
+    assert store_of(settings, environment) == url
+    own = with_store(settings.recorder, "mine.db")
+    assert (own.path, own.url) == ("mine.db", None)
+    assert with_store(own, url) == settings.recorder
+
+
+def test_a_url_and_a_file_contradict_each_other() -> None:
+    with pytest.raises(SettingsError, match=r"recorder\.url: contradicts recorder\.path"):
+        check(Settings(recorder=RecorderSettings("a.db", "postgresql://b/c")))
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (["url = 'postgresql://a:secret@b/c'"], "recorder.url: contains a password"),
+        (["url = 'postgresql://b/c?user=a&password=secret'"], "recorder.url: contains a password"),
+        (["url = 'postgresql://a:@b/c'"], "recorder.url: contains a password"),
+        (["url = 'http://b/c'"], "recorder.url: a database has a URL such as postgresql://"),
+    ],
+)
+def test_a_url_of_no_database_or_with_a_password_is_refused(
+    lines: list[str], reason: str, toml_path: Path
+) -> None:
+    toml_path.write_text("\n".join(["[recorder]", *lines]), "utf-8")
+    with pytest.raises(SettingsError) as raised:
+        load(toml_path, Settings)
+    assert f": {reason}" in str(raised.value)
+    assert "secret" not in str(raised.value)
 
 
 options = st.dictionaries(

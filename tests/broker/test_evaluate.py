@@ -118,6 +118,48 @@ def test_files_and_black_boxes_are_compared_in_a_table(
     ]
 
 
+LASTING = """
+class Lasting:
+    rows = 0
+
+    def predict(self, sample):
+        self.rows += 1
+        return False
+
+    def explain(self):
+        return f"over the last {self.rows} rows" if self.rows % 40 == 0 else None
+
+    def statistics(self):
+        return {"T2": (3000.0 * (self.rows > 20), 22.0), "shift": (8.2 * (self.rows > 20), 12.0)}
+"""
+
+
+def test_rows_are_told_with_their_time_where_the_recording_has_one(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workplace / "lasting.py").write_text(LASTING)
+    gap_s = 3600
+    rows = [f"{1000 + row * 2 + (row > 70) * gap_s},1,2,3,4\n" for row in range(80)]
+    (workplace / "a.csv").write_text("time,a,b,c,d\n" + "".join(rows))
+    text = said(capsys, "a.csv", "--predictor", "lasting:Lasting")
+    assert "row 39: over the last 40 rows (80 s)\n" in text
+    assert "row 79: over the last 80 rows (2 min)\n" in text
+    text = said(capsys, table(workplace / "b.csv", [0.0] * 40), "--predictor", "lasting:Lasting")
+    assert text.endswith("row 39: over the last 40 rows\n")
+
+
+def test_a_number_that_is_zero_is_drawn_on_a_linear_axis_and_a_high_one_in_decades(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workplace / "lasting.py").write_text(LASTING)
+    path = table(workplace / "a.csv", [0.0] * 80)
+    said(capsys, path, "--predictor", "lasting:Lasting", "--plot", "p.svg")
+    picture = (workplace / "p.svg").read_text()
+    assert "<!-- shift -->" in picture
+    assert "<!-- 10 -->" in picture
+    assert "<!-- $\\mathdefault{10^{3}}$ -->" in picture
+
+
 @pytest.mark.parametrize("predictor", ["chart", "parity"])
 def test_a_picture_is_drawn(
     predictor: str, workplace: Path, dataset: Path, capsys: pytest.CaptureFixture[str]

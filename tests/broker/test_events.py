@@ -11,12 +11,12 @@ from support.certificates import Ca
 from support.chain import Chain
 from support.clock import ManualClock
 from support.pruned import Bench
+from support.read import Place
 from support.scene import AGENT, request
 from support.scene import header as agents_header
 from support.store import (
     OpenLines,
     change,
-    full_disk,
     header,
     lines_in,
     sample,
@@ -32,7 +32,7 @@ from broker.lines import Lines
 from broker.model import Alarm, Answer, Learning, Sample, Standing
 from broker.predictors import BlackBox, Predictor
 from broker.recorder.opening import open_reader
-from broker.recorder.reader import LineState, RecordedEvent, Span
+from broker.recorder.reader import LineState, Reader, RecordedEvent, Span
 from broker.recorder.sqlite.erasing import Eraser
 from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.recorder import SqliteRecorder
@@ -41,9 +41,11 @@ from broker.recorder.sqlite.upkeep import SqliteUpkeep
 from broker.records import MAX_NS, Batch, Event, EventKind, Opened
 from broker.service import Service
 from broker.status import read
+from broker.stream import Stream
 from broker.transport.memory import MemoryCall, MemoryTransport
 from quartet.database import connect, transaction
 from wire import METHOD_PATH
+from wire.metadata import StreamHeader
 
 PATIENCE_S = 20.0
 LONG_S = 3600.0
@@ -69,13 +71,34 @@ class Threshold(Chain):
         return f"sensor1 at {self._value:g}" if self._value > 5.0 else None
 
 
-async def events(path: Path, agent: str = "a", span: Span = Span()) -> list[tuple[str, str]]:  # noqa: B008
-    return [(each.kind, each.text) for each in await open_reader(path).events(agent, span)]
+def reader_of(where: Path | Place) -> Reader:
+    return open_reader(where) if isinstance(where, Path) else where.reader
 
 
-async def state(path: Path, agent: str = "a") -> LineState:
-    found = {each.agent_id: each for each in await open_reader(path).lines()}
+async def events(
+    where: Path | Place,
+    agent: str = "a",
+    span: Span = Span(),  # noqa: B008
+) -> list[tuple[str, str]]:
+    return [(each.kind, each.text) for each in await reader_of(where).events(agent, span)]
+
+
+async def state(where: Path | Place, agent: str = "a") -> LineState:
+    found = {each.agent_id: each for each in await reader_of(where).lines()}
     return found[agent]
+
+
+@asynccontextmanager
+async def opened_in(lines: OpenLines, opened: StreamHeader) -> AsyncIterator[Stream]:
+    with await lines.open(opened) as stream:
+        yield stream
+
+
+async def is_bounded(place: Place, count: int) -> None:
+    """Return when the store has no more events than that."""
+    async with asyncio.timeout(PATIENCE_S):
+        while await place.select("SELECT count(*) FROM events") != [(count,)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def is_commanded(lines: OpenLines) -> None:
@@ -94,10 +117,10 @@ def rows(first_id: int, *values: float) -> list[Sample]:
 
 @asynccontextmanager
 async def serving(
-    path: Path, clock: ManualClock, make: Callable[[], Predictor] = Chain
+    place: Place, clock: ManualClock, make: Callable[[], Predictor] = Chain
 ) -> AsyncIterator[Callable[..., MemoryCall]]:
     """A broker with a store; gives what opens a call."""
-    with SqliteRecorder(path, "d", Keeping(), clock, tick_s=0.01) as recorder:
+    async with place.recorder(clock) as recorder:
         access = Access(None, LimitsSettings(), None, clock)
         service = Service(Lines(BlackBox(make, "d"), recorder), access)
         transport = MemoryTransport()
@@ -118,9 +141,9 @@ async def answered(call: MemoryCall, id_: int) -> None:
     assert await call.receive()
 
 
-async def test_each_stream_is_on_record_with_why_it_ended(path: Path) -> None:
+async def test_each_stream_is_on_record_with_why_it_ended(place: Place) -> None:
     clock = ManualClock()
-    async with serving(path, clock) as call:
+    async with serving(place, clock) as call:
         first = call()
         await answered(first, 0)
         clock.advance(1.0)
@@ -140,7 +163,7 @@ async def test_each_stream_is_on_record_with_why_it_ended(path: Path) -> None:
         clock.advance(1.0)
         fourth = call(3)
         await answered(fourth, 0)
-    assert await events(path, AGENT) == [
+    assert await events(place, AGENT) == [
         ("opened", "from 1.2.3.4:5"),
         ("ended", "the agent ended it"),
         ("opened", "from 1.2.3.4:5"),
@@ -150,16 +173,16 @@ async def test_each_stream_is_on_record_with_why_it_ended(path: Path) -> None:
         ("opened", "from 1.2.3.4:5"),
         ("ended", "the broker is stopping (UNAVAILABLE)"),
     ]
-    found = (await open_reader(path).events(AGENT, Span()))[1]
+    found = (await place.reader.events(AGENT, Span()))[1]
     at_ns = clock.time_ns() - 4 * 10**9
     assert found == RecordedEvent(at_ns, EventKind.ENDED, "the agent ended it")
 
 
 async def test_an_older_stream_of_the_agent_is_superseded_and_the_newer_is_the_latest(
-    path: Path,
+    place: Place,
 ) -> None:
     clock = ManualClock()
-    async with serving(path, clock) as call:
+    async with serving(place, clock) as call:
         older = call()
         await answered(older, 0)
         clock.advance(1.0)
@@ -167,21 +190,21 @@ async def test_an_older_stream_of_the_agent_is_superseded_and_the_newer_is_the_l
         await answered(newer, 0)
         await older.ending()
         opened_ns = clock.time_ns()
-        while "superseded" not in dict(await events(path, AGENT)):
+        while "superseded" not in dict(await events(place, AGENT)):
             clock.advance(1.0)
             await asyncio.sleep(0.01)
-        stream = (await state(path, AGENT)).stream
+        stream = (await state(place, AGENT)).stream
         assert stream
         assert (stream.kind, stream.at_ns) == (EventKind.OPENED, opened_ns)
     reason = "a newer stream of this agent id took over (ABORTED)"
-    assert ("superseded", reason) in await events(path, AGENT)
+    assert ("superseded", reason) in await events(place, AGENT)
 
 
 async def test_the_end_of_a_stream_is_on_record_before_the_opening_of_the_next(
-    path: Path,
+    place: Place,
 ) -> None:
     clock = ManualClock()
-    with SqliteRecorder(path, "d", Keeping(), clock, tick_s=LONG_S) as recorder:
+    async with place.recorder(clock, LONG_S) as recorder:
         claim = await recorder.claim(header(), "here")
         await recorder.record(Batch(claim, [sample(0)], [Answer(0, False)], opened=Opened()))
         clock.advance(1.0)
@@ -189,35 +212,35 @@ async def test_the_end_of_a_stream_is_on_record_before_the_opening_of_the_next(
         clock.now_s -= 3600.0
         claim = await recorder.claim(header(session=1), "there")
         await recorder.record(Batch(claim, [sample(0)], [Answer(0, False)], opened=Opened()))
-        stream = (await state(path)).stream
+        stream = (await state(place)).stream
         assert stream
         assert (stream.kind, stream.text) == (EventKind.OPENED, "from there")
-    texts = select(path, "SELECT text FROM events ORDER BY event")
+    texts = await place.select("SELECT text FROM events ORDER BY event")
     assert texts == [("from here",), ("1",), ("from there",)]
 
 
-async def test_a_stream_that_only_opens_costs_no_commit_and_leaves_no_event(path: Path) -> None:
+async def test_a_stream_that_only_opens_costs_no_commit_and_leaves_no_event(place: Place) -> None:
     clock = ManualClock()
-    async with serving(path, clock) as call:
-        before = select(path, "SELECT count(*) FROM events")
+    async with serving(place, clock) as call:
+        before = await place.select("SELECT count(*) FROM events")
         opened = call()
         opened.done_sending()
         await opened.ending()
         clock.advance(5.0)
         await answered(call(1), 0)
-        assert select(path, "SELECT count(*) FROM lines") == [(1,)]
+        assert await place.select("SELECT count(*) FROM lines") == [(1,)]
         assert before == [(0,)]
-    assert await events(path, AGENT) == [
+    assert await events(place, AGENT) == [
         ("opened", "from 1.2.3.4:5"),
         ("ended", "the broker is stopping (UNAVAILABLE)"),
     ]
 
 
 async def test_streams_without_a_sample_leave_no_end_unless_they_took_the_line_over(
-    path: Path,
+    place: Place,
 ) -> None:
     clock = ManualClock()
-    async with serving(path, clock) as call:
+    async with serving(place, clock) as call:
         first = call()
         await answered(first, 0)
         first.done_sending()
@@ -233,93 +256,132 @@ async def test_streams_without_a_sample_leave_no_end_unless_they_took_the_line_o
         await stalled.ending()
         newest.done_sending()
         await newest.ending()
-        while (await events(path, AGENT))[-1][0] != "ended":
+        while (await events(place, AGENT))[-1][0] != "ended":
             clock.advance(1.0)
             await asyncio.sleep(0.01)
-    assert [kind for kind, _ in await events(path, AGENT)] == [
+    assert [kind for kind, _ in await events(place, AGENT)] == [
         *("opened", "ended", "opened", "superseded", "ended")
     ]
 
 
 async def test_the_latest_stream_tells_until_when_its_certificate_is_valid(
-    path: Path, tmp_path: Path
+    place: Place, tmp_path: Path
 ) -> None:
     ca = Ca(tmp_path)
-    async with serving(path, ManualClock()) as call:
+    async with serving(place, ManualClock()) as call:
         for session, days in enumerate((90, 9, 2_000_000)):
             pem = Path(ca.issue(AGENT, days=days).certificate).read_bytes()  # noqa: ASYNC240
             stream = call(session, certificate=pem)
             await answered(stream, 0)
-            until_ns = (await state(path, AGENT)).certificate_until_ns
+            until_ns = (await state(place, AGENT)).certificate_until_ns
             assert until_ns is not None
             assert until_ns <= MAX_NS
         await answered(call(9), 0)
-        assert (await state(path, AGENT)).certificate_until_ns is None
+        assert (await state(place, AGENT)).certificate_until_ns is None
 
 
 # The predictor
 
 
-async def test_a_predictor_that_is_restored_or_begins_again_is_on_record(path: Path) -> None:
-    with lines_in(path, Chain, digest="d1", snapshot_every=10) as lines:
+async def test_a_predictor_that_is_restored_or_begins_again_is_on_record(place: Place) -> None:
+    async with place.lines(Chain, digest="d1", snapshot_every=10) as lines:
         await send(lines, range(15))
-    assert await events(path) == [("opened", "from 1.2.3.4:5")]  # a new line has nothing to restore
-    with lines_in(path, Chain, digest="d1", snapshot_every=10) as lines:
+    assert await events(place) == [
+        ("opened", "from 1.2.3.4:5")
+    ]  # a new line has nothing to restore
+    async with place.lines(Chain, digest="d1", snapshot_every=10) as lines:
         await send(lines, range(15, 20))
-        assert (await state(path)).begun is None
-        await open_reader(path).command_rebase("a")
+        assert (await state(place)).begun is None
+        await place.reader.command_rebase("a")
         await is_commanded(lines)
         await send(lines, range(20, 25))
-    with lines_in(path, Chain, digest="d2", snapshot_every=10) as lines:
+    async with place.lines(Chain, digest="d2", snapshot_every=10) as lines:
         await send(lines, range(25, 30))
-    assert [each for each in await events(path) if each[0] != "opened"] == [
+    assert [each for each in await events(place) if each[0] != "opened"] == [
         ("restored", "5 samples replayed"),
-        ("begun", "by 'broker rebase'"),
+        ("begun", "a person asked for it"),
         ("begun", "another predictor (code, model or options); 5 samples replayed"),
     ]
-    begun = (await state(path)).begun
+    begun = (await state(place)).begun
     assert begun
     assert begun.text.startswith("another predictor")
 
 
 async def test_an_alarm_lasts_from_its_first_sample_also_over_a_restart_and_in_a_backlog(
-    path: Path,
+    place: Place,
 ) -> None:
     clock = ManualClock()
     opened = header(0, at_ns=10_000, period_ns=10)
-    with lines_in(path, Threshold, clock=clock) as lines, await lines.open(opened) as stream:
+    async with place.lines(Threshold, clock=clock) as lines, opened_in(lines, opened) as stream:
         await send_on(stream, rows(0, 1.0, 1.0, 7.0, 8.0))
     alarm = Alarm(10_020, "sensor1 at 7")
-    assert (await state(path)).standing == Standing(None, alarm)
+    assert (await state(place)).standing == Standing(None, alarm)
     clock.advance(3600.0)
-    with lines_in(path, Threshold, clock=clock) as lines:
+    async with place.lines(Threshold, clock=clock) as lines:
         opened = header(4, at_ns=20_000, period_ns=10)
         with await lines.open(opened) as stream:
             assert lines.standing("a").alarm == alarm
             await send_on(stream, rows(4, 9.0))
-            assert (await state(path)).standing.alarm == alarm
+            assert (await state(place)).standing.alarm == alarm
             await send_on(stream, rows(5, 1.0))
-            assert (await state(path)).standing == Standing()
+            assert (await state(place)).standing == Standing()
             await send_on(stream, rows(6, 6.0))
-            assert (await state(path)).standing.alarm == Alarm(20_020, "sensor1 at 6")
+            assert (await state(place)).standing.alarm == Alarm(20_020, "sensor1 at 6")
         unpaced = header(7, at_ns=30_000)
         with await lines.open(unpaced) as stream:
             await send_on(stream, rows(7, 0.0))
             await send_on(stream, rows(8, 6.0))
-            alarm = (await state(path)).standing.alarm  # since it arrived, as nobody says more
+            alarm = (await state(place)).standing.alarm  # since it arrived, as nobody says more
             assert alarm
             assert alarm.reason == "sensor1 at 6"
             assert alarm.since_ns > 30_000
 
 
-async def test_after_a_reset_an_alarm_begins_again(path: Path) -> None:
+async def test_after_a_reset_an_alarm_begins_again(place: Place) -> None:
     opened = header(0, at_ns=100, period_ns=10)
-    with lines_in(path, Threshold) as lines, await lines.open(opened) as stream:
+    async with place.lines(Threshold) as lines, opened_in(lines, opened) as stream:
         await send_on(stream, rows(0, 7.0, 7.0))
-        await open_reader(path).command_rebase("a")
+        await place.reader.command_rebase("a")
         await is_commanded(lines)
         await send_on(stream, rows(2, 8.0))
-        assert (await state(path)).standing.alarm == Alarm(120, "sensor1 at 8")
+        assert (await state(place)).standing.alarm == Alarm(120, "sensor1 at 8")
+
+
+class Follower(Threshold):
+    """Follows its machine, once it has seen a value above five."""
+
+    _shift: str | None = None
+
+    def predict(self, sample: Sample) -> bool:
+        answer = super().predict(sample)
+        self._shift = f"{sample.values[0]:g} spreads off\n" if answer else self._shift
+        return answer
+
+    def shift(self) -> str | None:
+        return self._shift
+
+    def snapshot(self) -> bytes:
+        return self.state + (self._shift or "").encode()
+
+    def restore(self, state: bytes) -> None:
+        self.state, self._shift = state[:16], state[16:].decode() or None
+
+
+async def test_an_accepted_level_is_on_record_over_restarts_until_a_reset(path: Path) -> None:
+    for first, value in ((0, 7.0), (1, 1.0)):
+        with (
+            lines_in(path, Follower, snapshot_every=1) as lines,
+            await lines.open(header(first)) as stream,
+        ):
+            await send_on(stream, rows(first, value))
+            assert (await state(path)).standing.shift == "7 spreads off "
+    with lines_in(path, Follower) as lines:
+        with await lines.open(header(2)) as stream:
+            await open_reader(path).command_rebase("a")
+            await is_commanded(lines)
+            await send_on(stream, rows(2, 1.0))
+        assert lines.standing("a").shift is None
+    assert (await state(path)).standing == Standing()
 
 
 class Delicate(Threshold):
@@ -332,43 +394,43 @@ class Delicate(Threshold):
 
 
 async def test_an_alarm_is_over_with_a_reset_also_where_the_first_sample_raises(
-    path: Path,
+    place: Place,
 ) -> None:
-    with lines_in(path, Delicate) as lines:
+    async with place.lines(Delicate) as lines:
         with await lines.open(header(0, at_ns=100, period_ns=10)) as stream:
             await send_on(stream, rows(0, 7.0))
-            await open_reader(path).command_rebase("a")
+            await place.reader.command_rebase("a")
             await is_commanded(lines)
             _, refusal = await stream.answer(rows(1, -1.0))
             assert refusal
         assert lines.standing("a").alarm is None
-        assert (await state(path)).standing.alarm is None
-        (agent,) = (await read(open_reader(path))).agents
+        assert (await state(place)).standing.alarm is None
+        (agent,) = (await read(place.reader)).agents
         assert agent.alarm is None
         with await lines.open(header(2, at_ns=120, period_ns=10)) as stream:
             await send_on(stream, rows(2, 8.0))
-        assert (await state(path)).standing.alarm == Alarm(120, "sensor1 at 8")
+        assert (await state(place)).standing.alarm == Alarm(120, "sensor1 at 8")
 
 
 @pytest.mark.parametrize(("value", "alarm"), [(8.0, Alarm(120, "sensor1 at 8")), (1.0, None)])
 async def test_an_alarm_is_over_with_the_predictor_that_raised_it(
-    path: Path, value: float, alarm: Alarm | None
+    place: Place, value: float, alarm: Alarm | None
 ) -> None:
     for digest, first, values in (("d1", 0, (7.0, 7.0)), ("d2", 2, (value,))):
         opened = header(first, at_ns=100 + 10 * first, period_ns=10)
-        with (
-            lines_in(path, Threshold, digest=digest, snapshot_every=1) as lines,
-            await lines.open(opened) as stream,
+        async with (
+            place.lines(Threshold, digest=digest, snapshot_every=1) as lines,
+            opened_in(lines, opened) as stream,
         ):
             await send_on(stream, rows(first, *values))
-    assert (await state(path)).standing.alarm == alarm
+    assert (await state(place)).standing.alarm == alarm
 
 
 # What it costs, and how long it stays
 
 
-async def test_events_are_bounded_by_line(path: Path) -> None:
-    with SqliteRecorder(path, "d", Keeping(events=3)) as recorder:
+async def test_events_are_bounded_by_line(place: Place) -> None:
+    async with place.recorder(events=3) as recorder:
         for agent in "ab":
             claim = await recorder.claim(header(agent=agent), "")
             for id_ in range(10):
@@ -376,36 +438,38 @@ async def test_events_are_bounded_by_line(path: Path) -> None:
                 await recorder.record(
                     Batch(claim, [sample(id_)], [Answer(id_, False)], events=[event])
                 )
+        await is_bounded(place, 6)
     for agent in "ab":
-        assert [text for _, text in await events(path, agent)] == ["7", "8", "9"]
+        assert [text for _, text in await events(place, agent)] == ["7", "8", "9"]
     span = Span(0, 1)
-    assert await events(path, "a", span) == []
+    assert await events(place, "a", span) == []
 
 
-async def test_reconnects_and_restarts_push_out_no_news_of_the_predictor(path: Path) -> None:
-    with SqliteRecorder(path, "d", Keeping(events=3)) as recorder:
+async def test_reconnects_and_restarts_push_out_no_news_of_the_predictor(place: Place) -> None:
+    async with place.recorder(events=3) as recorder:
         claim = await recorder.claim(header(), "")
         for id_ in range(10):
             said = [Event(EventKind.RESTORED, "")] if id_ else [Event(EventKind.BEGUN, "reset")]
             added = Batch(claim, [sample(id_)], [Answer(id_, False)], events=said)
             added.opened = Opened()
             await recorder.record(added)
-    kinds = [kind for kind, _ in await events(path)]
+        await is_bounded(place, 7)
+    kinds = [kind for kind, _ in await events(place)]
     assert [kinds.count(kind) for kind in ("begun", "restored", "opened")] == [1, 3, 3]
-    begun = (await state(path)).begun
+    begun = (await state(place)).begun
     assert begun
     assert begun.text == "reset"
 
 
-async def test_what_is_said_cannot_spoil_a_commit_nor_a_terminal(path: Path) -> None:
+async def test_what_is_said_cannot_spoil_a_commit_nor_a_terminal(place: Place) -> None:
     said = "\ud800 \x1b[2J"
-    with SqliteRecorder(path, "d", Keeping()) as recorder:
+    async with place.recorder() as recorder:
         claim = await recorder.claim(header(), "")
         await recorder.record(
             Batch(claim, [sample(0)], [Answer(0, True)], events=[Event(EventKind.BEGUN, said)])
         )
         recorder.release(claim, Event(EventKind.ENDED, said))
-    ((_, text), (_, other)) = await events(path)
+    ((_, text), (_, other)) = await events(place)
     assert text == other
     assert text.isprintable()
 
@@ -449,9 +513,9 @@ def test_a_line_whose_history_is_given_up_has_no_events_and_stands_nowhere(tmp_p
             assert bench.connection.execute(tables).fetchone() == left
 
 
-async def test_forget_deletes_all_of_it(path: Path) -> None:
+async def test_forget_deletes_all_of_it(place: Place) -> None:
     standing = Standing(Learning(1, 2))
-    with SqliteRecorder(path, "d", Keeping(), tick_s=0.01) as recorder:
+    async with place.recorder() as recorder:
         for agent in "ab":
             claim = await recorder.claim(header(agent=agent), "")
             await recorder.record(
@@ -462,21 +526,21 @@ async def test_forget_deletes_all_of_it(path: Path) -> None:
                 )
             )
             recorder.release(claim, Event(EventKind.ENDED, "1"))
-    assert await open_reader(path).command_forget("a") == 1
+    assert await place.reader.command_forget("a") == 1
     for table in ("events", "standings"):
-        assert select(path, f"SELECT DISTINCT line FROM {table}") == [(2,)]  # noqa: S608
-    assert (await state(path, "b")).standing == standing
+        assert await place.select(f"SELECT DISTINCT line FROM {table}") == [(2,)]  # noqa: S608
+    assert (await state(place, "b")).standing == standing
 
 
 async def test_a_failed_commit_leaves_no_event_and_loses_no_end_of_a_stream(
-    path: Path, caplog: pytest.LogCaptureFixture
+    place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     clock = ManualClock()
-    with SqliteRecorder(path, "d", Keeping(), clock, tick_s=LONG_S) as recorder:
+    async with place.recorder(clock, LONG_S) as recorder:
         claim = await recorder.claim(header(), "")
         await recorder.record(Batch(claim, [sample(0)], [Answer(0, True)], opened=Opened()))
-        with full_disk(path):
+        async with place.full():
             recorder.release(claim, Event(EventKind.ENDED, "1"))
             failed = Batch(
                 *(claim, [sample(1)], [Answer(1, True)]), standing=Standing(Learning(1, 2))
@@ -486,25 +550,25 @@ async def test_a_failed_commit_leaves_no_event_and_loses_no_end_of_a_stream(
         claim = await recorder.claim(header(1), "")
         assert claim.standing == Standing()
         await recorder.record(Batch(claim, [sample(1)], [Answer(1, True)]))
-    assert await events(path) == [("opened", "from "), ("ended", "1")]
+    assert await events(place) == [("opened", "from "), ("ended", "1")]
 
 
 async def test_ends_that_cannot_be_recorded_are_an_outage_of_their_own(
-    path: Path, caplog: pytest.LogCaptureFixture
+    place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    with SqliteRecorder(path, "d", Keeping(), tick_s=0.01) as recorder:
+    async with place.recorder() as recorder:
         claim = await recorder.claim(header(), "")
         await recorder.record(Batch(claim, [sample(0)], [Answer(0, True)], opened=Opened()))
         async with asyncio.timeout(PATIENCE_S):
-            with full_disk(path):
+            async with place.full():
                 recorder.release(claim, Event(EventKind.ENDED, "1"))
                 while "cannot be recorded yet" not in caplog.text:  # noqa: ASYNC110 - a thread's
                     await asyncio.sleep(0.01)
             while "ends of streams are recorded again" not in caplog.text:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-    assert "samples" not in caplog.text
-    assert await events(path) == [("opened", "from "), ("ended", "1")]
+    assert "samples cannot be recorded" not in caplog.text
+    assert await events(place) == [("opened", "from "), ("ended", "1")]
 
 
 # Older stores, damage
@@ -534,6 +598,7 @@ async def test_a_store_of_schema_4_has_no_events_and_goes_on(path: Path) -> None
         ("to_learn", "1.5"),
         ("alarm_since_ns", "x'ff'"),
         ("alarm_reason", "x'ff'"),
+        ("shift", "x'ff'"),
     ],
 )
 async def test_a_standing_that_is_damaged_is_left_out_found_and_mended(
@@ -542,7 +607,7 @@ async def test_a_standing_that_is_damaged_is_left_out_found_and_mended(
     with SqliteRecorder(path, "d", Keeping()) as recorder:
         claim = await recorder.claim(header(), "")
         batch = Batch(claim, [sample(0)], [Answer(0, False)])
-        batch.opened, batch.standing = Opened(7), Standing(Learning(1, 2), Alarm(3, "hot"))
+        batch.opened, batch.standing = Opened(7), Standing(Learning(1, 2), Alarm(3, "hot"), "far")
         await recorder.record(batch)
     change(path, f"UPDATE standings SET {column} = {value}")  # noqa: S608
     assert (await read(open_reader(path))).to_text()
@@ -554,7 +619,7 @@ async def test_a_standing_that_is_damaged_is_left_out_found_and_mended(
 
 
 async def test_a_repair_keeps_events_and_standings_and_a_check_finds_nothing(path: Path) -> None:
-    standing = Standing(Learning(1, 2), Alarm(3, "sensor2"))
+    standing = Standing(Learning(1, 2), Alarm(3, "sensor2"), "8 spreads off")
     with SqliteRecorder(path, "d", Keeping()) as recorder:
         for agent in "ab":
             claim = await recorder.claim(header(agent=agent), "")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.chain import Chain
 from support.clock import ManualClock
-from support.store import OpenLines, full_disk, lines_in, sample, select, send
+from support.store import OpenLines, full_disk, header, lines_in, sample, select, send
 
 from broker.__main__ import main
 from broker.errors import RecordError
@@ -96,6 +96,21 @@ async def test_a_true_answers_reason_is_a_warning_and_a_false_ones_a_remark(
         ("INFO", "press: sample 2: as 2 is even"),
         ("INFO", "press: sample 4: as 4 is even"),
         ("WARNING", "a client without agent metadata: sample 6: as 6 is even"),
+    ]
+
+
+async def test_rows_are_told_with_their_time_where_the_period_is_known(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with lines_in(path, lambda: Saying(lambda: "off over the last 27,000 rows")) as lines:
+        for first, period_ns in ((0, 10**8), (1, 0)):
+            with await lines.open(header(first, period_ns=period_ns)) as stream:
+                await stream.answer([sample(first)])
+    texts = ["off over the last 27,000 rows (45 min)", "off over the last 27,000 rows"]
+    assert [text for _, _, text in kept(path)] == texts
+    assert [text for _, text in said(caplog)] == [
+        f"a: sample {id_}: {text}" for id_, text in enumerate(texts)
     ]
 
 

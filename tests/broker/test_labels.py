@@ -1,5 +1,6 @@
 """What sensors are called: on record with their session, and never in the way of a sample."""
 
+import contextlib
 import json
 from contextlib import closing
 from dataclasses import replace
@@ -7,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from support.chain import Chain
+from support.read import Place
 from support.store import change, header, lines_in, sample, select, send_on
 
 from broker.labels import LabelCheck
 from broker.ledger import Ledger
 from broker.model import Answer
 from broker.recorder.opening import open_reader
-from broker.recorder.reader import LineState, SessionAccount
+from broker.recorder.reader import LineState, Reader, SessionAccount
 from broker.recorder.sqlite.checksums import labels_checksum
 from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.recorder import SqliteRecorder
@@ -38,22 +40,32 @@ def labelled(
     return replace(header(first_id, session, agent), sensors=encoded)
 
 
-async def stream(path: Path, *headers: StreamHeader, keeping: Keeping | None = None) -> None:
+async def stream(
+    where: Path | Place, *headers: StreamHeader, keeping: Keeping | None = None
+) -> None:
     """A sample of each of these streams, one after the other, on record."""
-    with lines_in(path, Chain, keeping=keeping) as lines:
+    async with contextlib.AsyncExitStack() as stack:
+        if isinstance(where, Path):
+            lines = stack.enter_context(lines_in(where, Chain, keeping=keeping))
+        else:
+            lines = await stack.enter_async_context(where.lines(Chain))  # noqa: ASYNC240 - no path
         for each in headers:
             with await lines.open(each) as opened:
                 await send_on(opened, [sample(each.first_id)])
 
 
-async def line(path: Path, agent: str = "a") -> LineState:
-    found = await open_reader(path).line(agent)
+def reader_of(where: Path | Place) -> Reader:
+    return open_reader(where) if isinstance(where, Path) else where.reader
+
+
+async def line(where: Path | Place, agent: str = "a") -> LineState:
+    found = await reader_of(where).line(agent)
     assert found
     return found
 
 
-async def sessions(path: Path) -> list[SessionAccount]:
-    return [*(await open_reader(path).accounts()).sessions]
+async def sessions(where: Path | Place) -> list[SessionAccount]:
+    return [*(await reader_of(where).accounts()).sessions]
 
 
 @pytest.fixture
@@ -64,39 +76,39 @@ def path(tmp_path: Path) -> Path:
 # On record
 
 
-async def test_they_are_read_with_the_line_and_with_each_session(path: Path) -> None:
-    await stream(path, labelled(OIL), labelled(None, 1), labelled(WATER, 2, "b"))
-    assert [each.sensors for each in await sessions(path)] == [OIL, None, WATER]
-    newest = (await open_reader(path).sessions("a", 9)).newest
-    assert newest == [each for each in await sessions(path) if each.agent_id == "a"][::-1]
+async def test_they_are_read_with_the_line_and_with_each_session(place: Place) -> None:
+    await stream(place, labelled(OIL), labelled(None, 1), labelled(WATER, 2, "b"))
+    assert [each.sensors for each in await sessions(place)] == [OIL, None, WATER]
+    newest = (await place.reader.sessions("a", 9)).newest
+    assert newest == [each for each in await sessions(place) if each.agent_id == "a"][::-1]
     assert OIL in [each.sensors for each in newest]
-    assert {each.agent_id: each.sensors for each in await open_reader(path).lines()} == {
+    assert {each.agent_id: each.sensors for each in await place.reader.lines()} == {
         "a": OIL,
         "b": WATER,
     }
-    assert (await line(path)).sensors == OIL  # of the newest session that told some
+    assert (await line(place)).sensors == OIL  # of the newest session that told some
 
 
-async def test_a_line_that_nobody_told_of_has_none(path: Path) -> None:
-    await stream(path, labelled(None), labelled(None, 1))
-    assert (await line(path)).sensors is None
-    assert [each.sensors for each in await sessions(path)] == [None, None]
+async def test_a_line_that_nobody_told_of_has_none(place: Place) -> None:
+    await stream(place, labelled(None), labelled(None, 1))
+    assert (await line(place)).sensors is None
+    assert [each.sensors for each in await sessions(place)] == [None, None]
 
 
 async def test_the_newest_session_decides_also_when_an_older_one_streams_again(
-    path: Path,
+    place: Place,
 ) -> None:
-    await stream(path, labelled(OIL), labelled(WATER, 1), labelled(OIL, 0, first_id=1))
-    assert (await line(path)).sensors == WATER
+    await stream(place, labelled(OIL), labelled(WATER, 1), labelled(OIL, 0, first_id=1))
+    assert (await line(place)).sensors == WATER
 
 
-async def test_a_session_that_tells_at_its_next_stream_has_them_from_then_on(path: Path) -> None:
-    await stream(path, labelled(None))
-    await stream(path, labelled(OIL, first_id=1))
-    assert (await line(path)).sensors == OIL
-    await stream(path, labelled(WATER, first_id=2), labelled(None, first_id=3))
-    assert (await line(path)).sensors == WATER
-    assert select(path, "SELECT count(*) FROM labels") == [(1,)]
+async def test_a_session_that_tells_at_its_next_stream_has_them_from_then_on(place: Place) -> None:
+    await stream(place, labelled(None))
+    await stream(place, labelled(OIL, first_id=1))
+    assert (await line(place)).sensors == OIL
+    await stream(place, labelled(WATER, first_id=2), labelled(None, first_id=3))
+    assert (await line(place)).sensors == WATER
+    assert await place.select("SELECT count(*) FROM labels") == [(1,)]
 
 
 async def test_those_of_the_latest_sessions_are_kept_and_go_with_them(path: Path) -> None:
@@ -107,11 +119,11 @@ async def test_those_of_the_latest_sessions_are_kept_and_go_with_them(path: Path
     assert select(path, "SELECT session FROM labels") == [(6,)]
 
 
-async def test_an_agent_that_is_forgotten_takes_them_along(path: Path) -> None:
-    await stream(path, labelled(OIL), labelled(WATER, 1, "b"))
-    await open_reader(path).command_forget("a")
-    assert await open_reader(path).line("a") is None
-    assert select(path, "SELECT line FROM labels") == [(2,)]
+async def test_an_agent_that_is_forgotten_takes_them_along(place: Place) -> None:
+    await stream(place, labelled(OIL), labelled(WATER, 1, "b"))
+    await place.reader.command_forget("a")
+    assert await place.reader.line("a") is None
+    assert await place.select("SELECT line FROM labels") == [(2,)]
 
 
 async def test_programs_get_them_and_no_terminal_obeys_them(

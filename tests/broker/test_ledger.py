@@ -200,7 +200,7 @@ def _foreign(path: Path) -> None:
 def _newer(path: Path) -> None:
     with lines_in(path, Chain):
         pass
-    select(path, "PRAGMA user_version = 7")
+    select(path, "PRAGMA user_version = 8")
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def _newer(path: Path) -> None:
         (Path.mkdir, "there is no such file"),
         (lambda path: path.write_text("my diary"), "is damaged (file is not a database)"),
         (_foreign, "is a database, but not a store of the broker"),
-        (_newer, f"has schema 7, this version of quartet knows {len(MIGRATIONS)}"),
+        (_newer, f"has schema 8, this version of quartet knows {len(MIGRATIONS)}"),
     ],
 )
 @pytest.mark.parametrize("command", [["ledger"], ["rebase", "a"]])

@@ -253,6 +253,42 @@ def test_the_same_black_box_has_the_same_digest_at_every_start(workplace: Path) 
     assert reordered == both[0]
 
 
+def numbered(algorithm: str) -> str:
+    return THRESHOLD.replace("made = 0", f"made = 0\n    algorithm = {algorithm}")
+
+
+def test_a_digest_by_number_knows_no_source_but_options_name_and_number(workplace: Path) -> None:
+    twins = numbered("1") + numbered("1").replace("class Threshold", "class Other")
+    digests = [
+        digest_of(workplace, source, name, options)
+        for source, name, options in [
+            (THRESHOLD, "mine:Threshold", {}),
+            (numbered("1"), "mine:Threshold", {}),
+            (numbered("2"), "mine:Threshold", {}),
+            (numbered("'1'"), "mine:Threshold", {}),
+            (numbered("1"), "mine:Threshold", {"at": 0.6}),
+            (twins, "mine:Other", {}),
+        ]
+    ]
+    assert len(set(digests)) == len(digests)
+    changed = numbered("1").replace("> self.at", ">= self.at")
+    assert digest_of(workplace, changed, "mine:Threshold", {}) == digests[1]
+
+
+def test_a_class_does_not_inherit_the_number_of_another_one(workplace: Path) -> None:
+    (workplace / "base.py").write_text(numbered("1"))
+    own = "import base\n\nclass Mine(base.Threshold):\n    limit = {}\n"
+    digests = {digest_of(workplace, own.format(limit), "mine:Mine", {}) for limit in (1, 2)}
+    assert len(digests) == 2
+
+
+@pytest.mark.parametrize("algorithm", ["True", "1.5", "object()", "print"])
+def test_a_number_of_an_algorithm_that_is_none_is_refused(workplace: Path, algorithm: str) -> None:
+    (workplace / "odd.py").write_text(numbered(algorithm))
+    sys.modules.pop("odd", None)
+    assert refusal("odd:Threshold").startswith("algorithm must be an int or a str, got ")
+
+
 @pytest.mark.parametrize("box", [Limits(), Parity()])
 def test_a_built_in_tells_its_state_which_is_none(box: Limits | Parity) -> None:
     assert is_stateful(box)
@@ -359,8 +395,8 @@ def test_a_prediction_that_is_no_bool_is_refused(workplace: Path, value: str) ->
         (
             "chart",
             {"t2": 3, "xyz": 1},
-            "predictor.options.t2: unknown option; chart has t2_limit, mewma_limit, average\n"
-            "predictor.options.xyz: unknown option; chart has t2_limit, mewma_limit, average",
+            "predictor.options.t2: unknown option; chart has t2_limit, mewma_limit, settle\n"
+            "predictor.options.xyz: unknown option; chart has t2_limit, mewma_limit, settle",
         ),
         (
             "parity",

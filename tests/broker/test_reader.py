@@ -2,25 +2,26 @@
 
 import asyncio
 import itertools
-import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.patience import PATIENCE_S
-from support.read import Even, Site, running, runs, spans
-from support.store import change, header, lines_in, sample, select, send, send_on
+from support.read import Even, File, Place, Site, runs, spans
+from support.store import change, header, sample, select, send, send_on
 
 from broker.errors import CommandError
+from broker.judged import State, judged
 from broker.model import Sample
 from broker.rebase import reset
 from broker.recorder.opening import open_reader
 from broker.recorder.reader import PlainAccount, Span
-from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.reader import SqliteReader
 from quartet.errors import StoreError
+
+NewPlace = Callable[[], Awaitable[Place]]
 
 many = settings(derandomize=True, deadline=None, max_examples=40)
 
@@ -30,8 +31,9 @@ NAN = float("nan")
 async def is_forgotten(site: Site, agent: str) -> None:
     """Return when the broker has deleted all of an agent."""
     async with asyncio.timeout(PATIENCE_S):
-        while select(site.path, "SELECT 1 FROM commands WHERE name = 'forget'") or select(
-            site.path, "SELECT 1 FROM lines WHERE agent_id IS NULL OR agent_id = ?", agent
+        while await site.place.select(
+            f"SELECT 1 FROM commands WHERE name = 'forget' UNION ALL"  # noqa: S608
+            f" SELECT 1 FROM lines WHERE agent_id IS NULL OR agent_id = '{agent}'"
         ):
             site.clock.advance(1.0)
             await asyncio.sleep(0.01)
@@ -42,17 +44,24 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with running(tmp_path) as site:
+async def site(place: Place) -> AsyncIterator[Site]:
+    async with place.running() as site:
+        yield site
+
+
+@pytest.fixture
+async def on_disk(tmp_path: Path) -> AsyncIterator[Site]:
+    """One whose file a test damages."""
+    async with File(tmp_path).running() as site:
         yield site
 
 
 @many
 @given(st.lists(runs, max_size=8), st.lists(spans, min_size=1, max_size=5))
 async def test_the_samples_of_a_span_are_all_that_were_taken_in_it(
-    script: list[tuple[str, int, int, int]], spans: list[list[int]]
+    new_place: NewPlace, script: list[tuple[str, int, int, int]], spans: list[list[int]]
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as site:
+    async with (await new_place()).running() as site:
         now_ns = 100
         next_ids = {"a": 0, "b": 0}
         for number, (agent, count, jump, pause_ns) in enumerate(script):
@@ -75,14 +84,15 @@ async def test_the_samples_of_a_span_are_all_that_were_taken_in_it(
                 assert all(each.values == sample(each.id).values for each in found)
 
 
-async def test_many_samples_come_in_parts_and_hold_nobody_up(site: Site) -> None:
+async def test_many_samples_come_in_parts_and_hold_nobody_up(on_disk: Site) -> None:
+    site = on_disk
     await site.stream("a", 0, 0, 3000, 0)
     parts = []
     async for part in site.reader.samples("a", Span()):
         parts.append(len(part))
         await site.stream("b", 0, len(parts), 1, 0)
         # A reader that held the records still would leave the log to grow.
-        assert select(site.path, "PRAGMA wal_checkpoint(TRUNCATE)") == [(0, 0, 0)]
+        assert select(site.place.path, "PRAGMA wal_checkpoint(TRUNCATE)") == [(0, 0, 0)]
     assert sum(parts) == 3000
     assert max(parts) <= 500
 
@@ -105,12 +115,14 @@ async def test_a_clock_that_was_set_back_or_ahead_hides_no_sample(site: Site) ->
         assert len(found) == sum(since_ns <= each < until_ns for each in times)
 
 
-async def test_the_samples_of_forgotten_sessions_are_found(tmp_path: Path) -> None:
-    path = tmp_path / "broker.db"
-    with lines_in(path, Even, keeping=Keeping(sessions=2)) as lines:
+async def test_the_samples_of_forgotten_sessions_are_found(place: Place) -> None:
+    async with place.running(sessions=2) as site:
         for session in range(5):
-            await send(lines, range(3), session)
-    reader = open_reader(path)
+            await send(site.lines, range(3), session)
+        async with asyncio.timeout(PATIENCE_S):
+            while await place.select("SELECT count(*) FROM sessions") != [(2,)]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    reader = place.reader
     found = [each async for some in reader.samples("a", Span()) for each in some]
     assert [each.id for each in found] == [0, 1, 2] * 5
     assert [each.session_id for each in found[:3] + found[-1:]] == ["", "", "", f"{4:032x}"]
@@ -122,7 +134,7 @@ async def test_who_follows_passes_by_plain_peers(site: Site) -> None:
         await send_on(plain, [sample(0)] * 10)
     await site.stream("a", 0, 0, 1, 0)
     news = await site.reader.news("", 10)
-    assert (news.samples, news.cursor) == ([], "10")
+    assert (news.samples, news.cursor == "") == ([], False)
     assert len((await site.reader.news(news.cursor, 10)).samples) == 1
 
 
@@ -154,6 +166,33 @@ async def test_the_state_of_a_line_is_its_latest_sample_with_what_was_said_last(
     assert four.explanation
     assert (four.explanation.id, four.explanation.text) == (10, "as 10 says")
     assert four.explanation.sampled_at_ns == 1100
+
+
+class Moved(Even):
+    """Has followed its machine to another level for a while, twice."""
+
+    def predict(self, sample: Sample) -> bool:
+        super().predict(sample)
+        return False
+
+    def shift(self) -> str | None:
+        return f"8 spreads off after {self._id}" if self._id in {3, 5} else None
+
+
+async def test_a_line_is_steady_as_long_as_its_predictor_says_so(place: Place) -> None:
+    async with place.lines(Moved) as lines:
+        for count, shift in ((3, None), (4, "8 spreads off after 3"), (5, None)):
+            await send(lines, range(count - 1, count))
+            (line,) = await place.reader.lines()
+            assert line == await place.reader.line("a")
+            assert line.standing.shift == shift
+            assert line.latest
+            state = judged(line, None, line.latest.arrived_at_ns).state
+            assert state is (State.STEADY if shift else State.NORMAL)
+    async with place.lines(Moved) as lines:
+        await send(lines, range(5, 6))
+        (line,) = await place.reader.lines()
+        assert line.standing.shift == "8 spreads off after 5"
 
 
 async def test_the_explanations_of_a_span_are_those_of_its_samples(site: Site) -> None:
@@ -201,9 +240,9 @@ async def test_a_cursor_that_is_none_is_an_error(site: Site, cursor: str) -> Non
 @many
 @given(st.lists(runs, max_size=8), st.integers(0, 4000), st.integers(1, 60))
 async def test_the_newest_samples_are_those_of_one_agent_and_not_too_old(
-    script: list[tuple[str, int, int, int]], back_s: int, most: int
+    new_place: NewPlace, script: list[tuple[str, int, int, int]], back_s: int, most: int
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as site:
+    async with (await new_place()).running() as site:
         next_ids = {"a": 0, "b": 0}
         for number, (agent, count, jump, pause_s) in enumerate(script):
             await site.stream(agent, number // 3, next_ids[agent] + jump, count, number)
@@ -254,21 +293,22 @@ async def test_a_predictor_can_be_brought_to_where_it_was_at_any_time(site: Site
     assert await site.reader.snapshot("c", 0) is None
 
 
-async def test_what_is_no_more_on_record_is_not_where_a_predictor_begins(site: Site) -> None:
+async def test_what_is_no_more_on_record_is_not_where_a_predictor_begins(on_disk: Site) -> None:
+    site = on_disk
     await site.stream("a", 0, 0, 2500, 0)
     newest = await site.reader.snapshot("a", 10**9)
     beginning = await site.reader.snapshot("a", 0)
     assert beginning
     assert beginning.is_fresh
     change(
-        site.path,
+        site.place.path,
         "INSERT INTO commands (agent_id, name, at_ns, position) VALUES ('a', 'cut', 0, 0)",
     )
     assert await site.reader.snapshot("a", 0) == newest
-    change(site.path, "DELETE FROM commands")
-    change(site.path, "DELETE FROM samples WHERE id < 100")
+    change(site.place.path, "DELETE FROM commands")
+    change(site.place.path, "DELETE FROM samples WHERE id < 100")
     assert await site.reader.snapshot("a", 0) == newest  # the oldest that there is
-    change(site.path, "UPDATE snapshots SET state = x'00'")  # damaged
+    change(site.place.path, "UPDATE snapshots SET state = x'00'")  # damaged
     assert await site.reader.snapshot("a", 10**9) is None
 
 
@@ -313,9 +353,10 @@ async def test_a_reset_of_a_slow_agent_is_waited_for(site: Site) -> None:
         assert await resetting == "a: its predictor is reset, and learns again"
 
 
-async def test_a_reset_of_an_agent_that_is_forgotten_meanwhile_says_so(site: Site) -> None:
+async def test_a_reset_of_an_agent_that_is_forgotten_meanwhile_says_so(on_disk: Site) -> None:
+    site = on_disk
     await site.stream("a", 0, 0, 5, 0)
-    reader = Forgotten(site.path)
+    reader = Forgotten(site.place.path)
     told = await reset(reader, "a", site.clock)
     assert told == "a: was forgotten meanwhile: it has no predictor to reset"
 
@@ -355,8 +396,8 @@ async def test_an_agent_that_is_forgotten_is_listed_nowhere(site: Site) -> None:
     assert [each.id for each in (await site.reader.news(cursor, 10)).samples] == [7, 8]
 
 
-async def test_the_newest_sessions_of_an_agent_have_their_accounts(tmp_path: Path) -> None:
-    with running(tmp_path) as site:
+async def test_the_newest_sessions_of_an_agent_have_their_accounts(place: Place) -> None:
+    async with place.running() as site:
         for session in range(5):
             await site.stream("a", session, 10 * session, 2 + session, 0)
         await site.stream("b", 9, 0, 5, 0)
@@ -375,8 +416,8 @@ async def test_the_newest_sessions_of_an_agent_have_their_accounts(tmp_path: Pat
     assert (none.count, none.newest) == (0, [])
 
 
-async def test_without_a_broker_an_agent_is_forgotten_at_once(tmp_path: Path) -> None:
-    with running(tmp_path) as site:
+async def test_without_a_broker_an_agent_is_forgotten_at_once(place: Place) -> None:
+    async with place.running() as site:
         await site.stream("b", 0, 0, 5, 0)
         await site.stream("c", 0, 0, 5, 0)
         await site.stream("a", 0, 0, 1200, 0)
@@ -384,9 +425,9 @@ async def test_without_a_broker_an_agent_is_forgotten_at_once(tmp_path: Path) ->
     assert await site.reader.command_forget("a") == 1200
     assert await site.reader.command_forget("c") == 5
     for table in ("lines", "sessions", "samples", "explanations", "snapshots"):
-        rows = select(site.path, f"SELECT DISTINCT line FROM {table}")  # noqa: S608
+        rows = await place.select(f"SELECT DISTINCT line FROM {table}")  # noqa: S608
         assert set(rows) <= {(1,)}
-    with running(tmp_path) as site:  # positions that were seen are nobody else's
+    async with place.running() as site:  # positions that were seen are nobody else's
         await site.stream("b", 0, 5, 2, 0)
         assert [each.id for each in (await site.reader.news(cursor, 10)).samples] == [5, 6]
 

@@ -2,24 +2,34 @@
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.patience import PATIENCE_S
+from support.postgres import Database, Server, full_server
 from support.store import full_disk, header, select
 
 from broker.errors import RecordError, TakenError
 from broker.model import Alarm, Answer, Learning, Sample, Standing
 from broker.recorder import Recorder
 from broker.recorder.memory import Memory, MemoryRecorder
+from broker.recorder.postgres.keeping import FleetKeeping
+from broker.recorder.postgres.recorder import PostgresRecorder
 from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.recorder import SqliteRecorder
-from broker.records import Batch, Claim, Event, EventKind, Opened, Snapshot
+from broker.records import Basis, Batch, Claim, Event, EventKind, Opened, Snapshot
 from wire.sensors import Label, encode
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
@@ -33,8 +43,8 @@ class InMemory:
     def __init__(self, _: Path) -> None:
         self._memory = Memory(rehearsals=REHEARSALS)
 
-    def opened(self) -> AbstractContextManager[Recorder]:
-        """One owner's recorder; another call is another owner's."""
+    def opened(self, _: str = "") -> AbstractAsyncContextManager[Recorder]:
+        """One owner's recorder, of this predictor; another call is another owner's."""
         return nullcontext(MemoryRecorder(self._memory))
 
 
@@ -44,36 +54,105 @@ class OnDisk:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "broker.db"
 
-    def opened(self) -> AbstractContextManager[Recorder]:
-        return SqliteRecorder(self.path, "d1", Keeping(rehearsals=REHEARSALS), tick_s=0.01)
+    @asynccontextmanager
+    async def opened(self, digest: str = "d1") -> AsyncIterator[Recorder]:
+        with SqliteRecorder(
+            self.path, digest, Keeping(rehearsals=REHEARSALS), tick_s=0.01
+        ) as recorder:
+            yield recorder
 
-    def lose(self) -> None:
+    async def lose(self) -> None:
         """Have the records where no broker finds them."""
         self.path.rename(self.path.with_name("lost"))
 
-    def find(self) -> None:
+    async def find(self) -> None:
         """Have them back."""
         self.path.with_name("lost").rename(self.path)
+
+    @asynccontextmanager
+    async def full(self) -> AsyncIterator[None]:
+        """No sample can be recorded while entered."""
+        with full_disk(self.path):
+            yield
+
+    async def select(self, query: str) -> list[tuple[Any, ...]]:
+        return select(self.path, query)
 
     def bytes(self) -> list[bytes]:
         """What is on the disk: the file, and the log of its commits."""
         return [Path(f"{self.path}{log}").read_bytes() for log in ("", "-wal")]
 
 
-BACKENDS = [InMemory, OnDisk]
-SHARED = [InMemory]  # one that several brokers may use at the same time
-DURABLE = [OnDisk]  # one that outlives its broker, and can fail
+class InDatabase:
+    """The recorders of brokers that share a database."""
+
+    def __init__(self, server: Server, _: Path) -> None:
+        self._server = server
+        self._database: Database | None = None
+
+    @property
+    def database(self) -> Database:
+        assert self._database
+        return self._database
+
+    @asynccontextmanager
+    async def opened(self, digest: str = "d1") -> AsyncIterator[Recorder]:
+        self._database = self._database or await self._server.emptied()
+        keeping = FleetKeeping(rehearsals=REHEARSALS)
+        short = {"tick_s": 0.01, "house_s": 0.01, "trouble_s": 0.0}
+        async with PostgresRecorder(self.database.url, digest, keeping, **short) as recorder:
+            yield recorder
+
+    async def lose(self) -> None:
+        """Have the records where no broker finds them."""
+        await self.database.lose()
+
+    async def find(self) -> None:
+        """Have them back."""
+        await self.database.find()
+
+    def full(self) -> AbstractAsyncContextManager[None]:
+        """No sample can be recorded while entered."""
+        return full_server(self.database)
+
+    async def select(self, query: str) -> list[tuple[Any, ...]]:
+        return await self.database.select(query)
 
 
-@contextmanager
-def opened(backend: type[InMemory | OnDisk]) -> Iterator[Recorder]:
-    with tempfile.TemporaryDirectory() as folder, backend(Path(folder)).opened() as recorder:
-        yield recorder
+Store = InMemory | OnDisk | InDatabase
+Backend = Callable[[Path], Any]
+
+BACKENDS = [InMemory, OnDisk, InDatabase]
+SHARED = [InMemory, InDatabase]  # one that several brokers may use at the same time
+DURABLE = [OnDisk, InDatabase]  # one that outlives its broker, and can fail
+
+
+@pytest.fixture(scope="session")
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Makes records of one kind, which are in a folder if they are in files."""
+    if request.param is InDatabase:
+        return partial(InDatabase, request.getfixturevalue("postgres"))
+    return request.param
+
+
+def of(kinds: list[type[Store]]) -> pytest.MarkDecorator:
+    """For each of these backends."""
+    return pytest.mark.parametrize("backend", kinds, indirect=True)
+
+
+@asynccontextmanager
+async def opened(backend: Backend) -> AsyncIterator[Recorder]:
+    with tempfile.TemporaryDirectory() as folder:
+        async with backend(Path(folder)).opened() as recorder:
+            yield recorder
 
 
 @pytest.fixture(params=BACKENDS)
-def recorder(request: pytest.FixtureRequest) -> Iterator[Recorder]:
-    with opened(request.param) as recorder:
+async def recorder(request: pytest.FixtureRequest) -> AsyncIterator[Recorder]:
+    backend = request.param
+    if backend is InDatabase:
+        backend = partial(InDatabase, request.getfixturevalue("postgres"))
+    async with opened(backend) as recorder:
         yield recorder
 
 
@@ -134,7 +213,10 @@ async def test_a_claim_tells_how_its_line_stands_by_the_latest_batch_that_said_s
     assert claim.standing == Standing()
     learning, alarm = Learning(2, 3), Alarm(5, "sensor2")
     for number, standing in enumerate(
-        (Standing(learning), None, Standing(None, alarm), Standing(learning, alarm), None)
+        (
+            *(Standing(learning), None, Standing(None, alarm), Standing(learning, alarm), None),
+            *(Standing(shift="8 spreads off"), None, Standing()),
+        )
     ):
         expected = standing or (await recorder.claim(header(), "")).standing
         await recorder.record(batch(claim, number, standing=standing))
@@ -273,19 +355,49 @@ async def test_what_a_black_box_is_rebuilt_from_is_nothing_at_first(recorder: Re
     assert list(await recorder.samples("a", basis.position)) == []
 
 
+@of(BACKENDS)
+async def test_a_black_box_that_is_back_is_rebuilt_from_its_own_snapshot(
+    backend: Backend, tmp_path: Path
+) -> None:
+    """The newest of each is kept, of the present one and of the latest three others."""
+    disk = backend(tmp_path)
+    newest: dict[str, int] = {}  # the latest is the last
+    first, present = 0, ""
+    for digest in ("d1", "d2", "d3", "d4", "d1", "d1", "d5", "d2", "d4"):
+        async with disk.opened(digest) as recorder:
+            claim = await recorder.claim(header(), "")
+            basis = await recorder.basis("a", with_snapshot=True)
+            if not claim.keeps_state:
+                assert basis == Basis(position=0)
+                continue
+            assert await recorder.basis("a", with_snapshot=True) == basis
+            is_kept = digest in [*newest][-4:]
+            assert basis.is_back is basis.takes_over is (is_kept and digest != present)
+            assert basis.outdated is (first > 0 and not is_kept)
+            assert basis.snapshot == (digest.encode() if is_kept else None)
+            samples = await recorder.samples("a", basis.position)
+            before = newest.pop(digest, 0)
+            seen = before if is_kept else 0
+            assert [sample.id for _, sample in samples] == [*range(seen, first)]
+            ids = range(first, first + 3)
+            await recorder.record(batch(claim, *ids, snapshot=Snapshot(2, digest.encode())))
+        newest[digest], present = first + 2, digest
+        first += 3
+
+
 visits = st.tuples(
     st.sampled_from("ab"), st.integers(0, 2), st.lists(st.integers(1, 3), max_size=5)
 )
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@of(BACKENDS)
 @many
 @given(script=st.lists(visits, max_size=15))
 async def test_whatever_is_recorded_is_found_again(
-    backend: type[InMemory | OnDisk], script: list[tuple[str, int, list[int]]]
+    backend: Backend, script: list[tuple[str, int, list[int]]]
 ) -> None:
     wanted: dict[tuple[str, int], list[int]] = {}
-    with opened(backend) as recorder:
+    async with opened(backend) as recorder:
         for agent, session, steps in script:
             ids = wanted.setdefault((agent, session), [])
             claim = await recorder.claim(header(0, session, agent), "")
@@ -314,12 +426,12 @@ async def test_whatever_a_stream_calls_its_sensors_its_samples_are_recorded(
 # One writer a line, where several brokers share their records
 
 
-@pytest.mark.parametrize("backend", SHARED)
+@of(SHARED)
 async def test_a_newer_claim_of_another_owner_voids_the_lease(
-    backend: type[InMemory], tmp_path: Path
+    backend: Backend, tmp_path: Path
 ) -> None:
     shared = backend(tmp_path)
-    with shared.opened() as one, shared.opened() as other:
+    async with shared.opened() as one, shared.opened() as other:
         stale = await one.claim(header(), "")
         await one.record(batch(stale, 0))
         fresh = await other.claim(header(), "")
@@ -338,12 +450,10 @@ async def test_a_newer_claim_of_another_owner_voids_the_lease(
             await other.record(batch(fresh, 2))
 
 
-@pytest.mark.parametrize("backend", SHARED)
-async def test_other_lines_are_not_touched_by_a_claim(
-    backend: type[InMemory], tmp_path: Path
-) -> None:
+@of(SHARED)
+async def test_other_lines_are_not_touched_by_a_claim(backend: Backend, tmp_path: Path) -> None:
     shared = backend(tmp_path)
-    with shared.opened() as one, shared.opened() as other:
+    async with shared.opened() as one, shared.opened() as other:
         mine = await one.claim(header(agent="b"), "")
         await one.claim(header(), "")
         await other.claim(header(), "")
@@ -354,27 +464,25 @@ async def test_other_lines_are_not_touched_by_a_claim(
 # What outlives the broker
 
 
-@pytest.mark.parametrize("backend", DURABLE)
-async def test_how_a_line_stands_outlives_its_broker(backend: type[OnDisk], tmp_path: Path) -> None:
+@of(DURABLE)
+async def test_how_a_line_stands_outlives_its_broker(backend: Backend, tmp_path: Path) -> None:
     disk = backend(tmp_path)
-    standing = Standing(Learning(2, 3), Alarm(5, "sensor2"))
-    with disk.opened() as recorder:
+    standing = Standing(Learning(2**62, 2**62), Alarm(2**63 - 1, "sensor2"), "8 spreads off")
+    async with disk.opened() as recorder:
         claim = await recorder.claim(header(), "")
         await recorder.record(batch(claim, 0, standing=standing))
         await recorder.record(batch(claim, 1))
-    with disk.opened() as recorder:
+    async with disk.opened() as recorder:
         assert (await recorder.claim(header(session=1), "")).standing == standing
 
 
-@pytest.mark.parametrize("backend", DURABLE)
-async def test_what_was_awaited_is_there_after_a_restart(
-    backend: type[OnDisk], tmp_path: Path
-) -> None:
+@of(DURABLE)
+async def test_what_was_awaited_is_there_after_a_restart(backend: Backend, tmp_path: Path) -> None:
     store = backend(tmp_path)
-    with store.opened() as recorder:
+    async with store.opened() as recorder:
         claim = await recorder.claim(header(), "")
         await recorder.record(batch(claim, 0, 1, 2, snapshot=Snapshot(2, b"two")))
-    with store.opened() as recorder:
+    async with store.opened() as recorder:
         claim = await recorder.claim(header(), "")
         assert (claim.last_id, claim.has_records) == (2, True)
         assert await recorder.answers(claim, 0, 9) == answers(0, 1, 2)
@@ -387,10 +495,23 @@ async def test_what_was_awaited_is_there_after_a_restart(
         assert list(await recorder.samples("a", found[-1][0])) == []
 
 
-@pytest.mark.parametrize("backend", DURABLE)
-async def test_a_claim_writes_nothing(backend: type[OnDisk], tmp_path: Path) -> None:
+@of(DURABLE)
+async def test_what_has_gathered_at_the_end_is_recorded(backend: Backend, tmp_path: Path) -> None:
     store = backend(tmp_path)
-    with store.opened() as recorder:
+    async with store.opened() as recorder:
+        claim = await recorder.claim(header(), "")
+        for id_ in range(50):
+            recorder.record(batch(claim, id_))
+            await asyncio.sleep(0)
+    async with store.opened() as recorder:
+        claim = await recorder.claim(header(), "")
+        assert await recorder.answers(claim, 0, 99) == answers(*range(50))
+
+
+@of([OnDisk])
+async def test_a_claim_writes_nothing(backend: Backend, tmp_path: Path) -> None:
+    store = backend(tmp_path)
+    async with store.opened() as recorder:
         await recorder.record(batch(await recorder.claim(header(), ""), 0))
         before = store.bytes()
         for asked in (header(), header(session=1), header(agent="new"), None):
@@ -398,17 +519,18 @@ async def test_a_claim_writes_nothing(backend: type[OnDisk], tmp_path: Path) -> 
         assert store.bytes() == before
 
 
-@pytest.mark.parametrize("backend", DURABLE)
+@of(DURABLE)
 async def test_a_failed_commit_voids_its_leases_and_no_other(
-    backend: type[OnDisk], tmp_path: Path
+    backend: Backend, tmp_path: Path
 ) -> None:
     store = backend(tmp_path)
-    with store.opened() as recorder:
+    async with store.opened() as recorder:
         other = await recorder.claim(header(agent="other"), "")
         await recorder.record(batch(other, 0))
         claim = await recorder.claim(header(), "")
-        with full_disk(store.path), pytest.raises(RecordError, match="cannot record"):
-            await recorder.record(batch(claim, 0))
+        async with store.full():
+            with pytest.raises(RecordError, match="cannot record"):
+                await recorder.record(batch(claim, 0))
         assert not claim.lease.is_good
         for _ in range(2):
             with pytest.raises(RecordError, match="cannot record"):
@@ -421,25 +543,26 @@ async def test_a_failed_commit_voids_its_leases_and_no_other(
         await recorder.record(batch(fresh, 0))
 
 
-@pytest.mark.parametrize("backend", DURABLE)
+@of(DURABLE)
 async def test_a_failed_commit_is_no_trouble_and_lost_records_are(
-    backend: type[OnDisk], tmp_path: Path
+    backend: Backend, tmp_path: Path
 ) -> None:
     store = backend(tmp_path)
-    with store.opened() as recorder:
+    async with store.opened() as recorder:
         claim = await recorder.claim(header(), "")
         await recorder.record(batch(claim, 0))
-        with full_disk(store.path), pytest.raises(RecordError, match="cannot record"):
-            await recorder.record(batch(claim, 1))
+        async with store.full():
+            with pytest.raises(RecordError, match="cannot record"):
+                await recorder.record(batch(claim, 1))
         assert recorder.trouble == ""
         claim = await recorder.claim(header(), "")
-        store.lose()
+        await store.lose()
         with pytest.raises(RecordError, match="cannot record"):
             await recorder.record(batch(claim, 1))
         assert recorder.trouble
         with pytest.raises(RecordError):
             await recorder.claim(header(), "")
-        store.find()
+        await store.find()
         async with asyncio.timeout(PATIENCE_S):
             while recorder.trouble:  # noqa: ASYNC110 - it looks by itself
                 await asyncio.sleep(0.01)
@@ -448,14 +571,14 @@ async def test_a_failed_commit_is_no_trouble_and_lost_records_are(
         assert await recorder.answers(claim, 0, 9) == answers(0, 1)
 
 
-@pytest.mark.parametrize("backend", DURABLE)
+@of(DURABLE)
 async def test_a_recorder_that_is_closed_fails_whoever_still_asks(
-    backend: type[OnDisk], tmp_path: Path
+    backend: Backend, tmp_path: Path
 ) -> None:
-    with ExitStack() as stack:
-        recorder = stack.enter_context(backend(tmp_path).opened())
+    async with AsyncExitStack() as stack:
+        recorder = await stack.enter_async_context(backend(tmp_path).opened())
         claim = await recorder.claim(header(), "")
-        stack.close()
+        await stack.aclose()
         async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(RecordError, match="closed"):
                 await recorder.record(batch(claim, 0))
@@ -465,39 +588,40 @@ async def test_a_recorder_that_is_closed_fails_whoever_still_asks(
                 await recorder.answers(claim, 0, 9)
 
 
-@pytest.mark.parametrize("backend", DURABLE)
+@of(DURABLE)
 async def test_a_number_of_an_undone_commit_is_nobody_elses(
-    backend: type[OnDisk], tmp_path: Path
+    backend: Backend, tmp_path: Path
 ) -> None:
     """A plain peer whose first commit failed leaves, while another one streams."""
     store = backend(tmp_path)
-    with store.opened() as recorder:
+    async with store.opened() as recorder:
         agent = await recorder.claim(header(), "")
         await recorder.record(batch(agent, 0))
         lost = await recorder.claim(None, "lost")
-        with full_disk(store.path), pytest.raises(RecordError):
-            await recorder.record(batch(lost, 0))
+        async with store.full():
+            with pytest.raises(RecordError):
+                await recorder.record(batch(lost, 0))
         kept = await recorder.claim(None, "kept")
         await recorder.record(batch(kept, 0))
         recorder.release(lost)
         await recorder.record(batch(kept, 1))
         await recorder.record(batch(agent, 1))
     lines = "SELECT peer, count(*) FROM lines LEFT JOIN samples USING (line) GROUP BY line"
-    assert select(store.path, lines) == [("", 2), ("kept", 2)]
-    assert select(store.path, "SELECT count(*) FROM samples") == [(4,)]
+    assert await store.select(f"{lines} ORDER BY line") == [("", 2), ("kept", 2)]
+    assert await store.select("SELECT count(*) FROM samples") == [(4,)]
 
 
-@pytest.mark.parametrize("backend", DURABLE)
+@of(DURABLE)
 async def test_the_counters_of_a_session_balance_whatever_batches_it_had(
-    backend: type[OnDisk], tmp_path: Path
+    backend: Backend, tmp_path: Path
 ) -> None:
     store = backend(tmp_path)
-    with store.opened() as recorder:
+    async with store.opened() as recorder:
         claim = await recorder.claim(header(), "")
         recorder.record(batch(claim, 0, 1))
         recorder.record(Batch(claim, duplicates=2))
         recorder.record(batch(claim, 5, gaps=[(2, 4)], refused=1))
         await recorder.record(Batch(claim, refused=1))
     columns = "received, answered, duplicates, refused, gaps, first_id, last_id"
-    counters = select(store.path, f"SELECT {columns} FROM sessions")  # noqa: S608
+    counters = await store.select(f"SELECT {columns} FROM sessions")  # noqa: S608
     assert counters == [(7, 3, 2, 2, 3, 0, 5)]

@@ -3,62 +3,54 @@
 import asyncio
 import contextlib
 import logging
-import tempfile
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.chain import Chain, Forgetful
+from support.read import Place
 from support.store import (
     OpenLines,
     expected,
     header,
-    killed_copy,
-    lines_in,
     sample,
-    select,
     send,
     send_on,
 )
 
 from broker.model import Answer, Code, Sample
 from broker.predictors import Predictor
-from broker.recorder.sqlite.keeping import Keeping
 from broker.records import SNAPSHOT_EVERY
 
+NewPlace = Callable[[], Awaitable[Place]]
+
 many = settings(derandomize=True, deadline=None, max_examples=25)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "broker.db"
 
 
 # Restored lines
 
 
-async def test_a_black_box_that_exits_while_it_is_restored_ends_one_stream(path: Path) -> None:
-    with lines_in(path, Chain) as lines:
+async def test_a_black_box_that_exits_while_it_is_restored_ends_one_stream(place: Place) -> None:
+    async with place.lines(Chain) as lines:
         await send(lines, range(5))
 
     def leave() -> Chain:
         raise SystemExit("no licence")
 
-    with lines_in(path, leave) as lines:
+    async with place.lines(leave) as lines:
         answers, refusal = await send(lines, range(5, 9))
         assert answers == []
         assert refusal.code is Code.INTERNAL
         assert refusal.sample_id == 5
 
 
-async def test_the_records_are_read_for_one_line_at_a_time(path: Path) -> None:
+async def test_the_records_are_read_for_one_line_at_a_time(place: Place) -> None:
     agents = [f"a{number}" for number in range(20)]
-    with lines_in(path, Chain) as lines:
+    async with place.lines(Chain) as lines:
         for agent in agents:
             await send(lines, range(5), agent=agent)
-    with lines_in(path, Chain) as lines:
+    async with place.lines(Chain) as lines:
         look, most, under_way = lines.recorder.samples, 0, 0
 
         async def watched(agent_id: str, after: int) -> Sequence[tuple[int, Sample]]:
@@ -86,20 +78,18 @@ async def test_the_records_are_read_for_one_line_at_a_time(path: Path) -> None:
     ),
 )
 async def test_a_line_goes_on_after_any_death_as_if_there_had_been_none(
-    make: Callable[[], Predictor], script: list[tuple[int, int, int, bool, bool]]
+    new_place: NewPlace,
+    make: Callable[[], Predictor],
+    script: list[tuple[int, int, int, bool, bool]],
 ) -> None:
     """Two sessions of an agent take turns; each resends some of its last."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        contextlib.ExitStack() as stack,
-    ):
-        path = Path(folder, "0.db")
-        broker = stack.enter_context(contextlib.ExitStack())
-        lines = broker.enter_context(lines_in(path, make, snapshot_every=25))
+    place = await new_place()
+    async with contextlib.AsyncExitStack() as broker:
+        lines = await broker.enter_async_context(place.lines(make, snapshot_every=25))
         box = make()
         settled = {0: 0, 1: 0}
         answered: dict[int, list[Answer]] = {0: [], 1: []}
-        for number, (session, count, lost, restarts, orderly) in enumerate(script, 1):
+        for session, count, lost, restarts, orderly in script:
             first = max(0, settled[session] - lost)
             ids = range(first, settled[session] + count)
             answers, refusal = await send(lines, ids, session)
@@ -109,37 +99,39 @@ async def test_a_line_goes_on_after_any_death_as_if_there_had_been_none(
             settled[session] += count
             if restarts:
                 if not orderly:
-                    path = killed_copy(path, Path(folder, f"{number}.db"))
-                broker.close()
-                lines = broker.enter_context(lines_in(path, make, snapshot_every=25))
+                    place = await place.as_killed()
+                await broker.aclose()
+                lines = await broker.enter_async_context(place.lines(make, snapshot_every=25))
 
 
-async def test_without_snapshots_the_configured_number_of_samples_is_replayed(path: Path) -> None:
-    keeping = Keeping(replay=30)
-    with lines_in(path, Forgetful, keeping=keeping) as lines:
+async def test_without_snapshots_the_configured_number_of_samples_is_replayed(place: Place) -> None:
+    async with place.lines(Forgetful, replay=30) as lines:
         await send(lines, range(100))
     box = Forgetful()
     expected(box, range(70, 100))
-    with lines_in(path, Forgetful, keeping=keeping) as lines:
+    async with place.lines(Forgetful, replay=30) as lines:
         assert (await send(lines, range(100, 120)))[0] == expected(box, range(100, 120))
 
 
-async def test_a_snapshot_is_taken_every_so_many_samples_with_the_rows_up_to_it(path: Path) -> None:
-    with lines_in(path, Chain) as lines:
+async def test_a_snapshot_is_taken_every_so_many_samples_with_the_rows_up_to_it(
+    place: Place,
+) -> None:
+    async with place.lines(Chain) as lines:
         for first in range(0, 3 * SNAPSHOT_EVERY, 700):
             await send(lines, range(first, first + 700))
-    position, state = select(path, "SELECT position, state FROM snapshots ORDER BY position")[-1]
+    states = await place.select("SELECT position, state FROM snapshots ORDER BY position")
+    position, state = states[-1]
     assert position == 3 * SNAPSHOT_EVERY
     box = Chain()
     expected(box, range(3 * SNAPSHOT_EVERY))
     assert state == box.state
 
 
-async def test_what_was_replayed_counts_towards_the_next_snapshot(path: Path) -> None:
+async def test_what_was_replayed_counts_towards_the_next_snapshot(place: Place) -> None:
     for first in range(0, SNAPSHOT_EVERY, SNAPSHOT_EVERY // 4):
-        with lines_in(path, Chain) as lines:
+        async with place.lines(Chain) as lines:
             await send(lines, range(first, first + SNAPSHOT_EVERY // 4))
-    assert select(path, "SELECT position FROM snapshots") == [(SNAPSHOT_EVERY,)]
+    assert await place.select("SELECT position FROM snapshots") == [(SNAPSHOT_EVERY,)]
 
 
 class Counting(Chain):
@@ -154,7 +146,7 @@ class Counting(Chain):
         return super().predict(sample)
 
 
-async def test_a_snapshot_spares_the_replay_of_what_it_has_seen(path: Path) -> None:
+async def test_a_snapshot_spares_the_replay_of_what_it_has_seen(place: Place) -> None:
     made: list[Counting] = []
 
     def make() -> Counting:
@@ -162,26 +154,26 @@ async def test_a_snapshot_spares_the_replay_of_what_it_has_seen(path: Path) -> N
         return made[-1]
 
     for first in (0, SNAPSHOT_EVERY + 5):
-        with lines_in(path, make) as lines:
+        async with place.lines(make) as lines:
             await send(lines, range(first, SNAPSHOT_EVERY + 5 + first))
     assert made[-1].count == 5 + SNAPSHOT_EVERY + 5
 
 
 async def test_a_snapshot_of_another_black_box_is_not_restored_and_that_is_said(
-    path: Path, caplog: pytest.LogCaptureFixture
+    place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    with lines_in(path, Chain, digest="old") as lines:
+    async with place.lines(Chain, digest="old") as lines:
         await send(lines, range(SNAPSHOT_EVERY + 10))
     box = Forgetful()
     expected(box, range(SNAPSHOT_EVERY - 20, SNAPSHOT_EVERY + 10))
-    with lines_in(path, Chain, digest="new", keeping=Keeping(replay=30)) as lines:
+    async with place.lines(Chain, digest="new", replay=30) as lines:
         ids = range(SNAPSHOT_EVERY + 10, SNAPSHOT_EVERY + 20)
         assert (await send(lines, ids))[0] == expected(box, ids)
     assert "a: its snapshot is of another predictor" in caplog.text
     newest = "SELECT digest, state FROM snapshots ORDER BY position DESC LIMIT 1"
-    assert select(path, newest) == [("new", None)]
-    assert select(path, "SELECT digest FROM sessions") == [("new",)]
+    assert await place.select(newest) == [("new", None)]
+    assert await place.select("SELECT digest FROM sessions") == [("new",)]
 
 
 class Refusing(Chain):
@@ -190,14 +182,14 @@ class Refusing(Chain):
 
 
 async def test_a_black_box_that_refuses_its_snapshot_begins_anew_and_is_replayed(
-    path: Path, caplog: pytest.LogCaptureFixture
+    place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     count = SNAPSHOT_EVERY + 10
-    with lines_in(path, Refusing) as lines:
+    async with place.lines(Refusing) as lines:
         await send(lines, range(count))
     box = Refusing()
     expected(box, range(count))
-    with lines_in(path, Refusing) as lines:
+    async with place.lines(Refusing) as lines:
         ids = range(count, count + 20)
         assert (await send(lines, ids))[0] == expected(box, ids)
     assert "refuses its snapshot (ValueError: not mine)" in caplog.text
@@ -223,26 +215,26 @@ class Stringly(Chain):
     [(Bulky, "2097152 bytes"), (Mute, "OSError: no pen"), (Stringly, "returned str, not bytes")],
 )
 async def test_a_snapshot_that_fails_is_said_once_and_the_line_lives_on_its_records(
-    make: type[Chain], reason: str, path: Path, caplog: pytest.LogCaptureFixture
+    make: type[Chain], reason: str, place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     count = 3 * SNAPSHOT_EVERY
-    with lines_in(path, Chain) as lines:
+    async with place.lines(Chain) as lines:
         await send(lines, range(SNAPSHOT_EVERY))
-    with lines_in(path, make) as lines:
+    async with place.lines(make) as lines:
         await send(lines, range(SNAPSHOT_EVERY, count))
         await send(lines, range(count, count + 10))
     assert [reason in record.getMessage() for record in caplog.records] == [True]
     newest = "SELECT state FROM snapshots ORDER BY position DESC LIMIT 1"
-    assert select(path, newest) == [(None,)]  # the old one would need all rows since
+    assert await place.select(newest) == [(None,)]  # the old one would need all rows since
     box = Chain()
     expected(box, range(count + 10))
-    with lines_in(path, make) as lines:
+    async with place.lines(make) as lines:
         ids = range(count + 10, count + 30)
         assert (await send(lines, ids))[0] == expected(box, ids)
 
 
 async def test_a_sample_that_raises_only_when_replayed_is_passed_over(
-    path: Path, caplog: pytest.LogCaptureFixture
+    place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Picky(Forgetful):
         def predict(self, sample: Sample) -> bool:
@@ -250,17 +242,17 @@ async def test_a_sample_that_raises_only_when_replayed_is_passed_over(
                 raise ArithmeticError("new code")
             return super().predict(sample)
 
-    with lines_in(path, Forgetful) as lines:
+    async with place.lines(Forgetful) as lines:
         await send(lines, range(10))
     box = Forgetful()
     expected(box, [8, 9])
-    with lines_in(path, Picky) as lines:
+    async with place.lines(Picky) as lines:
         assert (await send(lines, range(10, 30)))[0] == expected(box, range(10, 30))
     said = [record.getMessage() for record in caplog.records]
     assert [message for message in said if "on the recorded sample 3" in message] == said
 
 
-async def test_after_a_raise_the_black_box_is_rebuilt_from_its_records(path: Path) -> None:
+async def test_after_a_raise_the_black_box_is_rebuilt_from_its_records(place: Place) -> None:
     bad_ids = {5}
 
     class Touchy(Chain):
@@ -271,19 +263,19 @@ async def test_after_a_raise_the_black_box_is_rebuilt_from_its_records(path: Pat
             return super().predict(sample)
 
     box = Chain()
-    with lines_in(path, Touchy) as lines:
+    async with place.lines(Touchy) as lines:
         answers, refusal = await send(lines, range(8))
         assert refusal.code is Code.INTERNAL
         assert answers == expected(box, range(5))
         bad_ids.clear()
         assert (await send(lines, range(5, 8)))[0] == expected(box, range(5, 8))
-    assert select(path, "SELECT received, answered, refused FROM sessions") == [(9, 8, 1)]
+    assert await place.select("SELECT received, answered, refused FROM sessions") == [(9, 8, 1)]
 
 
 async def test_a_black_box_that_cannot_be_made_for_its_replay_refuses_until_it_can(
-    path: Path,
+    place: Place,
 ) -> None:
-    with lines_in(path, Chain) as lines:
+    async with place.lines(Chain) as lines:
         await send(lines, range(3))
     makes = iter([OSError("model.bin is gone"), None])
 
@@ -294,7 +286,7 @@ async def test_a_black_box_that_cannot_be_made_for_its_replay_refuses_until_it_c
 
     box = Chain()
     expected(box, range(3))
-    with lines_in(path, make) as lines:
+    async with place.lines(make) as lines:
         answers, refusal = await send(lines, [2, 3])
         assert answers == expected(Chain(), range(3))[2:]
         assert refusal.code is Code.INTERNAL
@@ -303,17 +295,17 @@ async def test_a_black_box_that_cannot_be_made_for_its_replay_refuses_until_it_c
         assert (await send(lines, range(3, 20)))[0] == expected(box, range(3, 20))
 
 
-async def test_streams_that_meet_in_a_restore_share_it_and_the_newest_wins(path: Path) -> None:
+async def test_streams_that_meet_in_a_restore_share_it_and_the_newest_wins(place: Place) -> None:
     made = []
 
     def make() -> Chain:
         made.append(Chain())
         return made[-1]
 
-    with lines_in(path, make) as lines:
+    async with place.lines(make) as lines:
         await send(lines, range(500))
     made.clear()
-    with lines_in(path, make) as lines:
+    async with place.lines(make) as lines:
         streams = await asyncio.gather(*(lines.open(header(500, n)) for n in range(5)))
         assert [lines.superseded_by(stream) for stream in streams] == [
             *(f"{n:032x}" for n in range(1, 5)),
@@ -332,9 +324,9 @@ async def test_streams_that_meet_in_a_restore_share_it_and_the_newest_wins(path:
 
 
 async def test_a_stream_whose_session_is_looked_up_does_not_win_over_one_that_came_later(
-    path: Path,
+    place: Place,
 ) -> None:
-    with lines_in(path, Chain) as lines:
+    async with place.lines(Chain) as lines:
         await send(lines, [0], session=1)
         older, newer = await asyncio.gather(
             lines.open(header(0, session=2)), lines.open(header(1, session=1))
@@ -342,7 +334,7 @@ async def test_a_stream_whose_session_is_looked_up_does_not_win_over_one_that_ca
     assert (lines.superseded_by(older), lines.superseded_by(newer)) == (f"{1:032x}", None)
 
 
-async def test_a_long_replay_leaves_the_other_lines_their_turn(path: Path) -> None:
+async def test_a_long_replay_leaves_the_other_lines_their_turn(place: Place) -> None:
     slow_s = 0.001
 
     class Slow(Forgetful):
@@ -352,10 +344,10 @@ async def test_a_long_replay_leaves_the_other_lines_their_turn(path: Path) -> No
                 pass
             return super().predict(sample)
 
-    with lines_in(path, Slow) as lines:
+    async with place.lines(Slow) as lines:
         for agent in "abc":
             await send(lines, range(400), agent=agent)
-    with lines_in(path, Slow, slice_s=0.005) as lines:
+    async with place.lines(Slow, slice_s=0.005) as lines:
         restores = [asyncio.create_task(send(lines, [400], agent=agent)) for agent in "abc"]
         others = 0
         while not all(restore.done() for restore in restores):
@@ -365,7 +357,7 @@ async def test_a_long_replay_leaves_the_other_lines_their_turn(path: Path) -> No
     assert others > 20  # 1.2 s of replay, in slices of 5 ms
 
 
-async def test_no_state_is_asked_for_where_none_is_kept(path: Path) -> None:
+async def test_no_state_is_asked_for_where_none_is_kept(place: Place) -> None:
     """Of a plain peer, whose line ends with it, and in memory."""
     asked = 0
 
@@ -375,19 +367,19 @@ async def test_no_state_is_asked_for_where_none_is_kept(path: Path) -> None:
             asked += 1
             return super().snapshot()
 
-    with lines_in(path, Asked, snapshot_every=2) as lines:
+    async with place.lines(Asked, snapshot_every=2) as lines:
         with await lines.open(None) as plain:
             await send_on(plain, [sample(id_) for id_ in range(10)])
         await send(OpenLines(Asked, snapshot_every=2), range(10))
         assert asked == 0
         await send(lines, range(10))
         assert asked == 5
-    assert select(path, "SELECT agent_id FROM snapshots JOIN lines USING (line)") == [("a",)]
+    assert await place.select("SELECT agent_id FROM snapshots JOIN lines USING (line)") == [("a",)]
 
 
-async def test_a_line_stays_in_memory_while_its_agent_opens_a_stream(path: Path) -> None:
+async def test_a_line_stays_in_memory_while_its_agent_opens_a_stream(place: Place) -> None:
     """Else what the older stream adds meanwhile would be computed twice."""
-    with lines_in(path, Chain, lines=1) as lines:
+    async with place.lines(Chain, lines=1) as lines:
         older = (await lines.open(header())).__enter__()
         wanted, _ = await send_on(older, [sample(id_) for id_ in range(5)])
         claim = lines.recorder.claim
@@ -403,6 +395,5 @@ async def test_a_line_stays_in_memory_while_its_agent_opens_a_stream(path: Path)
 
         lines.recorder.claim = late
         assert (await send(lines, range(3, 9)))[0] == wanted[3:]
-    assert select(path, "SELECT id FROM samples JOIN lines USING (line) WHERE agent_id = 'a'") == [
-        (id_,) for id_ in range(9)
-    ]
+    ids = "SELECT id FROM samples JOIN lines USING (line) WHERE agent_id = 'a' ORDER BY position"
+    assert await place.select(ids) == [(id_,) for id_ in range(9)]

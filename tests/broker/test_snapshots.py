@@ -1,12 +1,15 @@
 """Snapshots as a history: which are kept, which is restored, and which never."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.chain import Chain, Forgetful
 from support.clock import ManualClock
-from support.store import change, expected, lines_in, sample, select, send
+from support.patience import PATIENCE_S
+from support.read import Place
+from support.store import change, expected, header, lines_in, sample, select, send
 
 from broker.model import Sample
 from broker.recorder.sqlite.keeping import Keeping
@@ -55,24 +58,56 @@ async def test_a_damaged_snapshot_gives_way_to_an_earlier_one_and_predictions_st
     assert "its snapshots are damaged: its predictor starts again" in errors()[-1]
 
 
-async def test_snapshots_are_kept_by_the_hour_and_before_each_alarm(path: Path) -> None:
+async def test_snapshots_are_kept_by_the_hour_and_before_each_alarm(place: Place) -> None:
     clock = ManualClock(wall_s=3600.0 * 1000)
-    with lines_in(path, Quiet, clock=clock, snapshot_every=4) as lines:
+    async with place.lines(Quiet, clock=clock, snapshot_every=4) as lines:
         for id_ in range(80):
             await send(lines, [id_])
             clock.advance(120.0)  # 30 samples an hour
-    rows = select(path, "SELECT position, is_kept FROM snapshots ORDER BY position")
-    assert rows == [(28, 1), (48, 1), (60, 1), (80, 0)]
+    assert await place.snapshots() == [(28, 1, 1), (48, 1, 1), (60, 1, 1), (80, 1, 0)]
 
 
-async def test_a_snapshot_of_the_same_commit_as_an_alarm_is_told_from_it(path: Path) -> None:
-    with lines_in(path, Quiet, snapshot_every=45) as lines:
+async def test_a_snapshot_of_the_same_commit_as_an_alarm_is_told_from_it(place: Place) -> None:
+    async with place.lines(Quiet, snapshot_every=45) as lines:
         await send(lines, range(46))
         await send(lines, range(46, 95))
-        assert select(path, "SELECT position, is_kept FROM snapshots") == [(45, 1), (90, 0)]
-    with lines_in(path, Quiet, snapshot_every=45) as lines:
+        assert await place.snapshots() == [(45, 1, 1), (90, 1, 0)]
+    async with place.lines(Quiet, snapshot_every=45) as lines:
         await send(lines, range(52), agent="b")
-    assert select(path, "SELECT is_kept FROM snapshots WHERE line = 2") == [(1,)]
+    assert [kept for *_, kept in await place.snapshots("b")] == [1]
+
+
+async def test_what_a_broker_kept_the_next_one_knows(place: Place) -> None:
+    """And that there was an alarm already."""
+    clock = ManualClock(wall_s=3600.0 * 1000)
+    for first, end in ((0, 30), (30, 52), (52, 58), (58, 82)):
+        async with place.lines(Quiet, clock=clock, snapshot_every=10) as lines:
+            await send(lines, range(first, end))
+        clock.advance(60.0)
+    assert await place.snapshots() == [(50, 1, 1), (80, 1, 0)]
+
+
+async def test_a_reset_by_a_person_is_where_a_predictor_begins(place: Place) -> None:
+    """Also for brokers that were not there."""
+    async with place.lines(Quiet, snapshot_every=10) as lines:
+        await send(lines, range(25))
+        await place.reader.command_rebase("a")
+        claim = await lines.recorder.claim(header(), "")
+        async with asyncio.timeout(PATIENCE_S):
+            while not lines.recorder.pending_rebase(claim):  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+        lines.recorder.release(claim)
+        await send(lines, range(25, 28))
+        assert await place.snapshots() == [(20, 1, 1), (25, 1, 2)]
+        assert not lines.recorder.pending_rebase(claim)
+    quiet = Quiet()
+    for id_ in range(25, 30):
+        quiet.predict(sample(id_))
+    restored: list[Quiet] = []
+    async with place.lines(lambda: _made(restored), snapshot_every=1000) as lines:
+        await send(lines, [28, 29])
+    assert restored[-1].state == quiet.state
+    assert [each.is_applied for each in await place.reader.commands("a")] == [True]
 
 
 async def test_what_was_before_a_reset_is_kept_to_be_looked_at_and_never_restored(

@@ -203,6 +203,26 @@ class Odd(Pupil):
         return self.told  # type: ignore[return-value]
 
 
+class Wanderer(Pupil):
+    """Cannot tell how far it has followed its machine."""
+
+    def shift(self) -> str | None:
+        raise KeyError("x")
+
+
+async def test_a_predictor_that_cannot_tell_its_shift_goes_on_without(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lines = OpenLines(Wanderer)
+    with await lines.open(header(0, agent="press-1")) as stream:
+        for id_ in range(3):
+            answers, refusal = await send_on(stream, rows(id_, 0.0))
+            assert (len(answers), refusal) == (1, None)
+    assert lines.standing("press-1").shift is None
+    said = [each for each in caplog.messages if "how far it has followed its machine" in each]
+    assert len(said) == 1
+
+
 @pytest.mark.parametrize("told", [(3, 3), (4, 3), (0, 0)])
 async def test_a_predictor_that_has_seen_what_it_needs_has_learned(told: tuple[int, int]) -> None:
     odd = Odd()

@@ -174,6 +174,7 @@ async def test_the_worst_stands_first_and_the_first_state_that_holds_counts(
         clock,
         line(clock, "a-normal"),
         line(clock, "b-learning", standing=Standing(learning)),
+        line(clock, "b-steady", standing=Standing(shift="8.2 spreads off (sensor2 +7.9)")),
         line(clock, "c-late", 10.0),
         line(clock, "d-alarm", standing=Standing(None, alarm), prediction=True),
         line(clock, "e-offline", 100.0),
@@ -187,16 +188,35 @@ async def test_the_worst_stands_first_and_the_first_state_that_holds_counts(
         ("g-expires", "normal", True),
         ("c-late", "late", False),
         ("b-learning", "learning", False),
+        ("b-steady", "steady", False),
         ("a-normal", "normal", False),
     ]
     text = found.to_text().splitlines()
-    assert text[0] == "the broker has run for 60 min; 4 of 7 agents need a person"
+    assert text[0] == "the broker has run for 60 min; 4 of 8 agents need a person"
     assert text[1].split() == ["agent", "state", "last", "sample", "missing", "certificate", "why"]
     assert "ALARM since 20" in text[3]
     assert text[3].endswith(": sensor2")
     assert " ALARM " in text[4]
     assert text[5].endswith("5 days  renew its certificate")
     assert text[7].endswith("120/300 learned")
+    assert text[8].endswith("  8.2 spreads off (sensor2 +7.9)")
+
+
+async def test_a_steady_level_is_told_in_every_state_and_learning_comes_first(
+    clock: ManualClock,
+) -> None:
+    shift = "14 spreads off (sensor1 +14.0)"
+    alarm = Alarm(clock.time_ns(), "far off")
+    for state, standing, heard_s in (
+        ("learning", Standing(Learning(1, 300), shift=shift), 0.0),
+        ("alarm", Standing(None, alarm, shift), 0.0),
+        ("late", Standing(shift=shift), 10.0),
+    ):
+        found = await status(
+            clock, line(clock, heard_s=heard_s, standing=standing, prediction=bool(standing.alarm))
+        )
+        assert found.agents[0].state.value == state
+        assert f"steady level {shift}" in found.to_text()
 
 
 @pytest.mark.parametrize(
@@ -252,10 +272,10 @@ async def test_a_predictor_that_was_reset_is_news_for_a_day_and_needs_nobody(
     clock: ManualClock,
 ) -> None:
     for ago_s, is_told in ((7200.0, True), (86_300.0, True), (86_500.0, False)):
-        begun = event(clock, EventKind.BEGUN, "by 'broker rebase'", ago_s)
+        begun = event(clock, EventKind.BEGUN, "a person asked for it", ago_s)
         found = await status(clock, line(clock, begun=begun))
         assert not found.needs_person
-        assert ("ago: by 'broker rebase'" in found.to_text()) is is_told
+        assert ("ago: a person asked for it" in found.to_text()) is is_told
 
 
 @pytest.mark.parametrize(
@@ -310,7 +330,7 @@ async def test_the_document_says_all_of_it(clock: ManualClock) -> None:
         clock,
         line(
             clock,
-            standing=Standing(Learning(1, 2), alarm),
+            standing=Standing(Learning(1, 2), alarm, "8.2 spreads off"),
             missing=3,
             certificate_until_ns=5,
             begun=event(clock, EventKind.BEGUN, "1", 1.0),
@@ -338,6 +358,7 @@ async def test_the_document_says_all_of_it(clock: ManualClock) -> None:
                 "begun": {"at_ns": clock.time_ns() - S_NS, "kind": "begun", "text": "1"},
                 "is_rehearsal": False,
                 "sensors": None,
+                "shift": "8.2 spreads off",
             }
         ],
         "plain": {"streams": 0, "received": 0, "answered": 0},

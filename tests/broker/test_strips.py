@@ -1,26 +1,44 @@
 """Records as strips: what a program reads that wants very many of them."""
 
-import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.read import Site, running, runs, spans
+from support.read import File, Place, Site, Tables, runs, spans
 from support.store import change, header, sample, send_on
 
 from broker.recorder.reader import Span
 from quartet.channels import Values
 from quartet.errors import StoreError
 
+NewPlace = Callable[[], Awaitable[Place]]
+
 many = settings(derandomize=True, deadline=None, max_examples=40)
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with running(tmp_path) as site:
+async def site(place: Place) -> AsyncIterator[Site]:
+    async with place.running() as site:
         yield site
+
+
+@pytest.fixture
+async def on_disk(tmp_path: Path) -> AsyncIterator[Site]:
+    """One whose file a test damages."""
+    async with File(tmp_path).running() as site:
+        yield site
+
+
+async def another(place: Place) -> Place:
+    """Another one of its kind, while it is there."""
+    if isinstance(place, File):
+        folder = place.path.parent / "other"
+        folder.mkdir()
+        return File(folder)
+    assert isinstance(place, Tables)
+    return Tables(await place.database.server.create())
 
 
 async def test_strips_are_the_news_with_what_was_said(site: Site) -> None:
@@ -54,11 +72,10 @@ async def test_strips_are_the_news_with_what_was_said(site: Site) -> None:
 
 
 async def test_a_cursor_of_another_store_is_told_from_one_behind_samples_that_are_gone(
-    tmp_path: Path,
+    new_place: NewPlace,
 ) -> None:
-    for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-    with running(tmp_path / "one") as site:
+    one = await new_place()
+    async with one.running() as site:
         await site.stream("b", 0, 0, 5, 0)
         await site.stream("a", 0, 0, 5, 0)
         within = (await site.reader.bulk("", 8)).cursor
@@ -66,27 +83,29 @@ async def test_a_cursor_of_another_store_is_told_from_one_behind_samples_that_ar
     await site.reader.command_forget("a")
     for cursor in (within, end, ""):
         assert not (await site.reader.bulk(cursor, 100)).is_another
-    with running(tmp_path / "other") as other:
+    place = await another(one)
+    async with place.running() as other:
         other.clock.advance(1.0)
         await other.stream("a", 0, 0, 9, 0)
     assert (await other.reader.bulk(within, 100)).is_another  # another sample is there
     assert (await other.reader.bulk(end, 100)).is_another  # none ever was
+    for each in (one, place):
+        await each.close()
 
 
 async def test_a_store_that_is_shorter_says_where_what_was_read_of_it_ends(
-    tmp_path: Path,
+    place: Place,
 ) -> None:
-    with running(tmp_path) as site:
+    async with place.running() as site:
         for number in range(3):
             await site.stream("a", 0, 5 * number, 5, 0)
             site.clock.advance(1.0)
     cursors = [(await site.reader.bulk("", most)).cursor for most in (5, 10, 14, 15)]
-    for table in ("samples", "explanations"):
-        change(site.path, f"DELETE FROM {table} WHERE position > 10")  # noqa: S608
+    await place.shorten(10)
     for cursor in cursors[2:]:
         bulk = await site.reader.bulk(cursor, 100)
         assert (bulk.is_another, bulk.strips, bulk.cursor) == (True, [], cursors[1])
-    with running(tmp_path) as site:  # and where it has grown since
+    async with place.running() as site:  # and where it has grown since
         site.clock.advance(10.0)
         await site.stream("a", 1, 0, 9, 0)
     for cursor in cursors[2:]:
@@ -97,9 +116,9 @@ async def test_a_store_that_is_shorter_says_where_what_was_read_of_it_ends(
 @many
 @given(st.lists(runs, max_size=6), st.lists(spans, min_size=1, max_size=4))
 async def test_a_strip_has_the_samples_of_a_span(
-    script: list[tuple[str, int, int, int]], spans: list[list[int]]
+    new_place: NewPlace, script: list[tuple[str, int, int, int]], spans: list[list[int]]
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as site:
+    async with (await new_place()).running() as site:
         now_ns, cursor = 100, ""
         for number, (agent, count, _, pause_ns) in enumerate(script):
             await site.stream(agent, number, 0, count, now_ns)
@@ -137,16 +156,18 @@ async def test_a_strip_is_found_amid_many_and_is_none_where_it_is_too_long(site:
         assert await site.reader.strip("a", span, expected - 1) is None
 
 
-async def test_a_sample_that_is_damaged_is_said_in_a_strip(site: Site) -> None:
+async def test_a_sample_that_is_damaged_is_said_in_a_strip(on_disk: Site) -> None:
+    site = on_disk
     await site.stream("a", 0, 0, 5, 0)
-    change(site.path, "UPDATE samples SET sensors = x'00' WHERE id = 3")
+    change(site.place.path, "UPDATE samples SET sensors = x'00' WHERE id = 3")
     with pytest.raises(StoreError, match="damaged"):
         await site.reader.strip("a", Span(), 10)
 
 
-async def test_samples_that_are_damaged_are_counted_beside_the_others(site: Site) -> None:
+async def test_samples_that_are_damaged_are_counted_beside_the_others(on_disk: Site) -> None:
+    site = on_disk
     await site.stream("a", 0, 0, 5, 0)
-    change(site.path, "UPDATE samples SET sensors = x'00' WHERE id = 3")
+    change(site.place.path, "UPDATE samples SET sensors = x'00' WHERE id = 3")
     bulk = await site.reader.bulk("", 10)
     assert bulk.damaged == 1
     assert [[*strip.sampled_at_ns] for strip in bulk.strips] == [[0, 10, 20, 40]]

@@ -10,7 +10,7 @@ from typing import Self
 
 import msgspec
 
-from agent.local import SOCKET
+from agent.local import RELEASE_SOCKET, SOCKET
 from agent.spool.directories import FILE
 from chaos.configuration import RATES_HZ, agent_toml, faked_time, spool_toml
 from chaos.disk import Disk
@@ -122,7 +122,7 @@ class Device:
         self._remembered += 1
         copies = self.logs / f"ledger-{self._remembered:03d}"
         hot, cold, config = copies / "hot", copies / "cold", copies / "agent.toml"
-        shutil.copytree(self.hot.path, hot, ignore=shutil.ignore_patterns(SOCKET))
+        shutil.copytree(self.hot.path, hot, ignore=shutil.ignore_patterns(SOCKET, RELEASE_SOCKET))
         shutil.copytree(self.cold.path, cold)
         config.write_text(spool_toml(hot, cold))
         _, text = self._command("agent", "ledger", "--config", str(config), "--json")
@@ -171,7 +171,7 @@ class Device:
         for disk in (self.hot, self.cold):
             disk.relieve()
             kept = disk.root.with_suffix(".kept")
-            shutil.copytree(disk.path, kept, ignore=shutil.ignore_patterns(SOCKET))
+            shutil.copytree(disk.path, kept, ignore=shutil.ignore_patterns(SOCKET, RELEASE_SOCKET))
 
     def _write_csv(self, path: Path, count: int) -> None:
         path.write_text("".join(f"{row}\n" for row in islice(cycle(self.rows), count)))

@@ -125,7 +125,11 @@ def test_failed_readings_are_sent_and_answered(tmp_path: Path) -> None:
         (["agent", "run", "--loop"], 2, "agent run: error: --loop needs --simulate"),
         (["agent", "run", "--simulate", "x.csv", "--rate", "0"], 2, "0.0001 to 1000"),
         (["agent", "run", "--simulate", "x.csv", "--rate", "nan"], 2, "0.0001 to 1000"),
-        (["agent", "run", "--simulate", "x.csv", "--broker", "nowhere"], 2, "expected HOST:PORT"),
+        (
+            ["agent", "run", "--simulate", "x.csv", "--broker", "nowhere"],
+            2,
+            "broker.address: expected HOST:PORT",
+        ),
         (["agent", "run", "--simulate", "x.csv", "--broker", "198.51.100.7:8061"], 2, "insecure"),
         (["agent", "run", "--simulate", "/no/such.csv"], 1, "/no/such.csv: cannot be read: No"),
         (["agent", "run", "--simulate", "/"], 1, "/: cannot be read: Is a directory"),

@@ -50,8 +50,7 @@ def test_what_waits_is_sent_by_the_next_start_under_its_own_session(
         answered.append(session["answered"])
     assert len(answered) == 3
     assert answered[2] == 982
-    logged = [line for line in agent.stderr.splitlines() if " sample " in line]
-    ids = [int(line.split(" sample ")[1].split(":")[0]) for line in logged]
+    ids = list(map(int, re.findall(r" sample (\d+):", agent.stderr)))
     assert ids == [id_ for count in answered for id_ in range(count)]
     assert table.read_text() == "".join(f"{n},{n % 2 == 0:d}\n" for n in range(982))
 

@@ -38,6 +38,7 @@ from agent.codec import decode_standing
 from agent.config import LinkSettings, SpoolSettings
 from agent.credentials import Plaintext
 from agent.link import Link
+from agent.local import obeying, order_release
 from agent.model import Identity, Reading
 from agent.sinks.live import LiveView
 from agent.sources import LABELS
@@ -287,6 +288,12 @@ def live_view(place: Place) -> None:
     terminal.close()
 
 
+async def order_of_a_person(place: Place) -> None:
+    async with obeying(place.directory, lambda who: who.encode()):
+        who = await asyncio.to_thread(order_release, place.directory, NAME)
+    place.add(who.decode() if os.geteuid() == 0 else "seen by root alone")
+
+
 def reason_of_an_alarm(place: Place) -> None:
     response = StateResponse(alarm=Alarm(reason=EVIL)).SerializeToString()
     place.add(told(state(alarm_since_ns=NOW_NS, alarm_reason=decode_standing(response).reason)))
@@ -344,13 +351,13 @@ class Talkative(Evil):
 
 
 def explanation_of_a_black_box(place: Place) -> None:
-    place.add(Host("press-1", Talkative(), keeps_state=False).explain(Answer(0, True)))
+    place.add(Host("press-1", Talkative(), keeps_state=False).explain(Answer(0, True), 0))
 
 
 def black_box_that_cannot_tell(place: Place) -> None:
     for make in (Evil, EvilMute):
         host = Host("press-1", make(), keeps_state=True)
-        assert host.explain(Answer(0, True)) is None
+        assert host.explain(Answer(0, True), 0) is None
         assert host.snapshot() is None
     place.add("seen")
 
@@ -426,7 +433,7 @@ async def _stream_to(script: Callable[[Peer], Awaitable[None]], place: Place) ->
         async with scripted_broker(script) as port:
             link = Link(
                 Identity("press-1"),
-                Address("127.0.0.1", port),
+                [Address("127.0.0.1", port)],
                 LinkSettings(),
                 spool,
                 lambda _: None,
@@ -471,7 +478,7 @@ PLACES = [
     *(name_in_a_certificate, name_in_a_request),
     *(ledger_of_a_broker, agents_in_a_store),
     *(finding_of_the_doctor, notice_for_systemd, field_of_the_journal, argument_of_an_entry),
-    *(live_view, reason_of_an_alarm, label_of_a_sensor, title_of_an_evaluation),
+    *(order_of_a_person, live_view, reason_of_an_alarm, label_of_a_sensor, title_of_an_evaluation),
     *(explanation_of_a_black_box, black_box_that_cannot_tell, black_box_that_raises),
     *(module_of_a_black_box, offline_black_box),
     metadata_of_a_call,

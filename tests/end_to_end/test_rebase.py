@@ -29,7 +29,7 @@ def test_a_reset_is_waited_for_where_samples_come_and_told_where_none_do(
         with Agent(*sampling(broker, dataset)) as agent:
             agent.wait_for("sample 5: ")
             assert rebased(store) == "press-4: its predictor is reset, and learns again\n"
-            broker.wait_for("press-4: predictor reset by 'broker rebase'")
+            broker.wait_for("press-4: predictor reset, as a person asked")
             assert agent.stop() == 0
         assert rebased(store).startswith("press-4: sends no samples now: its predictor is reset at")
         assert broker.stop() == 0
@@ -38,5 +38,5 @@ def test_a_reset_is_waited_for_where_samples_come_and_told_where_none_do(
         Broker("--store", str(store)) as broker,
         Agent(*sampling(broker, dataset)) as agent,
     ):
-        broker.wait_for("press-4: predictor reset by 'broker rebase'")
+        broker.wait_for("press-4: predictor reset, as a person asked")
         assert agent.stop() == 0

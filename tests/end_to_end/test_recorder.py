@@ -252,7 +252,7 @@ async def test_a_command_gives_a_line_a_fresh_black_box_which_a_crash_does_not_u
         )
         next_id = 20
         async with asyncio.timeout(PATIENCE_S):
-            while "a: predictor reset by 'broker rebase'" not in broker.stderr:
+            while "a: predictor reset, as a person asked" not in broker.stderr:
                 answers = await answer(broker.address, next_id)
                 next_id += 1
         told = await resetting

@@ -14,8 +14,9 @@ _TESTS = Path(__file__).parents[1]
 
 # Libraries that start, connect or store, and the rooms of ours whose work that is.
 DOORS = {
-    *("grpc", "multiprocessing", "pty", "socket", "sqlite3", "subprocess"),
-    *("agent.spool", "broker.recorder.sqlite", "quartet.database"),
+    *("asyncpg", "grpc", "multiprocessing", "pty", "socket", "sqlite3", "subprocess"),
+    *("agent.spool", "broker.recorder.postgres", "broker.recorder.sqlite"),
+    "quartet.database",
 }
 
 # What Python tells its audit hooks where a real part is used.

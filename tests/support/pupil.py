@@ -32,3 +32,10 @@ class Slow(Pupil):
     """Learns for longer than any test lasts."""
 
     needed = 10**9
+
+
+class Settled(Pupil):
+    """Has accepted another level once it has learned, which nobody has asked for."""
+
+    def shift(self) -> str | None:
+        return "8.2 spreads off (sensor2 +7.9)" if self.learning() is None else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from support.clock import ManualClock
 
-from broker.model import Alarm, Standing
+from broker.model import Alarm
 from broker.recorder.reader import (
     LineState,
     News,
@@ -69,7 +69,7 @@ class Records:
         if prediction and alarm is None:
             alarm = Alarm(taken_ns, reason)
         said = RecordedExplanation(SESSION, id_, taken_ns, reason) if reason else line.explanation
-        standing = Standing(line.standing.learning, alarm)
+        standing = replace(line.standing, alarm=alarm)
         self.change(agent, latest=sample, standing=standing, explanation=said)
         return sample
 

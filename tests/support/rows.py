@@ -1,6 +1,7 @@
 """Rows of a machine, made up: noise about a level, and what may happen to it."""
 
 import random
+import struct
 from array import array
 from collections.abc import Iterator, Sequence
 
@@ -10,6 +11,9 @@ from quartet.channels import Values
 
 LEVEL = 1.0, 2.0, 3.0, 0.5
 SPREAD = 0.01, 0.02, 0.03, 0.005
+
+# Behind what a snapshot says of a chart, of its scales and of the first of them.
+_LEVEL_AT = 10 + 3 + 22
 
 NAN = float("nan")
 FAILED = NAN, NAN, NAN, NAN
@@ -56,3 +60,9 @@ def warm(*, seed: int = 1, quiet: int = 0) -> Chart:
     chart = Chart()
     told(chart, list(noise(300 + quiet, seed=seed)))
     return chart
+
+
+def level_of(chart: Chart) -> list[float]:
+    """Where the level of a chart is now, in spreads from that of the noise."""
+    level = struct.unpack_from("<4d", chart.snapshot(), _LEVEL_AT)
+    return [(n - at_) / s for n, at_, s in zip(level, LEVEL, SPREAD, strict=True)]

@@ -143,3 +143,7 @@ def snapshot_verifies(row: Sequence[Any]) -> bool:
         return bool(checksum == snapshot_checksum(*columns))
     except struct.error:
         return False
+
+
+ASIDE_COLUMNS = "line, position, CAST(digest AS BLOB), CAST(state AS BLOB), answered, checksum"
+"""The same of a row of `asides`, whose `answered` is in the place of the time."""

@@ -26,6 +26,7 @@ _PARTS = (
             ("explanations", "position"),
             ("snapshots", "rowid"),
             ("former_snapshots", "line"),
+            ("asides", "aside"),
             ("events", "event"),
             ("standings", "line"),
         )
@@ -156,7 +157,7 @@ class Eraser:
 
         Within a transaction.
         """
-        for table in ("snapshots", "former_snapshots"):
+        for table in ("snapshots", "former_snapshots", "asides"):
             self._connection.execute(
                 f"DELETE FROM {table} WHERE line = ? AND position < ?",  # noqa: S608
                 (line, end),

@@ -35,12 +35,15 @@ _CERTIFICATE = """
     ON CONFLICT DO UPDATE SET certificate_until_ns = excluded.certificate_until_ns
 """
 _STANDING = """
-    INSERT INTO standings (line, learned, to_learn, alarm_since_ns, alarm_reason)
-    VALUES (?, ?, ?, ?, ?)
+    INSERT INTO standings (line, learned, to_learn, alarm_since_ns, alarm_reason, shift)
+    VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET learned = excluded.learned, to_learn = excluded.to_learn,
-        alarm_since_ns = excluded.alarm_since_ns, alarm_reason = excluded.alarm_reason
+        alarm_since_ns = excluded.alarm_since_ns, alarm_reason = excluded.alarm_reason,
+        shift = excluded.shift
 """
-STANDING_COLUMNS = "learned, to_learn, alarm_since_ns, CAST(alarm_reason AS BLOB)"
+STANDING_COLUMNS = (
+    "learned, to_learn, alarm_since_ns, CAST(alarm_reason AS BLOB), CAST(shift AS BLOB)"
+)
 """What standing_of() needs of a row of `standings`."""
 
 
@@ -74,7 +77,7 @@ class Events:
             learning, alarm = standing.learning, standing.alarm
             learned = (learning.seen, learning.needed) if learning else (None, None)
             alarmed = (alarm.since_ns, alarm.reason) if alarm else (None, None)
-            self._connection.execute(_STANDING, (line, *learned, *alarmed))
+            self._connection.execute(_STANDING, (line, *learned, *alarmed, standing.shift))
 
     def add(self, line: int, at_ns: int, events: Sequence[Event]) -> None:
         """Add events of an agent's line; those of one that is gone are left out."""
@@ -110,15 +113,23 @@ class Events:
 
 
 def standing_of(
-    learned: int | None, to_learn: int | None, alarm_since_ns: int | None, reason: bytes | None
+    learned: int | None,
+    to_learn: int | None,
+    alarm_since_ns: int | None,
+    reason: bytes | None,
+    shift: bytes | None,
 ) -> Standing:
     """A row of STANDING_COLUMNS, which has no checksum: what cannot be read of it is left out."""
     learning = alarm = None
     if isinstance(learned, int) and isinstance(to_learn, int):
         learning = Learning(learned, to_learn)
     if isinstance(alarm_since_ns, int):
-        alarm = Alarm(alarm_since_ns, shown((reason or b"").decode(errors="replace")))
-    return Standing(learning, alarm)
+        alarm = Alarm(alarm_since_ns, _text(reason))
+    return Standing(learning, alarm, _text(shift) or None)
+
+
+def _text(raw: bytes | None) -> str:
+    return shown((raw or b"").decode(errors="replace"))
 
 
 def certificate_of(until_ns: object) -> int | None:

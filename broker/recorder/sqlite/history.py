@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from broker.recorder.sqlite.aside import Asides, StoredState
 from broker.recorder.sqlite.checksums import (
     SNAPSHOT_COLUMNS,
     snapshot_checksum,
     snapshot_verifies,
 )
-from broker.records import Basis, Batch
-from quartet.database import transaction
+from broker.records import Batch
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,10 @@ class History:
     at a time; each method raises sqlite3.Error.
     """
 
-    def __init__(self, connection: sqlite3.Connection, digest: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, digest: str, asides: Asides) -> None:
         self._connection = connection
         self._digest = digest.encode()
+        self._asides = asides
         self._lines: dict[int, _Newest] = {}
 
     def write(self, batch: Batch, line: int, position: int) -> None:
@@ -54,6 +55,7 @@ class History:
         newest = self._newest(line)
         if batch.rebased_by:
             newest = self._add(line, newest, position, None, batch.arrived_at_ns)
+            self._asides.clear(line)
         answers, snapshot = batch.answers, batch.snapshot
         seen = snapshot.after if snapshot else len(answers)
         alarms = _alarms(batch, newest.prediction)
@@ -62,6 +64,7 @@ class History:
         if snapshot:
             at = position + snapshot.after
             newest = self._add(line, newest, at, snapshot.state, batch.arrived_at_ns)
+            self._asides.drop(line)
             if alarms and alarms[-1] >= seen:
                 self._keep(line, newest)
         if batch.rebased_by:
@@ -83,10 +86,19 @@ class History:
             raise
 
     def bar(self, line: int, position: int) -> None:
-        """Have nothing restored that is recorded up to a position."""
+        """Have nothing restored that is recorded up to a position. In a transaction."""
         newest = self._newest(line)
-        with self.undone(), transaction(self._connection):
-            self._lines[line] = self._add(line, newest, position, None, newest.arrived_at_ns)
+        self._lines[line] = self._add(line, newest, position, None, newest.arrived_at_ns)
+
+    def is_barred(self, line: int) -> bool:
+        """Whether nothing was answered since all that is recorded was barred."""
+        (barred,) = self._connection.execute(
+            "SELECT ifnull((SELECT state IS NULL AND is_kept != 2 AND NOT EXISTS ("
+            "  SELECT 1 FROM samples WHERE line = ?1 AND samples.position > snapshots.position"
+            " ) FROM snapshots WHERE line = ?1 ORDER BY position DESC LIMIT 1), 0)",
+            (line,),
+        ).fetchone()
+        return bool(barred)
 
     def rebased(self, line: int) -> int:
         """The position behind which the line's latest rebase was applied; 0: it is not known."""
@@ -95,25 +107,24 @@ class History:
         ).fetchone()
         return row[0] or 0
 
-    def basis(self, line: int, since: int, name: str) -> Basis | None:
-        """The newest snapshot from a position on that verifies; what does not is told.
+    def state(self, line: int, since: int) -> StoredState | None:
+        """The newest snapshot from a position on that verifies, whichever black box it is of."""
+        return next(filter(None, self._states(line, since)), None)
 
-        `outdated`, without a state, where it is another black box's.
-        """
+    def told_state(self, line: int, since: int, name: str) -> StoredState | None:
+        """The same; what does not verify is told."""
         bad = 0
-        for position, verifies, digest, state in self._states(line, since):
-            if not verifies:
+        for each in self._states(line, since):
+            if each is None:
                 bad += 1
                 continue
-            if digest != self._digest:
-                return Basis(position, outdated=True)
-            if bad:
+            if bad and each.digest == self._digest:
                 log.error(
                     "%s: its newest snapshot is damaged: an earlier one is restored, and all"
                     " samples since then are replayed, so that predictions stay the same",
                     name,
                 )
-            return Basis(position, state)
+            return each
         if bad:
             log.error(
                 "%s: its snapshots are damaged: its predictor starts again with its latest samples,"
@@ -122,15 +133,8 @@ class History:
             )
         return None
 
-    def verified(self, line: int, since: int) -> int:
-        """The position of the newest snapshot from a position on that verifies; 0 for none."""
-        for position, verifies, _, _ in self._states(line, since):
-            if verifies:
-                return position
-        return 0
-
-    def _states(self, line: int, since: int) -> Iterator[tuple[int, bool, bytes, bytes]]:
-        """Position, whether it verifies, digest and state, of the newest first, up to a bar."""
+    def _states(self, line: int, since: int) -> Iterator[StoredState | None]:
+        """The newest first, up to a bar; None for one that does not verify."""
         rows = self._connection.execute(
             "SELECT position FROM snapshots WHERE line = ? AND position >= ?"
             " ORDER BY position DESC",
@@ -145,14 +149,14 @@ class History:
                 continue
             if row[3] is None:
                 return
-            yield position, snapshot_verifies(row), row[2], row[3]
+            yield StoredState(*row[1:4]) if snapshot_verifies(row) else None
         former = self._connection.execute(
             "SELECT position, CAST(digest AS BLOB), CAST(state AS BLOB) FROM former_snapshots"
             " WHERE line = ? AND position >= ?",
             (line, since),
         ).fetchone()
         if former:
-            yield former[0], True, former[1], former[2]
+            yield StoredState(*former)
 
     def _newest(self, line: int) -> _Newest:
         if newest := self._lines.get(line):

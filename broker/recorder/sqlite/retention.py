@@ -11,7 +11,7 @@ from broker.recorder.sqlite.events import delete_old
 from broker.recorder.sqlite.floors import Floors
 from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.shrinking import Shrinking
-from broker.recorder.sqlite.trust import ClockTrust
+from broker.recorder.trust import ClockTrust
 from quartet.clock import Clock
 from quartet.database import transaction
 
@@ -110,7 +110,7 @@ class Retention:
     def _delete_old(self) -> Iterator[None]:
         """Delete the samples that are too old, while the clock is trusted."""
         floors = Floors(self._connection, self._needed_from)
-        position, ended = 0, False
+        position, old_to, ended = 0, 0, False
         while not ended and self._trust.holds():
             rows = self._connection.execute(
                 "SELECT position, line, arrived_at_ns FROM samples WHERE position > ?"
@@ -118,6 +118,7 @@ class Retention:
                 (position, self._most),
             ).fetchall()
             due, ended = self._old([arrived_at_ns for _, _, arrived_at_ns in rows])
+            old_to = rows[due - 1][0] if due else old_to
             gone = [(at, line) for at, line, _ in rows[:due] if at <= floors.of(line)]
             if gone:
                 with transaction(self._connection):
@@ -125,11 +126,32 @@ class Retention:
                 self._census.dropped(Counter(line for _, line in gone))
             position = rows[-1][0] if rows else position
             yield
+        yield from self._delete_old_asides(old_to, floors)
         event, ended = 0, False
         while not ended and self._trust.holds():
             with transaction(self._connection):
                 event = delete_old(self._connection, self._oldest_ns(), event, self._most)
             ended = event == 0
+            yield
+
+    def _delete_old_asides(self, old_to: int, floors: Floors) -> Iterator[None]:
+        """Delete the states of former black boxes up to the newest sample that is old.
+
+        They are as old as the samples of their time, and go by the same rule: one that a line's
+        black box would be rebuilt from stays.
+        """
+        aside, ended = 0, False
+        while not ended and self._trust.holds():
+            rows = self._connection.execute(
+                "SELECT aside, line, position FROM asides WHERE aside > ? AND position <= ?"
+                " ORDER BY aside LIMIT ?",
+                (aside, old_to, self._most),
+            ).fetchall()
+            gone = [(each,) for each, line, at in rows if at < floors.of(line)]
+            if gone:
+                with transaction(self._connection):
+                    self._connection.executemany("DELETE FROM asides WHERE aside = ?", gone)
+            aside, ended = rows[-1][0] if rows else 0, len(rows) < self._most
             yield
 
     def _oldest_ns(self) -> int:

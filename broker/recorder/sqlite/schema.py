@@ -164,6 +164,23 @@ MIGRATIONS = [
     );
     CREATE INDEX labels_by_line ON labels (line)
     """,
+    """
+    -- How far the level that the predictor has accepted is off the first one, in its words; NULL:
+    -- not at all.
+    ALTER TABLE standings ADD COLUMN shift TEXT;
+
+    -- The newest state of each other black box of a line, for its return.
+    CREATE TABLE asides (
+        aside INTEGER PRIMARY KEY,
+        line INTEGER NOT NULL,
+        position INTEGER NOT NULL,  -- of the sample behind which it is the state
+        digest TEXT NOT NULL,
+        state BLOB NOT NULL,
+        answered INTEGER NOT NULL,  -- samples of the line up to there, of sessions on record
+        checksum INTEGER NOT NULL
+    );
+    CREATE INDEX asides_by_line ON asides (line)
+    """,
 ]
 
 

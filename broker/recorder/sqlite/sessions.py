@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
+from broker.recorder.sqlite.aside import Asides
 from broker.recorder.sqlite.checksums import labels_checksum, session_checksum
 from broker.recorder.sqlite.keeping import Keeping
 from broker.records import Batch
@@ -36,9 +37,15 @@ class Sessions:
     """Written within the transactions of others. One thread at a time; raises sqlite3.Error."""
 
     def __init__(
-        self, connection: sqlite3.Connection, digest: str, keeping: Keeping, next_number: int
+        self,
+        connection: sqlite3.Connection,
+        digest: str,
+        keeping: Keeping,
+        asides: Asides,
+        next_number: int,
     ) -> None:
         self._connection = connection
+        self._asides = asides
         self._digest = digest
         self._keeping = keeping
         self._next_number = next_number
@@ -85,11 +92,17 @@ class Sessions:
     def _forget(self, line: int) -> None:
         """Delete the sessions of a line that are too many. Their samples stay for the line."""
         forgotten = self._connection.execute(
-            "SELECT session FROM sessions WHERE line = ? ORDER BY session DESC LIMIT -1 OFFSET ?",
+            "SELECT session, answered FROM sessions WHERE line = ?"
+            " ORDER BY session DESC LIMIT -1 OFFSET ?",
             (line, self._keeping.sessions),
         ).fetchall()
+        if forgotten:
+            self._asides.discount(line, sum(answered for _, answered in forgotten))
         for table in ("gaps", "labels", "sessions"):
-            self._connection.executemany(f"DELETE FROM {table} WHERE session = ?", forgotten)  # noqa: S608
+            self._connection.executemany(
+                f"DELETE FROM {table} WHERE session = ?",  # noqa: S608
+                [(session,) for session, _ in forgotten],
+            )
 
     def _write_gaps(self, session: int, gaps: Sequence[tuple[int, int]]) -> None:
         known: int = self._connection.execute(

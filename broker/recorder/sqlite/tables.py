@@ -8,6 +8,8 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from broker.errors import RecordError
 from broker.model import Answer, Sample
+from broker.recorder.sqlite.aside import Asides
+from broker.recorder.sqlite.bases import Bases
 from broker.recorder.sqlite.checksums import (
     SAMPLE_COLUMNS,
     SENSORS,
@@ -19,7 +21,7 @@ from broker.recorder.sqlite.checksums import (
 )
 from broker.recorder.sqlite.events import Events, Happened
 from broker.recorder.sqlite.history import History
-from broker.recorder.sqlite.keeping import CUT, REHEARSAL, Keeping
+from broker.recorder.sqlite.keeping import REHEARSAL, Keeping
 from broker.recorder.sqlite.rehearsals import mark, unmark
 from broker.recorder.sqlite.replay import Replays
 from broker.recorder.sqlite.sessions import Sessions
@@ -39,9 +41,11 @@ class Tables:
         self._connection = connection
         self._keeping = keeping
         self._position = self._newest(
-            "position", ("samples", "snapshots", "former_snapshots", "commands")
+            "position", ("samples", "snapshots", "former_snapshots", "asides", "commands")
         )
-        self._history = History(connection, digest)
+        asides = Asides(connection, digest)
+        self._history = History(connection, digest, asides)
+        self._bases = Bases(connection, digest, self._history, asides, replay=keeping.replay)
         self._events = Events(connection, keeping.events)
         self._replays = Replays(connection, keeping.gaps)
         self._tokens = itertools.count(1)
@@ -54,7 +58,7 @@ class Tables:
         kept = ["samples"] if self._value("SELECT count(*) FROM losses") else []
         self._next_line = 1 + self._newest("line", ["lines", "sessions", *kept])
         next_session = 1 + self._newest("session", ["sessions", *kept])
-        self._sessions = Sessions(connection, digest, keeping, next_session)
+        self._sessions = Sessions(connection, digest, keeping, asides, next_session)
 
     def line(self, claim: Claim) -> int:
         """The number of a claim's line; 0 before its first commit."""
@@ -218,53 +222,18 @@ class Tables:
         return [Answer(id_, bool(prediction)) for _, _, _, id_, _, _, _, prediction, _ in whole]
 
     def basis(self, agent_id: str, *, with_snapshot: bool) -> Basis:
-        """What a line's black box is rebuilt from; a snapshot of another one bars the history."""
+        """What a line's black box is rebuilt from."""
         line = self._value("SELECT ifnull(max(line), 0) FROM lines WHERE agent_id = ?", agent_id)
-        basis = None
         if with_snapshot:
-            basis = self._history.basis(line, self._begun(line)[0], agent_id)
-        if basis and basis.outdated:
-            self._history.bar(line, self._position)
-        if basis is None or basis.outdated:
-            position, is_cut = self._replay(line)
-            basis = Basis(position, outdated=basis is not None, is_cut=is_cut)
+            basis = self._bases.basis(line, agent_id, self._position)
+        else:
+            basis = self._bases.fresh(line)
         self._replays.begin(agent_id, line, basis.position)
         return basis
 
     def needed_from(self, line: int) -> int:
         """The position behind which samples are needed to rebuild a line's black box."""
-        return self._history.verified(line, self._begun(line)[0]) or self._replay(line)[0]
-
-    def _replay(self, line: int) -> tuple[int, bool]:
-        """The position behind which a fresh black box begins, where there is no snapshot.
-
-        Also whether samples that belong to it were deleted to make room.
-        """
-        begun, is_cut = self._begun(line)
-        row = self._connection.execute(
-            "SELECT position FROM samples WHERE line = ? ORDER BY position DESC LIMIT 1 OFFSET ?",
-            (line, self._keeping.replay),
-        ).fetchone()
-        if row and row[0] >= begun:
-            return row[0], False
-        return begun, is_cut
-
-    def _begun(self, line: int) -> tuple[int, bool]:
-        """The position behind which the line begins; whether what came before was cut off.
-
-        Of a rebase the history says so in a row that verifies; a command alone, where that is
-        pruned.
-        """
-        positions = dict(
-            self._connection.execute(
-                "SELECT name = ?, max(position) FROM lines JOIN commands USING (agent_id)"
-                " WHERE line = ? AND position IS NOT NULL GROUP BY 1",
-                (CUT, line),
-            ).fetchall()
-        )
-        rebased = self._history.rebased(line) or positions.get(False, 0)
-        cut = positions.get(True, 0)
-        return max(rebased, cut), cut > 0 and cut >= rebased
+        return self._bases.needed_from(line)
 
     def samples(self, agent_id: str, after: int) -> list[tuple[int, Sample]]:
         """The next samples of a line behind a position, with theirs."""

@@ -9,6 +9,7 @@ from broker.recorder.sqlite.books import SessionRow, columns, losses, unbooked
 from broker.recorder.sqlite.books import sessions as read_sessions
 from broker.recorder.sqlite.books import tables as read_tables
 from broker.recorder.sqlite.checksums import (
+    ASIDE_COLUMNS,
     LABELS_COLUMNS,
     LINE_COLUMNS,
     SAMPLE_COLUMNS,
@@ -74,6 +75,7 @@ def _check(rows: sqlite3.Connection, findings: Findings) -> None:
         findings.problems.append(Problem(f"the file is damaged ({found[0]}; {count})", REPAIR))
     findings.problems += _samples(rows, findings)
     findings.problems += _snapshots(rows, findings)
+    findings.problems += _asides(rows)
     findings.problems += _names(rows)
     findings.problems += _events(rows)
     findings.problems += _standings(rows)
@@ -143,6 +145,16 @@ def _snapshots(rows: sqlite3.Connection, findings: Findings) -> Iterator[Problem
             yield Problem(what, REPAIR, agent_id)
 
 
+def _asides(rows: sqlite3.Connection) -> Iterator[Problem]:
+    """Verify each state of a former black box."""
+    if not columns(rows, "asides"):
+        return
+    for row in rows.execute(f"SELECT {ASIDE_COLUMNS} FROM asides"):  # noqa: S608
+        if not snapshot_verifies(row):
+            what = f"the snapshot of a former predictor of line {row[0]} is not what was recorded"
+            yield Problem(f"{what} (checksum)", REPAIR)
+
+
 def _names(rows: sqlite3.Connection) -> Iterator[Problem]:
     """Verify what names each line and each session; one that does not verify is not shown."""
     if "checksum" not in columns(rows, "sessions"):
@@ -171,15 +183,16 @@ def _events(rows: sqlite3.Connection) -> Iterator[Problem]:
 
 
 def _standings(rows: sqlite3.Connection) -> Iterator[Problem]:
-    """Look at how each line stands: that has no checksum either, and must be numbers."""
-    if not columns(rows, "standings"):
+    """Look at how each line stands: that has no checksum either, and must be numbers and words."""
+    known = columns(rows, "standings")
+    kinds = dict.fromkeys(
+        ("certificate_until_ns", "learned", "to_learn", "alarm_since_ns"), "integer"
+    )
+    kinds |= {each: "text" for each in ("alarm_reason", "shift") if each in known}
+    if not known:
         return
-    numbers = ("certificate_until_ns", "learned", "to_learn", "alarm_since_ns")
-    bad = " OR ".join(f"typeof({each}) NOT IN ('integer', 'null')" for each in numbers)
-    for (line,) in rows.execute(
-        f"SELECT line FROM standings WHERE {bad}"  # noqa: S608
-        " OR typeof(alarm_reason) NOT IN ('text', 'null') ORDER BY line"
-    ):
+    bad = " OR ".join(f"typeof({each}) NOT IN ('{kind}', 'null')" for each, kind in kinds.items())
+    for (line,) in rows.execute(f"SELECT line FROM standings WHERE {bad} ORDER BY line"):  # noqa: S608
         yield Problem(f"how line {line} stands cannot be read", REPAIR)
 
 

@@ -19,6 +19,7 @@ _TIDY = """
     DELETE FROM labels WHERE session NOT IN (SELECT session FROM sessions);
     DELETE FROM snapshots WHERE line NOT IN (SELECT line FROM lines);
     DELETE FROM former_snapshots WHERE line NOT IN (SELECT line FROM lines);
+    DELETE FROM asides WHERE line NOT IN (SELECT line FROM lines);
     DELETE FROM events WHERE line NOT IN (SELECT line FROM lines);
     DELETE FROM standings WHERE line NOT IN (SELECT line FROM lines)
 """

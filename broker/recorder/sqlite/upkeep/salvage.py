@@ -34,12 +34,14 @@ _ROWS = {
     "Niiit": "explanations",
     "TTIIti": "losses",
     "Niitt": "events",
-    "NIIIIT": "standings",
+    "NIIIIT": "standings",  # as before there were shifts
+    "NIIIITT": "standings",
     "Nibi": "labels",
+    "Niitbii": "asides",
     "tttiT": "schema",
 }
-# Columns of those that had no checksum once.
-_WITH_CHECKSUM = {"samples": 9, "lines": 4, "sessions": 13}
+# Columns of those that had one less once: most of them no checksum.
+_COLUMNS = {"samples": 9, "lines": 4, "sessions": 13, "standings": 7}
 _ENTRIES = {"Ti": "lines", "iTi": "sessions", "iii": "numbers"}
 
 
@@ -50,7 +52,7 @@ class _Kind(Enum):
 
 # Indexes that tell nothing beyond the rows.
 _USELESS = (
-    *("samples_by_line", "explanations_by_line", "labels_by_line"),
+    *("samples_by_line", "explanations_by_line", "labels_by_line", "asides_by_line"),
     "sqlite_autoindex_snapshots_1",
 )
 
@@ -75,11 +77,12 @@ _INSERT = {
     "explanations": "INSERT OR IGNORE INTO explanations VALUES (?,?,?,?,?)",
     "losses": "INSERT INTO losses VALUES (?,?,?,?,?,?)",
     "events": "INSERT OR IGNORE INTO events VALUES (?,?,?,?,?)",
-    "standings": "INSERT OR IGNORE INTO standings VALUES (?,?,?,?,?,?)",
+    "standings": "INSERT OR IGNORE INTO standings VALUES (?,?,?,?,?,?,?)",
     "labels": "INSERT OR IGNORE INTO labels VALUES (?,?,?,?)",
+    "asides": "INSERT OR IGNORE INTO asides VALUES (?,?,?,?,?,?,?)",
 }
 
-_MARKS = ",".join("?" * _WITH_CHECKSUM["sessions"])
+_MARKS = ",".join("?" * _COLUMNS["sessions"])
 
 # What indexes tell of rows that are lost.
 _EVIDENCE = """
@@ -189,7 +192,7 @@ def _completed(table: str, record: Record) -> Sequence[Value]:
     """A row with its key, which SQLite keeps apart, and with the columns of this version."""
     values = record.values
     row = [record.row, *values[1:]] if values[0] is None and table != "losses" else values
-    return [*row, None] if len(row) < _WITH_CHECKSUM.get(table, 0) else row
+    return [*row, None] if len(row) < _COLUMNS.get(table, 0) else row
 
 
 def _is_sample(row: Sequence[Value]) -> bool:
@@ -219,6 +222,11 @@ def _is_snapshot(row: Sequence[Any]) -> bool:
     return snapshot_verifies((line, position, digest.encode(), state, arrived_at_ns, checksum))
 
 
+def _is_aside(row: Sequence[Any]) -> bool:
+    _, line, position, digest, *more = row
+    return snapshot_verifies((line, position, digest.encode(), *more))
+
+
 def _is_event(row: Sequence[Value]) -> bool:
     return row[3] in _KINDS
 
@@ -234,6 +242,7 @@ _SOUND: dict[str, Callable[[Sequence[Any]], bool]] = {
     "snapshots": _is_snapshot,
     "events": _is_event,
     "labels": labels_verify,
+    "asides": _is_aside,
 }
 
 
