@@ -72,6 +72,7 @@ bench: $(VENV)/bench
 	$(BIN)/python -m bench.drain_bench
 	$(BIN)/python -m bench.console_bench
 	$(BIN)/python -m bench.detection
+	$(BIN)/python -m bench.scenarios
 
 e2e: $(VENV)/e2e e2e-services
 	$(BIN)/pytest --timeout 900 tests/machines/container_checks.py
