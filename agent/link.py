@@ -54,9 +54,9 @@ class Link:
 
     A broken link is left for a new connection: to the next broker at once, and with exponential
     backoff once all were tried. Away from its home broker, the link goes back when that one
-    serves again. A refusal of the whole stream is said loudly and tried again slowly, at home:
-    another one would refuse it too. A sample that is refused again and again is given up, said
-    and counted. `opened` hears of each stream's first answer, with its channel.
+    serves again. A refusal of the whole stream is logged as an error and tried again slowly, at
+    home: another broker would refuse it too. A sample that is refused again and again is given
+    up, logged and counted. `opened` hears of each stream's first answer, with its channel.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class Link:
         self._say_whose_trouble(broker)
 
     def _say_whose_trouble(self, broker: Address) -> None:
-        """The trouble was with this broker; where another one is tried now, it is said."""
+        """Name this broker in the trouble, if another one is tried now."""
         if broker != self.broker:
             self.trouble = f"{broker}: {self.trouble}"
 

@@ -19,7 +19,7 @@ Bools = NDArray[np.bool_]
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-# A sustained alarm: so many rows in a row.
+# Rows in a row that make an alarm a sustained one.
 _SUSTAINED_ROWS = 10
 
 # A change that lasts is an alarm for 300 rows, and for some more where it overshot at first.

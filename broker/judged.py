@@ -11,7 +11,7 @@ from quartet.duration import lasted
 from quartet.renewal import SOON
 from wire.sensors import Sensors
 
-# Without a sample for so long, or for so many periods of a slow agent, whichever is more.
+# An agent is offline after this time without a sample, or after this number of periods, if more.
 _OFFLINE_S = 30.0
 _OFFLINE_PERIODS = 10
 _LATE_S = 3.0

@@ -45,8 +45,8 @@ _SHRINKAGE = 0.2
 _LOAD = 0.01
 _MOST_LOAD_SPREADS = 2.0
 
-# The level of means is known no better than so many spreads of a row: the warmth of a day moves it,
-# which a warm-up of hours does not show; and a step that a faster scale settled is no more exact.
+# How well the level of means is known, in spreads of a row. The warmth of a day moves it, and a
+# warm-up of hours does not show that. A step that a faster scale has settled is no more exact.
 _WANDER = 0.25
 
 # The average's own variance is that seen in the warm-up, plus this share of a row's: the warm-up

@@ -23,7 +23,7 @@ class Rows:
     def __init__(self, span: int) -> None:
         self.span = span
         self.every = -(-span // _MOST_KEPT)
-        """Of so many rows one is kept."""
+        """The number of rows of which one is kept."""
         self.look = max(1, span // _LOOKS_A_SPAN)
         """So many rows lie between two looks at a window that is full."""
         self._most_numbers = span // self.every * CHANNELS
@@ -50,7 +50,7 @@ class Rows:
         self.numbers = array("f", (value for row in rows for value in row))
 
     def take(self, seen: int, numbers: "array[float]") -> None:
-        """Have seen so many rows and kept these numbers. ValueError if that cannot be."""
+        """Have seen `seen` rows and kept these numbers. ValueError if that cannot be."""
         if len(numbers) != min(-(-seen // self.every) * CHANNELS, self._most_numbers):
             raise ValueError(f"{len(numbers)} numbers are kept, of {counted(seen, 'row')}")
         self.seen, self.numbers = seen, numbers

@@ -32,8 +32,8 @@ def is_settled(
 ) -> bool:
     """By the thirds of the rows, at least 30, against the baseline that they have left.
 
-    They span so many rows of the line. Its level had followed a drift so far, in spreads, in so
-    many quiet ones.
+    They lie within `span` rows of the line. In `quiet_rows` before them, its level had followed a
+    drift by `followed`, in spreads.
     """
     spreads = [deviation(row, baseline.level, baseline.spread) for row in rows]
     share = _THIRDS_APART * span / max(_LEAST_DRIFT_ROWS, quiet_rows)

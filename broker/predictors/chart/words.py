@@ -20,7 +20,7 @@ def names(channels: Iterable[int]) -> str:
 
 
 def learned(rows: int, used: int | None, moving: Sequence[int]) -> str:
-    """A baseline was learned after so many rows, from the latest of them, if not from all."""
+    """A baseline was learned after `rows`, from the latest `used` of them; None: from all."""
     news = f"baseline learned, after {counted(rows, 'row')}"
     if used is not None:
         news += f", from the last {used}: the level had jumped"
