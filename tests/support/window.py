@@ -1,5 +1,6 @@
 """A browser window on the console, which notes what a person would complain about."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,9 @@ from playwright.async_api import (
 from support.patience import PATIENCE_S
 
 PATIENCE_MS = PATIENCE_S * 1000
+
+# Some steps have no time of their own, such as a key or an answer of a page's script.
+_WINDOW_S = 1.5 * PATIENCE_S
 
 # Chromium of Debian: no sandbox for root, and nothing that calls its maker's hosts.
 ARGUMENTS = (
@@ -65,17 +69,19 @@ class Window:
 
 @asynccontextmanager
 async def window(browser: Browser, url: str, **options: Any) -> AsyncIterator[Window]:
-    """A window that must end without a complaint."""
+    """A window that must end without a complaint, and in time: an error names the step that hung."""
     context = await browser.new_context(
         **{"viewport": _LAPTOP, "locale": "en-GB", "timezone_id": "UTC", **options}
     )
     context.set_default_timeout(PATIENCE_MS)
     try:
         opened = Window(context, url)
-        yield opened
+        async with asyncio.timeout(_WINDOW_S):
+            yield opened
         assert not opened.complaints, "\n".join(opened.complaints)
     finally:
-        await context.close()
+        async with asyncio.timeout(PATIENCE_S / 2):
+            await context.close()
 
 
 async def everybody_can_read(page: Page) -> None:
