@@ -63,6 +63,19 @@ async def _pan_by_dragging(axis: Axis) -> None:
     await axis.page.keyboard.up("Shift")
 
 
+async def _pan_with_a_rest(axis: Axis) -> None:
+    await axis.page.keyboard.down("Shift")
+    await axis.point(0.3)
+    await axis.page.mouse.down()
+    await axis.point(0.4)
+    await axis.shows(-0.1, 0.9)
+    # The hand rests for longer than any gesture's end waits.
+    await axis.page.evaluate("new Promise(go => setTimeout(go, 1000))")
+    await axis.point(0.5)
+    await axis.page.mouse.up()
+    await axis.page.keyboard.up("Shift")
+
+
 async def _wheel_in(axis: Axis) -> None:
     await axis.point(0.25)
     await axis.page.mouse.wheel(0, -315)
@@ -82,6 +95,7 @@ _GESTURES: dict[str, tuple[Callable[[Axis], Awaitable[None]], float, float]] = {
     "a drag zooms to it": (lambda axis: axis.drag(0.25, 0.5), 0.25, 0.5),
     "a drag to the left, too": (lambda axis: axis.drag(0.5, 0.25), 0.25, 0.5),
     "a drag with shift pans": (_pan_by_dragging, -0.2, 0.8),
+    "a hand may rest in a drag": (_pan_with_a_rest, -0.2, 0.8),
     "the wheel zooms at the pointer": (_wheel_in, 0.125, 0.625),
     "the wheel pans sideways": (_wheel_sideways, 0.1, 1.1),
     "a double click zooms out": (_double_click, -1.5, 2.5),

@@ -30,6 +30,7 @@ export function attach(host, timeline, on) {
     if (event.button !== 0 || isControl(event.target) || !isInside(event.clientX)) return;
     host.setPointerCapture(event.pointerId);
     pointers.set(event.pointerId, event.clientX);
+    timeline.hold();
     if (pointers.size === 2) {
       press = null;
       on.select(null);
@@ -65,6 +66,7 @@ export function attach(host, timeline, on) {
 
   const end = (event) => {
     if (!pointers.delete(event.pointerId)) return;
+    if (pointers.size === 0) timeline.release();
     if (pinch) {
       if (pointers.size === 0) pinch = null;
       return;

@@ -25,6 +25,7 @@ export class Timeline {
     this.begins = null;
     this.now = Date.now();
     this.isGesture = false;
+    this.isHeld = false;
     this.depth = history.state?.depth ?? 0;
     this.extra = new URLSearchParams();
     this.read();
@@ -165,8 +166,20 @@ export class Timeline {
     }
   }
 
+  /** What is pressed upon the axis goes on with one gesture, however long the hand rests. */
+  hold() {
+    this.isHeld = true;
+  }
+
+  release() {
+    this.isHeld = false;
+    if (!this.isGesture) return;
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => this.settle(), SETTLE_MS);
+  }
+
   settle() {
-    this.isGesture = false;
+    this.isGesture = this.isHeld;
     this.replace(true);
     this.onView(true);
   }
