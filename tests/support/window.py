@@ -69,7 +69,7 @@ class Window:
 
 @asynccontextmanager
 async def window(browser: Browser, url: str, **options: Any) -> AsyncIterator[Window]:
-    """A window that must end without a complaint, and in time: an error names the step that hung."""
+    """A window that must end without a complaint, and in time: an error shows the step."""
     context = await browser.new_context(
         **{"viewport": _LAPTOP, "locale": "en-GB", "timezone_id": "UTC", **options}
     )
