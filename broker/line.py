@@ -12,10 +12,11 @@ from broker.alarms import AlarmTrack
 from broker.host import Host
 from broker.idle import forget_idle
 from broker.model import Answer, Code, Refusal, Sample
-from broker.predictors import Predictor
+from broker.predictors import OVER, Predictor, one_line
 from broker.records import (
     BEGUN_BY_PERSON,
     MOST_REHEARSALS,
+    RESET_BY_PERSON,
     SNAPSHOT_EVERY,
     Batch,
     Claim,
@@ -130,6 +131,8 @@ class Line:
         """Whether its black box must be rebuilt, in place of a fresh one."""
         self.rebased_by = 0
         """The newest rebase command that was followed."""
+        self._reset_in_alarm: bool | None = None
+        """Whether that ended an alarm, until its explanation is told; None: nothing to tell."""
         self.standing = claim.standing
         """How it stands after the latest answer. Replaced as a whole."""
         self._told = claim.standing
@@ -231,6 +234,7 @@ class Line:
                 break
         if batch.samples:
             self.standing = host.standing(track.alarm)
+            self._explain_reset(batch)
         if self.standing != self._told:
             self._told = batch.standing = self.standing
         return batch, refusal
@@ -250,14 +254,27 @@ class Line:
             self.install(self._make_predictor())
         except BaseException as error:  # whatever a black box raises
             return self._throw_away(sample, error, batch)
+        self._reset_in_alarm = bool(self._reset_in_alarm or self.standing.alarm)
         self.rebased_by = batch.rebased_by = command
         batch.events.append(Event(EventKind.BEGUN, BEGUN_BY_PERSON))
-        log.info("%s: predictor reset, as a person asked", self.name)
+        log.info("%s: %s", self.name, RESET_BY_PERSON)
         if self._host:
             self.standing = self._host.standing()
             if self._host.gives_state:
                 batch.snapshot = Snapshot(0, self._host.snapshot())
         return None
+
+    def _explain_reset(self, batch: Batch) -> None:
+        """Tell a reset with the first answer after it, before what the black box says of that."""
+        if self._reset_in_alarm is None:
+            return
+        is_end = self._reset_in_alarm and not batch.answers[0].prediction
+        self._reset_in_alarm = None
+        text = f"{OVER}{RESET_BY_PERSON}" if is_end else RESET_BY_PERSON
+        said = batch.explanations
+        if said and said[0].after == 1:
+            text = one_line(f"{text}; {said.pop(0).text}")
+        said.insert(0, Explanation(1, text))
 
     def _throw_away(self, sample: Sample, error: BaseException, batch: Batch) -> Refusal:
         self._host = None

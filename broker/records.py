@@ -77,6 +77,9 @@ ENDED_BY_AGENT = "the agent ended it"
 BEGUN_BY_PERSON = "a person asked for it"
 """The text of EventKind.BEGUN after a rebase command: of the command line, or of the console."""
 
+RESET_BY_PERSON = "predictor reset, as a person asked"
+"""The explanation of the first sample after such a command."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

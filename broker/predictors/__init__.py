@@ -12,6 +12,9 @@ from broker.model import Sample
 
 _MAX_EXPLANATION = 500
 
+OVER = "alarm is over: "
+"""How an explanation begins that tells the end of an alarm."""
+
 
 class Predictor(Protocol):
     """One instance a line, made with the options of `[predictor.options]` as keyword arguments.

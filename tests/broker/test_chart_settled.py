@@ -36,6 +36,8 @@ def rows(first: float, last: float, *, apart: float = 0.0) -> list[Values]:
         # Away from the former level, and back to it.
         *((8, 9.9, False), (-8, -9.9, False), (8, 6.6, True), (-8, -6.6, True)),
         *((8, 5, False), (-8, -5, False)),
+        # From one side of the former level to the other, as far off as before.
+        *((-0.8, 0.8, True), (0.8, -0.8, True), (0, 1.4, False), (-0.3, -1.7, False)),
     ],
 )
 def test_a_level_may_move_back_a_little_and_away_by_less(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from support import rows as made
-from support.rows import at, moved, noise, warm
+from support.rows import at, level_of, moved, noise, warm
 
 from broker.predictors.chart.baseline import fit
 from broker.predictors.chart.charts import Chart
@@ -172,6 +172,30 @@ def test_a_drift_that_was_followed_is_told_at_each_doubling_and_is_no_shift() ->
     )
     assert re.match(r"the level has drifted slowly: 1[2-5]\.\d spreads off \(sensor3", second)
     assert shift(chart)[0] == 0.0
+
+
+def test_a_sensor_is_followed_half_as_fast_behind_a_step_until_the_machine_is_back() -> None:
+    chart = warm(quiet=50)
+
+    def followed(channel: int, spreads: float) -> float:
+        """By how much the level of a sensor moves, where that is a little off."""
+        before = level_of(chart)[channel]
+        told(chart, [moved(row, channel, 2.0) for row in off(250, spreads, seed=9)])
+        after = level_of(chart)[channel]
+        told(chart, off(3000, spreads))
+        return after - before
+
+    usual = [followed(channel, 0.0) for channel in (1, 2)]
+    told(chart, off(600, 8.0))
+    assert followed(1, 8.0) == pytest.approx(usual[0] / 2, rel=0.25)
+    assert followed(2, 8.0) == pytest.approx(usual[1], rel=0.25)
+    restored = Chart()
+    restored.restore(chart.snapshot())
+    steps = [moved(row, 1, 9.0) for row in noise(200, seed=9)]
+    assert told(restored, steps) == told(chart, steps)
+    assert restored.statistics() == chart.statistics()
+    told(chart, off(900, 0.0))
+    assert followed(1, 0.0) == pytest.approx(usual[0], rel=0.25)
 
 
 def test_a_former_level_stays_where_it_was_until_the_machine_is_there_again() -> None:

@@ -69,6 +69,22 @@ def test_a_clear_step_is_found_where_it_is(
     assert abs(clear_step(stepped) - place) <= 1
 
 
+@pytest.mark.parametrize("sensors", [1, 2, 3, 4])
+def test_a_smaller_step_is_clear_if_all_sensors_show_it(sensors: int) -> None:
+    rows = list(noise(100, seed=2))
+    for channel in range(sensors):
+        rows[:40] = [moved(row, channel, 3.4) for row in rows[:40]]
+    assert bool(clear_step(rows)) is (sensors == 4)
+    assert abs(clear_step(rows) - 40) <= 1 or sensors < 4
+
+
+def test_smaller_steps_of_all_sensors_at_different_times_are_not_clear() -> None:
+    rows = list(noise(100, seed=2))
+    for channel, place in enumerate((20, 40, 60, 80)):
+        rows[:place] = [moved(row, channel, 3.4) for row in rows[:place]]
+    assert clear_step(rows) == 0
+
+
 @many
 @given(st.integers(12, 20), st.integers(45, 55), st.integers(82, 92), st.floats(10, 100))
 def test_a_step_is_clear_although_others_lie_before_and_after_it(

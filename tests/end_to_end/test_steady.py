@@ -73,5 +73,6 @@ def test_a_level_that_was_accepted_is_on_show_over_restarts_until_a_reset(tmp_pa
             assert command.wait() == 0
         told = status(store)
         assert (told["state"], told["shift"]) == ("learning", None)
+        assert explanations(store)[-1].text == "predictor reset, as a person asked"
         assert press.stop() == 0
         assert broker.stop() == 0

@@ -14,10 +14,6 @@ from broker.predictors.chart.steps import FAR_SPREADS, Steps
 from broker.predictors.chart.warmup import WarmUp
 from quartet.channels import Values
 
-# The level follows by so much of a row's deviation while all is quiet: it takes up run-in and
-# seasons, and a fault of some hundred rows hardly. Where a row is hot it waits, and in an alarm.
-_FOLLOW = 1 / 500
-
 # A hot row counts up and a cold one down. A few hot rows are an alarm, which ends when as many
 # more rows were cold than hot. As many that are at home at the former level are a return to it.
 _ALARM_AT = 4
@@ -65,11 +61,15 @@ class Scale:
         *("is_alarm", "jump", "news", "phase"),
     )
 
+    # The level follows by so much of a point's deviation while all is quiet: it takes up run-in and
+    # seasons, and hardly a fault of some hundred points. It waits at a hot one, and in an alarm.
+    _FOLLOW = 1 / 500
+
     def __init__(
         self, t2_limit: float, mewma_limit: float, settle: int, rows_a_point: int = 1
     ) -> None:
         self._home: Scale = self  # the one that sums up all steps
-        self._follow = _FOLLOW
+        self._follow: Values
         self._settle = settle
         self._rows_a_point = rows_a_point
         self._charts = ControlCharts(t2_limit, mewma_limit)
@@ -99,8 +99,7 @@ class Scale:
             self._cool()
         else:
             charts.learn()
-            level, spread = baseline.level, baseline.spread
-            baseline.level = vectors.moved(level, spread, charts.bounded, self._follow)
+            baseline.level = vectors.moved(baseline.level, charts.bounded, self._follow)
             if charts.quiet_rows % _DRIFT_LOOK == 0:
                 self.news = self._steps.drift(baseline, self._followed())
         if self._gathered is not None and self._gathered.add(values):
@@ -109,6 +108,7 @@ class Scale:
     def count(self, jump: Values) -> None:
         """Add a jump, of this scale or a slower one, to those that no person has accepted."""
         self._steps.add(vectors.deviation(jump, _ZERO, self._baseline.spread))
+        self._follow = self._steps.follow(self._baseline.spread, self._FOLLOW)
         if self.phase is Phase.QUIET:
             self._enter(self._phase_at_rest())
 
@@ -140,6 +140,7 @@ class Scale:
         are_all = learned.rows == warm_up.rows.span
         self.news = words.learned(rows, None if are_all else used, learned.moving)
         self._baseline, self._steps = learned.baseline, Steps(learned.baseline.level)
+        self._follow = self._steps.follow(self._baseline.spread, self._FOLLOW)
         self._enter(Phase.QUIET)
 
     def _followed(self) -> Values:
@@ -243,6 +244,7 @@ class Scale:
             self._baseline = Baseline.of(numbers)
             self._charts.take(numbers)
             self._steps = Steps.of(numbers)
+            self._follow = self._steps.follow(self._baseline.spread, self._FOLLOW)
             place += _LEARNED.size
         gathered = vectors.sound(struct.unpack(f"<{kept}f", state[place:]))
         if (rows := self._rows()) is not None:

@@ -2,7 +2,8 @@
 
 import struct
 
-from broker.predictors.chart import vectors, words
+from broker.predictors import OVER
+from broker.predictors.chart import vectors
 from broker.predictors.chart.scale import Phase, Scale
 from broker.predictors.chart.slow import SlowScale
 from quartet.channels import CHANNELS, FLOAT32_MAX, Values
@@ -90,7 +91,7 @@ class Scales:
 
     def _with_others(self, news: str) -> str:
         """The news of a scale; the end of its alarm is not that of another scale."""
-        rest = news.removeprefix(words.OVER)
+        rest = news.removeprefix(OVER)
         if rest == news or not self.is_alarm:
             return news
         place = next(place for place, each in enumerate(self._scales) if each.is_alarm)

@@ -47,6 +47,5 @@ def _lies_still(column: Sequence[float], drift: float) -> bool:
     middle = statistics.median(column[third:-third])
     last = statistics.median(column[-third:])
     apart = max(first, middle, last) - min(first, middle, last)
-    away, drift = (last - first, drift) if last > 0 else (first - last, -drift)
-    away -= max(0.0, drift)
+    away = abs(last) - abs(first) - max(0.0, drift if last > 0 else -drift)
     return apart <= _STILL_SPREADS and away <= _AWAY_SPREADS and decile_spread(column) <= _SCATTER

@@ -10,9 +10,6 @@ from broker.predictors.chart.warmup import Learned, WarmUp, moving
 from quartet.channels import Values
 from quartet.plural import counted
 
-# Its level follows with a memory of twice its warm-up: what takes less than that is to be told.
-_FOLLOW = 1 / 2000
-
 _ZERO: Values = (0.0, 0.0, 0.0, 0.0)
 
 
@@ -23,6 +20,9 @@ class SlowScale(Scale):
     """
 
     __slots__ = ()
+
+    # With a memory of twice its warm-up: what takes less than that is to be told.
+    _FOLLOW = 1 / 2000
 
     def __init__(
         self,
@@ -35,7 +35,6 @@ class SlowScale(Scale):
         """`limits` are those of T2 and MEWMA; `settle` and `warm_up` are counted in points."""
         super().__init__(*limits, settle, rows_a_point)
         self._home = home
-        self._follow = _FOLLOW
         self._warm_up = _WarmUpOfMeans(home, warm_up)
 
     def accept(self, jump: Values) -> None:

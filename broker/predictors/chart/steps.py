@@ -15,6 +15,11 @@ FAR_SPREADS = 12.0
 # goes up and down for years does not fill a log.
 _DRIFT_SPREADS = 6.0
 
+# Where a channel is behind a step that no person has accepted, its level follows at half the pace:
+# that may have been a fault, which grows again after a pause. Slower still, what drifts besides
+# would be an alarm.
+_PACE_BEHIND_A_STEP = 1 / 2
+
 _ZERO: Values = (0.0, 0.0, 0.0, 0.0)
 
 
@@ -72,6 +77,17 @@ class Steps:
     def distance(self, baseline: Baseline) -> float:
         """How far off their sum is, as a healthy row of this line would see it."""
         return math.sqrt(vectors.quadratic(baseline.row_form, self.shift))
+
+    def follow(self, spread: Values, share: float) -> Values:
+        """By how much the level of each channel follows for each spread of a deviation.
+
+        `share` is that of a spread where no step has been accepted.
+        """
+        one, two, three, four = (
+            share * each * (_PACE_BEHIND_A_STEP if abs(step) >= words.SHOWN_SPREADS else 1.0)
+            for each, step in zip(spread, self.shift, strict=True)
+        )
+        return one, two, three, four
 
     def told(self, baseline: Baseline) -> str | None:
         """Their sum, for a person; None: nothing that matters."""

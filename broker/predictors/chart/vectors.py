@@ -43,17 +43,12 @@ def average(old: Values, new: Values, weight: float) -> Values:
     )
 
 
-def moved(level: Values, spread: Values, by: Values, share: float) -> Values:
-    """The level, moved by a share of a deviation that is counted in spreads."""
-    l1, l2, l3, l4 = level
-    s1, s2, s3, s4 = spread
+def moved(values: Values, by: Values, share: Values) -> Values:
+    """The values, moved by a share of each number of `by`."""
+    v1, v2, v3, v4 = values
     b1, b2, b3, b4 = by
-    return (
-        l1 + share * s1 * b1,
-        l2 + share * s2 * b2,
-        l3 + share * s3 * b3,
-        l4 + share * s4 * b4,
-    )
+    s1, s2, s3, s4 = share
+    return v1 + s1 * b1, v2 + s2 * b2, v3 + s3 * b3, v4 + s4 * b4
 
 
 def quadratic(form: Quadratic, vector: Values) -> float:

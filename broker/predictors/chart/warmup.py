@@ -41,6 +41,10 @@ _UNEVEN = 3.0
 # A step is clear if it is so many spreads of what lies on one side of it: a start, a stop, a change
 # of load.
 _CLEAR_SPREADS = 6.0
+# All channels step at once where a machine is started, stopped or loaded, and by luck none does. So
+# half of that is clear enough, if it is so in all of them, within a few rows.
+_CLEAR_IN_ALL_SPREADS = _CLEAR_SPREADS / 2
+_AT_ONCE_ROWS = 5
 # Fewer rows on a side may be spikes, and so few have no spread.
 _LEAST_SIDE = 5
 # So many rows before it are compared with so many after it: a dip may be as short as that, and what
@@ -135,9 +139,13 @@ def uneven(rows: Sequence[Values]) -> bool:
 
 
 def clear_step(rows: Sequence[Values], least_after: int = _LEAST_SIDE) -> int:
-    """The row from which on a channel lies clearly elsewhere than before; 0: there is none."""
-    size, place = max(_clearest(column, least_after) for column in zip(*rows, strict=True))
-    return place if size > _CLEAR_SPREADS else 0
+    """The row from which on a channel, or all of them, lie clearly elsewhere; 0: there is none."""
+    found = [_clearest(column, least_after) for column in zip(*rows, strict=True)]
+    sizes, places = zip(*found, strict=True)
+    size, place = max(found)
+    are_at_once = max(places) - min(places) <= _AT_ONCE_ROWS
+    is_in_all = are_at_once and min(sizes) > _CLEAR_IN_ALL_SPREADS
+    return place if size > _CLEAR_SPREADS or is_in_all else 0
 
 
 def _clearest(column: Sequence[float], least_after: int) -> tuple[float, int]:

@@ -3,12 +3,11 @@
 import math
 from collections.abc import Iterable, Sequence
 
+from broker.predictors import OVER
 from quartet.plural import counted
 
 # Less than this is no shift that a person could find at the machine.
 SHOWN_SPREADS = 1.0
-
-OVER = "alarm is over: "
 
 # From here on, digits behind the point say nothing; and from there on, no digit does.
 _WHOLE_FROM, _MOST_SHOWN = 999.5, 1_000_000
