@@ -4,7 +4,7 @@ import asyncio
 import math
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 import pytest
@@ -17,7 +17,16 @@ from broker.errors import RecordError, TakenError
 from broker.model import Answer, Sample
 from broker.recorder.postgres.keeping import FleetKeeping
 from broker.recorder.postgres.recorder import PostgresRecorder
-from broker.records import Batch, Claim, Event, EventKind, Opened, Snapshot
+from broker.recorder.postgres.rounds import PendingCommit
+from broker.records import (
+    MAX_SNAPSHOT_BYTES,
+    Batch,
+    Claim,
+    Event,
+    EventKind,
+    Opened,
+    Snapshot,
+)
 
 
 @pytest.fixture
@@ -145,6 +154,71 @@ async def test_nothing_is_built_upon_records_that_are_not_those_that_were_left(
     assert await ids(database) == [("a", 1, 0), ("a", 3, 1)]
 
 
+async def test_an_epoch_that_is_given_twice_is_that_of_one_broker(database: Database) -> None:
+    """By a standby that had not heard of the first claim when it took over."""
+    async with broker(database) as one, broker(database) as two, broker(database) as three:
+        await one.record(batch(await one.claim(header(), ""), 0))
+        unheard = await two.claim(header(), "")
+        await database.select("UPDATE lines SET epoch = 1, owner = NULL")
+        heard = await three.claim(header(), "")
+        assert heard.lease.token == unheard.lease.token
+        with pytest.raises(RecordError):
+            await two.record(batch(unheard, 1))
+        assert (await two.claim(header(), "")).lease is not unheard.lease
+    assert await ids(database) == [("a", 1, 0)]
+
+
+async def test_what_gathers_is_committed_in_portions(database: Database) -> None:
+    """Those of an agent stay in their order."""
+    state = b"s" * MAX_SNAPSHOT_BYTES
+    async with broker(database) as one:
+        claims = {agent: await one.claim(header(agent=agent), "") for agent in "abcdef"}
+        commits = [
+            one.record(batch(claims[agent], first, first + 1, snapshot=Snapshot(2, state)))
+            for first in (0, 2)
+            for agent in claims
+        ]
+        for commit in commits:
+            await commit
+    assert await ids(database) == [(agent, n + 1, n) for agent in claims for n in range(4)]
+    assert await database.select("SELECT count(DISTINCT round) FROM samples") == [(4,)]
+
+
+async def test_a_lease_that_fails_while_it_is_claimed_again_is_not_given(
+    database: Database,
+) -> None:
+    async with broker(database) as one:
+        claim = await one.claim(header(), "")
+        await one.record(batch(claim, 0))
+        async with other(database, "LOCK standings") as lock:
+            claiming = asyncio.create_task(one.claim(header(), ""))
+            await waits(database, "SELECT epoch")
+            await database.select("UPDATE lines SET head = head + 1")
+            with pytest.raises(RecordError, match="others were recorded"):
+                await one.record(batch(claim, 1))
+            await lock.execute("COMMIT")
+            fresh = await claiming
+        await one.record(batch(fresh, 1))
+    assert await ids(database) == [("a", 1, 0), ("a", 3, 1)]
+
+
+async def test_a_claim_that_another_one_overtakes_before_it_has_read_anything_is_void(
+    database: Database,
+) -> None:
+    """It would go on from the head that the other one has moved."""
+    async with broker(database) as one:
+        async with other(database, "LOCK standings") as lock:
+            claiming = asyncio.create_task(one.claim(header(), ""))
+            await waits(database, "SELECT epoch")
+            await database.select("UPDATE lines SET epoch = epoch + 1, claimer = 'another'")
+            await lock.execute("COMMIT")
+            claim = await claiming
+        assert not claim.lease.is_good
+        with pytest.raises(TakenError):
+            await one.record(batch(claim, 0))
+    assert await ids(database) == []
+
+
 # Raised by a statement of the broker, as the server would.
 _RAISES = """
     CREATE SEQUENCE times;
@@ -216,6 +290,14 @@ async def test_a_commit_whose_answer_is_lost_is_found_or_not_by_the_next_claim(
                     )
                 with pytest.raises(RecordError, match="cannot record"):
                     await commit
+            async with asyncio.timeout(PATIENCE_S):
+                while True:  # until it has connected again
+                    with suppress(RecordError):
+                        another = await one.claim(header(agent="b"), "")
+                        await one.record(batch(another, 0))
+                        break
+            with pytest.raises(RecordError):  # and nothing is built upon it
+                await one.record(batch(claim, 3))
             fresh = await one.claim(header(), "")
             assert fresh.last_id == (2 if is_committed else 0)
             with pytest.raises(RecordError):
@@ -239,6 +321,47 @@ async def test_a_broker_that_froze_amid_its_commit_is_cut_off(database: Database
     assert await ids(database) == [("a", 1, 0), ("a", 2, 1)]
 
 
+@pytest.mark.parametrize("left", [0.5, 0.0])
+async def test_a_broker_that_froze_while_it_sent_a_large_round_stops_nobody(
+    left: float, postgres: Server, database: Database
+) -> None:
+    """Half of it is left, or one byte: then the server has its statement, and not its end."""
+    agents = [f"a{number}" for number in range(16)]
+    async with relayed(postgres.port) as relay:
+        url = postgres.url(database.name, port=relay.port)
+        async with (
+            broker(database, url=url, tick_s=2 * PATIENCE_S) as one,
+            broker(database, look_s=0.01) as two,
+        ):
+            claims = [await one.claim(header(agent=agent), "") for agent in agents]
+
+            def send(number: int) -> list[PendingCommit]:
+                ids = range(400 * number, 400 * (number + 1))
+                return [one.record(batch(claim, *ids)) for claim in claims]
+
+            for number in range(2):  # the second one is as long as those that follow
+                before = relay.sent
+                for commit in send(number):
+                    await commit
+            size = relay.sent - before
+            assert size > 100_000
+            relay.hold(size - max(1, round(left * size)))
+            late = send(2)
+            async with asyncio.timeout(PATIENCE_S):
+                await relay.held.wait()
+                for agent in agents:
+                    fresh = await two.claim(header(800, agent=agent), "")
+                    assert fresh.last_id == 799
+                    await two.record(batch(fresh, 800))
+            relay.release()
+            for commit in late:
+                with pytest.raises(RecordError):
+                    await commit
+    assert await ids(database) == [
+        (agent, id_ + 1, id_) for agent in sorted(agents) for id_ in range(801)
+    ]
+
+
 async def test_a_server_that_dies_and_comes_back_has_all_that_was_answered(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -252,7 +375,9 @@ async def test_a_server_that_dies_and_comes_back_has_all_that_was_answered(
                 await one.record(batch(claim, 2))
             with pytest.raises(RecordError, match="cannot read"):
                 await one.claim(header(), "")
-            assert "no PostgreSQL server answers" in one.trouble
+            async with asyncio.timeout(PATIENCE_S):
+                while "no PostgreSQL server answers" not in one.trouble:  # noqa: ASYNC110 - nor it
+                    await asyncio.sleep(0.01)
             await asyncio.to_thread(server.restart)
             async with asyncio.timeout(PATIENCE_S):
                 while one.trouble:  # noqa: ASYNC110 - it looks by itself

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -201,3 +202,28 @@ async def test_brokers_that_start_at_once_prepare_the_database_once(database: Da
     finally:
         for each in recorders:
             await each.__aexit__()
+
+
+# What a server says before it ends a connection that nobody uses.
+_FIELDS = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+_FATAL = b"E" + struct.pack(">i", 4 + len(_FIELDS)) + _FIELDS
+
+
+@pytest.mark.parametrize("while_it_reads", [False, True])
+async def test_a_server_that_ends_the_connection_just_before_it_is_used(
+    while_it_reads: bool, database: Database, postgres: Server
+) -> None:
+    await database.prepare()
+    async with relayed(postgres.port) as relay:
+        # Behind the answer to a statement; a reader makes none that writes.
+        ends = b"SELECT 1\0Z" if while_it_reads else b"UPDATE 0\0Z"
+        relay.change = lambda data: data + _FATAL if ends in data else data
+        url = postgres.url(database.name, port=relay.port)
+        if while_it_reads:
+            with pytest.raises(StoreError) as raised:
+                await PostgresReader(url).accounts()
+            said = str(raised.value)
+        else:
+            said = await refused(url)
+    assert said.startswith(f"{url}: ")
+    assert "the server has ended the connection" in said

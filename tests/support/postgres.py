@@ -8,12 +8,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pytest
 from support.patience import until
 
 from bench.usage import descendants
@@ -25,9 +26,17 @@ _PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 _USER = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
 
 
+# A test's server need not survive a power cut.
+_SETTINGS = {
+    "fsync": "off",
+    "shared_buffers": "16MB",
+    "max_connections": "60",
+    "max_locks_per_transaction": "256",
+}
+
 _TRUNCATE = """
     TRUNCATE brokers, lines, sessions, gaps, samples, samples_kept, explanations, snapshots,
-        commands, events, standings, labels, asides RESTART IDENTITY
+        commands, events, standings, labels, asides, losses RESTART IDENTITY
 """
 
 _END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
@@ -45,10 +54,16 @@ _FULL = """
 class Server:
     """A server in a directory of its own, which survives a kill of any broker, and no power cut."""
 
-    def __init__(self, folder: Path, primary: "Server | None" = None) -> None:
-        """`primary`: of which this one is a standby."""
+    def __init__(
+        self,
+        folder: Path,
+        primary: "Server | None" = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """`primary`: of which this one is a standby; `settings`: more than those of all tests."""
         assert _PROGRAMS
         self._folder = folder
+        self._settings = _SETTINGS | {**(settings or {})}
         self._numbers = itertools.count(1)
         self._shared: Database | None = None
         with socket.socket() as place:
@@ -78,18 +93,12 @@ class Server:
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
         assert _PROGRAMS
-        settings = {
-            "fsync": "off",
-            "shared_buffers": "16MB",
-            "max_connections": "60",
-            "max_locks_per_transaction": "256",
-        }
         with (self._folder / "log").open("ab") as log:
             return subprocess.Popen(
                 [
                     *(_PROGRAMS / "postgres", "-D", "data", "-p", str(self.port)),
                     *("-h", "127.0.0.1", "-k", str(self._folder)),
-                    *(f"-c{name}={value}" for name, value in settings.items()),
+                    *(f"-c{name}={value}" for name, value in self._settings.items()),
                 ],
                 cwd=self._folder,
                 stdout=log,
@@ -107,6 +116,11 @@ class Server:
             **_USER,
         )
 
+    def run(self, program: str, *arguments: str) -> None:
+        """Run a program for people, such as pg_dump, to its end."""
+        assert _PROGRAMS
+        subprocess.run([_PROGRAMS / program, *arguments], check=True, stdout=subprocess.DEVNULL)
+
     def kill(self) -> None:
         """Have it die, with all its connections, as its machine would."""
         workers = descendants(self.process.pid)  # without it they would end a moment later
@@ -115,6 +129,16 @@ class Server:
         for pid in workers:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    def freeze(self, *, thaw: bool = False) -> None:
+        """Have it stand still, with all its processes; or go on."""
+        for pid in (self.process.pid, *descendants(self.process.pid)):
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, signal.SIGCONT if thaw else signal.SIGSTOP)
+
+    def promote(self) -> None:
+        """Make a standby the primary, and return when it is."""
+        self._run("pg_ctl", "promote", "-w", "-D", "data")
 
     def restart(self) -> None:
         """Start it again, once nothing is left of the one that died."""
@@ -218,13 +242,20 @@ async def full_server(database: Database) -> AsyncIterator[None]:
         await database.do("DROP FUNCTION full_disk CASCADE")
 
 
+def hand_over(folder: Path) -> None:
+    """Have a directory belong to whom the servers run as."""
+    if _USER:
+        shutil.chown(folder, "postgres", "postgres")
+
+
 @contextmanager
 def running(primary: Server | None = None) -> Iterator[Server]:
-    """A server while entered, or a standby of one."""
+    """A server while entered, or a standby of one; without the package, the test is skipped."""
+    if not is_there():
+        pytest.skip("the Debian package postgresql is not installed")
     folder = Path(tempfile.mkdtemp(prefix="quartet-postgres-"))
     try:
-        if _USER:
-            shutil.chown(folder, "postgres", "postgres")
+        hand_over(folder)
         server = Server(folder, primary)
         try:
             yield server

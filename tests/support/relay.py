@@ -15,6 +15,12 @@ class Relay:
         self.port = 0
         self.is_mute = False
         """Nothing of what the server says arrives."""
+        self.sent = 0
+        """Bytes that have come for the server so far."""
+        self.held = asyncio.Event()
+        """Set when something waits for release()."""
+        self._room: int | None = None
+        self._released = asyncio.Event()
         self.change: Callable[[bytes], bytes] = bytes
         """What becomes of what the server says."""
 
@@ -38,8 +44,33 @@ class Relay:
             while data := await reader.read(1 << 16):
                 if from_server and self.is_mute:
                     continue
-                writer.write(self.change(data) if from_server else data)
+                writer.write(
+                    self.change(data) if from_server else await self._admitted(data, writer)
+                )
                 await writer.drain()
+
+    async def _admitted(self, data: bytes, server: asyncio.StreamWriter) -> bytes:
+        """What of this is left to be sent, once all of it may be."""
+        self.sent += len(data)
+        if self._room is None:
+            return data
+        now, later = data[: self._room], data[self._room :]
+        self._room -= len(now)
+        if later:
+            server.write(now)
+            self.held.set()
+            await self._released.wait()
+            return later
+        return now
+
+    def hold(self, after: int) -> None:
+        """Have so many bytes more reach the server; the rest waits for release()."""
+        self._room = after
+
+    def release(self) -> None:
+        """Pass on what waits, and all that comes."""
+        self._room = None
+        self._released.set()
 
     def cut(self) -> None:
         """End all connections at once."""

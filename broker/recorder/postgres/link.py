@@ -1,8 +1,9 @@
 """Connections that are shared: which is free, and whether what was written on it is durable."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -20,6 +21,14 @@ _ENDINGS = (
     asyncpg.CrashShutdownError,
 )
 
+# What the library says then is about itself.
+_ENDED = "the server has ended the connection"
+
+# As long as the server is asked to give up what a connection waits for.
+_GIVE_UP_S = 5.0
+
+_ended: set[asyncio.Task[None]] = set()
+
 
 class Link:
     """One connection. Whoever has it asks one thing after the other."""
@@ -27,12 +36,20 @@ class Link:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
         self._warning = ""
+        self._is_given_up = False
+        self._uncertain_since_s: float | None = None
         connection.add_log_listener(self._note)
 
     @property
     def is_open(self) -> bool:
         """Whether nothing has ended it yet, as far as is known."""
-        return not self._connection.is_closed()
+        return not (self._is_given_up or self._connection.is_closed())
+
+    @property
+    def uncertain_s(self) -> float:
+        """For how long nobody knows what becomes of the latest commit."""
+        since_s = self._uncertain_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
 
     @property
     def pid(self) -> int:
@@ -40,22 +57,35 @@ class Link:
         return int(self._connection.get_server_pid())
 
     def close(self) -> None:
-        """End it at once, whatever it is waiting for."""
+        """End it at once; nothing is under way."""
         with suppress(RuntimeError):  # its event loop has ended before it
             self._connection.terminate()
 
+    def give_up(self) -> None:
+        """End it, whatever is under way: the server gives that up too.
+
+        One that waits for a lock or a standby does not look whether its client is still there.
+        """
+        if not self._is_given_up:
+            self._is_given_up = True
+            task = asyncio.create_task(self._end())
+            _ended.add(task)
+            task.add_done_callback(_ended.discard)
+
+    async def _end(self) -> None:
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            await self._connection.close(timeout=_GIVE_UP_S)
+
     async def ask(self, query: str, *arguments: object) -> list[Any]:
         """Read. Raises PostgresError, InterfaceError or OSError."""
-        try:
+        with self._told():
             rows: list[Any] = await self._connection.fetch(query, *arguments)
-        except asyncpg.InternalClientError as error:  # the server has ended it just now
-            self.close()
-            raise asyncpg.InterfaceError(shown(error)) from error
         return rows
 
     async def run(self, script: str) -> None:
         """Execute a statement without parameters, or several as one transaction."""
-        await self._connection.execute(script)
+        with self._told():
+            await self._connection.execute(script)
 
     async def commit(
         self, query: str, *arguments: object, timeout_s: float | None = None
@@ -65,22 +95,38 @@ class Link:
         PostgresError: nothing was written. UncertainError: nobody knows.
         """
         self._warning = ""
+        self._uncertain_since_s = time.monotonic()
         try:
             rows: list[Any] = await self._connection.fetch(query, *arguments, timeout=timeout_s)
         except _ENDINGS as error:
             raise UncertainError(shown(error)) from error
         except TimeoutError as error:
-            self.close()
+            self.give_up()
             raise UncertainError(f"the server takes longer than {timeout_s:g} s") from error
-        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        except asyncpg.InternalClientError as error:
+            raise UncertainError(_ENDED) from error
+        except (OSError, asyncpg.InterfaceError) as error:
             raise UncertainError(shown(error)) from error
         except asyncio.CancelledError:
-            self.close()
+            self.give_up()
+            raise
+        except asyncpg.PostgresError:
+            self._uncertain_since_s = None
             raise
         # The server's message came before its answer: the listener has heard it.
         if self._warning:
             raise UncertainError(self._warning)
+        self._uncertain_since_s = None
         return rows
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Raise InterfaceError where the server has ended it before."""
+        try:
+            yield
+        except asyncpg.InternalClientError as error:
+            self.close()
+            raise asyncpg.InterfaceError(_ENDED) from error
 
     def _note(self, _: object, message: Any) -> None:
         if message.sqlstate == _WARNING:
@@ -106,7 +152,7 @@ class Links:
                 self._give_back(link)
                 raise
             except BaseException:  # somebody was cut off amid an answer
-                link.close()
+                link.give_up()
                 raise
             self._give_back(link)
 

@@ -40,7 +40,12 @@ async def make(link: Link, today: date) -> None:
     for number in range(-1, _AHEAD + 1):  # who has just asked what day it is may be late
         day = today + timedelta(days=number)
         if day not in there:
-            await link.run(_making(day))
+            await make_one(link, day)
+
+
+async def make_one(link: Link, day: date) -> None:
+    """Make a day, if it is missing."""
+    await link.run(_making(day))
 
 
 def _making(day: date) -> str:

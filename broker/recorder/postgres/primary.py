@@ -27,6 +27,11 @@ _LONGEST_PAUSE_S = 1.0
 # What passes by itself within this is no trouble.
 TROUBLE_S = 5.0
 
+UNCONFIRMED = (
+    "the server does not confirm a commit: look at its disk, and at the standbys in"
+    " synchronous_standby_names"
+)
+
 
 class Primary:
     """Connects, and connects again. Loop only."""
@@ -54,9 +59,10 @@ class Primary:
     @property
     def trouble(self) -> str:
         """Why nothing can be recorded, once that has lasted; empty otherwise."""
-        if self._link or self._clock.monotonic() - self._lost_at_s < self._trouble_s:
-            return ""
-        return self._why
+        if self._link:
+            waits = self._link.uncertain_s > self._trouble_s
+            return f"{self._url}: {UNCONFIRMED}" if waits else ""
+        return "" if self._clock.monotonic() - self._lost_at_s < self._trouble_s else self._why
 
     async def open(self) -> None:
         """Connect for the first time. StoreError."""
@@ -79,11 +85,12 @@ class Primary:
         """Give the connection up: it is lost, or nobody knows what it is doing."""
         if self._link is None:
             return
-        self._link.close()
+        self._lost_at_s = self._clock.monotonic() - self._link.uncertain_s
+        self._why = f"{self._url}: {why}"
+        self._link.give_up()
         self._link = None
         self._is_there.clear()
         self._is_lost.set()
-        self._lost_at_s, self._why = self._clock.monotonic(), f"{self._url}: {why}"
 
     async def keep(self) -> None:
         """Connect again whenever the connection is lost, until cancelled."""

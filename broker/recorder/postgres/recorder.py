@@ -23,15 +23,16 @@ from broker.recorder.postgres.keeping import FleetKeeping
 from broker.recorder.postgres.leases import Leases
 from broker.recorder.postgres.link import Link, Links
 from broker.recorder.postgres.moment import ServerClock, moment
-from broker.recorder.postgres.primary import TROUBLE_S, Primary
+from broker.recorder.postgres.primary import TROUBLE_S, UNCONFIRMED, Primary
 from broker.recorder.postgres.rebases import Rebases
 from broker.recorder.postgres.returning import Returning
 from broker.recorder.postgres.rounds import PendingCommit, Rounds, StreamEnd
 from broker.recorder.postgres.schema import migrate
-from broker.recorder.postgres.server import check, connect, store_error
+from broker.recorder.postgres.server import ERRORS, check, connect, store_error
 from broker.recorder.postgres.writing import Writing
 from broker.records import Basis, Batch, Claim, Event, Lease
 from quartet.clock import Clock
+from quartet.errors import StoreError
 from quartet.foreign import shown
 from quartet.outage import Outage
 from wire.metadata import StreamHeader
@@ -51,6 +52,10 @@ _QUESTION_S = 10.0
 
 # A commit takes milliseconds. A server that takes so long at a stop is not waited for.
 _CLOSE_S = 5.0
+
+# A round's statement has the same best plan however much is in it. To plan it for each round anew
+# takes the server several times as long as the round: it would look at all that is in the arrays.
+_PLAN_ONCE = "SET plan_cache_mode = force_generic_plan"
 
 _UNREACHED = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
@@ -79,6 +84,7 @@ class PostgresRecorder:
         """`clock`: in place of the server's. `generation`: claims only what is no newer."""
         self._url = url
         self._digest = digest
+        self._generation = generation
         self._keeping = keeping
         self._server_clock = None if clock else ServerClock()
         self._clock: Clock = clock or self._server_clock or time
@@ -96,6 +102,7 @@ class PostgresRecorder:
         )
         self._reading = Outage(log, self._clock)
         self._ticking = Outage(log, self._clock)
+        self._broker: brokers.Broker | None = None
         self._owner = 0
         self._undo = AsyncExitStack()
 
@@ -122,10 +129,16 @@ class PostgresRecorder:
         try:
             await self._look_at_clock(link)
             name = f"{socket.gethostname()} {os.getpid()}"
-            self._owner = await brokers.begin(link, name, self._clock.time_ns())
-            self._rounds.owner = self._claims.owner = self._owner
+            now_ns = self._clock.time_ns()
+            self._broker = await brokers.begin(link, name, now_ns, _QUESTION_S)
+            self._owner = self._rounds.owner = self._claims.owner = self._broker.number
             await brokers.hold(link, self._owner)
             await partitions.make(link, moment(self._clock.time_ns()).date())
+            told = await brokers.with_another_predictor(link, self._generation, self._digest)
+            if told:
+                log.warning("%s: %s", self._url, told)
+        except UncertainError as error:
+            raise StoreError(f"{self._url}: {UNCONFIRMED}") from error
         except _UNREACHED as error:
             raise store_error(self._url, error) from error
 
@@ -162,7 +175,9 @@ class PostgresRecorder:
         except RecordError as error:
             claim.lease.fail(error)
             return PendingCommit(None, claim.lease)
-        if batch.rebased_by and claim.header:
+        if claim.header is None:
+            self._returning.begins(claim.lease)
+        elif batch.rebased_by:
             self._rebases.applied(claim.header.agent_id, batch.rebased_by, claim.lease)
         return PendingCommit(settled, claim.lease)
 
@@ -208,17 +223,25 @@ class PostgresRecorder:
         return Link(await connect(self._url))
 
     async def _connect_primary(self) -> Link:
-        """One that has been looked at: after a failover, it is another server's."""
+        """One that has been looked at: after a failover, it is another server's.
+
+        Who comes back has committed something: a server may answer, and confirm nothing.
+        """
         connection = await connect(self._url)
+        link = Link(connection)
         try:
-            await check(connection, self._url, self._keeping.sync)
-            await migrate(connection, self._url)
-            link = Link(connection)
-            if self._owner:
-                await brokers.hold(link, self._owner)
+            async with asyncio.timeout(_QUESTION_S):
+                await check(connection, self._url, self._keeping.sync)
+                await migrate(connection, self._url)
+                await link.run(_PLAN_ONCE)
+                if self._broker:
+                    await brokers.hold(link, self._owner)
+                    await brokers.come_back(link, self._broker, _QUESTION_S)
         except BaseException as error:
-            connection.terminate()
-            if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+            link.give_up()
+            if isinstance(error, UncertainError | TimeoutError):
+                raise StoreError(f"{self._url}: {UNCONFIRMED}") from error
+            if isinstance(error, ERRORS):
                 raise store_error(self._url, error) from error
             raise
         return link
@@ -234,6 +257,8 @@ class PostgresRecorder:
             if not isinstance(error, UncertainError):
                 raise
             failed: Exception = error
+        except TimeoutError:
+            failed = TimeoutError(f"the server does not answer within {_QUESTION_S:g} s")
         except _UNREACHED as error:
             failed = error
         else:
@@ -257,16 +282,23 @@ class PostgresRecorder:
                 self._rounds.flush()
                 await self._rounds.settled()
                 async with self._links.borrowed() as link:
-                    await self._step(link)
+                    async with asyncio.timeout(_QUESTION_S):
+                        await self._step(link)
+                    await self._forget(link)
             except (*_UNREACHED, RecordError) as error:
                 self._ticking.failed("%s: commands cannot be read: %s", self._url, error)
             else:
                 self._ticking.ended("%s: commands are read again", self._url)
 
     async def _step(self, link: Link) -> None:
+        await brokers.hold(link, self._owner)
         await self._look_at_clock(link)
+        await brokers.beat(link, self._owner, _QUESTION_S)
         await self._returning.step(link)
         await self._rebases.look(link)
+
+    async def _forget(self, link: Link) -> None:
+        """Delete the records of agents that are to be forgotten: that may take long."""
         for agent_id in await commands.forgets(link):
             reason = f"'broker forget {agent_id}' deleted its records"
             self._leases.fail(agent_id, RecordError(reason))

@@ -1,5 +1,7 @@
 """Lines that this broker gives back: of plain peers, of simulations, and those never begun."""
 
+from weakref import WeakSet
+
 from broker.errors import RecordError
 from broker.recorder.postgres.leases import Leases
 from broker.recorder.postgres.link import Link
@@ -26,11 +28,19 @@ class Returning:
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
         self._left: set[Lease] = set()
+        self._beginning: WeakSet[Lease] = WeakSet()
+        self._early: set[Lease] = set()
+
+    def begins(self, lease: Lease) -> None:
+        """The next round makes a line for this lease, unless it has one."""
+        self._beginning.add(lease)
 
     def release(self, claim: Claim) -> None:
         """A stream has ended."""
         held = self._leases.held(claim.lease)
         if held is None:
+            if claim.lease in self._beginning and claim.lease.is_good:
+                self._early.add(claim.lease)
             return
         held.streams -= 1
         if held.is_passing or not held.is_begun:
@@ -38,6 +48,11 @@ class Returning:
 
     async def step(self, link: Link) -> None:
         """Give back what is left; all that was recorded before is committed."""
+        for lease in self._early:
+            if held := self._leases.held(lease):
+                held.streams -= 1
+                self._left.add(lease)
+        self._early.clear()
         left = {*self._left}
         rows = []
         for lease in left:

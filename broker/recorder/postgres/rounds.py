@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -26,8 +28,17 @@ log = logging.getLogger(__name__)
 # An agent waits as long for an answer, and then goes to another broker.
 _ROUND_S = 10.0
 
+# From one round to the next, at least. A round costs the server and its standby as much processor
+# time as some 25 samples: without this, a hundred agents would be three of them in each.
+_APART_S = 0.003
+
 # A deadlock with a claim is over with the next try; and a day that is missing is made once.
 _TRIES = 5
+
+# Of one commit. What a thousand agents send after an outage, or a megabyte of state for each of
+# them, would take longer than that, again and again; and a gigabyte is refused.
+_MOST_BYTES = 4 << 20
+_SAMPLE_BYTES = 64
 
 # Ends of streams that wait for a commit: more than there are streams.
 _MOST_ENDS = 65_536
@@ -135,13 +146,17 @@ class Rounds:
 
     async def run(self) -> None:
         """Commit until closed, and all that has gathered by then."""
+        began_s = -math.inf
         while self._gathering.entries or not self._is_closed:
             if not self._is_closed:
                 await self._due.wait()
+                await asyncio.sleep(began_s + _APART_S - time.monotonic())
             self._due.clear()
+            began_s = time.monotonic()
             self._running, self._gathering = self._gathering, _Round()
             try:
-                await self._write(self._running.entries)
+                for portion in _portions(self._running.entries):
+                    await self._write(portion)
             finally:
                 self._running.settled.set()
                 self._running = None
@@ -235,9 +250,25 @@ class Rounds:
 
     def _fail(self, batches: Sequence[Batch], error: Exception) -> None:
         """End the streams that wait for a round that failed, or of which nobody knows."""
-        if isinstance(error, UncertainError):
+        # A primary that was told to be one no more ends no connection.
+        if isinstance(error, UncertainError | asyncpg.ReadOnlySQLTransactionError):
             self._primary.lose(shown(error))
         outage = self._recording if batches else self._noting
         outage.failed(_NO_SAMPLES if batches else _NO_ENDS, error)
         for batch in batches:
             batch.claim.lease.fail(RecordError(f"the broker cannot record samples: {shown(error)}"))
+
+
+def _portions(entries: Sequence[Batch | StreamEnd]) -> Iterator[Sequence[Batch | StreamEnd]]:
+    """What is committed at once, in the order in which it came; one portion at least."""
+    first, size = 0, 0
+    for number, each in enumerate(entries):
+        if isinstance(each, StreamEnd):
+            continue
+        state = each.snapshot.state if each.snapshot else None
+        added = _SAMPLE_BYTES * len(each.samples) + len(state or b"")
+        if size and size + added > _MOST_BYTES:
+            yield entries[first:number]
+            first, size = number, 0
+        size += added
+    yield entries[first:]

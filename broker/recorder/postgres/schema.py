@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from quartet.errors import NewerSchemaError, StoreError
+from quartet.errors import NewerSchemaError, OlderSchemaError, StoreError
 
 # "QrtB": advisory locks of ours, told from those of other programs in the same database.
 LOCKS = 0x51727442
@@ -32,7 +32,8 @@ MIGRATIONS = [
     CREATE TABLE brokers (
         broker integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         name text NOT NULL,
-        opened_at_ns bigint NOT NULL
+        opened_at_ns bigint NOT NULL,
+        alive_at timestamptz NOT NULL DEFAULT now()  -- nearly: a standby has no advisory locks
     );
 
     -- One agent's samples over all its sessions; without agent_id, one stream of a plain peer.
@@ -175,6 +176,18 @@ MIGRATIONS = [
 
     INSERT INTO quartet_store (version, works_from) VALUES (0, 1)
     """,
+    """
+    -- What a file had lost before its records moved here. Brokers without this table need it not.
+    CREATE TABLE losses (
+        loss bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        agent_id text,  -- NULL: nobody can tell
+        session_id text,
+        first integer,
+        last integer,
+        why text NOT NULL,
+        at_ns bigint NOT NULL
+    )
+    """,
 ]
 
 _OTHERS = """
@@ -186,33 +199,47 @@ _OTHERS = """
 
 
 # A server that was restored from a dump counts its transactions from the beginning again.
-_GO_ON = """
+GO_ON = """
     UPDATE quartet_store SET ahead = newest.round + 1 - xid FROM
-        (SELECT max(round) AS round FROM samples) AS newest,
+        (SELECT max(round) AS round FROM recorded) AS newest,
         (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xid) AS now
     WHERE newest.round >= xid + ahead
 """
+"""Has the next round come behind all that are recorded."""
 
 
 async def migrate(connection: asyncpg.Connection, url: str) -> None:
     """Bring the tables up to date, one broker at a time. StoreError where that must not be."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1, $2)", LOCKS, MIGRATION_LOCK)
-        version = await _version(connection, url)
+        version = await version_of(connection, url)
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
             await connection.execute(script)
             await connection.execute("UPDATE quartet_store SET version = $1", number)
-        await connection.execute(_GO_ON)
+        await connection.execute(GO_ON)
 
 
 async def check_version(connection: asyncpg.Connection, url: str) -> None:
     """Refuse a database that no broker has prepared, or a newer one. StoreError."""
-    if not await _version(connection, url):
+    if not await version_of(connection, url):
         raise StoreError(f"{url}: no broker has used this database yet: start the broker first")
 
 
-async def _version(connection: asyncpg.Connection, url: str) -> int:
-    """How many migrations the database has seen."""
+async def check_same_version(connection: asyncpg.Connection, url: str) -> None:
+    """Refuse a database whose tables are others than those of this version. StoreError."""
+    await check_version(connection, url)
+    version = int(await connection.fetchval("SELECT version FROM quartet_store"))
+    said = f"{url}: has schema {version}, this version of quartet knows {len(MIGRATIONS)}"
+    if version < len(MIGRATIONS):
+        raise OlderSchemaError(
+            f"{said}: start a broker of this version once, then stop it", version
+        )
+    if version > len(MIGRATIONS):
+        raise NewerSchemaError(f"{said}: use the version that wrote it, or a newer one", version)
+
+
+async def version_of(connection: asyncpg.Connection, url: str) -> int:
+    """How many migrations the database has seen, of those that this version knows. StoreError."""
     if not await connection.fetchval("SELECT to_regclass('quartet_store') IS NOT NULL"):
         other = await connection.fetchval(_OTHERS)
         if other is not None:

@@ -11,7 +11,7 @@ class Part:
 
     columns: dict[str, str]
     sql: str
-    """`{rows}` stands for the rows, as a table `given`."""
+    """`{rows}` stands for the rows, as a table `given`; `{run}` for those of a row of `runs`."""
 
     @property
     def types(self) -> Iterable[str]:
@@ -22,11 +22,13 @@ class Part:
 _LINE = {"line": "bigint"}
 
 # The fence. A commit that has waited for the row looks at it again: after a claim, the epoch is
-# another one. The head is the second guard: nothing is built upon a commit of unknown outcome.
+# another one. The head is the second guard: nothing is built upon a commit of unknown outcome. And
+# the owner is the third: a standby that was not up to date gives an epoch for the second time.
 LINES = Part(
     {
         **_LINE,
         "epoch": "bigint",
+        "owner": "integer",
         "head": "bigint",
         "count": "integer",
         "prediction": "boolean",
@@ -40,6 +42,7 @@ LINES = Part(
             is_rehearsal = is_rehearsal AND NOT given.is_device
         FROM {rows}
         WHERE lines.line = given.line AND lines.epoch = given.epoch AND lines.head = given.head
+            AND lines.owner = given.owner
         RETURNING lines.line
     )
     """,
@@ -78,9 +81,16 @@ SESSIONS = Part(
     numbered AS (SELECT n, session, line FROM counts JOIN counted USING (line, id))
     """,
 )
+# Which of the samples are a session's: from one to another, counted from 1. Without it each sample
+# would look for its session; the server expects few, and compares each with all.
+RUNS = Part(
+    {"n": "integer", "first": "integer", "last": "integer"},
+    """
+    runs AS (SELECT line, session, first, last FROM {rows} JOIN numbered USING (n))
+    """,
+)
 SAMPLES = Part(
     {
-        "n": "integer",
         "position": "bigint",
         "id": "integer",
         "sensor1": "real",
@@ -96,7 +106,7 @@ SAMPLES = Part(
             sensor1, sensor2, sensor3, sensor4, prediction)
         SELECT line, position, session, (SELECT number FROM moment), sampled_at_ns,
             (SELECT at FROM moment), id, sensor1, sensor2, sensor3, sensor4, prediction
-        FROM {rows} JOIN numbered USING (n)
+        FROM runs CROSS JOIN LATERAL {run}
     )
     """,
 )
@@ -256,7 +266,7 @@ _MOMENT = """
 
 # A part stands behind those that it rests upon.
 _ORDER = [
-    *(LINES, SESSIONS, SAMPLES, GAPS, EXPLANATIONS, LABELS, PUTS, KEEPS, DROPS, REBASES),
+    *(LINES, SESSIONS, RUNS, SAMPLES, GAPS, EXPLANATIONS, LABELS, PUTS, KEEPS, DROPS, REBASES),
     *(STANDINGS, TAKEN_BACK, EVENTS),
 ]
 
@@ -283,9 +293,11 @@ class Statement:
             if not (rows := self._rows.get(part)):
                 continue
             first = len(arguments) + 1
-            arrays = ", ".join(f"${first + n}::{kind}[]" for n, kind in enumerate(part.types))
-            given = f"unnest({arrays}) AS given ({', '.join(part.columns)})"
-            parts.append(part.sql.replace("{rows}", given))
+            arrays = [f"${first + n}::{kind}[]" for n, kind in enumerate(part.types)]
+            slices = [f"({array})[runs.first:runs.last]" for array in arrays]
+            names = ", ".join(part.columns)
+            rows_, run = (f"unnest({', '.join(of)}) AS given ({names})" for of in (arrays, slices))
+            parts.append(part.sql.replace("{rows}", rows_).replace("{run}", run))
             arguments.extend([*column] for column in zip(*rows, strict=True))
         owned = "SELECT line FROM owned" if LINES in self._rows else "SELECT 0 WHERE false"
         return f"WITH {', '.join(parts)} {owned}", arguments

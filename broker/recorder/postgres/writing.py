@@ -52,6 +52,7 @@ class Writing:
         self._events: list[tuple[Held, int, Event]] = []
         self._labels: dict[int, bytes] = {}
         self._statement = Statement()
+        self._samples = 0
 
     @property
     def is_empty(self) -> bool:
@@ -86,7 +87,7 @@ class Writing:
         """The statement and its arguments; `at`: in place of the server's time."""
         for line, (held, added) in sorted(self._lines.items()):
             count, prediction = held.head - added.head, held.prediction
-            fence = line, held.epoch, added.head
+            fence = line, held.epoch, self._owner, added.head
             self._statement.add(parts.LINES, (*fence, count, prediction, added.is_device))
             self._add_snapshots(line, added.shelf)
             if added.stands_anew:
@@ -160,11 +161,15 @@ class Writing:
     def _add_samples(self, batch: Batch, held: Held, session: int) -> None:
         header, arrived_at_ns = batch.claim.header, batch.arrived_at_ns
         answered = zip(batch.samples, batch.answers, strict=True)
+        if batch.samples:
+            run = session, self._samples + 1, self._samples + len(batch.samples)
+            self._statement.add(parts.RUNS, run)
+            self._samples += len(batch.samples)
         self._statement.add(
             parts.SAMPLES,
             *(
                 (
-                    *(session, position, sample.id, *sample.values),
+                    *(position, sample.id, *sample.values),
                     *(taken_at_ns(header, sample.id, arrived_at_ns), answer.prediction),
                 )
                 for position, (sample, answer) in enumerate(answered, held.head + 1)
