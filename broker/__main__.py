@@ -5,21 +5,34 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
 from broker.commandline import CONFIG, parser
-from broker.config import PredictorSettings, Settings, Store, check, store_of, with_store
+from broker.config import (
+    PredictorSettings,
+    Settings,
+    Store,
+    check,
+    for_process,
+    given_store,
+    store_of,
+    with_store,
+)
 from broker.console.commandline import CONFIG as CONSOLE_CONFIG
 from broker.predictors.load import load as load_predictor
 from quartet import command
 from quartet.distribution import to_install
+from quartet.errors import StoreError
 from quartet.foreign import in_json, shown
 from quartet.plural import counted
 from quartet.settings import load
+
+if TYPE_CHECKING:
+    from quartet.inspection import Remark
 
 
 def main(
@@ -53,16 +66,38 @@ def _run(options: argparse.Namespace) -> int:
 
 def _check_files(settings: Settings, path: Path | None) -> int:
     """What a file on standard input names is on another machine."""
-    load_predictor(settings.predictor.use, settings.predictor.options)
+    black_box = load_predictor(settings.predictor.use, settings.predictor.options)
     if path is None or path.is_file():
         from broker.files import inspect  # noqa: PLC0415 - a start finds these by itself
         from quartet.inspection import conclude, inspect_configuration  # noqa: PLC0415
 
         own = inspect_configuration(path) if path else ()
-        files = inspect(settings.tls, store_of(settings, os.environ), time)
-        conclude("broker", [*own, *files])
+        store = store_of(settings, os.environ)
+        files = inspect(settings.tls, store, time)
+        conclude("broker", [*own, *files, *_inspect_database(settings, store, black_box.digest)])
     print(f"broker: the configuration is right ({path or 'no file was read'})")
     return 0
+
+
+def _inspect_database(settings: Settings, store: Store | None, digest: str) -> "Iterator[Remark]":
+    """What the server says, where the store is a database.
+
+    Not while systemd reloads a broker that runs: that one keeps its connections, and certificates
+    can be renewed also while the server is away.
+    """
+    if not isinstance(store, str) or "MAINPID" in os.environ:
+        return
+    from broker.recorder.opening import inspect_database  # noqa: PLC0415 - for a database alone
+    from quartet.inspection import Remark  # noqa: PLC0415
+
+    try:
+        news, warnings = asyncio.run(inspect_database(store, settings, digest, time))
+    except StoreError as error:
+        yield Remark(str(error), fails=True)
+        return
+    yield Remark(f"{store}: {news}", fails=False, is_news=True)
+    for each in warnings:
+        yield Remark(f"{store}: {each}", fails=False)
 
 
 def _ledger(options: argparse.Namespace) -> int:
@@ -116,6 +151,23 @@ def _upkeep(options: argparse.Namespace) -> int:
 
     upkeep = open_upkeep(_store(options))
     return store.run(options.verb, upkeep, options.copy, as_json=options.json)
+
+
+def _move_store(options: argparse.Namespace) -> int:
+    from broker import move  # noqa: PLC0415 - as above
+    from broker.recorder.opening import open_to_move  # noqa: PLC0415
+
+    given = vars(options)
+    source, target = (given_store(given[name], name.upper()) for name in ("from", "to"))
+    progress = move.Progress(sys.stderr)
+
+    async def run() -> None:
+        async with open_to_move(source, target) as (whence, whither):
+            await move.move(whence, whither, progress)
+
+    asyncio.run(run())
+    print(move.told(progress, source, target))
+    return 0
 
 
 def _console(options: argparse.Namespace) -> int:
@@ -193,6 +245,7 @@ _COMMANDS = {
     "evaluate": _evaluate,
     "check-predictor": _check_predictor,
     "store": _upkeep,
+    "move-store": _move_store,
     "pki": _pki,
     "config": _config,
     "completion": _completion,
@@ -233,7 +286,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         settings = replace(settings, predictor=_chosen(settings, options.predictor))
     if options.store:
         settings = replace(settings, recorder=with_store(settings.recorder, options.store))
-    return settings
+    return for_process(settings, number) if (number := given.get("process")) else settings
 
 
 if __name__ == "__main__":

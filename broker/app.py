@@ -90,7 +90,7 @@ async def _serve(
     service = Service(lines, access, connections)
     states = States(lines, access)
     address = Address.parse(settings.listen.address, "listen.address")
-    transport = GrpcTransport(address, credentials)
+    transport = GrpcTransport(address, credentials, is_shared=settings.listen.shared)
     notifier = Notifier()
     stop = asyncio.Event()
 

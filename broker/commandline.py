@@ -1,18 +1,24 @@
 """What the command line of the broker takes."""
 
+import argparse
 from pathlib import Path
 
 from broker.console.commandline import add_console
+from broker.pki.commandline import add_pki
 from quartet.commandline import (
     Parser,
     add_columns,
     add_common_commands,
     add_config,
     add_predictions,
+    sentence,
 )
 
 CONFIG = Path("/etc/broker/broker.toml")
 """The configuration file that is read where none is named, if it exists."""
+
+# More than any machine has cores for; a slip in the name of a unit is seen.
+_MOST_PROCESSES = 64
 
 _PREDICTORS = "chart, limits, onnx, parity, the name of an installed one, or module:Class"
 
@@ -69,7 +75,8 @@ def parser() -> Parser:
     _add_evaluate(program)
     _add_check_predictor(program)
     _add_store(program)
-    _add_pki(program)
+    _add_move_store(program)
+    add_pki(program)
     add_common_commands(program)
     return program
 
@@ -98,6 +105,13 @@ def _add_run(program: Parser) -> None:
         help="listen on this address (default: 127.0.0.1:8061)",
     )
     run.add_argument(
+        "--process",
+        type=_process,
+        metavar="N",
+        help="number of this process, from 1, if several brokers run on the machine: it listens"
+        " N - 1 ports above the configured one, or on the same if listen.shared is true",
+    )
+    run.add_argument(
         "--predictor",
         metavar="NAME",
         help=f"answer with this predictor: {_PREDICTORS} (default: chart)",
@@ -110,7 +124,8 @@ def _add_run(program: Parser) -> None:
     run.add_argument(
         "--check",
         action="store_true",
-        help="check the configuration, the files that it names and the predictor, then exit",
+        help="check the configuration, the files or the database that it names and the predictor,"
+        " then exit",
     )
 
 
@@ -124,8 +139,9 @@ def _add_status(program: Parser) -> None:
             "certificate is valid. It works beside a running broker, and without one on the last\n"
             "records.\n\n"
             "Exit codes: 0 all is well; 1 a person is needed: an agent is offline or in alarm, a\n"
-            "certificate ends within 30 days, or no broker runs. A rehearsal, which is a\n"
-            "simulation without a name of its own, needs nobody, also in alarm.",
+            "certificate ends within 30 days, or no broker runs. It is also 1 while a database\n"
+            "waits for a standby. A rehearsal, which is a simulation without a name of its own,\n"
+            "needs nobody, also in alarm.",
             "broker status --store broker.db",
             "broker status --watch",
             "broker status --json > status.json",
@@ -217,7 +233,9 @@ def _add_store(program: Parser) -> None:
     store = program.add_command(
         "store",
         "check, repair, back up and restore the store",
-        "Look after the file in which the broker keeps samples and predictions.",
+        "Look after the file in which the broker keeps samples and predictions. Of a database,\n"
+        "'check' looks whether all counters and samples fit together; PostgreSQL's own programs\n"
+        "do the rest.",
         "broker store check --store broker.db",
         "broker store backup backup.db --store broker.db",
     )
@@ -241,64 +259,26 @@ def _add_store(program: Parser) -> None:
             "BACKUP",
         ),
     ):
-        command = _with_store(store.add_command(verb, help_, _sentence(help_)))
+        command = _with_store(store.add_command(verb, help_, sentence(help_)))
         command.add_argument("--json", action="store_true", help="print the result as JSON")
         command.set_defaults(copy=None)
         if copy:
             command.add_argument("copy", type=Path, metavar=copy, help="file of the copy")
 
 
-def _add_pki(program: Parser) -> None:
-    pki = program.add_command(
-        "pki",
-        "make and revoke certificates",
-        "Run a small certificate authority for the broker and its agents.",
-        "broker pki init --host broker.plant.lan",
-        "broker pki issue press-4",
-        "broker pki list",
+def _add_move_store(program: Parser) -> None:
+    move = program.add_command(
+        "move-store",
+        "move all records from a file to a PostgreSQL database, or back",
+        "Copy all records into an empty store of the other kind: agents continue there, and their\n"
+        "predictors too. Stop all brokers first. The old store is not changed. If the command is\n"
+        "interrupted, the new store has nothing.\n\n"
+        "Exit codes: 0 all records are moved; 1 none are.",
+        "broker move-store broker.db postgresql://broker@db1/quartet",
+        "broker move-store postgresql://broker@db1/quartet broker.db",
     )
-
-    def verb(name: str, help_: str, *examples: str) -> Parser:
-        command = pki.add_command(name, help_, _sentence(help_), *examples)
-        command.add_argument(
-            "--dir",
-            type=Path,
-            default=Path("pki"),
-            metavar="DIR",
-            help="directory of the authority (default: ./pki)",
-        )
-        return command
-
-    init = verb("init", "create the authority and the broker's certificate")
-    issue = verb(
-        "issue",
-        "create a key and a certificate for an agent, or new ones for the broker",
-        "broker pki issue press-4",
-        "broker pki issue --host broker.plant.lan",
-    )
-    whose = issue.add_mutually_exclusive_group(required=True)
-    whose.add_argument("agent", nargs="?", metavar="AGENT", help="name of the agent")
-    for command, default in ((init, " (default: the name of this machine)"), (whose, "")):
-        command.add_argument(
-            "--host",
-            dest="hosts",
-            action="append",
-            metavar="HOST",
-            help="host name or address at which agents reach the broker; may be repeated" + default,
-        )
-    renew = verb("renew", "sign the same key again before its certificate expires")
-    whose = renew.add_mutually_exclusive_group(required=True)
-    whose.add_argument("agent", nargs="?", metavar="AGENT", help="name of the agent")
-    whose.add_argument("--broker", action="store_true", help="renew the broker's certificate")
-    sign = verb("sign", "sign the key of a device that keeps its key to itself")
-    sign.add_argument("request", type=Path, metavar="CSR", help="certificate request in PEM")
-    verb("list", "list all certificates")
-    revoke = verb("revoke", "make the broker refuse a certificate")
-    revoke.add_argument(
-        "which",
-        metavar="AGENT|SERIAL",
-        help="name of an agent, whose certificates are all revoked, or one serial number",
-    )
+    for name, what in (("from", "store with the records"), ("to", "new store, without any")):
+        move.add_argument(name, metavar=name.upper(), help=f"{what}: a file or a postgresql:// URL")
 
 
 def _add_config_of_predictor(parser: Parser) -> None:
@@ -315,5 +295,9 @@ def _with_store(parser: Parser) -> Parser:
     return parser
 
 
-def _sentence(help_: str) -> str:
-    return f"{help_[:1].upper()}{help_[1:]}."
+def _process(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_PROCESSES:
+        raise argparse.ArgumentTypeError(
+            f"expected a number from 1 to {_MOST_PROCESSES}, as in broker@2, got {text!r}"
+        )
+    return int(text)

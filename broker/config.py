@@ -1,5 +1,6 @@
 """The broker's settings: broker.toml, and what the command line puts over it."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,6 +30,9 @@ class ListenSettings(Table, frozen=True):
     """Host and port to listen on, as HOST:PORT or [IPV6]:PORT. Port 0 takes any free port."""
     insecure: bool = False
     """Listen to other machines without TLS. Anyone there can stream under any name."""
+    shared: bool = False
+    """Let several processes of one machine listen on this port: the system gives each connection
+    to one of them. Needs recorder.url. By default each process has a port of its own."""
 
     def __post_init__(self) -> None:
         Address.parse(self.address, "address")
@@ -115,6 +119,8 @@ Store = Path | str
 """Where records are: a file, or the URL of a database."""
 
 _SCHEMES = ("postgresql://", "postgres://")
+_PORT = re.compile(r"(?:\[[^]]*\]|[^:]*):(.*)")
+_MOST_PORT = 65535
 
 
 def check_url(url: str) -> None:
@@ -126,11 +132,19 @@ def check_url(url: str) -> None:
         parts = urlsplit(url)
     except ValueError as error:
         raise ValueError(f"{error}: {example}") from None
-    if parts.password is not None or "password" in parse_qs(parts.query, keep_blank_values=True):
+    named = parse_qs(parts.query, keep_blank_values=True)
+    if parts.password is not None or named.keys() & {"password", "sslpassword"}:
         raise ValueError(
             "contains a password, which others could read: put it into ~/.pgpass, or into the file"
             " that PGPASSFILE names"
         )
+    _, _, hosts = parts.netloc.rpartition("@")
+    for host in hosts.split(","):
+        given = _PORT.fullmatch(host)
+        port = given[1] if given else ""
+        # It is not shown: with a '/' or '#' in a password, the password would be.
+        if port and not (port.isdecimal() and 0 < int(port) <= _MOST_PORT):
+            raise ValueError(f"expected a port from 1 to {_MOST_PORT} behind a host: {example}")
 
 
 Days = Annotated[float, msgspec.Meta(gt=0)]
@@ -202,13 +216,46 @@ class Settings(Table, frozen=True):
 
 def with_store(recorder: RecorderSettings, store: str) -> RecorderSettings:
     """The same with another store, a path or a URL. SettingsError."""
-    if "://" not in store:
+    if isinstance(given := given_store(store), Path):
         return msgspec.structs.replace(recorder, path=store, url=None)
+    return msgspec.structs.replace(recorder, path=None, url=given)
+
+
+def given_store(text: str, option: str = "--store") -> Store:
+    """What an option names: a path, or the URL of a database. SettingsError."""
+    if "://" not in text:
+        return Path(text)
     try:
-        check_url(store)
+        check_url(text)
     except ValueError as error:
-        raise SettingsError(f"--store: {error}") from None
-    return msgspec.structs.replace(recorder, path=None, url=store)
+        raise SettingsError(f"{option}: {error}") from None
+    return text
+
+
+def for_process(settings: Settings, number: int) -> Settings:
+    """The settings of one of several broker processes on a machine, numbered from 1.
+
+    Each listens on a port of its own, unless they share one. SettingsError.
+    """
+    if not settings.recorder.url:
+        raise SettingsError(
+            "--process: several processes need a shared store, and there is no recorder.url: give"
+            " them a database, or run one broker without --process"
+        )
+    address = Address.parse(settings.listen.address, "listen.address")
+    if settings.listen.shared or not address.port:
+        return settings
+    port = address.port + number - 1
+    try:
+        own = str(Address.parse(str(Address(address.host, port)), "listen.address"))
+    except SettingsError:
+        raise SettingsError(
+            f"--process: process {number} would listen on port {port}: choose a lower port in"
+            " listen.address"
+        ) from None
+    return msgspec.structs.replace(
+        settings, listen=msgspec.structs.replace(settings.listen, address=own)
+    )
 
 
 def store_of(settings: Settings, environment: Mapping[str, str]) -> Store | None:
@@ -233,6 +280,11 @@ def check(settings: Settings) -> None:
     address = Address.parse(settings.listen.address, "listen.address")
     if settings.recorder.url and settings.recorder.path:
         raise SettingsError("recorder.url: contradicts recorder.path: remove one of the two")
+    if settings.listen.shared and not settings.recorder.url:
+        raise SettingsError(
+            "listen.shared: the processes on one port need a shared store, and there is no"
+            " recorder.url: give them a database, or remove listen.shared"
+        )
     if settings.tls and settings.listen.insecure:
         raise SettingsError(
             "listen.insecure: contradicts [tls]: remove one of the two (or --insecure)"

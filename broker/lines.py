@@ -18,6 +18,7 @@ from broker.restore import Restorer
 from broker.stream import Stream
 from broker.workers import Inline, Workers
 from quartet.clock import Clock
+from quartet.plural import counted
 from wire.metadata import StreamHeader
 
 log = logging.getLogger(__name__)
@@ -147,9 +148,18 @@ class Lines:
             self._lines[agent_id] = line
             line.live = live
         self._lines.move_to_end(agent_id)
-        if claim.last_id is None and header.first_id and not line.knows(header.session_id):
-            log.info(
-                "%s: session %s is new here, and starts at sample %d",
-                *(agent_id, header.session_id, header.first_id),
+        if claim.last_id is None:
+            if header.first_id and not line.knows(header.session_id):
+                log.info(
+                    "%s: session %s is new here, and starts at sample %d",
+                    *(agent_id, header.session_id, header.first_id),
+                )
+        elif header.first_id > claim.last_id + 1:
+            log.warning(
+                "%s: continues with sample %d, but its newest sample on record is %d: %s not on"
+                " record between them. Either the agent has dropped them ('agent ledger' shows"
+                " that), or the records were restored from a backup",
+                *(agent_id, header.first_id, claim.last_id),
+                counted(header.first_id - claim.last_id - 1, "sample", "is", "are"),
             )
         return line

@@ -20,6 +20,7 @@ command -v unshare >/dev/null || want util-linux
 command -v faketime >/dev/null || want faketime
 command -v chromium >/dev/null || want chromium
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql
+[ -x /usr/sbin/pgbouncer ] || want pgbouncer
 "$1" -c 'import pathlib, sys, sysconfig
 sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || want python3-dev
 
@@ -46,6 +47,10 @@ $sudo flock /var/lib/apt/lists sh -euc '
         mkdir -p /etc/postgresql-common
         [ -e /etc/postgresql-common/createcluster.conf ] ||
             echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf ;;
+    esac
+    case " $* " in *" pgbouncer "*) # nor a pooler
+        unit=/etc/systemd/system/pgbouncer.service
+        [ -e "$unit" ] || ln -sf /dev/null "$unit" ;;
     esac
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         -o DPkg::Lock::Timeout=600 "$@" >/dev/null

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from broker.config import Store
 from broker.console import files
 from broker.console.api import activity, acts, agent, alarms, download, history, live, me
 from broker.console.api.console import Console
@@ -51,7 +52,7 @@ _AGAIN_S = 5.0
 _STOP_S = 1.0
 
 
-def run(settings: ConsoleSettings, store: Path, database: Path, config: Path | None) -> None:
+def run(settings: ConsoleSettings, store: Store, database: Path, config: Path | None) -> None:
     """Serve until SIGTERM or SIGINT. SettingsError, StoreError or ListenError before that.
 
     `config` is the file that the settings were read from.
@@ -60,7 +61,9 @@ def run(settings: ConsoleSettings, store: Path, database: Path, config: Path | N
     asyncio.run(_run(settings, store, database, config))
 
 
-async def _run(settings: ConsoleSettings, store: Path, database: Path, config: Path | None) -> None:
+async def _run(
+    settings: ConsoleSettings, store: Store, database: Path, config: Path | None
+) -> None:
     certificate = ServedCertificate(settings.tls) if settings.tls else None
     async with opened(settings, store, database) as console:
         await _serve(settings, console, certificate, database, config)
@@ -68,10 +71,10 @@ async def _run(settings: ConsoleSettings, store: Path, database: Path, config: P
 
 @asynccontextmanager
 async def opened(
-    settings: ConsoleSettings, store: Path, database: Path, clock: Clock = time
+    settings: ConsoleSettings, store: Store, database: Path, clock: Clock = time
 ) -> AsyncIterator[Console]:
     """The parts of a console while entered. SettingsError or StoreError."""
-    reader = open_reader(store)
+    reader = open_reader(store, prefers_standby=True)
     await _check_store(reader)
     book = await Book.open(database, clock)
     numbers = Numbers(store, settings.predictor)

@@ -18,7 +18,7 @@ def add_console(program: Parser) -> None:
         "console",
         "show all machines on pages in a browser",
         "Serve pages that show how each machine is, since when and why, with its history. The\n"
-        "console reads the store of a broker on this machine, beside it or without it.\n\n"
+        "console reads the store of a broker on this machine, or the database of several ones.\n\n"
         "Other machines reach it with [tls], with at least one user, and by a name in\n"
         "[console] hosts. Options on the command line override the configuration file.\n\n"
         "Exit codes: 0 stopped; 1 failed; 2 wrong use or configuration.",
@@ -28,7 +28,9 @@ def add_console(program: Parser) -> None:
     )
     add_config(console, f"configuration file (default: {CONFIG}, if it exists)")
     console.add_argument(
-        "--store", metavar="PATH", help="file of samples and predictions (default: as configured)"
+        "--store",
+        metavar="PATH|URL",
+        help="file or PostgreSQL database of samples and predictions (default: as configured)",
     )
     console.add_argument(
         "--listen", metavar="HOST:PORT", help="listen on this address (default: 127.0.0.1:8080)"
@@ -113,5 +115,5 @@ def _add_database(parser: Parser, default: str | None) -> None:
         metavar="PATH",
         default=default,
         help="file of history, notes and users (default: as configured; otherwise console.db"
-        " beside the store)",
+        " beside the file of the store)",
     )

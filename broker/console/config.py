@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from broker.config import PredictorSettings
+from broker.config import PredictorSettings, Store, StoreUrl, check_url, given_store
 from quartet.address import Address
 from quartet.errors import SettingsError
 from quartet.settings import LogSettings, Table
@@ -27,7 +27,7 @@ class PageSettings(Table, frozen=True):
     such as localhost, is always right."""
     database: Annotated[str, msgspec.Meta(examples=["/var/lib/broker/console.db"])] | None = None
     """File for history, notes and users. By default console.db in the $STATE_DIRECTORY of the
-    service; otherwise console.db beside the store."""
+    service; otherwise console.db beside the file of the store."""
     insecure: bool = False
     """Let other machines connect without [tls] or without users. Anyone there can read passwords,
     and do everything if there are no users."""
@@ -47,6 +47,18 @@ class StoreSettings(Table, frozen=True):
 
     path: Annotated[str, msgspec.Meta(examples=["/var/lib/broker/broker.db"])] | None = None
     """File of the broker's store. By default broker.db in the $STATE_DIRECTORY of the service."""
+    url: StoreUrl | None = None
+    """PostgreSQL database of the brokers, in place of a file. If it names several servers, the
+    console reads from a standby. The password is read from ~/.pgpass or from the file that
+    PGPASSFILE names."""
+
+    def __post_init__(self) -> None:
+        if self.url is None:
+            return
+        try:
+            check_url(self.url)
+        except ValueError as error:
+            raise ValueError(f"url: {error}") from None
 
 
 class PageTlsSettings(Table, frozen=True):
@@ -73,8 +85,17 @@ class ConsoleSettings(Table, frozen=True):
         return Address.parse(self.console.listen, "console.listen")
 
 
-def store_path(settings: ConsoleSettings, environment: Mapping[str, str]) -> Path | None:
+def with_store(settings: ConsoleSettings, store: str) -> ConsoleSettings:
+    """The same with another store, a path or a URL. SettingsError."""
+    given = given_store(store)
+    told = StoreSettings(path=store) if isinstance(given, Path) else StoreSettings(url=given)
+    return msgspec.structs.replace(settings, store=told)
+
+
+def store_of(settings: ConsoleSettings, environment: Mapping[str, str]) -> Store | None:
     """Where the broker's store is; None: nobody has said it."""
+    if settings.store.url:
+        return settings.store.url
     if settings.store.path:
         return Path(settings.store.path)
     directory = _state_directory(environment)
@@ -82,21 +103,22 @@ def store_path(settings: ConsoleSettings, environment: Mapping[str, str]) -> Pat
 
 
 def database_path(
-    settings: ConsoleSettings, store: Path | None, environment: Mapping[str, str]
+    settings: ConsoleSettings, store: Store | None, environment: Mapping[str, str]
 ) -> Path | None:
     """Where the console keeps history, notes and users; None: nobody has said it."""
     if settings.console.database:
         return Path(settings.console.database)
-    directory = _state_directory(environment) or (store.absolute().parent if store else None)
+    beside = store.absolute().parent if isinstance(store, Path) else None
+    directory = _state_directory(environment) or beside
     return directory / "console.db" if directory else None
 
 
 def check(settings: ConsoleSettings) -> None:
     """Raise SettingsError for what only the command line and the file together can get wrong."""
+    if settings.store.url and settings.store.path:
+        raise SettingsError("store.url: contradicts store.path: remove one of the two")
     if settings.store.path and "://" in settings.store.path:
-        raise SettingsError(
-            "store.path: the console cannot read a database: name the file of a broker's store"
-        )
+        raise SettingsError("store.path: expected a file: the key for a database is store.url")
     address = settings.address
     if address.is_loopback:
         return

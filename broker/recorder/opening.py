@@ -1,20 +1,25 @@
 """Which recorder, and which reader: the one place that knows the backends."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 from broker.config import Settings, Store
 from broker.recorder import Recorder
 from broker.recorder.memory import MemoryRecorder
+from broker.recorder.moving import MoveSource, MoveTarget
 from broker.recorder.reader import Reader
+from broker.recorder.sqlite import move_source as file_source
+from broker.recorder.sqlite import move_target as file_target
 from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.reader import SqliteReader
 from broker.recorder.sqlite.recorder import SqliteRecorder
 from broker.recorder.sqlite.upkeep import SqliteUpkeep
 from broker.recorder.upkeep import Upkeep
 from broker.records import SNAPSHOT_EVERY
+from quartet.clock import Clock
 from quartet.distribution import to_install
-from quartet.errors import StoreError
+from quartet.errors import SettingsError, StoreError
 
 
 @asynccontextmanager
@@ -42,23 +47,58 @@ async def open_recorder(
         yield embedded
 
 
-def open_reader(store: Store) -> Reader:
-    """The reader of a store. StoreError."""
+def open_reader(store: Store, *, prefers_standby: bool = False) -> Reader:
+    """The reader of a store. StoreError.
+
+    `prefers_standby`: who asks without end spares the server that the brokers write to.
+    """
     if isinstance(store, str):
         with _library(store):
             from broker.recorder.postgres.reader import PostgresReader  # noqa: PLC0415
-        return PostgresReader(store)
+        return PostgresReader(store, prefers_standby=prefers_standby)
     return SqliteReader(store)
 
 
+async def inspect_database(
+    url: str, settings: Settings, digest: str, clock: Clock
+) -> tuple[str, Sequence[str]]:
+    """What a database is, and warnings. StoreError: no broker could start with it."""
+    with _library(url):
+        from broker.recorder.postgres.inspection import inspect  # noqa: PLC0415
+    return await inspect(url, settings.recorder.sync, settings.fleet.generation, digest, clock)
+
+
 def open_upkeep(store: Store) -> Upkeep:
-    """The upkeep of a store. StoreError for a database, which has programs of its own for that."""
+    """The upkeep of a store. StoreError."""
     if isinstance(store, str):
-        raise StoreError(
-            f"{store}: 'broker store' works on files: back up a database with pg_dump or"
-            " pg_basebackup, and check it with pg_amcheck"
-        )
+        with _library(store):
+            from broker.recorder.postgres.upkeep import PostgresUpkeep  # noqa: PLC0415
+        return PostgresUpkeep(store)
     return SqliteUpkeep(store)
+
+
+@asynccontextmanager
+async def open_to_move(
+    source: Store, target: Store
+) -> AsyncIterator[tuple[MoveSource, MoveTarget]]:
+    """Both stores of a move, for us alone while entered. StoreError."""
+    if isinstance(source, str) and isinstance(target, Path):
+        with _library(source):
+            from broker.recorder.postgres import move_source as database_source  # noqa: PLC0415
+        async with database_source.open_source(source) as whence:
+            with file_target.open_target(target) as whither:
+                yield whence, whither
+    elif isinstance(source, Path) and isinstance(target, str):
+        with _library(target):
+            from broker.recorder.postgres import move_target as database_target  # noqa: PLC0415
+        with file_source.open_source(source) as file:
+            async with database_target.open_target(target) as database:
+                yield file, database
+    else:
+        raise SettingsError(
+            "FROM and TO: one must be a file, and the other a postgresql:// URL: 'broker store"
+            " backup' copies a file, and pg_dump a database"
+        )
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from broker.model import Standing
+from broker.recorder.fleet import Fleet
 from broker.recorder.upkeep import Loss
 from broker.records import EventKind
 from quartet.channels import Values
@@ -278,6 +279,10 @@ class Reader(Protocol):
         """When the broker that runs has opened the store, in Unix ns; None: no broker runs."""
         ...
 
+    async def fleet(self) -> Fleet | None:
+        """Which broker owns which line, and what the database is; None: there is one broker."""
+        ...
+
     async def commands(self, agent_id: str) -> Sequence[Command]:
         """What people wanted of a line: the latest that was applied, and those that wait."""
         ...
@@ -310,7 +315,10 @@ class Reader(Protocol):
         ...
 
     async def bulk(self, cursor: str, most: int) -> Bulk:
-        """The same as strips, with explanations, for a program that reads all there is."""
+        """The same as strips, with explanations, for a program that reads all there is.
+
+        A cursor of another kind of store is one of another store.
+        """
         ...
 
     async def strip(self, agent_id: str, span: Span, most: int, behind: str = "") -> Strip | None:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _OPTIONS = [
-    # Two brokers on one port would each get some of the agents.
-    ("grpc.so_reuseport", 0),
     # A request has at most 31 bytes; nothing larger is one.
     ("grpc.max_receive_message_length", 4096),
     # Nor has a call more metadata than this; beyond the second it is not even told so.
@@ -47,21 +45,30 @@ _CUT_S = 1.0
 # What grpc.aio raises at a call that is over.
 _LOST = (grpc.aio.BaseError, asyncio.InvalidStateError)
 
+# What grpc.aio logs as an error where a peer has cancelled a call, or broken it while it ended.
+_OVER = (asyncio.CancelledError, grpc.aio.InternalError)
+
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
 class GrpcTransport:
     """Serves on one address, with gRPC's health and reflection. Loop only."""
 
-    def __init__(self, address: Address, credentials: "Credentials | None") -> None:
+    def __init__(
+        self, address: Address, credentials: "Credentials | None", *, is_shared: bool = False
+    ) -> None:
+        """`is_shared`: other processes may listen on the same port, and get some of the agents."""
         self._address = address
+        self._is_shared = is_shared
         self._credentials = credentials
         self._health = health.aio.HealthServicer()
         self._services: set[str] = set()
 
     async def start(self, handlers: Mapping[str, Handler]) -> int:
         """Accept calls of these methods; the port. ListenError where it cannot listen."""
-        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server = grpc.aio.server(
+            options=[*_OPTIONS, ("grpc.so_reuseport", int(self._is_shared))]
+        )
         self._server.add_generic_rpc_handlers((_Methods(handlers),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._services = {method.split("/")[1] for method in handlers}
@@ -233,5 +240,5 @@ def quiet_library() -> None:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Whether grpc.aio tells more than that a stream was cancelled, at times as an error."""
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+    """Whether grpc.aio tells more than that a call was over before its last words could be sent."""
+    return not (record.exc_info and isinstance(record.exc_info[1], _OVER))

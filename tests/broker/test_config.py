@@ -179,6 +179,10 @@ def test_a_url_and_a_file_contradict_each_other() -> None:
         (["url = 'postgresql://a:secret@b/c'"], "recorder.url: contains a password"),
         (["url = 'postgresql://b/c?user=a&password=secret'"], "recorder.url: contains a password"),
         (["url = 'postgresql://a:@b/c'"], "recorder.url: contains a password"),
+        (["url = 'postgresql://b/c?sslpassword=secret'"], "recorder.url: contains a password"),
+        (["url = 'postgresql://b:99999/c'"], "recorder.url: expected a port from 1 to 65535"),
+        (["url = 'postgresql://a@b,[::1]:0/c'"], "recorder.url: expected a port from 1 to 65535"),
+        (["url = 'postgresql://a:se/cret@b/c'"], "recorder.url: expected a port from 1 to 65535"),
         (["url = 'http://b/c'"], "recorder.url: a database has a URL such as postgresql://"),
     ],
 )

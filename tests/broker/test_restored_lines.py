@@ -397,3 +397,21 @@ async def test_a_line_stays_in_memory_while_its_agent_opens_a_stream(place: Plac
         assert (await send(lines, range(3, 9)))[0] == wanted[3:]
     ids = "SELECT id FROM samples JOIN lines USING (line) WHERE agent_id = 'a' ORDER BY position"
     assert await place.select(ids) == [(id_,) for id_ in range(9)]
+
+
+async def test_a_session_that_jumps_over_samples_between_two_streams_is_told(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The records may be those of a backup: what came since is on none."""
+    async with place.lines(Chain) as lines:
+        await send(lines, range(7))
+        await send(lines, [7, 9])  # within a stream: the agent has dropped one
+        assert not caplog.records
+    async with place.lines(Chain) as lines:
+        await send(lines, [13])
+        await send(lines, [14])
+    assert [each.getMessage() for each in caplog.records if each.levelname == "WARNING"] == [
+        "a: continues with sample 13, but its newest sample on record is 9: 3 samples are not on"
+        " record between them. Either the agent has dropped them ('agent ledger' shows that), or"
+        " the records were restored from a backup"
+    ]

@@ -51,6 +51,9 @@ class Records:
     async def plain(self) -> PlainAccount:
         return self.streams
 
+    async def fleet(self) -> None:
+        return None
+
     async def served_since(self) -> int | None:
         return self.served_since_ns
 

@@ -105,6 +105,10 @@ async def test_a_store_that_is_shorter_says_where_what_was_read_of_it_ends(
     for cursor in cursors[2:]:
         bulk = await site.reader.bulk(cursor, 100)
         assert (bulk.is_another, bulk.strips, bulk.cursor) == (True, [], cursors[1])
+    (_, arrived_at_ns) = cursors[3].rsplit(":", 1)
+    for other in (f"12:{arrived_at_ns}", f"0000abcd:1:2:3:{arrived_at_ns}"):  # of each kind
+        bulk = await site.reader.bulk(other, 100)
+        assert (bulk.is_another, bulk.strips, bulk.cursor) == (True, [], cursors[1])
     async with place.running() as site:  # and where it has grown since
         site.clock.advance(10.0)
         await site.stream("a", 1, 0, 9, 0)

@@ -1,9 +1,10 @@
 """A book beside a store that a test fills, and what its pictures must be."""
 
 import math
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from support.clock import ManualClock
 from support.past import S_NS, Past, Taken
@@ -11,11 +12,27 @@ from support.past import S_NS, Past, Taken
 from broker.console.book import Book
 from broker.console.book.database import Database
 from broker.console.book.model import AlarmQuery, RecordedAlarm, Series
+from broker.recorder.reader import Reader
 from quartet.channels import CHANNELS
 
 # By the clock of these tests it is now, and a bucket of each level begins.
 NOW_NS = 1_750_003_200 * S_NS
 HOUR_NS = 3600 * S_NS
+
+
+class Stored(Protocol):
+    """A store of any kind that a test fills: see support.past."""
+
+    @property
+    def reader(self) -> Reader: ...
+
+    def add(self, agent: str | None, samples: Iterable[Taken]) -> None: ...
+
+    def prune(self, agent: str, before_ns: int) -> None: ...
+
+    def lose_newest(self, count: int) -> None: ...
+
+    def forget(self, agent: str) -> None: ...
 
 
 @contextmanager
@@ -37,7 +54,7 @@ async def opened(
         await book.close()
 
 
-async def fed(book: Book, past: Past) -> Book:
+async def fed(book: Book, past: Stored) -> Book:
     while await book.feed(past.reader):
         pass
     return book

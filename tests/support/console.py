@@ -17,8 +17,10 @@ from typing import Any
 import msgspec
 from support.chain import Chain
 from support.patience import PATIENCE_S
-from support.store import lines_in, send
+from support.store import send
+from support.stores import lines_of
 
+from broker.config import Store
 from broker.console.api.console import Console
 from broker.console.app import application, opened
 from broker.console.book.people import People
@@ -157,9 +159,9 @@ def cookie_of(reply: Reply) -> str:
     return found[1]
 
 
-async def make_store(path: Path, agents: Sequence[str] = ("a",), samples: int = 40) -> None:
+async def make_store(store: Store, agents: Sequence[str] = ("a",), samples: int = 40) -> None:
     """A store with some samples of each agent, and no broker."""
-    with lines_in(path, Chain) as lines:
+    async with lines_of(store, Chain) as lines:
         for number, agent in enumerate(agents):
             await send(lines, range(samples), session=number, agent=agent)
 
@@ -168,19 +170,20 @@ async def make_store(path: Path, agents: Sequence[str] = ("a",), samples: int = 
 async def served(
     directory: Path,
     *,
+    store: Store | None = None,
     users: Mapping[str, str] | None = None,
     hosts: Sequence[str] = (),
     settings: ConsoleSettings | None = None,
     clock: Clock = time,
     tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
 ) -> AsyncIterator[Served]:
-    """A console on loopback over broker.db of this directory, made where there is none.
+    """A console on loopback over a store, or broker.db of this directory, made where there is none.
 
     `users` by name have the role that is given, and PASSWORD. `tls`: for the server and its
     browser. A test has the book fed by itself.
     """
-    store, database = directory / "broker.db", directory / "console.db"
-    if not store.exists():
+    store, database = store or directory / "broker.db", directory / "console.db"
+    if isinstance(store, Path) and not store.exists():
         await make_store(store)
     chosen = settings or ConsoleSettings(console=PageSettings(hosts=tuple(hosts)))
     # What it may do is as if it listened where the settings say; a test listens on loopback.

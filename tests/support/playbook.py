@@ -4,12 +4,13 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-FILES = Path(__file__).parents[2] / "ansible" / "roles" / "service" / "files"
+ROLES = Path(__file__).parents[2] / "ansible" / "roles"
+FILES = ROLES / "service" / "files"
 
 
-def script(name: str) -> ModuleType:
+def script(name: str, role: str = "service") -> ModuleType:
     """One of them, by its name."""
-    spec = importlib.util.spec_from_file_location(name, FILES / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, ROLES / role / "files" / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -79,6 +79,9 @@ class Records:
         if self.trouble:
             raise StoreError(self.trouble)
 
+    async def fleet(self) -> None:
+        return None
+
     async def served_since(self) -> int | None:
         return self.served_since_ns
 

@@ -27,8 +27,8 @@ _RUNNABLE = {
     ".",
 }
 
-# What a command of another machine would have to bring.
-_ELSEWHERE = re.compile(r"/etc/|/opt/|/var/|/path/|~/|[A-Z]{4,}|\.csr\b")
+# What a command of another machine would have to bring, or a server of a database.
+_ELSEWHERE = re.compile(r"/etc/|/opt/|/var/|/path/|~/|[A-Z]{4,}|\.csr\b|postgresql://")
 
 
 def can_run(block: Block) -> bool:

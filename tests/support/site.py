@@ -6,13 +6,15 @@ from pathlib import Path
 from support.ports import listens
 from support.processes import Broker, Running
 
+from broker.config import Store
+
 
 class Console(Running):
     """`broker console` on a free port, or on one that a former console had."""
 
     def __init__(
         self,
-        store: Path,
+        store: Store,
         *arguments: str,
         port: int = 0,
         env: Mapping[str, str] | None = None,

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -17,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from broker.config import Store
 from broker.console.answers import RefusedError
 from broker.console.book import Book
 from broker.console.book.model import MOST_NAME, Act
@@ -57,7 +57,7 @@ class Console:
     present: Present
     numbers: Numbers
     sign_in: SignIn
-    store: Path
+    store: Store
     stop: asyncio.Event
     """Set when it stops: streams end."""
     limits: Limits = field(default_factory=Limits)

@@ -242,7 +242,10 @@ class Feed:
         lines = await reader.lines()
         same = await self.database.read(lambda rows: another.known(rows, lines))
         if same:
-            said = "the store has lost its newest samples, or was restored: the history has them"
+            said = (
+                "the store was moved or restored, or has lost its newest samples: the history has"
+                " them"
+            )
         else:
             said = "the store is another one: what it has is read again"
             cursor = ""

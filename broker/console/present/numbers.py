@@ -5,10 +5,9 @@ import json
 import sys
 from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from broker.config import PredictorSettings
+from broker.config import PredictorSettings, Store
 from broker.console.present.rounding import figure, ms
 from broker.recorder.reader import Span
 
@@ -25,7 +24,7 @@ class Numbers:
     """One process, which is asked one question at a time. Loop only; close() at the end."""
 
     def __init__(
-        self, store: Path, predictor: PredictorSettings, *, most_s: float = _MOST_S
+        self, store: Store, predictor: PredictorSettings, *, most_s: float = _MOST_S
     ) -> None:
         self._store = store
         self._predictor = predictor
@@ -37,7 +36,7 @@ class Numbers:
     async def of(self, agent_id: str, span: Span, most: int) -> dict[str, Any]:
         """The charts of a span, of `most` points each, and a remark about what they lack."""
         question = {
-            "store": str(self._store.absolute()),
+            "store": self._store if isinstance(self._store, str) else str(self._store.absolute()),
             "use": self._predictor.use,
             "options": self._predictor.options,
             "agent": agent_id,

@@ -10,10 +10,10 @@ import json
 import os
 import sys
 import threading
-from pathlib import Path
 from queue import Queue
 from typing import Any
 
+from broker.config import given_store
 from broker.console.present.replay import Question, numbers
 from broker.errors import PredictorError
 from broker.predictors import BlackBox
@@ -55,7 +55,9 @@ def _listen(questions: "Queue[bytes]") -> None:
 def _answer(question: dict[str, Any], black_box: BlackBox) -> dict[str, Any]:
     span = Span(question["since_ns"], question["until_ns"])
     asked = Question(question["agent"], span, question["most"])
-    return asyncio.run(numbers(open_reader(Path(question["store"])), black_box, asked))
+    return asyncio.run(
+        numbers(open_reader(given_store(question["store"]), prefers_standby=True), black_box, asked)
+    )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from typing import Any
 from broker.recorder.postgres.link import Link
 from broker.recorder.postgres.rows import sensors_of
 from broker.recorder.reader import Accounts, PlainAccount, SessionAccount, Sessions
+from broker.recorder.upkeep import Loss
 
 # Ranges that one session of a page names.
 _MOST_MISSING = 100
@@ -27,12 +28,17 @@ _PLAIN = """
         coalesce(sum(answered), 0)::bigint AS answered
     FROM sessions JOIN lines USING (line) WHERE agent_id IS NULL AND peer != 'nobody'
 """
+_IS_THERE = "SELECT to_regclass('losses') IS NOT NULL AS is_there"
+_LOSSES = "SELECT agent_id, session_id, first, last, why, at_ns FROM losses ORDER BY loss"
 
 
 async def accounts(link: Link) -> Accounts:
     """Those of all sessions."""
     rows = await link.ask(f"{_SESSIONS} ORDER BY session", None)
-    return Accounts([_account(row) for row in rows], await plain(link))
+    losses = []
+    if (await link.ask(_IS_THERE))[0]["is_there"]:  # not as long as an older broker has it alone
+        losses = [Loss(*row) for row in await link.ask(_LOSSES)]
+    return Accounts([_account(row) for row in rows], await plain(link), losses)
 
 
 async def sessions(link: Link, agent_id: str, most: int) -> Sessions:

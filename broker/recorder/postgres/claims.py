@@ -33,8 +33,8 @@ _TAKE = """
 
 # Asked after it: in one statement it would see the records as they were before the wait.
 _LOOK = """
-    SELECT epoch, head, prediction, heard_at IS NOT NULL AS is_begun, is_rehearsal, generation,
-        claimer, sessions.last_id,
+    SELECT epoch, owner, head, prediction, heard_at IS NOT NULL AS is_begun, is_rehearsal,
+        generation, claimer, sessions.last_id,
         certificate_until_ns, learned, to_learn, alarm_since_ns, alarm_reason, shift,
         newest.position, newest.kept,
         (extract(epoch FROM newest.arrived_at) * 1000000)::bigint * 1000 AS snapshot_at_ns,
@@ -111,7 +111,8 @@ class Claims:
         except BaseException:
             held.streams -= 1
             raise
-        if row and row["epoch"] == held.epoch and lease.is_good:
+        is_ours = row and (row["epoch"], row["owner"]) == (held.epoch, self.owner)
+        if is_ours and lease.is_good:
             return _claim(header, peer, lease, row), row["rebase"]
         held.streams -= 1
         lease.fail(TakenError(row["claimer"]) if row else RecordError("its records were deleted"))
@@ -151,14 +152,15 @@ class Claims:
 
     async def _end_frozen(self, link: Link) -> None:
         """End a commit in the way whose broker does not go on with it."""
-        other = await self._connect()
         try:
-            ended = await other.ask(_END_FROZEN, link.pid)
-        except asyncpg.PostgresError as error:
+            other = await self._connect()
+            try:
+                ended = await other.ask(_END_FROZEN, link.pid)
+            finally:
+                other.give_up()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             log.debug("a commit that is waited for cannot be looked at: %s", error)
             return
-        finally:
-            other.close()
         if ended:
             log.warning("a broker that stopped within its commit is cut off: this one continues")
 

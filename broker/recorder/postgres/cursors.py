@@ -8,6 +8,10 @@ from typing import NamedTuple
 _CURSOR = re.compile("([0-9a-f]{8}):([0-9]{1,18}):([0-9]{1,18}):([0-9]{1,18}):([0-9]{1,19})")
 
 
+OTHERS = "-"
+"""In place of a database, for a cursor that another kind of store has given."""
+
+
 class Place(NamedTuple):
     """Behind this sample; one of zeros is before all."""
 

@@ -38,8 +38,3 @@ class Leases:
         """Void the one of an agent."""
         if lease := self._by_agent.pop(agent_id, None):
             lease.fail(error)
-
-    def fail_all(self, error: RecordError) -> None:
-        """Void all of them: every line must be claimed again."""
-        for lease in [*self._held]:
-            lease.fail(error)

@@ -4,19 +4,27 @@ import asyncio
 import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
-
-import asyncpg
+from typing import Any, TypeVar
 
 from broker.errors import RecordError
-from broker.recorder.postgres import accounts, brokers, commands, past, states, strips
-from broker.recorder.postgres.cursors import parsed
+from broker.recorder.cursor import arrival_ns
+from broker.recorder.fleet import Fleet
+from broker.recorder.postgres import accounts, brokers, commands, fleet, past, states, strips
+from broker.recorder.postgres.cursors import OTHERS, Place, parsed
+from broker.recorder.postgres.hosts import Wanted
 from broker.recorder.postgres.link import Link, Links
 from broker.recorder.postgres.rows import EVENT, SAMPLE, event_of, once, position_of, sample_of
 from broker.recorder.postgres.schema import check_version
-from broker.recorder.postgres.server import connect, store_error
+from broker.recorder.postgres.server import (
+    ERRORS,
+    READING,
+    SPARING,
+    WRITING,
+    connect,
+    refuse_pooler,
+    store_error,
+)
 from broker.recorder.reader import (
     Accounts,
     Bulk,
@@ -40,6 +48,9 @@ Result = TypeVar("Result")
 
 # Questions at once; a connection costs the server a process.
 _CONNECTIONS = 4
+
+# For one question, with the connection for it: longer than the server takes for one.
+_PATIENCE_S = 25.0
 
 # Samples that are given at once, and looked at for one question.
 _CHUNK = 500
@@ -75,18 +86,21 @@ _COUNT = f"SELECT count(DISTINCT position) AS count FROM recorded WHERE line = {
 class PostgresReader:
     """A Reader of a database. One question may be asked beside another, in one event loop.
 
-    Its connections end with it.
+    Where the URL names several servers, the primary is asked, or a standby where there is none, or
+    where it is preferred. Its connections end with it.
     """
 
-    def __init__(self, url: str, clock: Clock = time) -> None:
+    def __init__(self, url: str, clock: Clock = time, *, prefers_standby: bool = False) -> None:
         self._url = url
+        self._reading = SPARING if prefers_standby else READING
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._links = Links(partial(_connect, url), _CONNECTIONS)
+        self._links: dict[Sequence[Wanted], Links] = {}
 
     def close(self) -> None:
         """End the connections that no question uses; the next question makes one again."""
-        self._links.close()
+        for links in self._links.values():
+            links.close()
 
     async def accounts(self) -> Accounts:
         """What became of each sample. Raises StoreError, as all do."""
@@ -113,19 +127,14 @@ class PostgresReader:
 
         Looks through all records of the line: no clock hides a sample, whatever it was set to.
         """
-        async with self._open() as link:
-            behind = 0
-            while end := (await link.ask(_END, agent_id, behind))[0]["position"]:
-                while behind < end:
-                    rows = once(
-                        await link.ask(
-                            _SAMPLES, *(agent_id, behind, end, span.since_ns, span.until_ns)
-                        ),
-                        position_of,
-                    )
-                    if rows:
-                        yield [sample_of(row) for row in rows]
-                    behind = rows[-1]["position"] if rows else end
+        behind = 0
+        while end := (await self._rows(_END, agent_id, behind))[0]["position"]:
+            while behind < end:
+                arguments = agent_id, behind, end, span.since_ns, span.until_ns
+                rows = once(await self._rows(_SAMPLES, *arguments), position_of)
+                if rows:
+                    yield [sample_of(row) for row in rows]
+                behind = rows[-1]["position"] if rows else end
 
     async def recent(self, agent_id: str, since_ns: int, most: int) -> Sequence[RecordedSample]:
         """An agent's newest samples that arrived at this time or later."""
@@ -133,14 +142,12 @@ class PostgresReader:
 
     async def explanations(self, agent_id: str, span: Span) -> Sequence[RecordedExplanation]:
         """What was said about the samples of a span."""
-        arguments = agent_id, span.since_ns, span.until_ns
-        rows = await self._ask(lambda link: link.ask(_EXPLANATIONS, *arguments))
+        rows = await self._rows(_EXPLANATIONS, agent_id, span.since_ns, span.until_ns)
         return [RecordedExplanation(*row) for row in rows]
 
     async def events(self, agent_id: str, span: Span) -> Sequence[RecordedEvent]:
         """What happened to an agent's line in a span."""
-        arguments = agent_id, span.since_ns, span.until_ns
-        rows = await self._ask(lambda link: link.ask(_EVENTS, *arguments))
+        rows = await self._rows(_EVENTS, agent_id, span.since_ns, span.until_ns)
         return [event_of(row) for row in rows]
 
     async def snapshot(self, agent_id: str, at_ns: int) -> RecordedSnapshot | None:
@@ -155,9 +162,13 @@ class PostgresReader:
         """When the broker that has run longest has opened the store; None: no broker runs."""
         return await self._ask(brokers.served_since)
 
+    async def fleet(self) -> Fleet | None:
+        """Which broker owns which line, and what the database is."""
+        return await self._ask(fleet.fleet)
+
     async def commands(self, agent_id: str) -> Sequence[Command]:
         """The latest command that was applied, and those that wait."""
-        rows = await self._ask(lambda link: link.ask(_COMMANDS, agent_id))
+        rows = await self._rows(_COMMANDS, agent_id)
         return [Command(*row) for row in rows]
 
     async def command_rebase(self, agent_id: str) -> bool:
@@ -167,7 +178,7 @@ class PostgresReader:
             await commands.add(link, self._url, agent_id, "rebase", self._clock.time_ns())
             return await brokers.served_since(link) is not None
 
-        return await self._ask(note)
+        return await self._ask(note, WRITING)
 
     async def command_forget(self, agent_id: str) -> int | None:
         """Delete all of an agent: at once, or by a broker that runs, which gives None."""
@@ -180,7 +191,7 @@ class PostgresReader:
             await commands.forget(link, agent_id)
             return count
 
-        return await self._ask(forget)
+        return await self._ask(forget, WRITING)
 
     async def tail(self) -> str:
         """The cursor behind the newest sample."""
@@ -197,7 +208,12 @@ class PostgresReader:
 
     async def bulk(self, cursor: str, most: int) -> Bulk:
         """The same as strips."""
-        behind = parsed(cursor, most)
+        try:
+            behind = parsed(cursor, most)
+        except ValueError:
+            if most < 1:
+                raise
+            behind = Place(OTHERS, arrived_at_ns=arrival_ns(cursor))
         return await self._ask(lambda link: strips.bulk(link, behind, most))
 
     async def strip(self, agent_id: str, span: Span, most: int, behind: str = "") -> Strip | None:
@@ -205,29 +221,46 @@ class PostgresReader:
         place = parsed(behind, most)
         return await self._ask(lambda link: strips.strip(link, agent_id, span, most, place))
 
-    async def _ask(self, ask: Callable[[Link], Awaitable[Result]]) -> Result:
-        async with self._open() as link:
-            return await ask(link)
+    async def _rows(self, query: str, *arguments: object) -> list[Any]:
+        return await self._ask(lambda link: link.ask(query, *arguments))
 
-    @asynccontextmanager
-    async def _open(self) -> AsyncIterator[Link]:
-        """A connection while entered; what the server says there is a StoreError."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._loop, self._links = loop, Links(partial(_connect, self._url), _CONNECTIONS)
-            weakref.finalize(self, self._links.close)
+    async def _ask(
+        self,
+        ask: Callable[[Link], Awaitable[Result]],
+        wanted: Sequence[Wanted] | None = None,
+    ) -> Result:
+        """Ask on one of the connections. What the server says there is a StoreError."""
+        links = self._links_to(wanted or self._reading)
         try:
-            async with self._links.borrowed() as link:
-                yield link
+            async with asyncio.timeout(_PATIENCE_S), links.borrowed() as link:
+                return await ask(link)
         except RecordError as error:
             raise StoreError(f"{self._url}: {error}") from error
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except TimeoutError as error:
+            raise StoreError(
+                f"{self._url}: the server does not answer within {_PATIENCE_S:g} s: check it, and"
+                " the network between"
+            ) from error
+        except StoreError:
+            raise
+        except (*ERRORS, OSError) as error:
             raise store_error(self._url, error) from error
 
+    def _links_to(self, wanted: Sequence[Wanted]) -> Links:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self.close()
+            self._loop = loop
+            for each, most in ((self._reading, _CONNECTIONS), (WRITING, 1)):
+                links = self._links[each] = Links(partial(_connect, self._url, each), most)
+                weakref.finalize(self, links.close)
+        return self._links[wanted]
 
-async def _connect(url: str) -> Link:
-    connection = await connect(url, writes=False)
+
+async def _connect(url: str, wanted: Sequence[Wanted]) -> Link:
+    connection = await connect(url, wanted)
     try:
+        await refuse_pooler(connection, url)
         await check_version(connection, url)
     except BaseException:
         connection.terminate()

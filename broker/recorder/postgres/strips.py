@@ -6,7 +6,8 @@ from typing import Any
 from broker.recorder.postgres.cursors import Place
 from broker.recorder.postgres.link import Link
 from broker.recorder.postgres.moment import moment
-from broker.recorder.postgres.rows import ARRIVED, SAMPLE, VALUES, once, position_of
+from broker.recorder.postgres.rows import ARRIVED, SAMPLE, once, position_of
+from broker.recorder.postgres.walk import walk
 from broker.recorder.reader import Bulk, Span, Strip
 
 # Rounds that began before one that is still under way may yet appear: a reader stays behind it.
@@ -15,10 +16,18 @@ _SETTLED = """
 """
 _STORE = "(SELECT lpad(id, 8, '0') FROM quartet_store) AS store"
 _PLACE = f"SELECT {_STORE}, round, line, position, {ARRIVED} FROM recorded WHERE round < {_SETTLED}"  # noqa: S608
+_IS_BEHIND = "round >= $1 AND (round, recorded.line, position) > ($1, $2, $3)"
+
+# In one question with the samples themselves, the server would put all there are in order.
+_END = f"""
+    SELECT max(round) AS round FROM (
+        SELECT round FROM recorded WHERE {_IS_BEHIND} AND round < {_SETTLED}
+        ORDER BY round LIMIT $4
+    ) AS next
+"""  # noqa: S608
 _NEXT = f"""
     {SAMPLE.replace("SELECT", f"SELECT peer, {_STORE},", 1)}
-    WHERE round >= $1 AND round < {_SETTLED} AND (round, recorded.line, position) > ($1, $2, $3)
-    ORDER BY round, recorded.line, position LIMIT $4
+    WHERE {_IS_BEHIND} AND round <= $5 ORDER BY round, recorded.line, position LIMIT $4
 """
 _TAIL = f"{_PLACE} ORDER BY round DESC, line DESC, position DESC LIMIT 1"
 _ARRIVED = f"""
@@ -40,12 +49,6 @@ _SAID = """
     SELECT line, position, text FROM explanations
     JOIN unnest($1::bigint[], $2::bigint[]) AS given (line, position) USING (line, position)
 """
-_SPAN = f"""
-    SELECT line, position, sampled_at_ns, prediction, {VALUES} FROM recorded
-    WHERE line = (SELECT line FROM lines WHERE agent_id = $1)
-        AND sampled_at_ns >= $2 AND sampled_at_ns < $3 AND (round, line, position) > ($4, $5, $6)
-    ORDER BY position LIMIT $7
-"""  # noqa: S608
 
 
 async def tail(link: Link) -> Place:
@@ -56,7 +59,10 @@ async def tail(link: Link) -> Place:
 
 async def following(link: Link, behind: Place, most: int) -> list[Any]:
     """The next samples of all lines, plain peers' as well; rows of SAMPLE, and `peer`."""
-    return once(await link.ask(_NEXT, *behind.where, most), position_of)
+    end = (await link.ask(_END, *behind.where, most))[0]["round"]
+    if end is None:
+        return []
+    return once(await link.ask(_NEXT, *behind.where, most, end), position_of)
 
 
 async def bulk(link: Link, behind: Place, most: int) -> Bulk:
@@ -79,13 +85,8 @@ async def bulk(link: Link, behind: Place, most: int) -> Bulk:
 
 async def strip(link: Link, agent_id: str, span: Span, most: int, behind: Place) -> Strip | None:
     """An agent's samples of a span behind a place; None: they are more than `most`."""
-    rows = once(
-        await link.ask(_SPAN, *(agent_id, span.since_ns, span.until_ns, *behind.where, most + 1)),
-        position_of,
-    )
-    if len(rows) > most:
-        return None
-    return Strip(agent_id, *_columns(rows))
+    rows = await walk(link, agent_id, span, most, behind)
+    return None if rows is None else Strip(agent_id, *_columns(rows))
 
 
 async def _is_another(link: Link, behind: Place) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from broker.recorder.cursor import arrival_ns
+from broker.recorder.fleet import Fleet
 from broker.recorder.reader import (
     Accounts,
     Bulk,
@@ -38,7 +40,7 @@ from broker.recorder.sqlite.rows import (
 from broker.recorder.sqlite.schema import MIGRATIONS, damage_told
 from broker.recorder.sqlite.signature import Note
 from broker.recorder.sqlite.states import line_state, line_states
-from broker.recorder.sqlite.strips import CHUNK, Walk, bulk, line_number
+from broker.recorder.sqlite.strips import CHUNK, OTHERS, Walk, bulk, line_number
 from quartet.clock import Clock
 from quartet.database import connect_to_read, store_error, transaction_to_read
 from quartet.lock import holder, read_note
@@ -143,6 +145,10 @@ class SqliteReader:
         lock = lock_path(self._path.resolve())
         return Note.parse(read_note(lock)).signed_at_ns if holder(lock) else None
 
+    async def fleet(self) -> Fleet | None:
+        """A file has one broker."""
+        return None
+
     async def commands(self, agent_id: str) -> Sequence[Command]:
         """The latest command that was applied, and those that wait."""
         rows = await self._select(
@@ -176,7 +182,12 @@ class SqliteReader:
 
     async def bulk(self, cursor: str, most: int) -> Bulk:
         """The same as strips."""
-        position, mark = _position(cursor, most)
+        try:
+            position, mark = _position(cursor, most)
+        except ValueError:
+            if most < 1:
+                raise
+            position, mark = OTHERS, arrival_ns(cursor)
         return await self._ask(lambda rows: bulk(rows, position, mark, most))
 
     async def strip(self, agent_id: str, span: Span, most: int, behind: str = "") -> Strip | None:

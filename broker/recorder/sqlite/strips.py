@@ -17,6 +17,9 @@ _DISORDER_NS = 3900 * 10**9
 # A clock that is ahead by more is not of another time zone, but wrong.
 _AHEAD_NS = 26 * 3600 * 10**9
 
+OTHERS = 2**62
+"""In place of a position, for a cursor that another kind of store has given: none is as high."""
+
 # Looks between two positions, for a beginning.
 _PROBES = 256
 

@@ -16,8 +16,10 @@ import pytest
 from support.chain import Chain
 from support.console import Served, make_store, served
 from support.patience import PATIENCE_S
-from support.store import change, header, lines_in, send_on
+from support.store import change, header, send_on
+from support.stores import lines_of
 
+from broker.config import Store
 from broker.console.answers import RefusedError, encoded
 from broker.console.api.history import named
 from broker.console.api.table import cell, iso
@@ -32,17 +34,22 @@ INFINITY = float("inf")
 ALL = "from=0&to=4000000000000"
 
 
-@pytest.fixture(scope="module")
-async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+@pytest.fixture(scope="module", params=["file", "database"])
+async def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Served]:
     directory = tmp_path_factory.mktemp("api")
-    await make_store(directory / "broker.db", ["a", "b.2"], samples=1200)
+    store: Store = directory / "broker.db"
+    if request.param == "database":
+        store = (await request.getfixturevalue("postgres").create()).url
+    await make_store(store, ["a", "b.2"], samples=1200)
     nan = float("nan")
     odd = [(nan, nan, nan, nan), (INFINITY, -INFINITY, 1 / 3, 1e-30)] * 3
-    with lines_in(directory / "broker.db", Chain) as lines:
+    async with lines_of(store, Chain) as lines:
         stream = await lines.open(header(0, 9, "odd", at_ns=10**18, period_ns=10**8))
         with stream:
             await send_on(stream, [Sample(id_, values) for id_, values in enumerate(odd)])
-    async with served(directory) as site:
+    async with served(directory, store=store) as site:
         while await site.console.book.feed(site.console.reader):
             pass
         yield site

@@ -3,11 +3,11 @@
 import asyncio
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from support.book import HOUR_NS, NOW_NS, alarms, each_s, fed, is_picture, opened, stored
+from support.book import HOUR_NS, NOW_NS, Stored, alarms, each_s, fed, is_picture, opened
 from support.clock import ManualClock
 from support.past import S_NS, Past, Taken
 from support.store import full_disk, killed_copy, select
@@ -20,15 +20,11 @@ from broker.recorder.opening import open_reader
 from broker.recorder.reader import Span
 from quartet.errors import StoreError
 
-
-@pytest.fixture
-def past(tmp_path: Path) -> Iterator[Past]:
-    with stored(tmp_path) as past:
-        yield past
+NewPast = Callable[..., Awaitable[Stored]]
 
 
 async def test_alarms_are_the_same_in_whatever_parts_they_are_read(
-    past: Past, tmp_path: Path
+    past: Stored, tmp_path: Path
 ) -> None:
     script = itertools.cycle([True, True, False, False, True])
     taken = [
@@ -52,7 +48,7 @@ async def test_alarms_are_the_same_in_whatever_parts_they_are_read(
     assert sum(each.samples for each in found[0]) == sum(each.prediction for each in taken)
 
 
-async def test_old_buckets_are_deleted_by_level(past: Past, tmp_path: Path) -> None:
+async def test_old_buckets_are_deleted_by_level(past: Stored, tmp_path: Path) -> None:
     day_ns = 24 * HOUR_NS
     for days in (2000, 100, 8, 1, 0):
         past.add("press-1", each_s(50, NOW_NS - days * day_ns, step_ns=600 * S_NS))
@@ -77,7 +73,7 @@ async def test_old_buckets_are_deleted_by_level(past: Past, tmp_path: Path) -> N
 
 
 async def test_a_store_that_lost_its_newest_samples_costs_no_history(
-    past: Past, tmp_path: Path
+    past: Stored, tmp_path: Path
 ) -> None:
     """As after a power cut: also where the broker goes on before the console looks again."""
     past.add("press-1", each_s(1000, NOW_NS, prediction=True))
@@ -101,17 +97,15 @@ async def test_a_store_that_lost_its_newest_samples_costs_no_history(
 
 
 async def test_of_another_store_is_read_what_it_has_and_older_history_stays(
-    past: Past, tmp_path: Path
+    past: Stored, new_past: NewPast, tmp_path: Path
 ) -> None:
     for agent in ("press-1", "press-2"):
         past.add(agent, each_s(2000, NOW_NS, prediction=True))
-    other = tmp_path / "other"
-    other.mkdir()
     clock = ManualClock(wall_s=NOW_NS / 1e9)
-    fresh = Past(other / "broker.db", host="5.6.7.8")
+    fresh = await new_past("5.6.7.8")
     fresh.add("press-1", each_s(40, NOW_NS + 3000 * S_NS))
 
-    async def count(agent: str, book: Book, store: Past) -> int:
+    async def count(agent: str, book: Book, store: Stored) -> int:
         return sum((await book.series(store.reader, agent, Span(0, 2 * NOW_NS), 10)).n)
 
     async with opened(tmp_path, clock) as book:
@@ -138,15 +132,29 @@ async def test_of_another_store_is_read_what_it_has_and_older_history_stays(
             "press-2": False,
         }
         assert "the store is another one" in book.remarks[0]
-    fresh.close()
+
+
+async def test_a_store_that_moved_to_another_kind_costs_no_history(
+    new_kinds: list[NewPast], tmp_path: Path
+) -> None:
+    """The lines are those that were read, and what came since is read."""
+    past, made = [await new() for new in new_kinds]
+    for each in (past, made):
+        each.add("press-1", each_s(100, NOW_NS, prediction=True))
+    async with opened(tmp_path) as book:
+        await fed(book, past)
+        made.add("press-1", each_s(40, NOW_NS + 100 * S_NS, prediction=True))
+        await fed(book, made)
+        series = await book.series(made.reader, "press-1", Span(0, 2 * NOW_NS), 10)
+        assert sum(series.n) == 140
+        assert "the store was moved" in book.remarks[0]
 
 
 async def test_of_another_store_is_read_too_what_is_older_than_the_former_one(
-    past: Past, tmp_path: Path
+    past: Stored, new_past: NewPast, tmp_path: Path
 ) -> None:
     past.add("press-1", each_s(20, NOW_NS + HOUR_NS))
-    (tmp_path / "other").mkdir()
-    other = Past(tmp_path / "other" / "broker.db", host="5.6.7.8")
+    other = await new_past("5.6.7.8")
     other.add("saw-1", each_s(40, NOW_NS))
     async with opened(tmp_path) as book:
         await fed(book, past)
@@ -154,11 +162,10 @@ async def test_of_another_store_is_read_too_what_is_older_than_the_former_one(
         for agent, count in (("press-1", 20), ("saw-1", 40)):
             series = await book.series(other.reader, agent, Span(0, 2 * NOW_NS), 10)
             assert sum(series.n) == count
-    other.close()
 
 
 async def test_an_agent_that_is_forgotten_loses_its_history_and_no_other_does(
-    past: Past, tmp_path: Path
+    past: Stored, tmp_path: Path
 ) -> None:
     for agent in ("press-1", "press-2"):  # the newest samples are those that go
         past.add(agent, each_s(5000, NOW_NS, step_ns=20 * S_NS, prediction=True))
@@ -183,7 +190,7 @@ async def test_an_agent_that_is_forgotten_loses_its_history_and_no_other_does(
 
 
 async def test_an_agent_that_is_back_soon_is_forgotten_all_the_same(
-    past: Past, tmp_path: Path
+    past: Stored, tmp_path: Path
 ) -> None:
     """Before the console has looked: what is read of it then is of another line."""
     span = Span(0, 2 * NOW_NS)
@@ -202,22 +209,22 @@ async def test_an_agent_that_is_back_soon_is_forgotten_all_the_same(
         assert book.remarks == []
 
 
-async def test_a_damaged_sample_is_left_out_and_told(past: Past, tmp_path: Path) -> None:
-    past.add("press-1", each_s(10, NOW_NS))
-    past.add("press-2", each_s(10, NOW_NS))
-    past.rows.execute("UPDATE samples SET sensors = x'00' WHERE position IN (3, 15, 16)")
-    past.rows.execute("UPDATE samples SET prediction = 'no' WHERE position = 6")
+async def test_a_damaged_sample_is_left_out_and_told(file_past: Past, tmp_path: Path) -> None:
+    file_past.add("press-1", each_s(10, NOW_NS))
+    file_past.add("press-2", each_s(10, NOW_NS))
+    file_past.rows.execute("UPDATE samples SET sensors = x'00' WHERE position IN (3, 15, 16)")
+    file_past.rows.execute("UPDATE samples SET prediction = 'no' WHERE position = 6")
     async with opened(tmp_path) as book:
-        await fed(book, past)
+        await fed(book, file_past)
         for agent, count in (("press-1", 8), ("press-2", 8)):
-            series = await book.series(past.reader, agent, Span(0, 2 * NOW_NS), 10)
+            series = await book.series(file_past.reader, agent, Span(0, 2 * NOW_NS), 10)
             assert sum(series.n) == count
         (remark,) = book.remarks
         assert remark.startswith("4 damaged samples are not in the history")
 
 
 async def test_what_is_stamped_far_ahead_is_in_no_bucket_and_ends_no_old_one(
-    past: Past, tmp_path: Path
+    past: Stored, tmp_path: Path
 ) -> None:
     """A clock that is ahead by less than a day is taken for right, and is none to prune by."""
     day_ns = 24 * HOUR_NS
@@ -244,7 +251,7 @@ async def test_what_is_stamped_far_ahead_is_in_no_bucket_and_ends_no_old_one(
     ]
 
 
-async def test_an_alarm_whose_samples_are_gone_is_over(past: Past, tmp_path: Path) -> None:
+async def test_an_alarm_whose_samples_are_gone_is_over(past: Stored, tmp_path: Path) -> None:
     """It was written ahead of them, and the console was killed before it read on."""
     past.add("press-1", each_s(5, NOW_NS))
     past.add("press-2", each_s(5, NOW_NS, prediction=True))
@@ -266,7 +273,7 @@ async def test_an_alarm_whose_samples_are_gone_is_over(past: Past, tmp_path: Pat
 
 
 async def test_a_second_console_only_looks_until_the_first_one_stops(
-    past: Past, tmp_path: Path
+    past: Stored, tmp_path: Path
 ) -> None:
     taken = each_s(30, NOW_NS, prediction=True) + each_s(30, NOW_NS + 30 * S_NS)
     past.add("press-1", taken[:30])
@@ -285,7 +292,7 @@ async def test_a_second_console_only_looks_until_the_first_one_stops(
         assert await second.open_alarms() == {}
 
 
-async def test_all_is_read_where_much_is_of_plain_peers(past: Past, tmp_path: Path) -> None:
+async def test_all_is_read_where_much_is_of_plain_peers(past: Stored, tmp_path: Path) -> None:
     past.add(None, each_s(25, NOW_NS))
     past.add("press-1", each_s(5, NOW_NS, prediction=True))
     async with opened(tmp_path, chunk=10) as book:
@@ -294,7 +301,7 @@ async def test_all_is_read_where_much_is_of_plain_peers(past: Past, tmp_path: Pa
 
 
 async def test_what_was_saved_is_pending_no_more_when_the_next_one_asks(
-    past: Past, tmp_path: Path
+    past: Stored, tmp_path: Path
 ) -> None:
     """In the thread of the file, before anything else is done there."""
     past.add("press-1", each_s(30, NOW_NS))
@@ -313,27 +320,27 @@ async def test_what_was_saved_is_pending_no_more_when_the_next_one_asks(
 
 
 async def test_a_store_that_cannot_be_read_is_said_and_read_later(
-    past: Past, tmp_path: Path
+    file_past: Past, tmp_path: Path
 ) -> None:
     taken = each_s(100, NOW_NS)
-    past.add("press-1", taken)
+    file_past.add("press-1", taken)
     away = tmp_path / "away.db"
     span = Span(NOW_NS, NOW_NS + 100 * S_NS)
     async with opened(tmp_path) as book:
-        await fed(book, past)
-        past.path.rename(away)
+        await fed(book, file_past)
+        file_past.path.rename(away)
         with pytest.raises(StoreError, match="is gone"):
-            await book.feed(past.reader)
+            await book.feed(file_past.reader)
         assert "is gone" in await book.behind()
-        is_picture(await book.series(past.reader, "press-1", span, 1000), taken)
+        is_picture(await book.series(file_past.reader, "press-1", span, 1000), taken)
         with pytest.raises(StoreError):
-            await book.series(past.reader, "press-2", span, 1000)
-        away.rename(past.path)
-        await fed(book, past)
+            await book.series(file_past.reader, "press-2", span, 1000)
+        away.rename(file_past.path)
+        await fed(book, file_past)
         assert await book.behind() == ""
 
 
-async def test_how_far_the_history_is_read_is_said(past: Past, tmp_path: Path) -> None:
+async def test_how_far_the_history_is_read_is_said(past: Stored, tmp_path: Path) -> None:
     past.add("press-1", each_s(25, NOW_NS))
     async with opened(tmp_path, chunk=10) as book:
         assert await book.behind() == "history is being read"
@@ -343,7 +350,9 @@ async def test_how_far_the_history_is_read_is_said(past: Past, tmp_path: Path) -
         assert await book.behind() == ""
 
 
-async def test_a_full_disk_is_said_and_samples_are_still_shown(past: Past, tmp_path: Path) -> None:
+async def test_a_full_disk_is_said_and_samples_are_still_shown(
+    past: Stored, tmp_path: Path
+) -> None:
     taken = each_s(5000, NOW_NS, step_ns=S_NS // 10)
     past.add("press-1", taken)
     span = Span(NOW_NS, NOW_NS + 500 * S_NS)
@@ -361,7 +370,7 @@ async def test_a_full_disk_is_said_and_samples_are_still_shown(past: Past, tmp_p
 
 
 async def test_a_damaged_book_is_built_again_with_what_people_said(
-    past: Past, tmp_path: Path
+    past: Stored, tmp_path: Path
 ) -> None:
     past.add("press-1", each_s(100, NOW_NS, prediction=True))
     span = Span(NOW_NS, NOW_NS + 100 * S_NS)
@@ -385,7 +394,7 @@ async def test_a_damaged_book_is_built_again_with_what_people_said(
         assert sum((await book.series(past.reader, "press-1", span, 1)).n) == 100
 
 
-async def test_two_consoles_with_one_book_count_nothing_twice(past: Past, tmp_path: Path) -> None:
+async def test_two_consoles_with_one_book_count_nothing_twice(past: Stored, tmp_path: Path) -> None:
     clock = ManualClock(wall_s=NOW_NS / 1e9)
     span = Span(NOW_NS, NOW_NS + 2000 * S_NS)
 
@@ -413,7 +422,7 @@ async def test_two_consoles_with_one_book_count_nothing_twice(past: Past, tmp_pa
 
 
 async def test_samples_are_saved_at_once_where_they_are_many_and_each_minute_where_they_are_few(
-    past: Past, tmp_path: Path
+    past: Stored, tmp_path: Path
 ) -> None:
     clock = ManualClock(wall_s=NOW_NS / 1e9)
 
@@ -433,19 +442,23 @@ async def test_samples_are_saved_at_once_where_they_are_many_and_each_minute_whe
         assert saved() == 24 + 4 + 1 + 1
 
 
-async def test_no_log_grows_while_history_is_read_and_shown(past: Past, tmp_path: Path) -> None:
+async def test_no_log_grows_while_history_is_read_and_shown(
+    file_past: Past, tmp_path: Path
+) -> None:
     """Of the store, or of the book: no answer holds either of them still."""
     logs = [tmp_path / "broker.db-wal", tmp_path / "console.db-wal"]
     async with opened(tmp_path, chunk=5000) as book:
         for number in range(12):
-            past.add("press-1", each_s(10_000, NOW_NS + number * 1000 * S_NS, step_ns=S_NS // 10))
-            await fed(book, past)
+            file_past.add(
+                "press-1", each_s(10_000, NOW_NS + number * 1000 * S_NS, step_ns=S_NS // 10)
+            )
+            await fed(book, file_past)
             span = Span(NOW_NS, NOW_NS + (number + 1) * 1000 * S_NS)
-            await book.series(past.reader, "press-1", span, 1000)
+            await book.series(file_past.reader, "press-1", span, 1000)
             assert all(log.stat().st_size < 10_000_000 for log in logs)
 
 
-async def test_what_is_cut_off_is_read_again(past: Past, tmp_path: Path) -> None:
+async def test_what_is_cut_off_is_read_again(past: Stored, tmp_path: Path) -> None:
     past.add("press-1", each_s(2000, NOW_NS, prediction=True))
     async with opened(tmp_path, chunk=100) as book:
         for number in range(30):
@@ -462,7 +475,7 @@ async def test_what_is_cut_off_is_read_again(past: Past, tmp_path: Path) -> None
 
 
 async def test_alarms_that_were_told_early_are_the_same_after_a_crash(
-    past: Past, tmp_path: Path
+    past: Stored, tmp_path: Path
 ) -> None:
     """They are written at once, what they rest on each minute."""
     for number in range(3):

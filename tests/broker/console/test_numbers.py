@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import pytest
 from support.clock import ManualClock
 from support.patience import PATIENCE_S
 from support.store import change, header, lines_in, send_on
+from support.stores import lines_of
 
-from broker.config import PredictorSettings
+from broker.config import PredictorSettings, Store
 from broker.console.present import Numbers
 from broker.model import Sample
 from broker.predictors.load import load
@@ -40,11 +41,11 @@ def row(id_: int) -> Sample:
 
 
 async def streamed(
-    path: Path, count: int, first: int = 0, digest: str = CHART.digest, make: Any = CHART.make
+    store: Store, count: int, first: int = 0, digest: str = CHART.digest, make: Any = CHART.make
 ) -> None:
     """So many samples of agent a, 10 a second, in batches that each arrive when they are taken."""
     clock = ManualClock(wall_s=START_NS / S_NS + first / 10)
-    with lines_in(path, make, digest=digest, clock=clock) as lines:
+    async with lines_of(store, make, digest=digest, clock=clock) as lines:
         opened = header(first, at_ns=START_NS + first * PERIOD_NS, period_ns=PERIOD_NS)
         with await lines.open(opened) as stream:
             for begin in range(first, first + count, 100):
@@ -74,9 +75,9 @@ def digits(value: float) -> float:
 
 
 async def asked(
-    path: Path, first: int, end: int, most: int = 4000, use: str = "chart", **options: object
+    store: Store, first: int, end: int, most: int = 4000, use: str = "chart", **options: object
 ) -> dict[str, Any]:
-    numbers = Numbers(path, PredictorSettings(use=use, options=options))
+    numbers = Numbers(store, PredictorSettings(use=use, options=options))
     try:
         return await numbers.of("a", span(first, end), most)
     finally:
@@ -94,13 +95,22 @@ def agrees(told: dict[str, Any], wanted: Any, first: int, end: int) -> None:
         assert chart["limit"] == [digits(wanted[id_][name][1]) for id_ in ids]
 
 
+@pytest.fixture(params=["file", "database"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    if request.param == "file":
+        yield tmp_path / "broker.db"
+        return
+    database = await request.getfixturevalue("postgres").create()
+    yield database.url
+    await database.drop()
+
+
 @pytest.mark.parametrize(("first", "end"), [(1400, 1600), (2500, 2700), (350, 360)])
 async def test_replayed_numbers_are_those_of_a_predictor_that_was_fed_straight(
-    tmp_path: Path, first: int, end: int
+    store: Store, first: int, end: int
 ) -> None:
-    path = tmp_path / "broker.db"
-    await streamed(path, 3000)
-    told = await asked(path, first, end)
+    await streamed(store, 3000)
+    told = await asked(store, first, end)
     assert told["remark"] == ""
     agrees(told, straight(3000), first, end)
 

@@ -261,7 +261,11 @@ def test_a_password_is_never_an_argument_and_needs_a_terminal(tmp_path: Path) ->
 def test_options_before_the_verb_count_as_well(tmp_path: Path) -> None:
     run("--database", str(tmp_path / "one.db"), "user", "list")
     assert (tmp_path / "one.db").exists()
-    refused(run("user", "list", cwd=tmp_path), 2, "no file of users: give --database PATH")
+    refused(
+        run("user", "list", cwd=tmp_path),
+        2,
+        "no file for history, notes and users: give --database PATH",
+    )
 
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
