@@ -123,6 +123,15 @@ def test_without_a_newer_schema_there_is_nothing_to_do(has: int | None, plant: P
     assert plant.files == before
 
 
+def test_a_database_is_no_file_to_back_up(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the file is still there that the broker had before."""
+    plant.write(6, rows=3)
+    plant.config.write_text('[recorder]\nurl = "postgresql://quartet@db1/quartet"\n')
+    monkeypatch.setattr(store, "_STATE", plant.path.parent)
+    of = store.Store(plant.config, plant.release(7), plant.release(6))
+    assert (of.path, of.plan(None).action) == (plant.path, "nothing")
+
+
 def test_a_look_changes_nothing(plant: Plant) -> None:
     plant.write(3, 5)
     assert plant.call("look", plant.release(4), plant.release(3))["action"] == "backup"

@@ -25,20 +25,42 @@ def analyze(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["agent", "broker", "console"])
+# By the name under which systemd reads it, and the file.
+UNIT = {
+    "agent": "agent.service",
+    "broker": "broker.service",
+    "broker@2": "broker@.service",
+    "console": "console.service",
+}
+
+
+@pytest.mark.parametrize("name", UNIT)
 def test_verify_has_nothing_to_say(name: str, tmp_path: Path) -> None:
     unit = tmp_path / f"{name}.service"
     program = re.compile("/opt/quartet/(agent|broker)/current/bin/(agent|broker)")
-    unit.write_text(program.sub("/bin/true", (UNITS / unit.name).read_text()))
-    shutil.copytree(UNITS / f"{name}.service.d", tmp_path / f"{name}.service.d")
+    unit.write_text(program.sub("/bin/true", (UNITS / UNIT[name]).read_text()))
+    shutil.copytree(UNITS / f"{UNIT[name]}.d", tmp_path / f"{name}.service.d")
     done = analyze("verify", unit)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(("name", "most"), [("agent", 1.3), ("broker", 1.0), ("console", 1.0)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("agent", 1.3), ("broker", 1.0), ("broker@", 1.0), ("console", 1.0)]
+)
 def test_the_exposure_is_what_the_documentation_says(name: str, most: float) -> None:
     threshold = round(most * 10)
     security = ("security", "--offline=true", "--no-pager")
     done = analyze(*security, f"--threshold={threshold}", UNITS / f"{name}.service")
     assert done.returncode == 0, done.stdout
-    assert f"Overall exposure level for {name}.service: {most}" in done.stdout
+    assert re.search(rf"Overall exposure level for {name}i?\.service: {most}\b", done.stdout)
+
+
+def test_the_units_of_one_broker_and_of_several_differ_in_the_number_alone() -> None:
+    """What is learned for one, a limit or a sandbox, is not forgotten in the other."""
+    one, several = ((UNITS / UNIT[name]).read_text() for name in ("broker", "broker@2"))
+    named = several.replace(" --process %i", "").replace(", process %i", "")
+
+    def settings(text: str) -> list[str]:
+        return [line for line in text.splitlines() if not line.startswith("#")]
+
+    assert settings(named) == settings(one)

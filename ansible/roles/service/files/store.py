@@ -48,8 +48,10 @@ class Store:
 
     def __init__(self, config: Path, release: Path, former: Path | None) -> None:
         settings = tomllib.loads(config.read_text()) if config.exists() else {}
-        self.path = _STATE.joinpath(settings.get("recorder", {}).get("path", "broker.db"))
-        self.has = schema_of(self.path)
+        recorder = settings.get("recorder", {})
+        self.path = _STATE.joinpath(recorder.get("path", "broker.db"))
+        # A database is brought up to date by the first broker, and backed up by its own programs.
+        self.has = None if "url" in recorder else schema_of(self.path)
         self.knows = _schema_known(release)
         self._release = release
         self._former = former
