@@ -6,6 +6,7 @@
 #   make test-browser the console's pages in a real browser, the long tests too
 #   make test-oldest the tests with the oldest dependencies that are supported
 #   make chaos      200 faults, and every sample's prediction; make chaos SEED=N repeats
+#   make chaos-fleet  several brokers on one database that fail for 4 minutes; SEED=N repeats, MINUTES=N
 #   make soak       pages open for ten minutes, half an hour without faults: does anything grow? MINUTES=N for more or less
 #   make attack     what an attacker would try, in full
 #   make bench      figures, as ratios to a plain implementation
@@ -27,7 +28,7 @@ alone = $(PYTHON) -c 'import fcntl, os, sys; lock = os.open(sys.argv[1], os.O_RD
     os.set_inheritable(lock, True); fcntl.flock(lock, fcntl.LOCK_EX); os.execvp(sys.argv[2], sys.argv[2:])' $(1)
 CODE = agent ansible broker quartet proto tests bench dataset docs
 
-.PHONY: demo demo-fleet test test-quick test-browser test-oldest chaos soak attack bench e2e e2e-services e2e-arm64 image-test dist format picture reference clean
+.PHONY: demo demo-fleet test test-quick test-browser test-oldest chaos chaos-fleet soak attack bench e2e e2e-services e2e-arm64 image-test dist format picture reference clean
 
 demo: $(VENV)/demo
 	PATH="$(abspath $(BIN)):$$PATH" sh dataset/demo.sh
@@ -39,7 +40,7 @@ test-quick: $(VENV)/dev
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check --quiet $(CODE)
 	$(BIN)/mypy
-	$(BIN)/mypy dataset/make_dataset.py dataset/demo_fleet.py docs/picture.py docs/console_picture.py docs/reference.py ansible/roles/service/files/*.py
+	$(BIN)/mypy dataset/make_dataset.py dataset/demo_fleet.py docs/picture.py docs/console_picture.py docs/reference.py ansible/roles/*/files/*.py
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n auto -m "not real"
 
@@ -57,6 +58,9 @@ test-oldest: $(VENV)/oldest/dev
 chaos: $(VENV)/dev
 	PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED))
 
+chaos-fleet: $(VENV)/dev
+	PYTHONPATH=tests $(BIN)/python -m chaos.fleet $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
 soak: $(VENV)/dev
 	PYTHONPATH=tests $(BIN)/python -m chaos.page_soak $(if $(MINUTES),--minutes $(MINUTES))
 	PYTHONPATH=tests $(BIN)/python -m chaos.soak $(if $(MINUTES),--minutes $(MINUTES))
@@ -71,6 +75,8 @@ bench: $(VENV)/bench
 	$(BIN)/python -m bench.spool_bench
 	$(BIN)/python -m bench.drain_bench
 	$(BIN)/python -m bench.console_bench
+	$(BIN)/python -m bench.processes_bench
+	$(BIN)/python -m bench.fleet_bench
 	$(BIN)/python -m bench.detection
 	$(BIN)/python -m bench.scenarios
 
@@ -78,6 +84,7 @@ e2e: $(VENV)/e2e e2e-services
 	$(BIN)/pytest --timeout 900 tests/machines/container_checks.py
 	$(BIN)/pytest --timeout 900 tests/machines/deployment.py
 	$(BIN)/pytest --timeout 900 tests/machines/upgrades.py
+	$(BIN)/pytest --timeout 900 tests/machines/fleet.py
 
 e2e-services: $(VENV)/e2e
 	$(BIN)/ansible-lint -q --offline --profile production ansible

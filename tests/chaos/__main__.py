@@ -2,23 +2,17 @@
 
 import argparse
 import random
-import secrets
-import shlex
-import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
-
-from support.processes import let_children_be_signalled
 
 from chaos import host
 from chaos.evidence import NoEvidenceError, gather, read_logbook
 from chaos.faults import DOINGS, Happening
 from chaos.plant import Equipment, Plant
 from chaos.report import summary
-from chaos.schedule import KINDS, Fault, moments, plan
+from chaos.schedule import KINDS, Fault, plan
+from chaos.trial import attempt, torture
 from chaos.verdict import judge
 
 # The last session, in which all that waits from before is drained.
@@ -27,29 +21,7 @@ _LAST_SAMPLES = 250
 
 def main() -> int:
     """Torture, judge, report; 0 where every promise was kept."""
-    options = _parser().parse_args()
-    let_children_be_signalled()
-    if options.seed is None:
-        options.seed = secrets.randbelow(2**32)
-    again = [f"--{name}={value}" for name, value in vars(options).items() if value is not None]
-    if not host.is_private():
-        print(f"seed {options.seed}")
-    no_mounts = host.enter_private_namespace(again)
-    home = Path(tempfile.mkdtemp(prefix="quartet-chaos-"))
-    failures: Sequence[str] = ["it was not brought to its end"]
-    try:
-        failures = _run(home, options, no_mounts)
-    finally:
-        if failures:
-            print(f"\nFAILED, seed {options.seed}; what was left is in {home}:")
-            print(*(f"- {failure}" for failure in failures), sep="\n")
-            command = shlex.join([sys.executable, "-m", "chaos", *again])
-            print(f"once more: PYTHONPATH=tests {command}")
-    if failures:
-        return 1
-    shutil.rmtree(home)
-    print(f"\nevery promise was kept, seed {options.seed}")
-    return 0
+    return attempt("chaos", _parser().parse_args(), _run)
 
 
 def _run(home: Path, options: argparse.Namespace, no_mounts: str) -> list[str]:
@@ -75,7 +47,7 @@ def _run(home: Path, options: argparse.Namespace, no_mounts: str) -> list[str]:
     faults = plan(random_, options.faults, kinds, len(plant.devices))
     with plant.running():
         try:
-            _torture(plant, faults)
+            torture(plant, faults, lambda fault: _begun(plant, fault))
             logged = sum(len(read_logbook(device.logbook)) for device in plant.devices)
             missing_samples = options.samples - logged
             plant.drain(_LAST_SAMPLES if plant.complaints else max(_LAST_SAMPLES, missing_samples))
@@ -91,27 +63,14 @@ def _run(home: Path, options: argparse.Namespace, no_mounts: str) -> list[str]:
     return verdict.accusations + left
 
 
+def _begun(plant: Plant, fault: Fault) -> Happening:
+    dice = random.Random(fault.dice)  # noqa: S311
+    return DOINGS[fault.kind.name](plant, plant.devices[fault.device], dice)
+
+
 def _tell(what: str) -> None:
     """Say something of the fault that was told last."""
     print(f"{'':20}{what}")
-
-
-def _torture(plant: Plant, faults: Sequence[Fault]) -> None:
-    under_way: dict[int, Happening] = {}
-    now_s = 0.0
-    for moment in moments(faults):
-        if plant.complaints and moment.fault.number not in under_way:
-            continue  # it is lost already; what is under way comes to its end
-        plant.live(moment.at_s - now_s)
-        now_s, fault = moment.at_s, moment.fault
-        if moment.ends:
-            next(under_way.pop(fault.number), None)
-        else:
-            print(fault, flush=True)
-            do, device = DOINGS[fault.kind.name], plant.devices[fault.device]
-            doing = do(plant, device, random.Random(fault.dice))  # noqa: S311
-            under_way[fault.number] = doing
-            next(doing)
 
 
 def _parser() -> argparse.ArgumentParser:

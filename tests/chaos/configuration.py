@@ -1,5 +1,7 @@
 """What agents, broker and the agents' clocks are told, in files and in the environment."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 RATES_HZ = {"press-1": 40, "press-2": 80, "press-3": 130}
@@ -16,14 +18,16 @@ spill_after_s = 0.5
 """
 
 
-def agent_toml(agent_id: str, port: int, hot: Path, cold: Path) -> str:
+def agent_toml(
+    agent_id: str, addresses: Sequence[str], rate_hz: float, hot: Path, cold: Path
+) -> str:
     """Short times, so that an outage of seconds is a long one."""
     return f"""[agent]
 id = "{agent_id}"
 [broker]
-address = "127.0.0.1:{port}"
+address = {json.dumps(addresses)}
 [sampling]
-rate_hz = {RATES_HZ[agent_id]}
+rate_hz = {rate_hz}
 [link]
 reply_deadline_s = 1.0
 backoff_min_s = 0.05

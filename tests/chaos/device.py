@@ -12,7 +12,7 @@ import msgspec
 
 from agent.local import RELEASE_SOCKET, SOCKET
 from agent.spool.directories import FILE
-from chaos.configuration import RATES_HZ, agent_toml, faked_time, spool_toml
+from chaos.configuration import agent_toml, faked_time, spool_toml
 from chaos.disk import Disk
 from chaos.ledgers import AgentLedger, Entry
 from chaos.logged_agent import LOGBOOK
@@ -32,8 +32,8 @@ Command = Callable[..., tuple[int, str]]
 class Device:
     """An agent, run again and again, and what is its own. `home` is a directory that it makes.
 
-    `rows` are the CSV's, which each session replays from the first one on. `tell_network` takes
-    a command to its proxy; `command` runs a program of the product.
+    `rows` are the CSV's, which each session replays from the first one on; `command` runs a
+    program of the product.
     """
 
     def __init__(
@@ -41,14 +41,13 @@ class Device:
         agent_id: str,
         home: Path,
         rows: Sequence[str],
+        rate_hz: float,
         *,
-        tell_network: Callable[[str], None],
         command: Command,
     ) -> None:
         self.agent_id = agent_id
         self.home = home
         self.rows = rows
-        self.tell_network = tell_network
         self.config = home / "agent.toml"
         self.logs = home / "logs"
         self.logbook = home / "predictions.csv"
@@ -56,6 +55,7 @@ class Device:
         """What the agent's ledger said of each session before a fault that may make it forget."""
         self.robbed = False
         """Whether a fault has hit its files: only then may its books call a sample unknown."""
+        self._rate_hz = rate_hz
         self._command = command
         self._complaints: list[str] = []
         self._clock = home / "clock"
@@ -65,9 +65,14 @@ class Device:
 
     @contextlib.contextmanager
     def running(
-        self, port: int, env: Mapping[str, str], *, mounts: bool, faketime: Path | None
+        self,
+        addresses: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        mounts: bool,
+        faketime: Path | None,
     ) -> Iterator[Self]:
-        """Build and start it, with the broker behind this port; end it all."""
+        """Build and start it, with the brokers at these addresses; end it all."""
         self.home.mkdir()
         self.logs.mkdir()
         self._write_csv(self._csv, len(self.rows))
@@ -77,7 +82,10 @@ class Device:
             stack.callback(self.hot.unmount)
             self.cold = Disk(self.home / "cold", _COLD_MB if mounts else None)
             stack.callback(self.cold.unmount)
-            self.config.write_text(agent_toml(self.agent_id, port, self.hot.path, self.cold.path))
+            directories = self.hot.path, self.cold.path
+            self.config.write_text(
+                agent_toml(self.agent_id, addresses, self._rate_hz, *directories)
+            )
             env = {**env, LOGBOOK: str(self.logbook)}
             if faketime:
                 env |= faked_time(faketime, self._clock)
@@ -152,13 +160,12 @@ class Device:
         self.remembered[entry.session_id] = entry
 
     def begin_last_session(self, samples: int) -> None:
-        """Stop the agent, and start it for so many samples, with which all is to be answered."""
+        """Start the agent, once it has stopped, for so many samples; then all is to be answered."""
         csv = self.home / "last.csv"
         self._write_csv(csv, samples)
-        self.agent.stop()
         self.agent.join()
         self.agent.start("--simulate", str(csv))
-        self._done_by_s = time.monotonic() + samples / RATES_HZ[self.agent_id] + _MOST_TO_DRAIN_S
+        self._done_by_s = time.monotonic() + samples / self._rate_hz + _MOST_TO_DRAIN_S
 
     def end_last_session(self) -> None:
         """Wait until all is answered; complains where that does not come."""

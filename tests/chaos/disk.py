@@ -20,14 +20,14 @@ class Disk:
     The product uses `path`, a directory on it; what fills the disk lies beside that.
     """
 
-    def __init__(self, root: Path, size_mb: int | None = None) -> None:
+    def __init__(self, root: Path, size_mb: int | None = None, inodes: int = _INODES) -> None:
         self.root = root
         self.path = root / "data"
         self._ballast = root / "ballast"
         self._mounted = size_mb is not None
         root.mkdir()
         if size_mb is not None:
-            options = f"size={size_mb}m,nr_inodes={_INODES},mode=755"
+            options = f"size={size_mb}m,nr_inodes={inodes},mode=755"
             subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(root)], check=True)
         self.path.mkdir()
         self._ballast.mkdir()

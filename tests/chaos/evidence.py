@@ -3,10 +3,11 @@
 import contextlib
 import sqlite3
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -17,6 +18,15 @@ from chaos.records import VALUES, Key, Logging, Recorded, Taken
 from chaos.words import brokers_words, first_since, homeless_starts
 
 Ledger = TypeVar("Ledger", AgentLedger, BrokerLedger)
+
+
+class Scene(Protocol):
+    """Where it happened: programs of the product can be run there, and complaints be made."""
+
+    home: Path
+
+    def command(self, *arguments: str) -> tuple[int, str]: ...
+    def complain(self, text: str) -> None: ...
 
 
 class NoEvidenceError(Exception):
@@ -48,6 +58,8 @@ class Trail:
     """When the line's black box was rebuilt for the first time since damage was told. Unix ns."""
     restored_ns: list[int] = field(default_factory=list)
     """When it was rebuilt at all."""
+    is_chained: bool = True
+    """Whether the black box is one of chaos.predictors, whose answers can be followed."""
     homeless: frozenset[int] = frozenset()
     """The starts of the agent that had nothing on file from begin to end, by its own words."""
 
@@ -63,17 +75,17 @@ class Evidence:
 
 def gather(plant: Plant) -> Evidence:
     """Read it all, once the plant has come to its end. NoEvidenceError where that fails."""
-    ledger = _brokers_ledger(plant)
+    ledger = brokers_ledger(plant, ["--config", str(plant.broker_config)])
     recorded = _read_store(plant.store)
     told = brokers_words(plant.logs)
     told_ns = [*told.damage_ns, *(taken.told_ns for taken in plant.taken)]
     trails = [
         Trail(
             agent_id=device.agent_id,
-            rows=[VALUES.pack(*map(float, row.split(","))) for row in device.rows],
+            rows=values_of(device),
             logged=read_logbook(device.logbook),
             recorded=recorded.get(device.agent_id, []),
-            agent=_agents_ledger(plant, device),
+            agent=agents_ledger(plant, device),
             broker=[each for each in ledger.sessions if each.agent_id == device.agent_id],
             losses=[each for each in ledger.losses if each.agent_id in (device.agent_id, None)],
             remembered=device.remembered,
@@ -125,18 +137,25 @@ def _read_store(path: Path) -> dict[str, list[Recorded]]:
     return found
 
 
-def _brokers_ledger(plant: Plant) -> BrokerLedger:
-    code, text = plant.command("broker", "ledger", "--config", str(plant.broker_config), "--json")
+def values_of(device: Device) -> list[bytes]:
+    """The rows that an agent replays."""
+    return [VALUES.pack(*map(float, row.split(","))) for row in device.rows]
+
+
+def brokers_ledger(scene: Scene, of: Sequence[str]) -> BrokerLedger:
+    """What `broker ledger` says; `of`: the options that name the store."""
+    code, text = scene.command("broker", "ledger", *of, "--json")
     if code:
-        plant.complain(f"the broker's ledger ends with {code}: {text[:200]}")
-    (plant.home / "broker.json").write_text(text)
+        scene.complain(f"the broker's ledger ends with {code}: {text[:200]}")
+    (scene.home / "broker.json").write_text(text)
     return _decoded(text, BrokerLedger)
 
 
-def _agents_ledger(plant: Plant, device: Device) -> AgentLedger:
-    _, text = plant.command(
+def agents_ledger(scene: Scene, device: Device) -> AgentLedger:
+    """What `agent ledger` says beside the broker's, which was asked for before."""
+    _, text = scene.command(
         *("agent", "ledger", "--config", str(device.config), "--json"),
-        *("--compare", str(plant.home / "broker.json")),
+        *("--compare", str(scene.home / "broker.json")),
     )
     (device.home / "agent.json").write_text(text)
     return _decoded(text, AgentLedger)

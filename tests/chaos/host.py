@@ -23,10 +23,15 @@ def is_private() -> bool:
     return bool(os.environ.get(_MARK))
 
 
-def enter_private_namespace(arguments: Sequence[str]) -> str:
-    """Start this program anew where it may mount; returns why not, or nothing when it is there."""
+def enter_private_namespace(module: str, arguments: Sequence[str], *, as_root: bool) -> str:
+    """Start this module again where it may mount; returns why not, or nothing when it is there.
+
+    `as_root`: not as a user who is root there alone, and can start nothing as somebody else.
+    """
     if is_private():
         return ""
+    if as_root and os.geteuid():
+        return "that takes root"
     unshare = _PRIVATE if os.geteuid() == 0 else _PRIVATE_FOR_USERS
     inside = [*unshare, "sh", "-euc", _INSIDE, "sh"]
     try:
@@ -37,7 +42,7 @@ def enter_private_namespace(arguments: Sequence[str]) -> str:
         return str(error.stderr).strip()
     sys.stdout.flush()
     os.environ[_MARK] = "1"
-    return os.execvp(inside[0], [*inside, sys.executable, "-m", "chaos", *arguments])  # noqa: S606
+    return os.execvp(inside[0], [*inside, sys.executable, "-m", module, *arguments])  # noqa: S606
 
 
 def faketime_library() -> Path | None:

@@ -32,7 +32,7 @@ async def _serve(broker_port: int, seed: int, count: int) -> None:
             await stack.enter_async_context(Proxy(broker_port).serving()) for _ in range(count)
         ]
         sys.stderr.write(f"listening on {' '.join(str(port) for _, port in served)}\n")
-        async for line in await _stdin():
+        async for line in await stdin():
             whom, _, command = line.decode().strip().partition(" ")
             if whom == "strangers":
                 for _ in range(int(command)):
@@ -40,11 +40,16 @@ async def _serve(broker_port: int, seed: int, count: int) -> None:
                     strangers.add(task)
                     task.add_done_callback(strangers.discard)
             else:
-                _tell(served[int(whom)][0], command, broker_port, relay_port)
+                repeat = {"repeat on": f"to {relay_port}", "repeat off": f"to {broker_port}"}
+                proxy = served[int(whom)][0]
+                tell(proxy, repeat.get(command, command))
+                if command in repeat:
+                    proxy.cut()
         await asyncio.gather(*strangers)
 
 
-def _tell(proxy: Proxy, said: str, broker_port: int, relay_port: int) -> None:
+def tell(proxy: Proxy, said: str) -> None:
+    """Have a proxy do what a line says; with "to PORT", lead new connections there."""
     command, _, value = said.partition(" ")
     match command:
         case "cut":
@@ -55,9 +60,8 @@ def _tell(proxy: Proxy, said: str, broker_port: int, relay_port: int) -> None:
             proxy.delay_s = float(value)
         case "throttle":
             proxy.bytes_per_s = float(value or math.inf)
-        case "repeat":
-            proxy.to_port = relay_port if value == "on" else broker_port
-            proxy.cut()
+        case "to":
+            proxy.to_port = int(value)
 
 
 async def _stranger(broker_port: int, session_id: str) -> None:
@@ -72,7 +76,8 @@ async def _stranger(broker_port: int, session_id: str) -> None:
             await call.read()
 
 
-async def _stdin() -> asyncio.StreamReader:
+async def stdin() -> asyncio.StreamReader:
+    """What this process is told, line by line."""
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin

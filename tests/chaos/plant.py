@@ -80,10 +80,10 @@ class Plant:
                 agent_id,
                 home / agent_id,
                 rows[number * _ROWS_APART :] + rows[: number * _ROWS_APART],
-                tell_network=self._line_to(number),
+                rate_hz,
                 command=self.command,
             )
-            for number, agent_id in enumerate(RATES_HZ)
+            for number, (agent_id, rate_hz) in enumerate(RATES_HZ.items())
         ]
 
     @contextlib.contextmanager
@@ -110,7 +110,10 @@ class Plant:
             for device, port in zip(self.devices, ports, strict=True):
                 stack.enter_context(
                     device.running(
-                        int(port), self._env, mounts=mounts, faketime=self._equipment.faketime
+                        [f"127.0.0.1:{port}"],
+                        self._env,
+                        mounts=mounts,
+                        faketime=self._equipment.faketime,
                     )
                 )
             yield self
@@ -139,6 +142,8 @@ class Plant:
     def drain(self, last_samples: int) -> None:
         """Sample so many more and let all be answered; then everything ends in good order."""
         for device in self.devices:
+            device.agent.stop()
+        for device in self.devices:
             device.begin_last_session(-(-last_samples // len(self.devices)))
         for device in self.devices:
             device.end_last_session()
@@ -160,8 +165,9 @@ class Plant:
             code = running.wait()
         return code, running.stdout or running.stderr
 
-    def _line_to(self, number: int) -> Callable[[str], None]:
-        return lambda command: self.network.tell(f"{number} {command}")
+    def tell_network(self, device: Device, command: str) -> None:
+        """Tell the proxy between an agent and the broker."""
+        self.network.tell(f"{self.devices.index(device)} {command}")
 
     def _environment(self) -> dict[str, str]:
         search = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -104,6 +104,11 @@ class Role:
         said += [self._process.stderr] if self._process and self.starts > since else []
         return any(re.search(pattern, each) for each in said)
 
+    def said_since(self, mark: Mark, pattern: str) -> bool:
+        """Whether the process of that moment, which has ended, has said later what matches."""
+        lines = self._log_of(mark.starts).read_text().splitlines()[mark.lines :]
+        return any(re.search(pattern, line) for line in lines)
+
     def comes_up(self, pattern: str) -> bool:
         """Wait until the process that was started last says this; False where it ends before."""
         said = self.process.hears(pattern, after=0, within_s=_MOST_TO_START_S)

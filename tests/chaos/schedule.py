@@ -13,8 +13,8 @@ _RECOVERY_S = (0.3, 2.0)  # for a part of the plant, until it is hit again
 # So many of the faults come at the same moment as the one before.
 _TOGETHER = 0.1
 
-SHARED = {"broker", "store", "strangers"}
-"""The parts of which there is one; each device has the others."""
+SHARED = {"broker", "store", "strangers", "database"}
+"""The parts of which there is one; each agent, or each broker of a fleet, has the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Kind:
     lasts_s: tuple[float, float]
     needs: str = ""
     """What must be there for it: "mounts" or "faketime"."""
+    of: str = "agent"
+    """What it hits one of, where it does not hit a shared part."""
 
     def places(self, device: int) -> set[tuple[str, int]]:
         """The parts that it occupies, where it hits this device."""
@@ -86,13 +88,13 @@ class Fault:
     number: int
     kind: Kind
     device: int
-    """The agent that it hits, if it hits one."""
+    """The number of the agent that it hits, or of the broker in a fleet."""
     begins_at_s: float
     lasts_s: float
     dice: int
 
     def __str__(self) -> str:
-        whom = "" if self.kind.parts <= SHARED else f" of agent {self.device + 1}"
+        whom = "" if self.kind.parts <= SHARED else f" of {self.kind.of} {self.device + 1}"
         return (
             f"{self.number:4d}  {self.begins_at_s:7.2f} s  {self.kind.name}{whom}"
             f" {self.lasts_s:.2f} s"

@@ -47,8 +47,7 @@ def device(tmp_path: Path) -> Device:
     session = {**text, "waiting_ids": [], "fates": {}, "power_lost": False, "done_below": 39}
     said = json.dumps({"balanced": False, "sessions": [session]})
     device = Device(
-        *("press-1", tmp_path / "home", ["1,2,3,4"]),
-        tell_network=lambda _: None,
+        *("press-1", tmp_path / "home", ["1,2,3,4"], 40),
         command=lambda *_: (1, said),
     )
     device.home.mkdir()

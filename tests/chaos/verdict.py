@@ -59,24 +59,26 @@ class _Case:
     def accusations(self) -> Iterator[str]:
         """All that is wrong."""
         trail = self._trail
-        yield from _shown("logged with different predictions", self._contradicting())
-        yield from _shown("recorded twice", self._recorded_twice())
-        yield from _shown("recorded with other values than the CSV's", self._with_other_values())
-        yield from _shown(
+        yield from shown("logged with different predictions", self._contradicting())
+        yield from shown("recorded twice", self._recorded_twice())
+        yield from shown("recorded with other values than the CSV's", self._with_other_values())
+        yield from shown(
             "answered otherwise than by a black box that saw all", self._followed.misjudged
         )
         if self.unjudged > _MOST_UNJUDGED * len(trail.recorded):
-            yield from _shown("that nobody can judge: too many", self._followed.unjudged)
-        yield from _shown("logged otherwise than recorded", self._logged_otherwise())
-        yield from _shown("logged, and not on record, and no fault took them", self._unrecorded())
-        yield from _shown("gone from the record, and no ledger names them", self._unnamed())
-        yield from _shown("logged with another time than recorded", self._at_another_time())
-        yield from _shown("not in rising order in the line", self._out_of_order())
+            yield from shown("that nobody can judge: too many", self._followed.unjudged)
+        yield from shown("logged otherwise than recorded", self._logged_otherwise())
+        yield from shown("logged, and not on record, and no fault took them", self._unrecorded())
+        yield from shown("gone from the record, and no ledger names them", self._unnamed())
+        yield from shown("logged with another time than recorded", self._at_another_time())
+        yield from shown("not in rising order in the line", self._out_of_order())
         yield from Books(trail).accusations()
         yield from self._ledgers()
 
     def _follow(self) -> Followed:
         trail = self._trail
+        if not trail.is_chained:
+            return Followed()
         breaks = Breaks(
             trail.rebuilt_ns,
             trail.restored_ns,
@@ -229,7 +231,8 @@ def _lost(trail: Trail) -> dict[str, set[int]]:
     return lost
 
 
-def _shown(what: str, keys: Iterable[Key]) -> Iterator[str]:
+def shown(what: str, keys: Iterable[Key]) -> Iterator[str]:
+    """A sentence about some samples, if there are any; names a few of them."""
     if found := list(keys):
         some = ", ".join(f"{key.session_id[:8]} {key.id}" for key in found[:_MOST_SHOWN])
         yield f"{len(found)} samples {what}: {some}{' ...' * (len(found) > _MOST_SHOWN)}"

@@ -9,34 +9,34 @@ from chaos.plant import Plant
 Happening = Generator[None, None, None]
 
 
-def cut_link(_: Plant, device: Device, __: Random) -> Happening:
-    device.tell_network("cut")
+def cut_link(plant: Plant, device: Device, _: Random) -> Happening:
+    plant.tell_network(device, "cut")
     yield
 
 
-def stall_link(_: Plant, device: Device, __: Random) -> Happening:
+def stall_link(plant: Plant, device: Device, _: Random) -> Happening:
     """The present connection stays half open for good; a new one is well."""
-    device.tell_network("stall")
+    plant.tell_network(device, "stall")
     yield
 
 
-def delay_link(_: Plant, device: Device, dice: Random) -> Happening:
-    device.tell_network(f"delay {dice.uniform(0.01, 0.4)}")
+def delay_link(plant: Plant, device: Device, dice: Random) -> Happening:
+    plant.tell_network(device, f"delay {dice.uniform(0.01, 0.4)}")
     yield
-    device.tell_network("delay 0")
+    plant.tell_network(device, "delay 0")
 
 
-def throttle_link(_: Plant, device: Device, dice: Random) -> Happening:
+def throttle_link(plant: Plant, device: Device, dice: Random) -> Happening:
     """To between a fraction and a little more of what the samples need."""
-    device.tell_network(f"throttle {dice.uniform(300, 10000)}")
+    plant.tell_network(device, f"throttle {dice.uniform(300, 10000)}")
     yield
-    device.tell_network("throttle")
+    plant.tell_network(device, "throttle")
 
 
-def repeat_answers(_: Plant, device: Device, __: Random) -> Happening:
-    device.tell_network("repeat on")
+def repeat_answers(plant: Plant, device: Device, _: Random) -> Happening:
+    plant.tell_network(device, "repeat on")
     yield
-    device.tell_network("repeat off")
+    plant.tell_network(device, "repeat off")
 
 
 def invent_agents(plant: Plant, _: Device, dice: Random) -> Happening:
