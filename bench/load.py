@@ -11,10 +11,11 @@ import json
 import select
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from bench import usage
-from bench.stream import Stream, StreamError
+from bench.stream import Metadata, Stream, StreamError
 from bench.traffic import Traffic
 
 # The agent's own default of unanswered samples.
@@ -47,11 +48,23 @@ class Report:
 class Fleet:
     """The streams of one run, and the poll that drives them."""
 
-    def __init__(self, address: tuple[str, int], size: int, traffic: Traffic) -> None:
-        self._give_up_s = time.perf_counter() + _DEADLINE_S
+    def __init__(
+        self,
+        address: tuple[str, int],
+        size: int,
+        traffic: Traffic,
+        metadata: Sequence[Metadata] = (),
+        *,
+        stall_s: float = _STALL_S,
+        deadline_s: float = _DEADLINE_S,
+    ) -> None:
+        """`metadata`: of each stream's call; none, where they are plain peers."""
+        self._stall_s = stall_s
+        self._give_up_s = time.perf_counter() + deadline_s
         self.last_answer_s = time.perf_counter()
         self._epoll = select.epoll()  # before the sockets, for a low number: see poll
-        self.streams = [Stream(*address, traffic) for _ in range(size)]
+        of_calls = metadata or [()] * size
+        self.streams = [Stream(*address, traffic, each) for each in of_calls]
         self._by_fd = {stream.fileno(): stream for stream in self.streams}
         for fd in self._by_fd:
             self._epoll.register(fd, select.EPOLLIN)
@@ -66,7 +79,7 @@ class Fleet:
     def is_over(self) -> bool:
         """Whether the deadline has passed, or no answer has come for long."""
         now_s = time.perf_counter()
-        return now_s > self._give_up_s or now_s - self.last_answer_s > _STALL_S
+        return now_s > self._give_up_s or now_s - self.last_answer_s > self._stall_s
 
     def wait(self, done: Callable[[], bool]) -> None:
         """Poll until done or over."""
@@ -101,15 +114,25 @@ class Fleet:
             events = select.EPOLLIN | (select.EPOLLOUT if stream.wants_write else 0)
             self._epoll.modify(fd, events)
 
-    def open(self) -> list[Stream]:
-        """Open each stream with one sample; return those that were served."""
+    def open(self, at_once: int = 0) -> list[Stream]:
+        """Open each stream with one sample; return those that were served.
+
+        `at_once`: so many, and the next once these are; 0: all.
+        """
         self.wait(lambda: all(stream.is_ready for stream in self.streams))
-        for stream in self.streams:
-            stream.open()
-            self.release(stream, 1)
-        self.wait(lambda: all(stream.answered for stream in self.streams))
+        step = at_once or len(self.streams)
+        for first in range(0, len(self.streams), step):
+            opening = self.streams[first : first + step]
+            for stream in opening:
+                stream.open()
+                self.release(stream, 1)
+            self.wait(partial(_are_answered, opening))
         self.last_answer_s = time.perf_counter()
         return [stream for stream in self.streams if stream.answered]
+
+
+def _are_answered(streams: Sequence[Stream]) -> bool:
+    return all(stream.answered for stream in streams)
 
 
 class Meter:

@@ -2,6 +2,7 @@
 
 import bisect
 import socket
+from collections.abc import Sequence
 from typing import NoReturn
 
 import hpack
@@ -30,6 +31,9 @@ _CONNECT_S = 10.0
 _READ_BYTES = 1 << 17
 
 
+Metadata = Sequence[tuple[str, str | bytes]]
+
+
 class StreamError(Exception):
     """The stream broke, was refused, or carried a wrong answer."""
 
@@ -41,12 +45,14 @@ class Stream:
     broken, refused or ended by the server. `sent` and `answered` count messages.
     """
 
-    def __init__(self, host: str, port: int, traffic: Traffic) -> None:
+    def __init__(self, host: str, port: int, traffic: Traffic, metadata: Metadata = ()) -> None:
+        """`metadata` of the call: an agent's, or none."""
         self.sent = 0
         self.answered = 0
         self.is_ready = False  # the server's SETTINGS have come
         self.is_ended = False  # the server's trailers have come, with status 0
         self._traffic = traffic
+        self._metadata = metadata
         self._released = 0
         self._is_finishing = False
         self._is_finished = False
@@ -90,7 +96,9 @@ class Stream:
 
     def open(self) -> None:
         """Send the call's headers."""
-        headers = hpack.Encoder().encode([(":authority", self._authority), *_REQUEST_HEADERS])
+        headers = hpack.Encoder().encode(
+            [(":authority", self._authority), *_REQUEST_HEADERS, *self._metadata]
+        )
         self._write(frames.frame(Kind.HEADERS, headers, Flag.END_HEADERS))
 
     def release(self, count: int) -> None:

@@ -203,3 +203,8 @@ def add_common_commands(program: Parser) -> None:
         f"{program.prog} completion fish > ~/.config/fish/completions/{program.prog}.fish",
     )
     completion.add_argument("shell", choices=SHELLS, help="the shell that reads the script")
+
+
+def sentence(help_: str) -> str:
+    """What a short help says, as a sentence of its own."""
+    return f"{help_[:1].upper()}{help_[1:]}."

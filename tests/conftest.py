@@ -22,10 +22,8 @@ def dataset() -> Path:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[object]:
     """A PostgreSQL server for all tests of this process that want one."""
-    from support.postgres import is_there, running
+    from support.postgres import running
 
-    if not is_there():
-        pytest.skip("the Debian package postgresql is not installed")
     with running() as server:
         yield server
 

@@ -262,6 +262,28 @@ def test_all_brokers_of_a_list_are_asked_at_the_same_time(tmp_path: Path) -> Non
     assert [each.detail.split()[0] for each in findings] == list(map(str, addresses))
 
 
+def test_a_name_that_nobody_resolves_does_not_hold_up_the_check(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name server that takes a query and does not answer: tests have none of their own."""
+    is_over = threading.Event()
+    resolve = socket.getaddrinfo
+
+    def hang(host: str, *arguments: object, **more: object) -> object:
+        if host == "lost.plant":
+            is_over.wait()
+        return resolve(host, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    lost, closed = Address("lost.plant", 8061), Address("127.0.0.1", 1)
+    try:
+        first, second = check_brokers([lost, closed], None, patience_s=0.2)
+    finally:
+        is_over.set()
+    assert first.detail == "lost.plant:8061 cannot be reached: nothing is known of it within 0.2 s"
+    assert "Connection refused" in second.detail
+
+
 def test_without_the_key_only_the_broker_of_the_running_agent_is_known() -> None:
     streaming = Host(is_pi=True, running_agent="streaming to b1:1, no alarm")
     one, two = Address("b1", 1), Address("b2", 1)

@@ -296,9 +296,15 @@ async def test_a_stop_ends_streams_with_a_reason_and_health_says_so(number: sign
 
 
 @pytest.mark.parametrize(
-    ("error", "told"), [(asyncio.CancelledError(), False), (ValueError(), True), (None, True)]
+    ("error", "told"),
+    [
+        (asyncio.CancelledError(), False),
+        (grpc.aio.InternalError(), False),
+        (ValueError(), True),
+        (None, True),
+    ],
 )
-def test_a_stream_that_was_cancelled_is_no_error(error: BaseException | None, told: bool) -> None:
+def test_a_call_that_was_over_is_no_error(error: BaseException | None, told: bool) -> None:
     exc_info = (type(error), error, None) if error else None
     record = logging.LogRecord("grpc", logging.ERROR, "", 0, "an exception", None, exc_info)
     assert is_news(record) == told

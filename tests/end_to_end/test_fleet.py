@@ -151,6 +151,34 @@ async def test_a_broker_that_wakes_up_is_refused(
         assert [id_ for (id_,) in rows] == [*(each.id for each in seen), *range(6)]
 
 
+async def test_a_restored_backup_is_used_and_the_lack_is_told(
+    database: Database, tmp_path: Path
+) -> None:
+    """The agent and its session have lived on: what came after the backup is on no record."""
+    dump, server = str(tmp_path / "quartet.dump"), database.server
+    with Broker(*CHAIN, "--store", database.url) as broker:
+        await send(broker.address, range(5))
+        await asyncio.to_thread(
+            server.run, "pg_dump", "--format=custom", f"--file={dump}", database.url
+        )
+        await send(broker.address, range(5, 12))
+    restored = await server.create()
+    await asyncio.to_thread(
+        server.run, "pg_restore", "--exit-on-error", f"--dbname={restored.url}", dump
+    )
+    with Broker(*CHAIN, "--store", restored.url) as broker:
+        answers = await send(broker.address, range(12, 20))
+        broker.wait_for(
+            "WARNING a: continues with sample 12, but its newest sample on record is 4: 7 samples"
+            " are not on record between them"
+        )
+    box = Chain()
+    expected(box, range(5))
+    assert answers == expected(box, range(12, 20))
+    assert await restored.select("SELECT gaps, answered FROM sessions") == [(7, 13)]
+    await restored.drop()
+
+
 async def test_people_ask_and_command_by_the_url(database: Database) -> None:
     store = ("--store", database.url)
     with Broker(*CHAIN, *store) as broker:
@@ -158,9 +186,11 @@ async def test_people_ask_and_command_by_the_url(database: Database) -> None:
         status = await asyncio.to_thread(command, "status", *store, "--json")
         assert status.returncode == 0, status.stderr
         assert [each["agent_id"] for each in json.loads(status.stdout)["agents"]] == ["a"]
-        backup = await asyncio.to_thread(command, "store", "check", *store)
+        check = await asyncio.to_thread(command, "store", "check", *store)
+        assert (check.returncode, check.stdout) == (0, "5 samples, 0 snapshots: no problems\n")
+        backup = await asyncio.to_thread(command, "store", "backup", "a copy.db", *store)
         assert (backup.returncode, backup.stdout) == (1, "")
-        assert "pg_dump" in backup.stderr
+        assert f"programs: pg_dump --file 'a copy.db' {database.url}, or" in backup.stderr
     forgotten = await asyncio.to_thread(command, "forget", "a", *store)
     assert forgotten.stdout == "a: deleted all records, 5 samples among them\n"
     unknown = await asyncio.to_thread(command, "rebase", "a", *store)
@@ -168,10 +198,49 @@ async def test_people_ask_and_command_by_the_url(database: Database) -> None:
     assert "has no agent a; it has none" in unknown.stderr
 
 
-def test_the_console_says_that_it_cannot_read_a_database() -> None:
-    done = command("console", "--store", "postgresql://broker@127.0.0.1/plant")
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ((), 2, "no file for history, notes and users: give --database PATH, or --config with"),
+        (("--database", "console.db"), 1, "no PostgreSQL server answers"),
+        (("--check", "--database", "console.db"), 2, "store.url: postgresql://"),
+        (("--check",), 2, "console.database: no file for history, notes and users"),
+    ],
+)
+def test_a_console_that_cannot_start_says_why(
+    arguments: tuple[str, ...],
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "console.toml"
+    config.write_text('[store]\nurl = "postgresql://broker@127.0.0.1:1/plant"\n')
+    done = command("console", "--config", str(config), "--listen", "127.0.0.1:0", *arguments)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [
+        ('url = "postgresql://broker@db1/plant"\npath = "broker.db"', "store.url: contradicts"),
+        ('path = "postgresql://broker@db1/plant"', "the key for a database is store.url"),
+        ('url = "postgresql://broker:geheim@db1/plant"', "contains a password"),
+    ],
+)
+def test_a_store_of_a_console_that_is_none_is_refused(
+    store: str, said: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "console.toml"
+    config.write_text(f"[store]\n{store}\n")
+    done = command("console", "--config", str(config), "--check")
     assert done.returncode == 2
-    assert "store.path: the console cannot read a database" in done.stderr
+    assert said in done.stderr
+    assert "geheim" not in done.stderr
 
 
 def test_without_the_library_it_is_said_what_to_install() -> None:
