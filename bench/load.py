@@ -117,7 +117,7 @@ class Fleet:
     def open(self, at_once: int = 0) -> list[Stream]:
         """Open each stream with one sample; return those that were served.
 
-        `at_once`: so many, and the next once these are; 0: all.
+        `at_once`: the size of a group; the next one opens when it is open. 0: all at once.
         """
         self.wait(lambda: all(stream.is_ready for stream in self.streams))
         step = at_once or len(self.streams)

@@ -28,7 +28,7 @@ SETTLED_AFTER_ROWS = 450
 # By then `chart` has learned, whatever its warm-up held.
 _LEARNED_AFTER_ROWS = 500
 
-# Lists of Python floats are large: rows become such a list by so many.
+# Rows become a list of Python floats in groups of this size, as such lists are large.
 _BLOCK_ROWS = 50_000
 
 # How an explanation says that a change was accepted, followed, or taken back.

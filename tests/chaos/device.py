@@ -26,6 +26,11 @@ _COLD_MB = 24
 # Nothing is broken any more, and nothing that waits is far: who is not done by then never will be.
 _MOST_TO_DRAIN_S = 90.0
 
+_DATASET = Path(__file__).parents[2] / "dataset" / "sensors.csv"
+
+# The distance of the rows with which two agents begin: nobody's samples are like another's.
+_ROWS_APART = 97
+
 Command = Callable[..., tuple[int, str]]
 
 
@@ -182,3 +187,18 @@ class Device:
 
     def _write_csv(self, path: Path, count: int) -> None:
         path.write_text("".join(f"{row}\n" for row in islice(cycle(self.rows), count)))
+
+
+def devices(home: Path, rates_hz: Mapping[str, float], command: Command) -> list[Device]:
+    """A device for each agent id, below `home`; all replay the data set, from different rows."""
+    rows = [line.split(",", 1)[1] for line in _DATASET.read_text().splitlines()]
+    return [
+        Device(
+            agent_id,
+            home / agent_id,
+            rows[number * _ROWS_APART :] + rows[: number * _ROWS_APART],
+            rate_hz,
+            command=command,
+        )
+        for number, (agent_id, rate_hz) in enumerate(rates_hz.items())
+    ]

@@ -14,13 +14,12 @@ from support.ports import kept_port
 from support.processes import Running
 
 from chaos.configuration import RATES_HZ, broker_toml
-from chaos.device import Device
+from chaos.device import Device, devices
 from chaos.disk import Disk
 from chaos.records import Taken
 from chaos.role import Role
 
 TESTS = Path(__file__).parents[1]
-DATASET = TESTS.parent / "dataset" / "sensors.csv"
 
 # Enough for a run with room to spare; small enough to be filled in no time.
 _BROKERS_DISK_MB = 96
@@ -32,9 +31,6 @@ _NO_ROOM = (
     "No space left on device",
     "unable to open database file",  # there is no inode for its log
 )
-
-# So far apart are the rows with which two agents begin: nobody's samples are like another's.
-_ROWS_APART = 97
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +70,7 @@ class Plant:
         self._equipment = equipment
         self._seed = seed
         self._env = self._environment()
-        rows = [line.split(",", 1)[1] for line in DATASET.read_text().splitlines()]
-        self.devices = [
-            Device(
-                agent_id,
-                home / agent_id,
-                rows[number * _ROWS_APART :] + rows[: number * _ROWS_APART],
-                rate_hz,
-                command=self.command,
-            )
-            for number, (agent_id, rate_hz) in enumerate(RATES_HZ.items())
-        ]
+        self.devices = devices(home, RATES_HZ, self.command)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Self]:

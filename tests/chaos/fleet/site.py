@@ -14,17 +14,14 @@ from support.patience import until
 from support.ports import kept_port, unread
 from support.processes import Running
 
-from chaos.device import Device
+from chaos.device import devices
 from chaos.fleet.configuration import BROKERS, DATABASE, RATES_HZ, broker_toml
 from chaos.fleet.database import Pair
 from chaos.fleet.network import NOWHERE
-from chaos.plant import DATASET, TESTS
+from chaos.plant import TESTS
 from chaos.role import Mark, Role
 
 LISTENS = "listening on"
-
-# So far apart are the rows with which two agents begin: nobody's samples are like another's.
-_ROWS_APART = 97
 
 # Some samples, whatever else an agent's connection has to say.
 _SAMPLES_BYTES = 100
@@ -162,17 +159,7 @@ class Site:
         search = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
         name, _, value = self.token.partition("=")
         self.env = {name: value, "PYTHONPATH": os.pathsep.join(search)}
-        rows = [line.split(",", 1)[1] for line in DATASET.read_text().splitlines()]
-        self.devices = [
-            Device(
-                agent_id,
-                home / agent_id,
-                rows[number * _ROWS_APART :] + rows[: number * _ROWS_APART],
-                rate_hz,
-                command=self.command,
-            )
-            for number, (agent_id, rate_hz) in enumerate(RATES_HZ.items())
-        ]
+        self.devices = devices(home, RATES_HZ, self.command)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Self]:
