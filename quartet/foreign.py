@@ -20,6 +20,8 @@ _MOST_IN_LINE = 2000
 def shown(said: object, most: int = MOST) -> str:
     """It on one line of at most `most` characters; one that was cut ends with three dots."""
     text = said if isinstance(said, str) else _text(said)
+    if not text and isinstance(said, BaseException):
+        text = type(said).__name__
     if len(text) <= most and text.isprintable():
         return text
     pieces: list[str] = []

@@ -47,7 +47,6 @@ class Load:
         self._recorder = recorder
         self.answered = dict.fromkeys(AGENTS, 0)
         """The number of samples whose commit was told."""
-        self.refused = 0
         self.is_over = False
 
     async def reaches(self, count: int) -> None:
@@ -61,8 +60,7 @@ class Load:
         while not self.is_over:
             try:
                 await self._open(agent)
-            except RecordError:
-                self.refused += 1
+            except RecordError:  # its commit was under way
                 await asyncio.sleep(0.01)
 
     async def _open(self, agent: str) -> None:
@@ -90,7 +88,6 @@ async def test_a_standby_that_is_promoted_under_load_has_all_that_was_answered(p
         await load.reaches(max(load.answered.values()) + 200)
         load.is_over = True
         await asyncio.gather(*agents)
-    assert load.refused  # the commit that was under way, if no other
     rows = await asyncio.to_thread(pair.select, _RECORDED)
     counts = [load.answered[agent] for agent in AGENTS]
     assert rows == [

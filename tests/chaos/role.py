@@ -17,6 +17,9 @@ _MOST_TO_STOP_S = 60.0
 # A start takes a second, and a line is rebuilt only when its agent comes.
 _MOST_TO_START_S = 60.0
 
+# Characters of a traceback in the verdict: the directory with the rest may be gone.
+_SHOWN = 3000
+
 _KILLED, _STOPPED_EARLY = -signal.SIGKILL, -signal.SIGTERM
 
 
@@ -166,8 +169,9 @@ class Role:
         """Keep what the process has said."""
         said = f"{self.process.stderr}\n{self.process.stdout}"
         self._log_of(self.starts).write_text(said)
-        if "Traceback" in said:
-            self.complain("showed a traceback")
+        _, _, traceback = said.partition("Traceback")
+        if traceback:
+            self.complain(f"showed a traceback{traceback[:_SHOWN]}")
         self._process, self._stopping = None, False
 
     def _log_of(self, start: int) -> Path:

@@ -61,6 +61,11 @@ def test_an_error_of_a_strangers_code_is_told_by_its_kind(error: Exception, text
     assert described(error) == text
 
 
+def test_an_error_without_a_text_is_shown_by_its_kind() -> None:
+    assert shown(TimeoutError()) == "TimeoutError"
+    assert shown(TimeoutError("late")) == "late"
+
+
 @many
 @given(texts)
 def test_a_text_in_lines_has_no_line_that_begins_an_entry(said: str) -> None:

@@ -1,6 +1,7 @@
 """What stands between a broker and its server: a cable that a test cuts."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -12,6 +13,7 @@ class Relay:
         self._target = target
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sockets: list[socket.socket] = []
         self.port = 0
         self.is_mute = False
         """Nothing of what the server says arrives."""
@@ -24,10 +26,18 @@ class Relay:
         self.change: Callable[[bytes], bytes] = bytes
         """What becomes of what the server says."""
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Have one connection."""
+    def accept(self, listening: socket.socket) -> None:
+        """Have one connection more: it is ours from now on, so that the end finds it."""
+        connection, _ = listening.accept()
+        connection.setblocking(False)
+        self._sockets.append(connection)
+        self._tasks.add(asyncio.create_task(self._serve(connection)))
+
+    async def _serve(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection)
+        self._writers.add(writer)
         there, back = await asyncio.open_connection("127.0.0.1", self._target)
-        self._writers |= {writer, back}
+        self._writers.add(back)
         tasks = {
             asyncio.create_task(self._pass_on(reader, back, from_server=False)),
             asyncio.create_task(self._pass_on(there, writer, from_server=True)),
@@ -84,16 +94,20 @@ class Relay:
         for each in self._tasks:
             each.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for connection in self._sockets:
+            connection.close()
 
 
 @asynccontextmanager
 async def relayed(target: int) -> AsyncIterator[Relay]:
     """A relay to a port of this machine, while entered."""
     relay = Relay(target)
-    server = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
-    relay.port = server.sockets[0].getsockname()[1]
-    try:
-        yield relay
-    finally:
-        server.close()
-        await relay.end()
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        relay.port = listening.getsockname()[1]
+        loop.add_reader(listening, relay.accept, listening)
+        try:
+            yield relay
+        finally:
+            loop.remove_reader(listening)
+            await relay.end()

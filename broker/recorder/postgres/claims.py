@@ -13,6 +13,7 @@ from broker.recorder.postgres.leases import Leases
 from broker.recorder.postgres.link import Link
 from broker.recorder.postgres.rows import standing_of
 from broker.records import Claim, Lease
+from quartet.foreign import shown
 from wire.metadata import StreamHeader
 
 log = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ class Claims:
             finally:
                 other.give_up()
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            log.debug("a commit that is waited for cannot be looked at: %s", error)
+            log.debug("a commit that is waited for cannot be looked at: %s", shown(error))
             return
         if ended:
             log.warning("a broker that stopped within its commit is cut off: this one continues")

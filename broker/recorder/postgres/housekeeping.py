@@ -15,6 +15,7 @@ from broker.recorder.postgres.moment import moment
 from broker.recorder.postgres.schema import HOUSE_LOCK, LOCKS
 from broker.recorder.trust import ClockTrust
 from quartet.clock import Clock
+from quartet.foreign import shown
 from quartet.outage import Outage
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Housekeeping:
                 async with self._borrowed() as link:
                     await self.step(link)
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, RecordError) as error:
-                self._outage.failed("old samples cannot be deleted: %s", error)
+                self._outage.failed("old samples cannot be deleted: %s", shown(error))
             else:
                 self._outage.ended("old samples are deleted again")
 

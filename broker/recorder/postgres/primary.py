@@ -113,7 +113,7 @@ class Primary:
             self._link = await self._connect()
         except (StoreError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             self._why = shown(error)
-            self._outage.failed("nothing can be recorded: %s", error)
+            self._outage.failed("nothing can be recorded: %s", shown(error))
             return False
         self._is_there.set()
         self._outage.ended("%s: connected again", self._url)

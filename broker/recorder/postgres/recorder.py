@@ -286,7 +286,7 @@ class PostgresRecorder:
                         await self._step(link)
                     await self._forget(link)
             except (*_UNREACHED, RecordError) as error:
-                self._ticking.failed("%s: commands cannot be read: %s", self._url, error)
+                self._ticking.failed("%s: commands cannot be read: %s", self._url, shown(error))
             else:
                 self._ticking.ended("%s: commands are read again", self._url)
 

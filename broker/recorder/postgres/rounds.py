@@ -254,7 +254,7 @@ class Rounds:
         if isinstance(error, UncertainError | asyncpg.ReadOnlySQLTransactionError):
             self._primary.lose(shown(error))
         outage = self._recording if batches else self._noting
-        outage.failed(_NO_SAMPLES if batches else _NO_ENDS, error)
+        outage.failed(_NO_SAMPLES if batches else _NO_ENDS, shown(error))
         for batch in batches:
             batch.claim.lease.fail(RecordError(f"the broker cannot record samples: {shown(error)}"))
 
