@@ -41,7 +41,8 @@ pin() {
 }
 
 cd "$here/.."
-pin broker "$@" --extra broker --extra console --extra fleet pyproject.toml
+# Every installation has grpcio as a dependency; only the agent imports it.
+pin broker "$@" --extra broker --extra console --extra fleet --no-emit-package grpcio pyproject.toml
 # Both sides of the wire have the same versions. What is published as source alone is
 # built where a device is deployed from, and not on it.
 pin agent "$@" --extra pi --constraint "$here/broker.txt" --no-emit-package "$source_only" \

@@ -8,6 +8,9 @@ STATE_SERVICE = "quartet.StateService"
 STATE_METHOD = "GetState"
 STATE_METHOD_PATH = f"/{STATE_SERVICE}/{STATE_METHOD}"
 
+ADMISSION_METHOD = "CheckAdmission"
+ADMISSION_METHOD_PATH = f"/{STATE_SERVICE}/{ADMISSION_METHOD}"
+
 HEALTH_METHOD_PATH = "/grpc.health.v1.Health/Check"
 """gRPC's standard service of health."""
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10wire/state.proto\x12\x07quartet\"\x0e\n\x0cStateRequest\"S\n\rStateResponse\x12#\n\x08learning\x18\x01 \x01(\x0b\x32\x11.quartet.Learning\x12\x1d\n\x05\x61larm\x18\x02 \x01(\x0b\x32\x0e.quartet.Alarm\"(\n\x08Learning\x12\x0c\n\x04seen\x18\x01 \x01(\x03\x12\x0e\n\x06needed\x18\x02 \x01(\x03\")\n\x05\x41larm\x12\x10\n\x08since_ns\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t2I\n\x0cStateService\x12\x39\n\x08GetState\x12\x15.quartet.StateRequest\x1a\x16.quartet.StateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10wire/state.proto\x12\x07quartet\"\x0e\n\x0cStateRequest\"\x12\n\x10\x41\x64missionRequest\"\x13\n\x11\x41\x64missionResponse\"S\n\rStateResponse\x12#\n\x08learning\x18\x01 \x01(\x0b\x32\x11.quartet.Learning\x12\x1d\n\x05\x61larm\x18\x02 \x01(\x0b\x32\x0e.quartet.Alarm\"(\n\x08Learning\x12\x0c\n\x04seen\x18\x01 \x01(\x03\x12\x0e\n\x06needed\x18\x02 \x01(\x03\")\n\x05\x41larm\x12\x10\n\x08since_ns\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t2\x92\x01\n\x0cStateService\x12\x39\n\x08GetState\x12\x15.quartet.StateRequest\x1a\x16.quartet.StateResponse\x12G\n\x0e\x43heckAdmission\x12\x19.quartet.AdmissionRequest\x1a\x1a.quartet.AdmissionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,12 +33,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STATEREQUEST']._serialized_start=29
   _globals['_STATEREQUEST']._serialized_end=43
-  _globals['_STATERESPONSE']._serialized_start=45
-  _globals['_STATERESPONSE']._serialized_end=128
-  _globals['_LEARNING']._serialized_start=130
-  _globals['_LEARNING']._serialized_end=170
-  _globals['_ALARM']._serialized_start=172
-  _globals['_ALARM']._serialized_end=213
-  _globals['_STATESERVICE']._serialized_start=215
-  _globals['_STATESERVICE']._serialized_end=288
+  _globals['_ADMISSIONREQUEST']._serialized_start=45
+  _globals['_ADMISSIONREQUEST']._serialized_end=63
+  _globals['_ADMISSIONRESPONSE']._serialized_start=65
+  _globals['_ADMISSIONRESPONSE']._serialized_end=84
+  _globals['_STATERESPONSE']._serialized_start=86
+  _globals['_STATERESPONSE']._serialized_end=169
+  _globals['_LEARNING']._serialized_start=171
+  _globals['_LEARNING']._serialized_end=211
+  _globals['_ALARM']._serialized_start=213
+  _globals['_ALARM']._serialized_end=254
+  _globals['_STATESERVICE']._serialized_start=257
+  _globals['_STATESERVICE']._serialized_end=403
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,14 @@ class StateRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class AdmissionRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class AdmissionResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class StateResponse(_message.Message):
     __slots__ = ("learning", "alarm")
     LEARNING_FIELD_NUMBER: _ClassVar[int]

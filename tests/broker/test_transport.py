@@ -13,7 +13,7 @@ from support.patience import PATIENCE_S
 from broker.errors import LostError
 from broker.model import Code, Ending
 from broker.transport import Call, Handler, Health, Transport
-from broker.transport.grpc_aio import GrpcTransport, is_news
+from broker.transport.h2.transport import H2Transport
 from broker.transport.inbox import PAUSE_AT
 from broker.transport.memory import MemoryCall, MemoryTransport
 from quartet.address import Address
@@ -103,11 +103,11 @@ class Memory:
         return self.transport.health
 
 
-class Grpc:
-    """A broker on a port, and calls to it."""
+class H2:
+    """A broker on a port, and calls of grpcio's client to it."""
 
     def __init__(self) -> None:
-        self.transport = GrpcTransport(Address("127.0.0.1", 0), None)
+        self.transport = H2Transport(Address("127.0.0.1", 0), None)
 
     async def __aenter__(self) -> Self:
         self._stack = AsyncExitStack()
@@ -145,7 +145,7 @@ class Broker(Protocol):
 Serving = Callable[..., Awaitable[Broker]]
 
 
-@pytest.fixture(params=[Memory, Grpc])
+@pytest.fixture(params=[Memory, H2])
 async def serving(request: pytest.FixtureRequest) -> AsyncIterator[Serving]:
     """Have a broker serve by these handlers; it is stopped at the end."""
     async with AsyncExitStack() as stack:
@@ -154,7 +154,7 @@ async def serving(request: pytest.FixtureRequest) -> AsyncIterator[Serving]:
             broker = await stack.enter_async_context(request.param())
             port = await broker.transport.start(handlers)
             stack.push_async_callback(broker.transport.stop, 0.0)
-            if isinstance(broker, Grpc):
+            if isinstance(broker, H2):
                 await broker.connect(port)
             return broker
 
@@ -357,7 +357,7 @@ async def test_a_write_to_a_connection_that_broke_is_lost_and_no_mistake(
     other = broker.call(OTHER_PATH, ())
     await other.send(b"ping")
     assert await other.receive() == b"<ping>"
-    assert not [record for record in caplog.records if record.exc_info and is_news(record)]
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_a_handler_that_is_cancelled_has_its_ending_told(serving: Serving) -> None:

@@ -1,0 +1,93 @@
+"""gRPC's standard service of health: whether the broker serves, asked once or watched."""
+
+import asyncio
+from collections.abc import Collection
+
+from broker.model import Code, Ending
+from broker.transport import Call, Handler, Health
+from wire.standard import HEALTH_SERVICE, decoded, message
+
+_Request = message(f"{HEALTH_SERVICE}CheckRequest")
+_Response = message(f"{HEALTH_SERVICE}CheckResponse")
+
+_UNKNOWN = "SERVICE_UNKNOWN"
+
+# A question comes with its call.
+_QUESTION_S = 10.0
+
+_LATE = Ending(Code.DEADLINE_EXCEEDED, f"no question within {_QUESTION_S:g} s")
+_STOPPING = Ending(Code.UNAVAILABLE, "the broker is stopping")
+
+
+class HealthService:
+    """Tells what was shown last, for each of these services, and for the empty name. Loop only."""
+
+    def __init__(self, services: Collection[str]) -> None:
+        self._services = {*services, ""}
+        self._status = Health.NOT_SERVING
+        self._changed = asyncio.Event()
+        self._is_stopping = False
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """By the paths of its methods."""
+        return {f"/{HEALTH_SERVICE}/Check": self.check, f"/{HEALTH_SERVICE}/Watch": self.watch}
+
+    def show(self, health: Health) -> None:
+        """Tell this state from now on."""
+        self._status = health
+        self._tell()
+
+    def stop(self) -> None:
+        """End the calls of those who watch."""
+        self._is_stopping = True
+        self._tell()
+
+    async def check(self, call: Call) -> None:
+        """Answer once; NOT_FOUND for a service that is not here."""
+        service = await _asked(call)
+        if service is None:
+            return
+        if service not in self._services:
+            call.end(Ending(Code.NOT_FOUND, "no such service is here"))
+            return
+        await call.write([self._answer(service)])
+
+    async def watch(self, call: Call) -> None:
+        """Answer at once, and again with each change."""
+        service = await _asked(call)
+        if service is None:
+            return
+        told = b""
+        while True:
+            changed, answer = self._changed, self._answer(service)
+            if answer != told:
+                await call.write([answer])
+                told = answer
+            if self._is_stopping:
+                break
+            await changed.wait()
+        call.end(_STOPPING)
+
+    def _answer(self, service: str) -> bytes:
+        status = self._status.value if service in self._services else _UNKNOWN
+        encoded: bytes = _Response(status=status).SerializeToString()
+        return encoded
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+async def _asked(call: Call) -> str | None:
+    """The service that a call asks for; None: it does not ask, and its ending is given."""
+    late = asyncio.get_running_loop().call_later(_QUESTION_S, call.end, _LATE)
+    try:
+        questions = await call.read()
+    finally:
+        late.cancel()
+    try:
+        return str(decoded(_Request, questions[0]).service) if questions else None
+    except ValueError as error:
+        call.end(Ending(Code.INVALID_ARGUMENT, str(error)))
+        return None
