@@ -36,7 +36,8 @@ class Recorder(Protocol):
     def trouble(self) -> str:
         """Why nothing can be recorded at all, and what to do; empty while all is well.
 
-        Any thread. What passes by itself, and ends the streams concerned alone, is none.
+        Any thread. What passes by itself, and ends the streams concerned alone, is none. A disk
+        that does not answer is one while it lasts.
         """
         ...
 

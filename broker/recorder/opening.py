@@ -9,12 +9,9 @@ from broker.recorder import Recorder
 from broker.recorder.memory import MemoryRecorder
 from broker.recorder.moving import MoveSource, MoveTarget
 from broker.recorder.reader import Reader
-from broker.recorder.sqlite import move_source as file_source
-from broker.recorder.sqlite import move_target as file_target
 from broker.recorder.sqlite.keeping import Keeping
 from broker.recorder.sqlite.reader import SqliteReader
 from broker.recorder.sqlite.recorder import SqliteRecorder
-from broker.recorder.sqlite.upkeep import SqliteUpkeep
 from broker.recorder.upkeep import Upkeep
 from broker.records import SNAPSHOT_EVERY
 from quartet.clock import Clock
@@ -74,6 +71,8 @@ def open_upkeep(store: Store) -> Upkeep:
         with _library(store):
             from broker.recorder.postgres.upkeep import PostgresUpkeep  # noqa: PLC0415
         return PostgresUpkeep(store)
+    from broker.recorder.sqlite.upkeep import SqliteUpkeep  # noqa: PLC0415 - no broker that runs
+
     return SqliteUpkeep(store)
 
 
@@ -85,12 +84,14 @@ async def open_to_move(
     if isinstance(source, str) and isinstance(target, Path):
         with _library(source):
             from broker.recorder.postgres import move_source as database_source  # noqa: PLC0415
+            from broker.recorder.sqlite import move_target as file_target  # noqa: PLC0415
         async with database_source.open_source(source) as whence:
             with file_target.open_target(target) as whither:
                 yield whence, whither
     elif isinstance(source, Path) and isinstance(target, str):
         with _library(target):
             from broker.recorder.postgres import move_target as database_target  # noqa: PLC0415
+            from broker.recorder.sqlite import move_source as file_source  # noqa: PLC0415
         with file_source.open_source(source) as file:
             async with database_target.open_target(target) as database:
                 yield file, database

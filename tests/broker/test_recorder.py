@@ -1,6 +1,7 @@
 """What every recorder must do, by the docstring of `Recorder`. One suite for all of them."""
 
 import asyncio
+import math
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import (
@@ -49,15 +50,18 @@ class InMemory:
 
 
 class OnDisk:
-    """The recorder of a file, which has one owner."""
+    """The recorder of a file, which has one owner. Made as one of those below."""
+
+    QUICK_S: float
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "broker.db"
 
     @asynccontextmanager
     async def opened(self, digest: str = "d1") -> AsyncIterator[Recorder]:
+        keeping = Keeping(rehearsals=REHEARSALS)
         with SqliteRecorder(
-            self.path, digest, Keeping(rehearsals=REHEARSALS), tick_s=0.01
+            *(self.path, digest, keeping), tick_s=0.01, quick_s=self.QUICK_S
         ) as recorder:
             yield recorder
 
@@ -81,6 +85,18 @@ class OnDisk:
     def bytes(self) -> list[bytes]:
         """What is on the disk: the file, and the log of its commits."""
         return [Path(f"{self.path}{log}").read_bytes() for log in ("", "-wal")]
+
+
+class OnLoop(OnDisk):
+    """The same, whose event loop commits whatever it can, however long that takes."""
+
+    QUICK_S = math.inf
+
+
+class OnThread(OnDisk):
+    """The same, whose thread makes all commits."""
+
+    QUICK_S = 0.0
 
 
 class InDatabase:
@@ -122,9 +138,9 @@ class InDatabase:
 Store = InMemory | OnDisk | InDatabase
 Backend = Callable[[Path], Any]
 
-BACKENDS = [InMemory, OnDisk, InDatabase]
+BACKENDS = [InMemory, OnLoop, OnThread, InDatabase]
 SHARED = [InMemory, InDatabase]  # one that several brokers may use at the same time
-DURABLE = [OnDisk, InDatabase]  # one that outlives its broker, and can fail
+DURABLE = [OnLoop, OnThread, InDatabase]  # one that outlives its broker, and can fail
 
 
 @pytest.fixture(scope="session")
@@ -508,7 +524,7 @@ async def test_what_has_gathered_at_the_end_is_recorded(backend: Backend, tmp_pa
         assert await recorder.answers(claim, 0, 99) == answers(*range(50))
 
 
-@of([OnDisk])
+@of([OnLoop, OnThread])
 async def test_a_claim_writes_nothing(backend: Backend, tmp_path: Path) -> None:
     store = backend(tmp_path)
     async with store.opened() as recorder:

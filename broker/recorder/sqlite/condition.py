@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Condition:
-    """Tells damage and files that are gone from what passes. The recorder's thread only.
+    """Tells damage and files that are gone from what passes. With the turn at the store held.
 
     Damage stays until the broker is started again. Files that are gone may come back: the same
     ones are used again.
@@ -38,9 +38,19 @@ class Condition:
         """Why nothing can be recorded; empty while all is well. To be read by any thread."""
 
     def look(self) -> str:
-        """The trouble at this moment. Mends what can be mended."""
+        """The trouble at this moment. Mends what can be mended. The recorder's thread only.
+
+        From here on, until the loop commits, the store waits for locks of other programs.
+        """
+        if self._is_open:
+            self.store.wait_for_locks(is_patient=True)
         self.trouble = self._damage or self._change()
         return self.trouble
+
+    def glance(self) -> None:
+        """As look(), for the event loop: mends nothing, and leaves it to look() to tell."""
+        if not self.trouble and (change := self.store.watch.look()):
+            self.trouble = change.text
 
     def check(self) -> None:
         """Raise the trouble as a StoreError, if there is one."""

@@ -1,17 +1,21 @@
-"""What passes from the event loop to the recorder's thread."""
+"""What passes from the event loop to the store: batches, questions, ends of streams."""
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from broker.errors import RecordError
 from broker.recorder.sqlite.tables import Tables
-from broker.records import Batch, Claim, Event
+from broker.records import Batch, Claim, Event, Lease
 from quartet.foreign import shown
 
 Result = TypeVar("Result")
+
+# Samples in a commit that a loop makes: some two milliseconds. The commit of a backlog takes
+# longer, and would hold up other agents.
+_SMALL = 256
 
 
 class Question(Generic[Result]):
@@ -53,43 +57,72 @@ class Released:
     ended: Event | None
 
 
+class Commit:
+    """What becomes of a batch, to be awaited. RecordError: it is lost. Loop only."""
+
+    __slots__ = ("_lease", "_round")
+
+    def __init__(self, lease: Lease, round_: "Round | None") -> None:
+        """No round: it has failed already."""
+        self._lease = lease
+        self._round = round_
+
+    def __await__(self) -> Generator[Any, None, None]:
+        gathered = self._round
+        if gathered and gathered.loop and not gathered.is_settled:
+            settled = gathered.loop.create_future()
+            gathered.waiting.append(settled)
+            yield from settled
+        self._lease.check()
+
+
 @dataclass(slots=True)
 class Round:
-    """What gathers while the round before is worked on."""
+    """What gathers until the store is free for it."""
 
     entries: list[Batch | Released] = field(default_factory=list)
     """In the order in which they came."""
-    committed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set on the loop when all entries are committed, or their leases failed."""
+    samples: int = 0
+    """In the batches."""
     questions: list[Question[Any]] = field(default_factory=list)
     loop: asyncio.AbstractEventLoop | None = None
     """Where somebody waits for batches or questions."""
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    """For settle(). Loop only."""
+    is_settled: bool = False
+    """Whether all entries are committed, or their leases failed. Loop only."""
     last: bool = False
 
     @property
-    def batches(self) -> list[Batch]:
-        """Those among the entries."""
-        return [each for each in self.entries if isinstance(each, Batch)]
+    def has_batches(self) -> bool:
+        """Whether there is one among the entries."""
+        return any(isinstance(each, Batch) for each in self.entries)
 
-    @property
-    def released(self) -> list[Released]:
-        """The others."""
-        return [each for each in self.entries if isinstance(each, Released)]
+    def settle(self) -> None:
+        """Let those go on who wait. Loop only."""
+        self.is_settled = True
+        for settled in self.waiting:
+            if not settled.done():  # who waited may have left
+                settled.set_result(None)
 
 
 class Intake:
-    """Hands rounds over. Filled by one event loop, taken by one thread."""
+    """Hands rounds over. Filled by one event loop; taken by it, or by the recorder's thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Callable[[], None]) -> None:
+        """`turn`: called by the loop once its callbacks of now have added what they have."""
+        self._turn = turn
         self._changed = threading.Condition()
         self._round = Round()  # guarded by: _changed
+        self._is_called = False  # guarded by: _changed
 
-    def record(self, batch: Batch) -> asyncio.Event:
-        """Add a batch; what tells that it was dealt with. Loop only."""
+    def record(self, batch: Batch) -> Commit:
+        """Add a batch. Loop only. RecordError: it is too late."""
         with self._changed:
             gathering = self._open()
             gathering.entries.append(batch)
-        return gathering.committed
+            gathering.samples += len(batch.samples)
+        return Commit(batch.claim.lease, gathering)
 
     def ask(self, question: Question[Any]) -> None:
         """Add a question. Loop only."""
@@ -105,20 +138,55 @@ class Intake:
         """Make this round the last. Any thread."""
         with self._changed:
             self._round.last = True
+        self.call()
+
+    def call(self) -> None:
+        """Have the thread come, for what gathered or for the log. Any thread."""
+        with self._changed:
+            self._is_called = True
             self._changed.notify()
 
-    def next_round(self, timeout_s: float) -> Round:
-        """All that gathered; waits for something as long as that. The recorder's thread only."""
+    def wait(self, timeout_s: float) -> None:
+        """Wait for a call, as long as that. The recorder's thread only."""
+        with self._changed:
+            if not self._is_called:
+                self._changed.wait(timeout_s)
+            self._is_called = False
+
+    def take(self) -> Round:
+        """All that gathered. With the turn at the store held until it is settled."""
         with self._changed:
             gathered = self._round
-            if not (gathered.loop or gathered.last):
-                self._changed.wait(timeout_s)
             self._round = Round(last=gathered.last)
             return gathered
 
+    def take_small(self) -> Round | None:
+        """The same on the loop; empty where the thread was there before.
+
+        None: it is large, or has questions, so that the thread must take it.
+        """
+        with self._changed:
+            gathered = self._round
+            if gathered.last or gathered.questions or gathered.samples > _SMALL:
+                return None
+            if gathered.loop is None:
+                return Round()
+            self._round = Round()
+            return gathered
+
+    def give_back(self, taken: Round) -> None:
+        """Have a round be the next one. In the callback of the loop that has taken it."""
+        with self._changed:
+            behind = self._round  # no callback has recorded or asked since
+            taken.entries += behind.entries
+            taken.last = behind.last
+            self._round = taken
+
     def _open(self) -> Round:
-        if self._round.last:
+        gathering = self._round
+        if gathering.last:
             raise RecordError("the recorder is closed")
-        self._round.loop = asyncio.get_running_loop()
-        self._changed.notify()
-        return self._round
+        if gathering.loop is None:
+            gathering.loop = asyncio.get_running_loop()
+            gathering.loop.call_soon(self._turn)
+        return gathering

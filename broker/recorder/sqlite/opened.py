@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from broker.recorder.sqlite.census import Census
+from broker.recorder.sqlite.checkpoints import Checkpoints
 from broker.recorder.sqlite.erasing import Eraser
 from broker.recorder.sqlite.hold import Hold
 from broker.recorder.sqlite.keeping import Keeping
@@ -15,7 +16,7 @@ from broker.recorder.sqlite.signature import Signature
 from broker.recorder.sqlite.tables import Tables
 from broker.recorder.sqlite.watch import Watch
 from quartet.clock import Clock
-from quartet.database import connect, integrity, store_error
+from quartet.database import BUSY_S, connect, integrity, store_error
 from quartet.errors import DamagedError, StoreError
 
 # By these an agent and its sessions are found: who is not found would be new. Few rows.
@@ -39,8 +40,10 @@ class Opened:
             check_kind(path)
             self._connection = connect(path, MIGRATIONS, keeping.synchronous)
             undo.callback(self._connection.close)
+            self._is_patient = True
             try:
                 self._build(signature, digest, keeping, clock)
+                self.checkpoints = Checkpoints(path, self._connection)
             except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise store_error(path, error) from error
             undo.pop_all()
@@ -64,6 +67,12 @@ class Opened:
             fail_lease=self.tables.fail_lease,
         )
 
+    def wait_for_locks(self, *, is_patient: bool) -> None:
+        """Whether to wait for a lock of another program, or fail at once. Raises sqlite3.Error."""
+        if is_patient is not self._is_patient:
+            self._connection.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000 * is_patient:.0f}")
+            self._is_patient = is_patient
+
     def save(self) -> None:
         """Have all commits in the file itself. StoreError where they are not."""
         try:
@@ -76,3 +85,4 @@ class Opened:
     def close(self) -> None:
         """Let the file go."""
         self._connection.close()
+        self.checkpoints.close()

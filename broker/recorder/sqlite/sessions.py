@@ -10,18 +10,12 @@ from broker.records import Batch
 
 _ADD = """
     UPDATE sessions SET
-        first_id = coalesce(first_id, :first_id), last_id = coalesce(:last_id, last_id),
-        received = received + :received, answered = answered + :answered,
-        duplicates = duplicates + :duplicates, refused = refused + :refused,
-        gaps = gaps + :gaps, digest = :digest
-    WHERE session = :session
+        first_id = coalesce(first_id, ?), last_id = coalesce(?, last_id),
+        received = received + ?, answered = answered + ?, duplicates = duplicates + ?,
+        refused = refused + ?, gaps = gaps + ?, digest = ?
+    WHERE session = ?
 """
-_BEGIN = """
-    INSERT INTO sessions VALUES (
-        :session, :line, :id, :first_id, :last_id, :received, :answered, :duplicates, :refused,
-        :gaps, :digest, :arrived_at_ns, :checksum
-    )
-"""
+_BEGIN = "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _LABEL = """
     INSERT INTO labels VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
     SET line = excluded.line, sensors = excluded.sensors, checksum = excluded.checksum
@@ -60,26 +54,20 @@ class Sessions:
     def write(self, batch: Batch, line: int, session: int) -> int:
         """Count what a batch adds; the number of its session, which begins here if it is new."""
         header, samples = batch.claim.header, batch.samples
-        session_id = header.session_id if header else None
-        values = {
-            "session": session,
-            "line": line,
-            "id": session_id,
-            "first_id": samples[0].id if samples else None,
-            "last_id": samples[-1].id if samples else None,
-            "received": batch.received,
-            "answered": len(samples),
-            "duplicates": batch.duplicates,
-            "refused": batch.refused,
-            "gaps": sum(last - first + 1 for first, last in batch.gaps),
-            "digest": self._digest,
-            "arrived_at_ns": batch.arrived_at_ns,
-        }
-        if not self._connection.execute(_ADD, values).rowcount:
-            session = values["session"] = self._next_number
-            self._next_number += 1
-            values["checksum"] = session_checksum(session, line, session_id, batch.arrived_at_ns)
-            self._connection.execute(_BEGIN, values)
+        counted = (
+            samples[0].id if samples else None,
+            samples[-1].id if samples else None,
+            *(batch.received, len(samples), batch.duplicates, batch.refused),
+            sum(last - first + 1 for first, last in batch.gaps),
+            self._digest,
+        )
+        # By position: with named parameters it takes two thirds longer.
+        if not self._connection.execute(_ADD, (*counted, session)).rowcount:
+            session, self._next_number = self._next_number, self._next_number + 1
+            session_id, opened_at_ns = header.session_id if header else None, batch.arrived_at_ns
+            checksum = session_checksum(session, line, session_id, opened_at_ns)
+            row = (session, line, session_id, *counted, opened_at_ns, checksum)
+            self._connection.execute(_BEGIN, row)
             self._forget(line)
         if batch.gaps:
             self._write_gaps(session, batch.gaps)

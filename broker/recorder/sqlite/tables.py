@@ -89,25 +89,29 @@ class Tables:
                     line = batch.line or lines.get(claim.lease, 0)
                     self._events.add(line, batch.at_ns, [batch.event])
                     continue
-                line = lines[claim.lease] = (
-                    lines.get(claim.lease) or self.line(claim) or self._begin_line(batch)
-                )
+                line = lines.get(claim.lease) or self.line(claim)
+                if not line:
+                    line = lines[claim.lease] = self._begin_line(batch)
                 unmark(self._connection, batch)
-                session = sessions[claim] = self._sessions.write(
-                    batch, line, sessions.get(claim) or self._session(claim, line)
-                )
+                known = self._claimed.get(claim) or sessions.get(claim)
+                session = self._sessions.write(batch, line, known or self._session(claim, line))
+                if session != known:
+                    sessions[claim] = session
                 if batch.rebased_by:
                     self._write_rebase(batch, position)
                 if claim.header:
                     self._history.write(batch, line, position)
                     self._events.write(batch, line)
-                self._write_explanations(batch, line, session, position)
+                if batch.explanations:
+                    self._write_explanations(batch, line, session, position)
                 rows += _rows(batch, line, session, position)
                 position += len(batch.samples)
             self._connection.executemany("INSERT INTO samples VALUES (?,?,?,?,?,?,?,?,?)", rows)
         self._position = position
-        self._lines.update(lines)
-        self._claimed.update(sessions)
+        if lines:
+            self._lines.update(lines)
+        if sessions:
+            self._claimed.update(sessions)
 
     def _begin_line(self, batch: Batch) -> int:
         claim = batch.claim

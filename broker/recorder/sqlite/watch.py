@@ -29,14 +29,17 @@ class Watch:
         self._path = path
         self._file = path.resolve()
         self._hold = hold
-        self._opened = {name: _identity(self._name(name)) for name in ("", *LOGS)}
+        self._name = str(path)
+        self._logs = [f"{self._file}{log}" for log in LOGS]
+        self._opened = _identity(self._name)
+        self._opened_logs = list(map(_identity, self._logs))
         self._size = 0
         self._away: tuple[int, int] | None = None
 
     def look(self) -> Change | None:
         """What has changed, if something has."""
-        found = _identity(self._name(""))
-        if found != self._opened[""]:
+        found = _identity(self._name)
+        if found != self._opened:
             self._away = self._away or self._hold.stamp()
             return self._missing() if found is None else self._replaced()
         if self._away and self._away != self._hold.stamp():
@@ -52,12 +55,13 @@ class Watch:
                 " run 'broker store restore' with a backup, and start it"
             )
         self._size = size
-        logs = {name: _identity(self._name(name)) for name in LOGS}
-        changed = [name for name in LOGS if logs[name] != self._opened[name]]
-        if not changed:
+        logs = list(map(_identity, self._logs))
+        if logs == self._opened_logs:
             return None
-        names = " and ".join(self._name(name) for name in changed)
-        if any(logs[name] for name in changed):
+        each = zip(self._logs, logs, self._opened_logs, strict=True)
+        changed = {name: now for name, now, opened in each if now != opened}
+        names = " and ".join(changed)
+        if any(changed.values()):
             return Change(
                 f"{names}: another program has replaced this file of the broker:"
                 f" {_NOTHING_LEAVES}: end that program, then stop the broker, which saves its"
@@ -85,10 +89,6 @@ class Watch:
             f" {self._file}-wal and {self._file}-shm away. Then start the broker again"
         )
 
-    def _name(self, log: str) -> str:
-        """The file as people name it; its logs, where SQLite has them."""
-        return f"{self._file}{log}" if log else str(self._path)
-
 
 def _why(path: Path) -> str:
     """What the system says, where that is more than that there is no such file."""
@@ -104,7 +104,7 @@ def _why(path: Path) -> str:
 def _identity(name: str) -> tuple[int, int] | None:
     """Which file has this name; None: there is none that can be seen."""
     try:
-        found = os.stat(name)  # noqa: PTH116 - asked twice for each commit
+        found = os.stat(name)  # noqa: PTH116 - asked for each commit
     except OSError:
         return None
     return found.st_dev, found.st_ino
