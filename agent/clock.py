@@ -1,5 +1,6 @@
 """A clock that can be waited for: the system's, and one in which a wait takes no time."""
 
+import contextlib
 import threading
 import time
 from typing import Protocol
@@ -7,11 +8,35 @@ from typing import Protocol
 from quartet.clock import Clock
 
 
+class Stop:
+    """A threading.Event that is set once, and waited for on one thread: a wait costs a third."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """Whether set() was called."""
+        return self._is_set
+
+    def set(self) -> None:
+        """End the present wait, and all later ones. Any thread, at any time."""
+        self._is_set = True
+        with contextlib.suppress(RuntimeError):  # it is set already
+            self._lock.release()
+
+    def wait(self, timeout_s: float) -> None:
+        """Block until it is set, for `timeout_s` at the most."""
+        if self._lock.acquire(timeout=timeout_s):
+            self._lock.release()
+
+
 class WaitableClock(Clock, Protocol):
     """A clock whose moments can be waited for. Any thread."""
 
-    def wait_until(self, monotonic_ns: int, stop: threading.Event) -> None:
-        """Block until then, or until the event is set."""
+    def wait_until(self, monotonic_ns: int, stop: Stop) -> None:
+        """Block until then, or until the stop is set."""
         ...
 
     def sleep_until(self, monotonic_ns: int) -> None:
@@ -27,8 +52,8 @@ class SystemClock:
     monotonic_ns = staticmethod(time.monotonic_ns)
     time_ns = staticmethod(time.time_ns)
 
-    def wait_until(self, monotonic_ns: int, stop: threading.Event) -> None:
-        """Block until then, or until the event is set."""
+    def wait_until(self, monotonic_ns: int, stop: Stop) -> None:
+        """Block until then, or until the stop is set."""
         stop.wait(max(0, monotonic_ns - time.monotonic_ns()) / 1e9)
 
     def sleep_until(self, monotonic_ns: int) -> None:
@@ -54,8 +79,8 @@ class VirtualClock:
         """The same, as Unix time."""
         return self.now_ns
 
-    def wait_until(self, monotonic_ns: int, stop: threading.Event) -> None:
-        """Be there at once, unless the event is set."""
+    def wait_until(self, monotonic_ns: int, stop: Stop) -> None:
+        """Be there at once, unless the stop is set."""
         if not stop.is_set():
             self.sleep_until(monotonic_ns)
 

@@ -244,7 +244,7 @@ class Books:
             if sequence < key.session:
                 account.done_below = account.sampled
             elif sequence == key.session:
-                account.done_below = max(account.done_below, key.id)
+                account.done_below = max(account.done_below, min(key.id, account.sampled))
 
     # What the tiers are told. An account goes where its rows go, in the same commit.
 

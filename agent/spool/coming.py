@@ -17,6 +17,9 @@ PATIENCE_S = 1.0
 # While no tier takes any, samples gather in memory, 30 MB at the most.
 MOST_UNCOMMITTED = 65536
 
+# Samples that are safe in the tail wait for the disk thread's next second, up to this number.
+MANY_SAFE = 512
+
 
 @dataclass(slots=True)
 class Passed:
@@ -49,6 +52,8 @@ class Coming:
         self._coming: OrderedDict[Key, tuple[Sample, float]] = OrderedDict()
         """Those that were not given to the reader, and since when they are here."""
         self._early: set[Key] = set()  # those that were
+        self._is_urgent = False  # some of `_appended` wait for a tier
+        self._safe = 0  # number of samples that were appended as safe, and are not gathered yet
         self._passed: list[Passed] = []
         self._gathered_at_s = clock.monotonic()
         self._count_before = 0  # of `from_memory`, when it became late
@@ -63,7 +68,12 @@ class Coming:
     @property
     def has_work(self) -> bool:
         """Whether any waits for the disk thread."""
-        return bool(self._appended)
+        return self._is_urgent or self._safe >= MANY_SAFE
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the disk thread does not know of all that was appended and settled."""
+        return bool(self._appended or self._passed)
 
     @property
     def in_this_episode(self) -> int:
@@ -78,6 +88,14 @@ class Coming:
         else:
             self._appended[key] = sample
             self._coming[key] = sample, self._clock.monotonic()
+        self._is_urgent = True
+
+    def append_safe(self, sample: Sample) -> None:
+        """Take a sample that is safe in the tail, and is given to the reader at once."""
+        key = Key.of(sample)
+        self._appended[key] = sample
+        self._early.add(key)
+        self._safe += 1
 
     def take_early(self, room: int) -> list[Sample]:
         """The next samples to give from memory, oldest first, if it is late by now."""
@@ -118,6 +136,7 @@ class Coming:
         """What is new for the disk thread: samples to keep, and those to book alone."""
         gathered = [*self._appended.values()], self._passed
         self._appended, self._passed = {}, []
+        self._is_urgent, self._safe = False, 0
         self._gathered_at_s = self._clock.monotonic()
         return gathered
 
@@ -147,6 +166,7 @@ class Coming:
         for sample in reversed(samples):
             if (key := Key.of(sample)) in self._early:
                 self._early.discard(key)
+                self._is_urgent = True
                 self._coming[key] = sample, self._gathered_at_s
                 self._coming.move_to_end(key, last=False)
 

@@ -3,13 +3,13 @@
 import contextlib
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.config import SpoolSettings
+from agent.instance import COLD, HOT
 from quartet.errors import StoreError
 from quartet.lock import FileLock
 
@@ -51,6 +51,8 @@ def open_directories(settings: SpoolSettings, *, simulated: bool) -> Iterator[Di
     elif not simulated:
         yield DEFAULT
     else:
+        import tempfile  # noqa: PLC0415 - a device has no use for it
+
         with tempfile.TemporaryDirectory(prefix="agent-spool-") as directory:
             hot, cold = Path(directory, "hot"), Path(directory, "cold")
             hot.mkdir()
@@ -58,7 +60,7 @@ def open_directories(settings: SpoolSettings, *, simulated: bool) -> Iterator[Di
             yield Directories(hot, cold, private=True)
 
 
-DEFAULT = Directories(Path("/run/agent"), Path("/var/lib/agent"))
+DEFAULT = Directories(HOT, COLD)
 """Those that the unit of the service names."""
 
 

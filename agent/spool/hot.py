@@ -1,5 +1,6 @@
 """The tier in RAM: takes each commit while it can, and is taken back when it can again."""
 
+import heapq
 import logging
 import time
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from agent.spool.place import Place
 from agent.spool.rescue import TierFile, move_aside
 from agent.spool.row import AFTER_ALL, BEFORE_ALL, Key, Row
 from agent.spool.salvage import readable
+from agent.spool.tail import Records, adopt
 from agent.spool.tier import OpenTier, Tier, delete, is_stale
 from quartet.clock import Clock
 from quartet.errors import DamagedError, StoreError
@@ -51,6 +53,7 @@ class Hot:
         # In memory, in place of a file that cannot be read:
         self._held: list[Row] = []
         self._settled: list[Key] = []
+        self._more: list[Row] = []  # of the tail, which its file could not take at the start
         self._retry_s = _RETRY_S
         self._retry_at_s = self._well_since_s = clock.monotonic()
 
@@ -76,10 +79,11 @@ class Hot:
 
     # At the start
 
-    def start(self, cold: tuple[int, Sessions] | None) -> Found:
+    def start(self, cold: tuple[int, Sessions] | None, tail: Records) -> Found:
         """Open the file, and tell what is in it; also of one that can only be read.
 
-        `cold` is the last move and the sessions of the cold tier, where it can be read.
+        `cold` is the last move and the sessions of the cold tier, where it can be read. Samples
+        of the `tail` that no account counts are added.
         """
         try:
             if not self._place.own():
@@ -95,9 +99,23 @@ class Hot:
             self._tier, found = look_only(self.path, self._copy, self._open_tier, cold)
             if self._tier:
                 self._place.note()
-            return found
-        self._use(tier)
-        return found._replace(replaced=replaced)
+        else:
+            self._use(tier)
+            found = found._replace(replaced=replaced)
+        return self._adopt(found, cold, tail)
+
+    def _adopt(self, found: Found, cold: tuple[int, Sessions] | None, tail: Records) -> Found:
+        known = found.sessions, cold[1] if cold else []
+        sessions, rows = adopt(tail, *known, name_gaps=not found.replaced)
+        if rows:
+            self._more = rows
+            if self._is_well:
+                try:
+                    self._opened.write(sessions=sessions, rows=rows)
+                    self._more = []
+                except StoreError as error:
+                    self.failed(error)
+        return found.with_more(sessions, rows)
 
     # Commits
 
@@ -144,13 +162,14 @@ class Hot:
 
     def rows(self) -> Iterator[Row]:
         """All rows in their order, a few at a time."""
-        return self._tier.rows() if self._tier else iter(self._held)
+        return heapq.merge(self._tier.rows() if self._tier else self._held, self._more)
 
     def read(self, after: Key, limit: int) -> list[Row]:
         """The next rows in their order."""
-        if self._tier:
-            return self._tier.read(after, limit)
-        return [row for row in self._held if row.key > after][:limit]
+        rows = self._tier.read(after, limit) if self._tier else self._held
+        if self._tier and not self._more:
+            return rows
+        return sorted(row for row in (*rows, *self._more) if row.key > after)[:limit]
 
     def settled(self, after: Key = BEFORE_ALL, last: Key = AFTER_ALL) -> Iterator[Key]:
         """The keys that are settled, of those after the one and up to the other."""
@@ -203,6 +222,8 @@ class Hot:
                 self._tier.close()
             else:
                 tier = self._opened
+            if self._more:
+                tier.write(rows=self._more)
         except OSError as error:
             self.failed(error)
             return
@@ -231,11 +252,13 @@ class Hot:
             self._tier.close()
         self._tier = None
         self._is_damaged = True
-        found = {row.key: row for row in (*rows, *held)}
+        found = {row.key: row for row in (*rows, *self._more, *held)}
+        self._more = []
         self._held = [found[key] for key in sorted(found)]
 
     def drop(self) -> None:
         """The disk has all that it held, while it is not well: forget it."""
+        self._more = []
         if self._tier is None and not self._held:
             return
         is_there = self._place.holds_own_file()
@@ -267,7 +290,7 @@ class Hot:
 
     def _use(self, tier: Tier) -> None:
         self._tier = tier
-        self._held, self._settled = [], []
+        self._held, self._settled, self._more = [], [], []
         self._is_well = self._is_usable = True
         self._is_damaged = self._left = False
         self._well_since_s = self._clock.monotonic()

@@ -70,7 +70,7 @@ class Keeper:
     def step(self, work: Work) -> None:
         """Book, commit and deliver what gathered; write the disk where that is due."""
         self._book(work)
-        is_kept = self._keep(closing=work.closing)
+        is_kept = self._keep(work)
         try:
             if self._openings != self._tiers.cold_openings:
                 self._start_over()
@@ -78,13 +78,15 @@ class Keeper:
         except StoreError as error:
             self._failed(error)
 
-    def _keep(self, *, closing: bool) -> bool:
+    def _keep(self, work: Work) -> bool:
         """Bring all that gathered into a tier; whether one took it."""
         try:
             self._tiers.watch()
             self._make_room()
             self._commit()
-            self._write_disk(closing=closing)
+            if self._session and self._settings.durability == "ram":
+                self._tiers.keep_tail(self._session.sequence, work.noted)
+            self._write_disk(closing=work.closing)
         except StoreError as error:
             self._failed(error)
             return False

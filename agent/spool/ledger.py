@@ -10,13 +10,14 @@ from typing import NamedTuple
 import msgspec
 
 from agent.model import Session
-from agent.spool import register, runs
+from agent.spool import register, runs, tail
 from agent.spool.account import Account, Fate, Ids, Sessions
 from agent.spool.directories import FILE, LOCK, Directories
 from agent.spool.register import Given
 from agent.spool.rescue import is_set_aside
 from agent.spool.row import Row, unpack
 from agent.spool.runs import Runs
+from agent.spool.tail import Records
 from agent.spool.tier import OpenTier, Tier, is_stale
 from quartet.errors import DamagedError, OlderSchemaError, StoreError
 from quartet.lock import holder
@@ -111,11 +112,13 @@ def _read(
             if not watch or watch.version() == before:
                 if cold and hot and is_stale((hot.moves(), in_hot), (cold.moves(), in_cold)):
                     hot, in_hot = None, []
+                noted = tail.read(directories.hot)
                 given, ignored = _given(directories)
                 entries = _entries(cold, in_cold, hot, in_hot, given)
                 if is_running or _is_running(directories):
                     can_book = bool(cold) and not is_set_aside(paths)
                     given = _take_from_memory(entries, given, can_book=can_book)
+                _take_from_tail(entries, noted)
                 _add_unbooked(entries, given)
                 balanced = not damaged and all(entry.is_sound for entry in entries)
                 return Ledger(balanced, entries, [*map(str, damaged.values())], ignored)
@@ -186,6 +189,19 @@ def _take_from_memory(entries: list[Entry], given: list[Given], *, can_book: boo
             entry.waiting_ids = runs.union(entry.waiting_ids, [(first, last)])
             entry.waiting = runs.size(entry.waiting_ids)
     return others
+
+
+def _take_from_tail(entries: list[Entry], records: Records) -> None:
+    """Add the samples that no tier had when the agent was killed: its next start sends them."""
+    for entry in entries:
+        ids = (id_ for id_, _ in records.get(entry.session_id, []))
+        found = runs.gather(id_ for id_ in ids if id_ >= entry.sampled)
+        if found:
+            missing = runs.minus([(entry.sampled, found[-1][1])], found)
+            entry.sampled = found[-1][1] + 1
+            entry.unbooked_ids = runs.union(entry.unbooked_ids, missing)
+            entry.waiting_ids = runs.union(entry.waiting_ids, found)
+            entry.waiting = runs.size(entry.waiting_ids)
 
 
 def _add_unbooked(entries: list[Entry], given: list[Given]) -> None:

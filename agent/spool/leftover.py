@@ -1,7 +1,6 @@
 """What a former process left in the hot tier: all of it, also where it can only be read."""
 
 import logging
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import NamedTuple
 from agent.model import Session
 from agent.spool.account import Sessions
 from agent.spool.register import Given
-from agent.spool.row import BEFORE_ALL
+from agent.spool.row import BEFORE_ALL, Row
 from agent.spool.tier import COMPANIONS, OpenTier, Tier, delete, is_stale
 
 log = logging.getLogger(__name__)
@@ -28,6 +27,17 @@ class Found(NamedTuple):
     def strays(self) -> set[int]:
         """The sequences of rows whose session is not there: its row was damaged."""
         return self.rows.keys() - {session.sequence for session, _ in self.sessions}
+
+    def with_more(self, sessions: Sessions, rows: Iterable[Row]) -> "Found":
+        """The same with these accounts in place of older ones, and with further rows."""
+        accounts = {entry[0].id: entry for entry in (*self.sessions, *sessions)}
+        counts = dict(self.rows)
+        for row in rows:
+            count, last_id = counts.get(row.session, (0, 0))
+            counts[row.session] = count + 1, max(last_id, row.id)
+        return self._replace(
+            sessions=sorted(accounts.values(), key=lambda entry: entry[0].sequence), rows=counts
+        )
 
 
 def nameless(
@@ -92,6 +102,8 @@ def look_only(
 
 
 def _copied(path: Path, copy: Path, open_tier: OpenTier) -> Tier:
+    import shutil  # noqa: PLC0415 - a healthy device has no use for it
+
     delete(copy)
     for companion in ("", COMPANIONS[0]):
         source = Path(f"{path}{companion}")

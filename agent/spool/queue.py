@@ -1,7 +1,6 @@
 """The part of the spool that is in memory: between the bus, the disk thread and the loop."""
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import threading
@@ -38,6 +37,8 @@ class Work:
     """Samples that settle() gave, and whether they were answered."""
     passed: list[Passed]
     """Samples that are not among `appended`, and are done with."""
+    noted: int
+    """Number of samples since the start that the tail took: up to these, and none besides."""
     closing: bool
 
 
@@ -77,15 +78,18 @@ class Queue:
         self._outage = Outage(log, clock)
         self._look: asyncio.TimerHandle | None = None  # guarded by: loop
         self._loop = asyncio.get_running_loop()
-        self._arrived = asyncio.Event()
-        self._changed = threading.Condition()
-        # guarded by: _changed
+        self._arrived: asyncio.Future[None] | None = None  # guarded by: loop
+        # Entered itself, and not by way of the condition: that costs each sample a few calls.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        # guarded by: _lock
         self._coming = coming or Coming(clock=clock)
         self._ready: deque[Sample] = deque()
         self._in_flight: dict[Key, Sample] = {}
         self._settled: list[tuple[Sample, bool]] = []
         self._supply = Supply.WANTED  # until the disk thread has looked
         self._older_came = False  # than what is in flight
+        self._noted = 0
         self._reader_waits = False
         self._failure: BaseException | None = None
         self._finished = False
@@ -93,17 +97,32 @@ class Queue:
 
     # The bus thread's
 
-    def append(self, sample: Sample) -> None:
-        """Hand a sample to the disk thread."""
-        with self._changed:
-            self._coming.append(sample)
-            if self._coming.is_late:
-                self._give_from_memory()
-            self._changed.notify()
+    def append(self, sample: Sample, *, is_noted: bool) -> None:
+        """Hand a sample to a reader that waits, if it `is_noted` in the tail.
+
+        Otherwise to the disk thread, and also while older samples are with it.
+        """
+        with self._lock:
+            self._noted += is_noted
+            if is_noted and self._reader_waits and self._is_next:
+                self._coming.append_safe(sample)
+                self._ready.append(sample)
+                self._wake_reader()
+            else:
+                self._coming.append(sample)
+                if self._coming.is_late:
+                    self._give_from_memory()
+            if self._coming.has_work:
+                self._changed.notify()
+
+    @property
+    def _is_next(self) -> bool:
+        """Whether all older samples were given to the reader."""
+        return self._supply is Supply.COMPLETE and not self._coming
 
     def finish(self) -> None:
         """Nothing will be appended any more. Any thread."""
-        with self._changed:
+        with self._lock:
             self._finished = True
             self._wake_reader()
 
@@ -115,7 +134,7 @@ class Queue:
         RuntimeError where the disk thread has failed.
         """
         while True:
-            with self._changed:
+            with self._lock:
                 if self._failure:
                     raise RuntimeError("the disk thread has ended") from self._failure
                 began = self._give_from_memory()
@@ -126,7 +145,7 @@ class Queue:
                     self._changed.notify()
                 ended = self._has_ended()
                 if not (given or ended):
-                    self._arrived.clear()
+                    arrived = self._arrived = self._loop.create_future()
                     self._reader_waits = True
             if began:
                 self._say_that_it_began()
@@ -134,11 +153,11 @@ class Queue:
                 return given
             if self._look is None:
                 self._look = self._loop.call_later(self._coming.patience_s, self._look_after_it)
-            await self._arrived.wait()
+            await arrived
 
     def rewind(self) -> None:
         """Let read() give every sample again that it gave and that is not settled."""
-        with self._changed:
+        with self._lock:
             self._ready.extendleft(reversed(self._in_flight.values()))
             if self._older_came:
                 self._ready = deque(sorted(self._ready, key=Key.of))
@@ -146,7 +165,7 @@ class Queue:
 
     def settle(self, sample: Sample, *, answered: bool) -> None:
         """Forget a sample that read() gave: it was answered, or is unanswerable."""
-        with self._changed:
+        with self._lock:
             key = Key.of(sample)
             del self._in_flight[key]
             if self._coming.settle(sample, answered=answered):
@@ -157,7 +176,7 @@ class Queue:
 
     def close(self) -> None:
         """Let gather() tell the disk thread to end."""
-        with self._changed:
+        with self._lock:
             self._closing = True
             self._changed.notify()
 
@@ -165,10 +184,10 @@ class Queue:
 
     def gather(self, timeout_s: float) -> Work:
         """Give the work that gathered; wait for some up to `timeout_s`."""
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(self._has_work, timeout_s)
             appended, passed = self._coming.gather()
-            work = Work(appended, self._settled, passed, self._closing)
+            work = Work(appended, self._settled, passed, self._noted, self._closing)
             self._settled = []
             return work
 
@@ -178,7 +197,7 @@ class Queue:
         The number up to which it gives them, or gave them from memory; none where it is
         `behind`. The others are to be read from the tiers.
         """
-        with self._changed:
+        with self._lock:
             taken = 0
             for sample, is_new in zip(samples, self._coming.take_over(samples), strict=True):
                 behind = behind or (is_new and len(self._ready) >= self._most_ready)
@@ -192,7 +211,7 @@ class Queue:
 
     def refuse(self, samples: Sequence[Sample]) -> list[Sample]:
         """Forget appended samples that read() neither gave nor will give; those it forgot."""
-        with self._changed:
+        with self._lock:
             return self._coming.refuse(samples)
 
     def deliver(
@@ -203,7 +222,7 @@ class Queue:
         `behind`: the tiers hold samples that were not delivered yet. `blocked`: these cannot
         be read now, and come after start_over(). `well`: all that was gathered is in a tier.
         """
-        with self._changed:
+        with self._lock:
             self._ready.extend(samples)
             if not behind:
                 self._supply = Supply.COMPLETE
@@ -214,7 +233,8 @@ class Queue:
             if well:
                 self._coming.turn_went_well()
             ended, count = not self._coming.is_late, self._coming.in_this_episode
-            self._wake_reader()
+            if self._ready or self._coming or self._has_ended():
+                self._wake_reader()
         if ended:
             self._outage.ended(
                 "the spool stores samples again; %s sent from memory alone",
@@ -223,20 +243,20 @@ class Queue:
 
     def fail(self, error: BaseException) -> None:
         """Let read() raise: there is no disk thread any more."""
-        with self._changed:
+        with self._lock:
             self._failure = error
             self._wake_reader()
 
     @property
     def room(self) -> int:
         """Number of samples that deliver() may bring."""
-        with self._changed:
+        with self._lock:
             return max(0, self._most_ready - len(self._ready))
 
     @property
     def wants_more(self) -> bool:
         """Whether the reader will soon have read all samples that are ready."""
-        with self._changed:
+        with self._lock:
             return self._supply is Supply.WANTED
 
     def withdraw(self, limit: int, after: Key) -> list[Sample]:
@@ -244,7 +264,7 @@ class Queue:
 
         Samples that were not gathered stay.
         """
-        with self._changed:
+        with self._lock:
             kept: list[Sample] = []
             withdrawn: list[Sample] = []
             while self._ready and len(withdrawn) < limit:
@@ -259,7 +279,7 @@ class Queue:
 
     def start_over(self) -> frozenset[Key]:
         """Forget the ready samples, because older ones come; the keys not to deliver again."""
-        with self._changed:
+        with self._lock:
             self._coming.take_back([*self._ready])
             self._ready.clear()
             self._older_came = True
@@ -270,7 +290,7 @@ class Queue:
 
     def oldest(self) -> Key | None:
         """The oldest sample in memory that the books count as kept."""
-        with self._changed:
+        with self._lock:
             keys = [Key.of(sample) for sample, _ in self._settled]
             keys += itertools.islice(self._in_flight, 1)
             keys += map(Key.of, itertools.islice(self._ready, 1))
@@ -278,7 +298,7 @@ class Queue:
 
     def held(self) -> list[Sample]:
         """All samples that the books count as kept, and that are in memory."""
-        with self._changed:
+        with self._lock:
             settled = (sample for sample, _ in self._settled)
             held = (*self._in_flight.values(), *self._ready, *settled)
             return [sample for sample in held if not self._coming.is_unknown(sample)]
@@ -296,7 +316,7 @@ class Queue:
 
     def _give_from_memory(self) -> bool:
         """Let read() give what no tier has taken in time; whether that begins now."""
-        if self._supply is not Supply.COMPLETE:
+        if self._supply is not Supply.COMPLETE or not self._coming:
             return False
         was_late = self._coming.is_late
         early = self._coming.take_early(self._most_ready - len(self._ready))
@@ -308,7 +328,7 @@ class Queue:
     def _look_after_it(self) -> None:
         """Called on the loop, about once a second while a reader waits."""
         self._look = None
-        with self._changed:
+        with self._lock:
             began = self._give_from_memory()
             if self._reader_waits:
                 self._look = self._loop.call_later(self._coming.patience_s, self._look_after_it)
@@ -330,16 +350,28 @@ class Queue:
     @property
     def is_held_up(self) -> bool:
         """Whether a sample waits for a tier for longer than it should. Any thread."""
-        with self._changed:
+        with self._lock:
             return self._coming.is_held_up
+
+    @property
+    def has_news(self) -> bool:
+        """Whether samples have come, or were answered, since the last gather(). Any thread."""
+        with self._lock:
+            return self._coming.has_news
 
     @property
     def from_memory(self) -> int:
         """Number of samples that were sent while no tier had them. Any thread."""
         return self._coming.from_memory
 
+    def _arrive(self) -> None:
+        if self._arrived and not self._arrived.done():
+            self._arrived.set_result(None)
+
     def _wake_reader(self) -> None:
         if self._reader_waits:
             self._reader_waits = False
-            with contextlib.suppress(RuntimeError):  # a read that ended after the loop did
-                self._loop.call_soon_threadsafe(self._arrived.set)
+            try:
+                self._loop.call_soon_threadsafe(self._arrive)
+            except RuntimeError:
+                log.debug("a read ended after the loop did")

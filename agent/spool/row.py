@@ -11,6 +11,9 @@ SAMPLE_BYTES = 64
 
 _READING = struct.Struct("<q4f")
 
+READING_BYTES = _READING.size + 4
+"""Of a row's reading: a time, four values and their checksum."""
+
 
 class Key(NamedTuple):
     """The order of all samples: the sequence of the session, and the id in it."""
@@ -53,11 +56,15 @@ def pack(sample: Sample) -> Row:
 
 def unpack(row: Row, session: Session) -> Sample | None:
     """Give the sample of a row; None where the checksum does not match."""
-    reading = row.reading[: _READING.size]
-    if row.reading != _with_checksum(reading, session.id, row.id):
+    if not verifies(row.reading, session.id, row.id):
         return None
-    sampled_at_ns, first, second, third, fourth = _READING.unpack(reading)
+    sampled_at_ns, first, second, third, fourth = _READING.unpack_from(row.reading)
     return Sample(session, row.id, (first, second, third, fourth), sampled_at_ns)
+
+
+def verifies(reading: bytes, session_id: str, id_: int) -> bool:
+    """Whether the checksum of a row's reading matches."""
+    return reading == _with_checksum(reading[: _READING.size], session_id, id_)
 
 
 def _with_checksum(reading: bytes, session_id: str, id_: int) -> bytes:

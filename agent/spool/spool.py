@@ -1,7 +1,7 @@
 """The spool as the other stages see it: readings in, samples out, nothing forgotten between."""
 
 import logging
-import secrets
+import os
 import threading
 import time
 
@@ -21,7 +21,7 @@ from wire import MAX_ID
 log = logging.getLogger(__name__)
 
 # The disk thread beats at least this often.
-_TICK_S = 1.0
+_TICK_S = 2.0
 
 # A hot tier that takes no commit is tried again this often.
 _RETRY_S = 0.5
@@ -60,7 +60,7 @@ class Spool:
         tiers = Tiers(directories, self._books, self._queue.held, clock=clock, open_tier=open_tier)
         schedule = WriteSchedule(settings, clock=clock)
         self._keeper = Keeper(tiers, self._books, self._queue, schedule, settings, clock=clock)
-        self._register = tiers.register
+        self._register, self._tail = tiers.register, tiers.tail
         self.first_sequence = tiers.first_sequence
         """The sequence of the first session of this start; those before are of earlier ones."""
         self._next_sequence = self.first_sequence
@@ -109,9 +109,11 @@ class Spool:
     def beat_ns(self) -> int:
         """When the disk thread last gave a sign of life, on the monotonic clock.
 
-        While a disk hangs and samples are in memory alone, a restart would only lose them.
+        While a disk hangs and samples are in memory alone, a restart would only lose them. While
+        they pass it by way of the tail, it would only end the sampling.
         """
-        is_needed = self._queue.is_alone or self._queue.is_held_up
+        queue = self._queue
+        is_needed = queue.is_alone or queue.is_held_up or queue.has_news
         return self._clock.monotonic_ns() if is_needed else self._beat_ns
 
     @property
@@ -132,8 +134,10 @@ class Spool:
         self._next_id += 1
         self.sampled += 1
         self.latest = sample
-        self._register.note(sample.session, self._next_id)
-        self._queue.append(sample)
+        is_noted = self._tail.note(sample)
+        if not is_noted:
+            self._register.note(sample.session, self._next_id)
+        self._queue.append(sample, is_noted=is_noted)
 
     def finish(self) -> None:
         """No reading comes any more: after the last sample, read() gives an empty list."""
@@ -168,7 +172,7 @@ class Spool:
 
     def _begin(self, started_at_ns: int) -> Session:
         sequence, self._next_sequence = self._next_sequence, self._next_sequence + 1
-        session_id = secrets.token_hex(16)
+        session_id = os.urandom(16).hex()
         return Session(sequence, session_id, self._period_ns, started_at_ns, self._sensors)
 
     def _keep(self) -> None:

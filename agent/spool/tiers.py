@@ -19,6 +19,8 @@ from agent.spool.place import Place
 from agent.spool.register import Register
 from agent.spool.rescue import is_set_aside
 from agent.spool.row import BEFORE_ALL, Key, pack, unpack
+from agent.spool.tail import Tail
+from agent.spool.tail import read as read_tail
 from agent.spool.tier import OpenTier, Tier
 from quartet.clock import Clock
 from quartet.errors import StoreError
@@ -74,13 +76,20 @@ class Tiers:
             self._hot = Hot(hot_place, directories.cold, clock=clock, open_tier=open_tier)
             undo.callback(self._hot.close)
             in_cold = _peek(cold_place.file, open_tier)
-            found = self._hot.start(in_cold)
+            tail = (
+                {}
+                if is_set_aside((hot_place.file, cold_place.file))
+                else read_tail(directories.hot)
+            )
+            found = self._hot.start(in_cold, tail)
             for session, account in found.sessions:
                 books.enter(session, account)
                 books.end(session.sequence)
             self.register = Register((directories.hot, directories.cold), clock=clock)
             """Tells, after a crash, of the ids that no tier knows."""
             undo.callback(self.register.close, is_settled=False)
+            self.tail = Tail(directories.hot, clock=clock)
+            """Has the samples that no tier has yet."""
             self._given = self.register.found
             for session in nameless(found, self._given, in_cold):
                 books.enter(session, Account(ended=True))
@@ -120,7 +129,9 @@ class Tiers:
         """Let go of the files."""
         noted = self.register.noted()
         settled = all(self._books.sampled(id_) >= next_id for id_, next_id in noted.items())
-        self.register.close(is_settled=settled and self._books.is_written)
+        settled = settled and self._books.is_written
+        self.register.close(is_settled=settled)
+        self.tail.close(is_settled=settled)
         self._cold.close()
         self._hot.close()
 
@@ -165,6 +176,7 @@ class Tiers:
             self._hot.watch()
             self._cold.watch()
             self.register.watch()
+            self.tail.watch()
 
     def commit(self, samples: Sequence[Sample], done: Sequence[Key]) -> None:
         """Keep samples, and forget others that are settled, as the books say.
@@ -174,6 +186,17 @@ class Tiers:
         given = self._book_given()
         self._commit(samples, done)
         self.register.forget(given)
+
+    def keep_tail(self, sequence: int, noted: int) -> None:
+        """After commit(): the tail need not keep the first of its samples, up to this number.
+
+        It takes more of this session, if the hot tier knows it.
+        """
+        self.tail.release(noted)
+        if self._hot.is_well:
+            self.tail.serve(sequence)
+        else:
+            self.tail.rest()
 
     def _book_given(self) -> list[Session]:
         """Book the ids that no tier knew, once the cold tier's accounts are known; of sessions."""

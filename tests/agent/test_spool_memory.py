@@ -266,3 +266,38 @@ async def test_no_restart_is_asked_for_while_it_would_lose_what_a_hanging_disk_h
         assert spool.beat_ns == clock.monotonic_ns()
         let_go.set()
         assert len(await spool.read(9)) == 1
+
+
+async def test_no_restart_is_asked_for_while_samples_go_past_a_disk_that_hangs(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    directories = Directories(tmp_path / "hot", tmp_path / "cold")
+    directories.hot.mkdir()
+    directories.cold.mkdir()
+    files, let_go, hangs = Files(), threading.Event(), threading.Event()
+
+    def hang(_: Path) -> None:
+        hangs.set()
+        let_go.wait()
+
+    with closing(Spool(directories, SpoolSettings(), 0, clock=clock, open_tier=files)) as spool:
+        spool.append(READING)
+        (first,) = await spool.read(9)
+        spool.settle(first, answered=True)
+        files.before_write = hang
+        while not hangs.is_set():
+            await passes(spool)
+        await passes(spool)
+        assert not spool.trouble
+        clock.advance(60)
+        assert spool.beat_ns == clock.monotonic_ns()
+        let_go.set()
+
+
+async def passes(spool: Spool) -> None:
+    """A sample comes while the reader waits, and is answered."""
+    reading = asyncio.create_task(spool.read(9))
+    await asyncio.sleep(0)
+    spool.append(READING)
+    for sample in await reading:
+        spool.settle(sample, answered=True)

@@ -52,7 +52,7 @@ async def test_values_and_times_survive_bit_for_bit(
         device.step()
         for id_, (bits, at_ns) in enumerate(given_readings):
             values = FLOATS.unpack(struct.pack("<4I", *bits))
-            device.queue.append(Sample(session, id_, values, at_ns))
+            device.queue.append(Sample(session, id_, values, at_ns), is_noted=False)
         device.step()
         if tier == "hot":
             device.kill()

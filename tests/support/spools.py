@@ -72,11 +72,13 @@ class Device:
         few_ready: int = FEW_READY,
         most_undeleted: int = 8192,
         most_sessions: int = 1000,
+        has_tail: bool = False,
     ) -> None:
         self.home = home
+        self.has_tail = has_tail
         self.settings = settings or rooms()
         self.files = Files()
-        self._clock = clock
+        self.clock = clock
         self._most_ready, self._few_ready = most_ready, few_ready
         self._most_undeleted = most_undeleted
         self._most_sessions = most_sessions
@@ -87,7 +89,7 @@ class Device:
         self.directories.cold.mkdir()
 
     def start(self) -> None:
-        clock = self._clock
+        clock = self.clock
         self.queue = Queue(self._most_ready, self._few_ready, clock=clock)
         self.books = Books(self._most_sessions)
         self.tiers = Tiers(
@@ -121,9 +123,20 @@ class Device:
         samples = [replace(sample, values=as_float32(*sample.values)) for sample in samples]
         self._next_id += count
         for sample in samples:
-            self.tiers.register.note(session, sample.id + 1)
-            self.queue.append(sample)
+            is_noted = self.has_tail and self.tiers.tail.note(sample)
+            if not is_noted:
+                self.tiers.register.note(session, sample.id + 1)
+            self.queue.append(sample, is_noted=is_noted)
         return samples
+
+    @property
+    def last(self) -> tuple[str, int]:
+        """The id of the present session, and its next id."""
+        return (self._session.id, self._next_id) if self._session else ("", 0)
+
+    @staticmethod
+    def session_of(sequence: int) -> Session:
+        return Session(sequence, f"{sequence:032x}", PERIOD_NS, EPOCH_NS)
 
     def step(self) -> None:
         """One turn of the disk thread."""
@@ -137,6 +150,19 @@ class Device:
         samples = self.append(count)
         self.step()
         return samples
+
+    async def hand_over(self) -> list[Sample]:
+        """Append a sample while the reader waits; what it gets without the disk thread."""
+        reading = asyncio.create_task(self.queue.read(9))
+        await asyncio.sleep(0)
+        self.append(1)
+        for _ in range(3):  # the call from the bus thread, the future, the task
+            await asyncio.sleep(0)
+        if reading.done():
+            return reading.result()
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        return []
 
     async def take(self, limit: int) -> list[Sample]:
         """What read() gives at once."""

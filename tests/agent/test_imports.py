@@ -1,0 +1,36 @@
+"""What an agent imports on a device, beside gRPC: each module costs memory and time at a start."""
+
+import subprocess
+import sys
+
+# Of the standard library, each of some 0.2 to 3 MB with what it imports.
+SPARED = {
+    *("bz2", "cmd", "difflib", "email", "fractions", "hashlib", "hmac", "http", "lzma", "pdb"),
+    *("html", "importlib.metadata", "importlib.resources", "secrets", "shutil", "statistics"),
+    *("tempfile", "unittest", "xml", "zipfile"),
+}
+
+# Each optional, or of another command.
+OTHERS = {
+    *("adafruit_ads1x15", "cryptography", "gpiozero", "numpy", "rich", "tomlkit", "uvloop", "h2"),
+    *("agent.calibrate", "agent.check", "agent.ledger", "agent.status", "agent.sources.replay"),
+    *("agent.sources.virtual", "agent.spool.compare", "agent.spool.ledger", "quartet.completion"),
+    *("broker", "quartet.certificates", "quartet.example", "quartet.launch", "quartet.recording"),
+}
+
+# Our own, with the packages: what is more must be worth it.
+MOST_OF_OURS = 105
+
+
+def modules(*imports: str) -> set[str]:
+    code = f"import sys, {', '.join(imports)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {*done.stdout.split()}
+
+
+def test_an_agent_imports_what_it_needs_and_no_more() -> None:
+    of_grpc = modules("grpc", "wire.databroker_pb2")
+    of_agent = modules("agent.__main__", "agent.app") - of_grpc
+    assert not of_agent & (SPARED | OTHERS)
+    ours = {each for each in of_agent if each.partition(".")[0] in {"agent", "quartet", "wire"}}
+    assert len(ours) <= MOST_OF_OURS, sorted(ours)
