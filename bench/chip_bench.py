@@ -1,32 +1,35 @@
-"""Four sensors by timed conversions, beside the driver's own loop; on a virtual chip."""
+"""Four sensors by timed conversions, beside the driver's own loop and beside another program."""
 
 import argparse
 import asyncio
 import contextlib
 import itertools
 import logging
+import math
 import random
 import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from adafruit_ads1x15.ads1115 import ADS1115
 
 from agent.app import SWITCH_INTERVAL_S
 from agent.clock import SystemClock, VirtualClock, WaitableClock
 from agent.config.source import Ads1115Settings
+from agent.config.virtual import FaultSettings
 from agent.model import Reading
 from agent.sampler import Sampler
 from agent.sources import LABELS
 from agent.sources.ads1115 import Ads1115
-from agent.sources.cadence import DATA_RATES
 from agent.sources.chip import Chip
+from agent.sources.models import ADS1115 as MODEL
 from agent.sources.opening import channels
 from agent.sources.virtual.bus import VirtualI2C
 from agent.sources.virtual.chip import Signal, VirtualAds1115
 from agent.sources.virtual.faults import FaultSchedule
+from bench import figures
 from quartet.channels import Values
 
 _ADDRESS = 0x48
@@ -34,7 +37,10 @@ _PIN_V = (0.5, 1.0, 1.5, 2.0)
 _WRONG_V = 0.01
 
 # Conversions a second of a nominal chip, shared by four channels.
-_LIMIT_HZ = max(DATA_RATES) / 4
+_LIMIT_HZ = MODEL.fastest / 4
+
+# At 400 kHz, up to here.
+_VERIFIED_HZ = 116.0
 
 _STALL_NS = 5_000_000
 _STALL_SHARE = 0.01
@@ -77,6 +83,7 @@ class Bench:
         overhead_us: float = 100,
         oscillator: float = 1.0,
         stalls: bool = False,
+        faults: Sequence[FaultSettings] = (),
     ) -> None:
         self.clock = clock
         chip = VirtualAds1115(
@@ -86,12 +93,14 @@ class Bench:
         self.bus = VirtualI2C(
             clock,
             {_ADDRESS: chip},
-            Stalls(clock, chip) if stalls else FaultSchedule(clock, chip),
+            Stalls(clock, chip) if stalls else FaultSchedule(clock, chip, faults),
             frequency_hz=bus_hz,
             overhead_ns=round(overhead_us * 1e3),
         )
 
-    def ours(self, data_rate: int | None = None) -> Callable[[], Values]:
+    def ours(
+        self, data_rate: int | None = None, *, is_verified: bool = True
+    ) -> Callable[[], Values]:
         """The agent's source."""
         chip = Chip("virtual ADS1115", lambda: self.bus, _ADDRESS, self.clock)
         source = Ads1115(
@@ -103,11 +112,13 @@ class Bench:
         )
         if data_rate:
             chip.data_rate = data_rate
+        # As a period without room has it, which leaves nothing else to compare.
+        source._is_verified = is_verified  # noqa: SLF001
         return source.read
 
     def drivers(self) -> Callable[[], Values]:
         """read() of the driver, which polls the chip."""
-        driver = ADS1115(self.bus, data_rate=max(DATA_RATES))
+        driver = ADS1115(self.bus, data_rate=MODEL.fastest)
 
         def read() -> Values:
             first, second, third, fourth = (
@@ -125,6 +136,25 @@ def rows_per_second(bench: Bench, read: Callable[[], Values], rows: int) -> tupl
         read()
     took_s = (bench.clock.monotonic_ns() - began_ns) / 1e9
     return rows / took_s, (bench.bus.transfers - transfers) / rows
+
+
+def beside_another(
+    rate_hz: float, data_rate: int, rows: int, *, is_verified: bool
+) -> tuple[int, int, int]:
+    """Wrong and missing values of all, on a grid, while another program reads the chip.
+
+    Once in a second, roughly, so that each phase of a row is met; its four pins in a go.
+    """
+    bench = Bench(VirtualClock(), faults=[FaultSettings("other_reader", 0.5, 0.03, 1.00137)])
+    read = bench.ours(data_rate, is_verified=is_verified)
+    begin_ns = bench.clock.monotonic_ns()
+    wrong = missing = 0
+    for number in range(rows):
+        bench.clock.sleep_until(begin_ns + round(number * 1e9 / rate_hz))
+        for value, volts in zip(read(), _PIN_V, strict=True):
+            missing += math.isnan(value)
+            wrong += abs(value - volts) > _WRONG_V
+    return wrong, missing, 4 * rows
 
 
 def wrong_values(read: Callable[[], Values], rows: int) -> int:
@@ -220,36 +250,63 @@ def main() -> int:
     """Measure, and print three tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run")
-    quick = parser.parse_args().quick
+    figures.add_argument(parser)
+    arguments = parser.parse_args()
+    quick = arguments.quick
+    found: list[figures.Figure] = []
     logging.disable()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     rows, stalled_rows, timed_rows = (50, 500, 25) if quick else (1000, 100_000, 1000)
 
-    print(f"Modelled: a virtual chip at {max(DATA_RATES)} SPS, in virtual time; {rows} rows each")
-    head = f"{'bus':>8}{'overhead':>10}{'oscillator':>12}"
-    print(f"{head}{'driver, rows/s':>24}{'Quartet, rows/s':>24}{'ratio':>8}{'transfers a row':>20}")
+    print(f"Modelled: a virtual chip at {MODEL.fastest} SPS, in virtual time; {rows} rows each")
+    print(
+        f"{'bus':>8}{'overhead':>10}{'oscillator':>12}{'driver, rows/s':>20}"
+        f"{'Quartet, plain':>20}{'verified':>20}{'cost':>8}{'transfers a row':>22}"
+    )
     for bus_hz, overhead_us, oscillator in itertools.product(
         (100e3, 400e3), (100, 200), (0.9, 1.0, 1.1)
     ):
-        figures = []
-        for make in (Bench.drivers, lambda bench: bench.ours(max(DATA_RATES))):
+        made = []
+        for make in (
+            Bench.drivers,
+            lambda bench: bench.ours(MODEL.fastest, is_verified=False),
+            lambda bench: bench.ours(MODEL.fastest),
+        ):
             bench = Bench(
                 VirtualClock(), bus_hz=bus_hz, overhead_us=overhead_us, oscillator=oscillator
             )
-            figures.append(rows_per_second(bench, make(bench), rows))
-        (theirs_hz, theirs), (ours_hz, ours) = figures
+            made.append(rows_per_second(bench, make(bench), rows))
+        rates = "".join(f"{hz:>13.1f} ({hz / _LIMIT_HZ / oscillator:4.0%})" for hz, _ in made)
+        (theirs_hz, theirs), (plain_hz, plain), (verified_hz, verified) = made
+        place = f"bus {bus_hz / 1e3:.0f} kHz, {overhead_us} us, oscillator {oscillator}"
+        found += figures.figure(f"{place}, plain", "rows/s", [plain_hz], [theirs_hz])
+        found += figures.figure(f"{place}, verified", "rows/s", [verified_hz], [theirs_hz])
         print(
-            f"{bus_hz / 1e3:>4.0f} kHz{overhead_us:>7} us{oscillator:>12}"
-            f"{theirs_hz:>15.1f} ({theirs_hz / _LIMIT_HZ / oscillator:4.0%})"
-            f"{ours_hz:>17.1f} ({ours_hz / _LIMIT_HZ / oscillator:4.0%})"
-            f"{ours_hz / theirs_hz:>8.2f}{theirs:>12.1f} : {ours:.2f}"
+            f"{bus_hz / 1e3:>4.0f} kHz{overhead_us:>7} us{oscillator:>12}{rates}"
+            f"{1 - verified_hz / plain_hz:>8.0%}{theirs:>9.1f} : {plain:.1f} : {verified:.1f}"
         )
     print("in brackets: of what the chip converts at this oscillator, shared by four channels\n")
 
+    print("beside another program that reads four pins once a second: wrong values (missing ones)")
+    for rate_hz, data_rate in ((10.0, 64), (114.0, 860), (140.0, 860)):
+        told = []
+        for is_verified in (False, True) if rate_hz < _VERIFIED_HZ else (False,):
+            wrong, missing, values = beside_another(
+                rate_hz, data_rate, 3 * rows, is_verified=is_verified
+            )
+            kind = "verified" if is_verified else "plain"
+            told.append(f"{kind}: {wrong} ({missing})")
+            place = f"beside another program, {rate_hz:g} rows/s, {kind}"
+            found += figures.figure(f"{place}, wrong", "values", [wrong])
+            found += figures.figure(f"{place}, missing", "values", [missing])
+        print(f"{rate_hz:>5g} rows/s, {values} values, {'; '.join(told)}")
+    print()
+
     for oscillator in (0.9, 1.0, 1.1):
         bench = Bench(VirtualClock(), oscillator=oscillator, stalls=True)
-        wrong = wrong_values(bench.ours(max(DATA_RATES)), stalled_rows)
+        wrong = wrong_values(bench.ours(MODEL.fastest), stalled_rows)
         print(f"stalls of 5 ms, oscillator {oscillator}: {wrong} wrong values, {stalled_rows} rows")
+        found += figures.figure(f"stalls, oscillator {oscillator}, wrong", "values", [wrong])
 
     print(f"\nCadence at {_CADENCE_HZ:g} rows/s in real time; how late a read begins, ms")
     print(f"{'the event loop':44}{'Quartet, p50 / p99':>22}{'in the loop, p50 / p99':>26}")
@@ -259,11 +316,14 @@ def main() -> int:
         ("computes for 100 ms, five times a second", _spin),
     )
     for name, stall in kinds:
-        figures = []
-        for measure in (by_sampler, in_the_loop):
-            figures.append(cadence_errors_ms(asyncio.run(measure(stall, timed_rows))))
-        (ours_50, ours_99), (plain_50, plain_99) = figures
+        (ours_50, ours_99), (plain_50, plain_99) = (
+            cadence_errors_ms(asyncio.run(measure(stall, timed_rows)))
+            for measure in (by_sampler, in_the_loop)
+        )
+        found += figures.figure(f"the event loop {name}, lateness p50", "ms", [ours_50], [plain_50])
+        found += figures.figure(f"the event loop {name}, lateness p99", "ms", [ours_99], [plain_99])
         print(f"{name:44}{ours_50:>14.2f} /{ours_99:>6.2f}{plain_50:>18.2f} /{plain_99:>6.2f}")
+    figures.write(arguments.json, "chip", found)
     return 0
 
 

@@ -67,6 +67,9 @@ class BrokerSettings(Table, frozen=True):
     list: each agent has one of them as its home, and uses another one while that one is away."""
     insecure: bool = False
     """Stream to another machine without TLS. Anyone on the way can read and change the samples."""
+    proxy: Annotated[str, Meta(examples=["127.0.0.1:3128"])] | None = None
+    """Host and port of an HTTP proxy that connects to the broker (by CONNECT), and looks its name
+    up. Without it no proxy is used, also none of the environment."""
 
     def __post_init__(self) -> None:
         seen: dict[tuple[str, int], Address] = {}
@@ -78,6 +81,13 @@ class BrokerSettings(Table, frozen=True):
             seen[key] = address
         if not seen:
             raise SettingsError('address: the list is empty: expected at least one "HOST:PORT"')
+        if self.proxy is not None:
+            Address.parse(self.proxy, "proxy")
+
+    @property
+    def via(self) -> Address | None:
+        """The proxy."""
+        return Address.parse(self.proxy, "proxy") if self.proxy else None
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -95,7 +105,8 @@ class TlsSettings(Table, frozen=True):
     """`[tls]`: encrypted streams. Without this table the agent streams on this machine only."""
 
     ca: Annotated[str, Meta(examples=["/etc/agent/ca.pem"])]
-    """File in PEM: the authority that signed the broker's certificate."""
+    """File in PEM: the authority that signed the broker's certificate, or several. "system" stands
+    for those that this system trusts, for a broker behind a public certificate."""
     certificate: Annotated[str, Meta(examples=["/etc/agent/agent.pem"])] | None = None
     """File in PEM: the certificate of this device. It must name `agent.id`."""
     key: Annotated[str, Meta(examples=["/etc/agent/agent.key"])] | None = None
@@ -248,7 +259,13 @@ def check(settings: Settings) -> None:
     if away and not settings.tls and not settings.broker.insecure:
         raise SettingsError(
             f"broker.address: {away[0]} is another machine, and there is no [tls]: samples would"
-            " be sent unencrypted; use --insecure to allow that"
+            " be sent unencrypted; add [tls], or allow it with --insecure or broker.insecure = true"
+        )
+    via = settings.broker.via
+    if via and not via.is_loopback and not settings.tls and not settings.broker.insecure:
+        raise SettingsError(
+            f"broker.proxy: {via} is another machine, and there is no [tls]: samples would be sent"
+            " unencrypted; add [tls], or allow it with --insecure or broker.insecure = true"
         )
 
 

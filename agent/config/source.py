@@ -10,8 +10,27 @@ from quartet.settings import Table
 Input = Literal[0, 1, 2, 3, "0-1", "0-3", "1-3", "2-3"]
 """A pin against ground, or a differential pair: the first against the second."""
 
-Gain = Literal["2/3", 1, 2, 4, 8, 16]
+Gain = Annotated[
+    Literal["2/3", 1, 2, 4, 8, 16],
+    Meta(
+        description='"2/3" (6.144 V), 1 (4.096 V), 2 (2.048 V), 4 (1.024 V), 8 (0.512 V) or 16'
+        " (0.256 V)"
+    ),
+]
 """Of the amplifier before the converter, as the field names its six ranges."""
+
+FULL_SCALE_V: dict[Gain, float] = {
+    "2/3": 6.144,
+    1: 4.096,
+    2: 2.048,
+    4: 1.024,
+    8: 0.512,
+    16: 0.256,
+}
+"""Volts at the end of the range. No input may exceed the supply by 0.3 V, whatever the gain."""
+
+ChipName = Literal["ads1115", "ads1015"]
+"""The chip itself: the second one has 12 bits, and converts four times as fast."""
 
 Unit = Annotated[
     str,
@@ -37,8 +56,10 @@ _MOST_COLUMNS = 4
 
 _PINS: tuple[Input, ...] = (0, 1, 2, 3)
 
-ChipAddress = Annotated[int, Meta(ge=0x48, le=0x4B, description="0x48, 0x49, 0x4a or 0x4b")]
+ChipAddress = Annotated[int, Meta(ge=0x48, le=0x4B, description="0x48, 0x49, 0x4a, 0x4b")]
 """By what the chip's pin ADDR is tied to: ground, supply, SDA, SCL."""
+
+QuotedAddress = Annotated[str, Meta(pattern=r"^0[xX]4[89aAbB]\Z", description="the same in quotes")]
 
 
 class ReplaySettings(Table, frozen=True, tag_field="kind", tag="replay"):
@@ -103,6 +124,19 @@ class SensorSettings(Table, frozen=True):
                 raise ValueError(f"{name}: expected a number that is not inf or nan")
         if not self.min < self.max:
             raise ValueError(f"min: {self.min:g} must be below max, {self.max:g}")
+        low, high = self.reach
+        if self.max < low or high < self.min:
+            raise ValueError(
+                f"min: {self.min:g} to {self.max:g} {self.unit} cannot be measured: gain ="
+                f" {self.gain} gives {low:.4g} to {high:.4g} {self.unit}: check gain, scale and"
+                " offset"
+            )
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The smallest and the largest value that the gain lets through, in `unit`."""
+        swing = abs(self.scale) * FULL_SCALE_V[self.gain]
+        return self.offset - swing, self.offset + swing
 
 
 class Ads1115Settings(Table, frozen=True, tag_field="kind", tag="ads1115"):
@@ -110,8 +144,10 @@ class Ads1115Settings(Table, frozen=True, tag_field="kind", tag="ads1115"):
 
     bus: Annotated[int, Meta(ge=0, le=255)] = 1
     """Number of the I2C bus: 1 is /dev/i2c-1."""
-    address: ChipAddress = 0x48
+    address: ChipAddress | QuotedAddress = 0x48
     """I2C address of the chip, set by its pin ADDR: tied to GND, VDD, SDA or SCL."""
+    chip: ChipName = "ads1115"
+    """The chip: an ADS1115, or an ADS1015, which has 12 bits and converts four times as fast."""
     average: Annotated[int, Meta(ge=1, le=64)] = 1
     """Number of conversions that are averaged for one reading."""
     sensor1: SensorSettings = SensorSettings()
@@ -129,6 +165,11 @@ class Ads1115Settings(Table, frozen=True, tag_field="kind", tag="ads1115"):
             taken[wired_to] = number
         if not taken:
             raise ValueError('sensor1.input: expected a pin: all four sensors are "none"')
+
+    @property
+    def chip_address(self) -> int:
+        """The address as a number."""
+        return self.address if isinstance(self.address, int) else int(self.address, 16)
 
     def sensors(self) -> list[tuple[int, Input, SensorSettings]]:
         """Number, input and table of each sensor that there is; sensor 1 is at A0 by default."""

@@ -10,7 +10,17 @@ Volts = Annotated[float, Meta(ge=-10, le=10)]
 Span = Annotated[float, Meta(ge=0, le=10)]
 Hertz = Annotated[float, Meta(gt=0, le=10_000)]
 Moment = Annotated[float, Meta(ge=0, le=1_000_000_000)]
-FaultKind = Literal["nack", "timeout", "busy", "brown_out", "stuck_mux", "slow_oscillator", "stall"]
+FaultKind = Literal[
+    "nack",
+    "timeout",
+    "busy",
+    "brown_out",
+    "stuck_mux",
+    "slow_oscillator",
+    "stall",
+    "other_reader",
+    "bus_low",
+]
 
 
 class SineSettings(Table, frozen=True, tag_field="kind", tag="sine"):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from agent.backoff import Backoff
 from agent.clock import WaitableClock
 from agent.errors import SourceError
-from agent.sources.cadence import choose_data_rate
+from agent.sources.cadence import best_rate_hz, choose_pace
 from agent.sources.channel import Channel
 from agent.sources.chip import Chip
 from agent.sources.faults import Fault, FaultLog, ReadingError
@@ -17,16 +17,18 @@ from wire.sensors import Label
 
 log = logging.getLogger(__name__)
 
-# A brown-out resets the configuration. A look at it costs a transaction, and once a
-# second is what a bus can spare. Two channels in a row are looked at: one may read
+# A brown-out resets the configuration. At rates that leave no time to verify each reading,
+# once a second is what a bus can spare. Two channels in a row are looked at: one may read
 # back right by chance, of a multiplexer that is stuck there, or of a slow chip that
 # ignored the start.
 _VERIFY_NS = 1_000_000_000
 _VERIFIED = 2
 
 # What the look may tell: then nothing of this row is trusted, and each reading is
-# verified until a row is right.
+# verified until a row is right. Where each is verified anyway, another program spoils
+# single readings.
 _DOUBT = (Fault.LOST, Fault.SLOW)
+_DOUBT_UNVERIFIED = (*_DOUBT, Fault.FOREIGN)
 
 # In one row; and without a right value since, before the chip counts as gone. A chip that
 # does not answer may cost a second of timeout each.
@@ -78,6 +80,7 @@ class Ads1115:
         self._verify_at_ns = 0
         self._verify_turn = 0
         self._in_doubt = False
+        self._is_verified = False
         self._errors = 0
         self._last_codes: list[list[int]] = [[] for _ in channels]
         self._changed_at_ns = [clock.monotonic_ns()] * len(channels)
@@ -91,10 +94,11 @@ class Ads1115:
     def _open(self, period_ns: int) -> None:
         chip = self._chip
         chip.open()
-        overhead_ns = chip.measure_overhead_ns(self._channels[0])
-        chip.data_rate = choose_data_rate(
-            period_ns, len(self._channels), self._average, overhead_ns
-        )
+        count = len(self._channels)
+        overhead = chip.measure_overhead(self._channels)
+        pace = choose_pace(chip.model, period_ns, count, self._average, overhead)
+        chip.data_rate, self._is_verified = pace.data_rate, pace.is_verified
+        overhead_ns = overhead.verified_ns if pace.is_verified else overhead.plain_ns
         log.info(
             "%s: %d conversions a second, average = %d; the first and the last"
             " sensor of a sample are"
@@ -102,8 +106,20 @@ class Ads1115:
             self._chip.name,
             chip.data_rate,
             self._average,
-            (len(self._channels) - 1) * (chip.wait_ns + overhead_ns) / 1e6,
+            (count - 1) * (chip.wait_ns + overhead_ns) / 1e6,
         )
+        if chip.doubt:
+            log.warning("%s: %s", chip.name, chip.doubt)
+        if not pace.is_verified:
+            log.info(
+                "%s: at this rate_hz there is no time to verify each reading: if another program"
+                " uses the chip, values may be wrong; up to %.1f samples a second are verified",
+                chip.name,
+                best_rate_hz(chip.model, count, self._average, overhead.verified_ns),
+            )
+        for channel in self._channels:
+            if channel.beyond:
+                log.warning("%s: %s", channel.name, channel.beyond)
         there = {channel.number for channel in self._channels}
         if missing := [f"sensor{n}" for n in range(1, CHANNELS + 1) if n not in there]:
             log.info('%s: input = "none", so the value is always 0', ", ".join(missing))
@@ -133,7 +149,7 @@ class Ads1115:
         if any(codes):
             self._errors = 0
             self._backoff.reset()
-        elif error and error not in _DOUBT and self._errors >= _MOST_ERRORS:
+        elif error and error not in _DOUBT_UNVERIFIED and self._errors >= _MOST_ERRORS:
             self._go_away(error)
         values = [self._value(index, each, error) for index, each in enumerate(codes)]
         self._log.end_episodes()
@@ -155,22 +171,25 @@ class Ads1115:
         """The codes of each channel, none of one that failed; and how it failed."""
         codes: list[list[int]] = [[] for _ in self._channels]
         failed: dict[int, Fault] = {}
+        errors = 0
         turn = self._whose_turn()
         for number in range(self._average * len(self._channels)):
             index = number % len(self._channels)
             if index in failed:
                 continue
             try:
-                verify = self._in_doubt or number in turn
+                verify = self._is_verified or self._in_doubt or number in turn
                 codes[index].append(self._chip.convert(self._channels[index], verify=verify))
             except ReadingError as error:
                 failed[index] = error.fault
-                self._errors += 1
-                if error.fault in _DOUBT:
+                if error.fault in (_DOUBT if self._is_verified else _DOUBT_UNVERIFIED):
+                    self._errors += 1
                     self._in_doubt = True
                     return [[] for _ in self._channels], error.fault
-                if len(failed) == _MOST_ERRORS:
+                errors += error.fault is not Fault.FOREIGN
+                if errors == _MOST_ERRORS:
                     break
+        self._errors += errors
         self._in_doubt = self._in_doubt and bool(failed)
         complete = [each if len(each) == self._average else [] for each in codes]
         return complete, next(iter(failed.values()), None)
@@ -204,7 +223,7 @@ class Ads1115:
             self._log.note(channel.name, Fault.UNCHANGED)
 
     def _whose_turn(self) -> range:
-        """The channels whose configuration is looked at in this row, if it is time for that."""
+        """The channels that are verified in this row, if it is time for that."""
         now_ns = self._clock.monotonic_ns()
         if now_ns < self._verify_at_ns:
             return range(0)

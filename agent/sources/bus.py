@@ -1,16 +1,12 @@
 """The I2C bus: who may use it, and the library that does."""
 
-import tempfile
 from pathlib import Path
 from typing import Protocol
 
 from agent.errors import ChipInUseError, SourceError
 from quartet.distribution import to_install
 from quartet.errors import InUseError
-from quartet.lock import FileLock, holder
-
-# Where Debian has locks of devices: in RAM, for all users. Elsewhere the next best.
-_LOCKS = Path("/run/lock")
+from quartet.lock import FileLock, for_all_users, holder
 
 
 class I2C(Protocol):
@@ -99,12 +95,12 @@ def lock_chip(bus: int, address: int) -> FileLock:
     except InUseError as error:
         raise ChipInUseError(
             f"the ADS1115 at {address:#x} on bus {bus} is in use by process {error.owner}: stop"
-            " that one first ('systemctl stop agent', if it is the service)"
+            " that one first ('systemctl stop agent', if it is the service), or give each agent a"
+            " chip of its own (source.bus, source.address)"
         ) from None
     except OSError as error:
         raise SourceError(f"{path} cannot be locked: {error.strerror}") from error
 
 
 def _lock_path(bus: int, address: int) -> Path:
-    directory = _LOCKS if _LOCKS.is_dir() else Path(tempfile.gettempdir())
-    return directory / f"quartet-i2c-{bus}-{address:#x}.lock"
+    return for_all_users(f"quartet-i2c-{bus}-{address:#x}")

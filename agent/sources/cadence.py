@@ -1,22 +1,15 @@
-"""How fast an ADS1115 is read: which data rate keeps a cadence, and what the best one is. Pure."""
+"""How fast a chip is read: which data rate keeps a cadence, and what the best one is. Pure."""
+
+from dataclasses import dataclass
 
 from agent.errors import CadenceError
+from agent.sources.models import Model
 
-DATA_RATES: dict[int, int] = {
-    8: 0x0000,
-    16: 0x0020,
-    32: 0x0040,
-    64: 0x0060,
-    128: 0x0080,
-    250: 0x00A0,
-    475: 0x00C0,
-    860: 0x00E0,
-}
-"""Conversions a second, nominal, and their bits of the config register."""
-
-# The oscillator of the slowest chip (data sheet, "Data rate variation"): its
-# conversions take 1/0.9 of their nominal time, which is more than 1.1 of it.
+# The oscillator of the slowest and of the fastest chip (data sheet, "Data rate
+# variation"): the conversions of the slowest take 1/0.9 of their nominal time, which is
+# more than 1.1 of it.
 _SLOWEST = 0.9
+_FASTEST = 1.1
 
 # The chip takes 25 us to wake up before it converts; rounded up.
 _WAKE_UP_NS = 30_000
@@ -38,33 +31,60 @@ def conversion_ns(data_rate: int) -> int:
     return round(1e9 / (_SLOWEST * data_rate)) + _WAKE_UP_NS
 
 
+def unfinished_ns(data_rate: int) -> int:
+    """For so many ns the fastest chip has not finished a conversion."""
+    return round(1e9 / (_FASTEST * data_rate))
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """What a reading costs on top of its conversion, in ns."""
+
+    verified_ns: int
+    """With the questions whether another program has used the chip meanwhile."""
+    plain_ns: int
+    """Without them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a chip is read."""
+
+    data_rate: int
+    is_verified: bool
+    """Whether there is time to verify each reading."""
+
+
 def row_ns(data_rate: int, channels: int, average: int, overhead_ns: int) -> int:
     """How long all channels take; overhead is what a reading costs on top of its conversion."""
     return round(_MARGIN * channels * average * (conversion_ns(data_rate) + overhead_ns))
 
 
-def best_rate_hz(channels: int, average: int, overhead_ns: int) -> float:
+def best_rate_hz(model: Model, channels: int, average: int, overhead_ns: int) -> float:
     """Rows a second that can be kept at the most."""
-    return 1e9 / row_ns(max(DATA_RATES), channels, average, overhead_ns)
+    return 1e9 / row_ns(model.fastest, channels, average, overhead_ns)
 
 
-def choose_data_rate(period_ns: int, channels: int, average: int, overhead_ns: int) -> int:
-    """The lowest data rate that keeps the cadence: it averages noise best.
+def choose_pace(
+    model: Model, period_ns: int, channels: int, average: int, overhead: Overhead
+) -> Pace:
+    """The lowest data rate that keeps the cadence with verified readings: it averages noise best.
 
     A row takes a second at the most. With room for a busy computer, but at the
-    highest rate. CadenceError, with the best rate that can be kept, where none keeps it.
+    highest rate. Only where no data rate has room for it, readings are not verified.
+    CadenceError, with the best rate that can be kept, where none keeps it.
     """
-    for data_rate in DATA_RATES:
-        if row_ns(data_rate, channels, average, _BUSY * overhead_ns) <= min(
-            period_ns, _LONGEST_ROW_NS
-        ):
-            return data_rate
-    if row_ns(max(DATA_RATES), channels, average, overhead_ns) <= period_ns:
-        return max(DATA_RATES)
-    best_hz = best_rate_hz(channels, average, overhead_ns)
+    room_ns = min(period_ns, _LONGEST_ROW_NS)
+    for data_rate in model.data_rates:
+        if row_ns(data_rate, channels, average, _BUSY * overhead.verified_ns) <= room_ns:
+            return Pace(data_rate, is_verified=True)
+    for overhead_ns, is_verified in ((overhead.verified_ns, True), (overhead.plain_ns, False)):
+        if row_ns(model.fastest, channels, average, overhead_ns) <= period_ns:
+            return Pace(model.fastest, is_verified)
+    best_hz = best_rate_hz(model, channels, average, overhead.plain_ns)
     fewer = f", or average fewer than {average} conversions" if average > 1 else ""
     raise CadenceError(
         f"sampling.rate_hz: {1e9 / period_ns:g} samples a second are too many for this device: each"
-        f" conversion needs {overhead_ns / 1e3:.0f} us more on the bus; choose at most"
+        f" conversion needs {overhead.plain_ns / 1e3:.0f} us more on the bus; choose at most"
         f" {int(best_hz * 10) / 10:g}{fewer}"
     )

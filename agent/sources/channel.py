@@ -3,15 +3,18 @@
 Registers and ranges: ADS1115 data sheet (SBAS444), "Config Register".
 """
 
+import math
 from dataclasses import dataclass
 
-from agent.config.source import Gain, Input, SensorSettings
+from agent.config.source import FULL_SCALE_V, Gain, Input, SensorSettings
+from agent.sources.models import ADS1115, Model
 from quartet.channels import FLOAT32_MAX
 
 START = 0x8000
 """The bit OS: begins a conversion when written, reads 1 when none goes on."""
 
 SINGLE_SHOT = 0x0100
+DATA_RATE = 0x00E0
 COMPARATOR_OFF = 0x0003
 
 CODE_MIN, CODE_MAX = -0x8000, 0x7FFF
@@ -38,16 +41,6 @@ GAIN: dict[Gain, int] = {
 }
 """The amplifier's bits of the config register."""
 
-FULL_SCALE_V: dict[Gain, float] = {
-    "2/3": 6.144,
-    1: 4.096,
-    2: 2.048,
-    4: 1.024,
-    8: 0.512,
-    16: 0.256,
-}
-"""Volts of code 32768. No input may exceed the supply by 0.3 V, whatever the gain."""
-
 
 def signed(register: int) -> int:
     """The code in the conversion register, which is in two's complement."""
@@ -68,9 +61,15 @@ class Channel:
     max: float
     label: str
     """What a person calls it."""
+    code_max: int
+    """The code of an input at or above the full scale."""
+    beyond: str
+    """Which limit the gain does not reach, in words; empty where it reaches both."""
 
     @classmethod
-    def of(cls, number: int, wired_to: Input, settings: SensorSettings) -> "Channel":
+    def of(
+        cls, number: int, wired_to: Input, settings: SensorSettings, model: Model = ADS1115
+    ) -> "Channel":
         """A sensor as it is configured."""
         return cls(
             number,
@@ -82,6 +81,8 @@ class Channel:
             settings.min,
             settings.max,
             settings.name or f"sensor{number}",
+            model.code_max,
+            _beyond(settings),
         )
 
     @property
@@ -112,8 +113,20 @@ class Channel:
 
     def is_saturated(self, code: int) -> bool:
         """Whether the input is beyond the range, so that its value is not known."""
-        return code in (CODE_MIN, CODE_MAX)
+        return code == CODE_MIN or code >= self.code_max
 
     def is_in_range(self, value: float) -> bool:
         """Whether a working sensor can give this value, and a sample hold it."""
         return self.min <= value <= self.max and abs(value) <= FLOAT32_MAX
+
+
+def _beyond(of: SensorSettings) -> str:
+    low, high = of.reach
+    for name, limit in (("max", of.max), ("min", of.min)):
+        if math.isfinite(limit) and not low <= limit <= high:
+            return (
+                f"{name} = {limit:g} {of.unit} is not reached with gain = {of.gain}, which gives"
+                f" {low:.4g} to {high:.4g} {of.unit}: a value beyond that is missing (saturated);"
+                f" choose a lower gain, or correct {name}"
+            )
+    return ""

@@ -3,18 +3,25 @@
 import contextlib
 import errno
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 
 from agent.clock import WaitableClock
 from agent.errors import SourceError
 from agent.sources.bus import I2C
-from agent.sources.cadence import DATA_RATES, conversion_ns
-from agent.sources.channel import CODE_MAX, COMPARATOR_OFF, MUX, SINGLE_SHOT, START, Channel
+from agent.sources.cadence import Overhead, conversion_ns, unfinished_ns
+from agent.sources.channel import CODE_MAX, DATA_RATE, START, Channel
 from agent.sources.converter import Converter
 from agent.sources.faults import Fault, ReadingError, fault_of
+from agent.sources.models import ADS1115, Model
+from agent.sources.recognition import Recognition
+from agent.sources.scan import scan
+from agent.sources.verdict import ALTERNATING, STOPPED, after_conversion, before_start
 
-# A reset also clears the result. A code of 0 is looked into where the one before
-# was not near: nearer ones come and go with the noise around 0 V.
+# A reset also clears the result, and a wire that is held makes all bits the same. Such a
+# code is looked into where the one before was not near: nearer ones come and go with the
+# noise around 0 V.
+_SUSPECT = (0, -1)
 _NEAR_ZERO = 16
 
 # Readings to measure the overhead from: their median is safe from a few that were delayed.
@@ -23,34 +30,40 @@ _PROBES = 16
 # To measure the bus; the chip repeats itself, or says ones, beyond its two bytes.
 _SHORT_BYTES, _LONG_BYTES = 2, 66
 
-# Slow enough that the tenth of a conversion by which a chip may be late at the most
-# is longer than what the computer may be.
-_IDENTIFY_RATE = 128
-
-# Of 7 bits; the others are reserved.
-_ADDRESSES = range(0x08, 0x78)
+# When a conversion is asked for whether it goes on, as a share of the time that the
+# fastest chip takes: so early that the answer comes in time, and so late that a
+# conversion of twice the data rate has ended.
+_HALFWAY = 0.8
 
 
 class Chip:
-    """An ADS1115 and the bus that it is on, opened and closed as often as needed. One thread.
+    """A chip and the bus that it is on, opened and closed as often as needed. One thread.
 
-    A reading takes two transactions and no polling. Its result is fetched when
+    A plain reading takes two transactions and no polling. Its result is fetched when
     the slowest chip has finished, counted from when the start had returned: a
     thread that was held up reads late, which is harmless, and never early,
     which would give the channel before.
     """
 
     def __init__(
-        self, name: str, open_bus: Callable[[], I2C], address: int, clock: WaitableClock
+        self,
+        name: str,
+        open_bus: Callable[[], I2C],
+        address: int,
+        clock: WaitableClock,
+        model: Model = ADS1115,
     ) -> None:
         self.name = name
+        self.model = model
         self._open_bus = open_bus
         self._address = address
         self._clock = clock
+        self._recognition = Recognition(model, clock)
         self._bus: I2C | None = None
         self._converter: Converter | None = None
         self._last_codes: dict[Channel, int] = {}
-        self.data_rate = max(DATA_RATES)
+        self._held = 0  # what was written last
+        self.data_rate = model.fastest
 
     @property
     def is_open(self) -> bool:
@@ -61,6 +74,11 @@ class Chip:
     def wait_ns(self) -> int:
         """From a start to its result."""
         return conversion_ns(self.data_rate)
+
+    @property
+    def doubt(self) -> str:
+        """Why this is perhaps another model than was said; empty where nothing says so."""
+        return self._recognition.doubt
 
     def open(self) -> None:
         """Find the chip, and see that it is one. SourceError, with the remedy, otherwise."""
@@ -87,20 +105,18 @@ class Chip:
     def convert(self, channel: Channel, *, verify: bool = False) -> int:
         """The code of one conversion, -32768 to 32767. ReadingError where there is none.
 
-        With `verify`, or where the code is what a reset leaves, the chip is asked
-        whether it has finished, and still has the configuration of this channel.
+        With `verify` the result is of this very start, whatever other programs do with the
+        chip. Without it, only a code that a reset or a held wire leaves is looked into.
         """
         if self._converter is None:
             raise ReadingError(Fault.NO_ANSWER)
-        config = channel.config | DATA_RATES[self.data_rate]
+        config = channel.config | self.model.data_rates[self.data_rate]
         try:
-            self._converter.start(config)
-            self._clock.sleep_until(self._clock.monotonic_ns() + self.wait_ns)
             if verify:
-                self._verify(self._converter.config(), config)
-            code = self._converter.code()
-            if code == 0 and abs(self._last_codes.get(channel, CODE_MAX)) > _NEAR_ZERO:
-                self._verify(self._converter.config(), config)
+                code = self._verified(self._converter, config)
+            else:
+                before = self._last_codes.get(channel, CODE_MAX)
+                code = self._plain(self._converter, config, before)
         except OSError as error:
             self._let_finish()
             raise ReadingError(fault_of(error)) from error
@@ -110,20 +126,14 @@ class Chip:
         self._last_codes[channel] = code
         return code
 
-    def measure_overhead_ns(self, channel: Channel) -> int:
-        """What a reading takes beside the wait: two transactions and a late wake-up.
+    def measure_overhead(self, channels: Sequence[Channel]) -> Overhead:
+        """What a reading takes beside the wait: its transactions and late wake-ups.
 
         SourceError where none can be read.
         """
-        took_ns = []
-        try:
-            for _ in range(_PROBES):
-                began_ns = self._clock.monotonic_ns()
-                self.convert(channel)
-                took_ns.append(self._clock.monotonic_ns() - began_ns - self.wait_ns)
-        except ReadingError as error:
-            raise SourceError(f"{self.name}: {error.fault} during the measurement") from error
-        return round(statistics.median(took_ns))
+        return Overhead(
+            self._overhead_ns(channels, verify=True), self._overhead_ns(channels, verify=False)
+        )
 
     def measure_bus_hz(self) -> float:
         """The clock of the bus, from what a longer read takes beside a short one.
@@ -147,15 +157,119 @@ class Chip:
         """The addresses that answer on the bus. SourceError where it does not work at all."""
         bus = self._bus or self._open_bus()
         try:
-            found = [address for address in _ADDRESSES if _answers(bus, address)]
-        except ReadingError as error:
-            raise SourceError(f"{error.fault}: {error.fault.advice}") from error
+            return scan(bus)
         finally:
             if not self._bus:
                 bus.deinit()
-        if len(found) == len(_ADDRESSES):
-            raise SourceError(f"{Fault.BUSY}: {Fault.BUSY.advice}")
-        return found
+
+    def _identify(self, converter: Converter) -> None:
+        if refusal := self._recognition.refusal(converter):
+            self.scan()  # a bus that is held low has an error of its own
+            raise SourceError(f"{self.name}: {refusal}")
+
+    def _plain(self, converter: Converter, config: int, before: int) -> int:
+        """A reading that is looked into only where its code is suspect, after a code `before`."""
+        held = self._held
+        config = self._start(converter, config, held)
+        self._clock.sleep_until(self._clock.monotonic_ns() + self.wait_ns)
+        code = converter.code()
+        if code in _SUSPECT and abs(before) > _NEAR_ZERO:
+            self._judge(converter.config(), config, held)
+        return code
+
+    def _verified(self, converter: Converter, config: int) -> int:
+        """A reading between questions that another program's use of the chip cannot pass.
+
+        Its start before ours makes the chip busy, or ends before ours could have; one after
+        ours leaves its configuration; and fetching its result moves the chip's pointer.
+        """
+        held = converter.config()
+        if fault := before_start(held, self._held):
+            if fault is Fault.FOREIGN:
+                self._step_aside(held)
+                converter.start(STOPPED)
+            raise ReadingError(self._confirmed(fault, converter, config))
+        began_ns = self._clock.monotonic_ns()
+        config = self._start(converter, config, held)
+        finished_ns = self._clock.monotonic_ns() + self.wait_ns
+        earliest_ns = began_ns + unfinished_ns(self.data_rate)
+        self._clock.sleep_until(began_ns + round(_HALFWAY * (earliest_ns - began_ns)))
+        is_over = bool(self._ask(converter, config, held) & START)
+        is_early = self._clock.monotonic_ns() < earliest_ns
+        if is_over and is_early and not self._recognition.ends_early:
+            raise ReadingError(Fault.FOREIGN)
+        self._clock.sleep_until(finished_ns)
+        asked_ns = self._clock.monotonic_ns()
+        if not self._ask(converter, config, held) & START:
+            raise ReadingError(self._confirmed(Fault.SLOW, converter, config))
+        code = converter.code()
+        is_late = self._clock.monotonic_ns() - asked_ns >= unfinished_ns(self.model.fastest)
+        if is_late or code in _SUSPECT:
+            self._judge(converter.config(), config, held)
+        return code
+
+    def _start(self, converter: Converter, config: int, held: int) -> int:
+        """Start a conversion; its configuration, which differs from the one that the chip held."""
+        self._held = config | ~held & ALTERNATING
+        converter.start(self._held)
+        return self._held
+
+    def _judge(self, register: int, config: int, held: int) -> None:
+        if fault := after_conversion(register, config, held):
+            if fault is Fault.FOREIGN:
+                self._step_aside(register)
+            raise ReadingError(fault)
+
+    def _step_aside(self, register: int) -> None:
+        """Have another data rate than the other program, from now on.
+
+        A conversion that it starts in the moment between the last question and our start, and
+        that takes as long as ours, cannot be told from ours.
+        """
+        faster = [rate for rate in self.model.data_rates if rate > self.data_rate]
+        if faster and register & DATA_RATE == self.model.data_rates[self.data_rate]:
+            self.data_rate = min(faster)
+
+    def _ask(self, converter: Converter, config: int, held: int) -> int:
+        """The config register, which is ours and at which the pointer still is."""
+        register = converter.config_again()
+        if register | START == config:
+            return register
+        register = converter.config()
+        if register | START != config:
+            self._judge(register, config, held)
+        raise ReadingError(Fault.FOREIGN)  # the pointer alone has moved
+
+    def _confirmed(self, fault: Fault, converter: Converter, config: int) -> Fault:
+        """Whether the chip is slow, or somebody's conversion went on: one of ours, alone, tells."""
+        if fault is not Fault.SLOW:
+            return fault
+        until_ns = self._clock.monotonic_ns() + conversion_ns(self.model.slowest)
+        while not converter.config() & START:
+            if self._clock.monotonic_ns() > until_ns:
+                return Fault.SLOW
+            self._let_finish()
+        converter.start(config)
+        self._let_finish()
+        is_late = converter.config() == config & ~START
+        return Fault.SLOW if is_late else Fault.FOREIGN
+
+    def _overhead_ns(self, channels: Sequence[Channel], *, verify: bool) -> int:
+        took_ns = []
+        fault = Fault.FOREIGN
+        for channel in islice(cycle(channels), _PROBES):
+            began_ns = self._clock.monotonic_ns()
+            try:
+                self._recognition.note(self.convert(channel, verify=verify))
+            except ReadingError as error:
+                fault = error.fault
+                if fault is not Fault.FOREIGN:
+                    break
+            else:
+                took_ns.append(self._clock.monotonic_ns() - began_ns - self.wait_ns)
+        if not took_ns or fault is not Fault.FOREIGN:
+            raise SourceError(f"{self.name}: {fault} during the measurement: {fault.advice}")
+        return round(statistics.median(took_ns))
 
     def _unusable(self, error: OSError | ValueError) -> SourceError:
         """What it means that the chip could not be opened."""
@@ -169,46 +283,6 @@ class Chip:
             )
         return SourceError(f"{self.name}: {fault} ({cause}): {fault.advice}")
 
-    def _identify(self, converter: Converter) -> None:
-        """SourceError where this answers, but not as an ADS1115 does."""
-        # Whoever used it before may have left a conversion; a start within it is ignored.
-        self._clock.sleep_until(self._clock.monotonic_ns() + conversion_ns(min(DATA_RATES)))
-        rate = DATA_RATES[_IDENTIFY_RATE]
-        try:
-            for wired_to in (0, 3):
-                config = START | MUX[wired_to] | SINGLE_SHOT | COMPARATOR_OFF | rate
-                converter.start(config)
-                wait_ns = conversion_ns(_IDENTIFY_RATE)
-                self._clock.sleep_until(self._clock.monotonic_ns() + wait_ns)
-                self._verify(converter.config(), config)
-        except ReadingError as error:
-            raise SourceError(
-                f"{self.name}: the chip does not keep its configuration, as an ADS1115 would"
-                f" ({error.fault}): check source.address, or replace the chip"
-            ) from error
-
-    @staticmethod
-    def _verify(register: int, config: int) -> None:
-        if not register & START:
-            raise ReadingError(Fault.SLOW)
-        if register != config:
-            raise ReadingError(Fault.LOST)
-
     def _let_finish(self) -> None:
         """A conversion may go on, and a start within it would be ignored."""
         self._clock.sleep_until(self._clock.monotonic_ns() + self.wait_ns)
-
-
-def _answers(bus: I2C, address: int) -> bool:
-    """Whether anything does. ReadingError where the bus itself fails, which may take a second."""
-    try:
-        bus.writeto(address, b"")
-    except OSError:  # not all adapters can write nothing
-        try:
-            bus.readfrom_into(address, bytearray(1))
-        except OSError as error:
-            fault = fault_of(error)
-            if fault in (Fault.TIMEOUT, Fault.BUS_ERROR):
-                raise ReadingError(fault) from error
-            return fault is Fault.BUSY  # a driver of the kernel has it
-    return True

@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 # a loose wire must not fill the journal.
 _QUIET_NS = 10_000_000_000
 
+# Another program that reads at its own pace may not meet a reading for a while.
+_QUIET_FOREIGN_NS = 600_000_000_000
+
 
 class Fault(StrEnum):
     """Why a reading failed; of UNCHANGED the value is kept."""
@@ -21,6 +24,8 @@ class Fault(StrEnum):
     TIMEOUT = "timeout"
     BUSY = "bus busy"
     BUS_ERROR = "bus error"
+    NO_DATA = "no data"
+    FOREIGN = "another program"
     LOST = "configuration lost"
     SLOW = "conversion late"
     SATURATED = "saturated"
@@ -39,6 +44,10 @@ _ADVICE = {
     Fault.BUSY: "a kernel driver uses the chip (dtoverlay=ads1115 is one), or"
     " another master the bus",
     Fault.BUS_ERROR: "check the wiring, and 'dmesg' for what the kernel says",
+    Fault.NO_DATA: "it acknowledges, but all bits are the same: SDA is held at one level, or the"
+    " chip has no supply",
+    Fault.FOREIGN: "it uses the chip at the same time, which costs readings: stop it"
+    " ('sudo fuser -v /dev/i2c-1' lists the programs on bus 1)",
     Fault.LOST: "its supply is weak, or another program writes to it; if this"
     " continues, replace the chip",
     Fault.SLOW: "the chip's oscillator is more than 10 % slow: replace the chip",
@@ -109,7 +118,9 @@ class FaultLog:
         """End the episodes of faults that have been away for long enough."""
         now_ns = self._clock.monotonic_ns()
         for key, episode in list(self._episodes.items()):
-            if now_ns - episode.last_ns < _QUIET_NS:
+            _, fault = key
+            quiet_ns = _QUIET_FOREIGN_NS if fault is Fault.FOREIGN else _QUIET_NS
+            if now_ns - episode.last_ns < quiet_ns:
                 continue
             del self._episodes[key]
             self._tell_trouble()

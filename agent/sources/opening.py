@@ -14,6 +14,7 @@ from agent.errors import SourceError
 from agent.sources import Source
 from agent.sources.bus import lock_chip, open_bus
 from agent.sources.channel import Channel
+from agent.sources.models import MODELS
 from quartet.distribution import to_install
 
 if TYPE_CHECKING:
@@ -53,18 +54,19 @@ def own_chip(
         from agent.sources.chip import Chip  # noqa: PLC0415 - optional, and slow to import
     except ImportError as error:
         raise SourceError(f"no driver for the ADS1115 ({error}): {to_install('pi')}") from error
+    model = MODELS[settings.chip]
     if isinstance(settings, VirtualAds1115Settings):
         from agent.sources.virtual.installation import install  # noqa: PLC0415 - for few
 
-        bus = install(virtual, settings.address, clock)
-        name = f"virtual ADS1115 at {settings.address:#x}"
-        yield Chip(name, lambda: bus, settings.address, clock)
+        bus = install(virtual, settings.chip_address, clock, model)
+        name = f"virtual {model.name} at {settings.chip_address:#x}"
+        yield Chip(name, lambda: bus, settings.chip_address, clock, model)
         return
-    with contextlib.closing(lock_chip(settings.bus, settings.address)):
-        name = f"ADS1115 at {settings.address:#x} on bus {settings.bus}"
-        yield Chip(name, partial(open_bus, settings.bus), settings.address, clock)
+    with contextlib.closing(lock_chip(settings.bus, settings.chip_address)):
+        name = f"{model.name} at {settings.chip_address:#x} on bus {settings.bus}"
+        yield Chip(name, partial(open_bus, settings.bus), settings.chip_address, clock, model)
 
 
 def channels(settings: Ads1115Settings) -> list[Channel]:
     """The sensors that there are, one to four."""
-    return [Channel.of(*sensor) for sensor in settings.sensors()]
+    return [Channel.of(*sensor, MODELS[settings.chip]) for sensor in settings.sensors()]

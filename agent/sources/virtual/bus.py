@@ -2,11 +2,34 @@
 
 import os
 from collections.abc import Mapping
+from typing import Protocol
 
 from agent.clock import WaitableClock
 from agent.sources.faults import NACK_ERRNO
-from agent.sources.virtual.chip import VirtualAds1115
 from agent.sources.virtual.faults import FaultSchedule
+
+
+class Answering(Protocol):
+    """What is at an address. Each moment is in ns, and none is before the last one."""
+
+    def write(self, data: bytes, at_ns: int) -> None:
+        """Take bytes."""
+        ...
+
+    def read(self, count: int, at_ns: int) -> bytes:
+        """Give bytes."""
+        ...
+
+
+class _HeldLow:
+    """A wire that is held low: it acknowledges all, and all bits that are read are 0."""
+
+    def write(self, data: bytes, at_ns: int) -> None:
+        """Nothing arrives."""
+
+    def read(self, count: int, at_ns: int) -> bytes:  # noqa: ARG002 - at any moment
+        """Nothing but zeros."""
+        return bytes(count)
 
 
 class VirtualI2C:
@@ -19,7 +42,7 @@ class VirtualI2C:
     def __init__(
         self,
         clock: WaitableClock,
-        chips: Mapping[int, VirtualAds1115],
+        chips: Mapping[int, Answering],
         faults: FaultSchedule,
         *,
         frequency_hz: float = 400_000.0,
@@ -52,8 +75,9 @@ class VirtualI2C:
     ) -> None:
         """Write bytes."""
         data = bytes(buffer[start:end])
-        at_ns = self._begin(address) + self._bits_ns(_write_bits(len(data)))
-        self._chips[address].write(data, at_ns)
+        begins_ns, chip = self._begin(address)
+        at_ns = begins_ns + self._bits_ns(_write_bits(len(data)))
+        chip.write(data, at_ns)
         self._end(at_ns)
 
     def readfrom_into(
@@ -61,8 +85,8 @@ class VirtualI2C:
     ) -> None:
         """Read bytes."""
         count = len(buffer[start:end])
-        at_ns = self._begin(address)
-        buffer[start:end] = self._chips[address].read(count, at_ns)
+        at_ns, chip = self._begin(address)
+        buffer[start:end] = chip.read(count, at_ns)
         self._end(at_ns + self._bits_ns(_read_bits(count)))
 
     def writeto_then_readfrom(
@@ -79,23 +103,24 @@ class VirtualI2C:
         """Write bytes, then read some, with a repeated start between."""
         data = bytes(out_buffer[out_start:out_end])
         count = len(in_buffer[in_start:in_end])
-        chip_ns = self._begin(address) + self._bits_ns(_write_bits(len(data)))
-        chip = self._chips[address]
+        begins_ns, chip = self._begin(address)
+        chip_ns = begins_ns + self._bits_ns(_write_bits(len(data)))
         chip.write(data, chip_ns)
         in_buffer[in_start:in_end] = chip.read(count, chip_ns)
         self._end(chip_ns + self._bits_ns(_read_bits(count)))
 
-    def _begin(self, address: int) -> int:
-        """When the first bit goes out; OSError where nobody answers."""
+    def _begin(self, address: int) -> tuple[int, Answering]:
+        """When the first bit goes out, and who answers; OSError where nobody does."""
         self.transfers += 1
         now_ns = self._faults.before_transfer()
-        if (code := self._faults.errno) is None and address not in self._chips:
+        chip = _HeldLow() if self._faults.is_low else self._chips.get(address)
+        if (code := self._faults.errno) is None and chip is None:
             code = NACK_ERRNO
         begins_ns = now_ns + self._overhead_ns // 2
-        if code is not None:
+        if code is not None or chip is None:
             self._end(begins_ns + self._bits_ns(_write_bits(0)))
-            raise OSError(code, os.strerror(code))
-        return begins_ns
+            raise OSError(code, os.strerror(code or NACK_ERRNO))
+        return begins_ns, chip
 
     def _end(self, last_bit_ns: int) -> None:
         self._clock.sleep_until(last_bit_ns + self._overhead_ns // 2)

@@ -1,14 +1,15 @@
-"""The ADS1115 by its registers, as a function of time.
+"""The ADS1115 or ADS1015 by its registers, as a function of time.
 
-Source: ADS1115 data sheet (SBAS444). Every method takes the moment at which the
+Source: their data sheets (SBAS444, SBAS473). Every method takes the moment at which the
 bus does something, in ns of the caller's monotonic clock; moments never go back.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agent.sources.cadence import DATA_RATES
-from agent.sources.channel import CODE_MAX, CODE_MIN, FULL_SCALE_V, GAIN, MUX, signed
+from agent.config.source import FULL_SCALE_V
+from agent.sources.channel import CODE_MIN, DATA_RATE, GAIN, MUX, signed
+from agent.sources.models import ADS1115, Model
 from agent.sources.virtual.comparator import Comparator
 
 Signal = Callable[[int, float], float]
@@ -23,7 +24,6 @@ _OS = 0x8000
 _MUX = 0x7000
 _GAIN = 0x0E00
 _SINGLE_SHOT = 0x0100
-_DATA_RATE = 0x00E0
 
 # From power-down to the begin of a single conversion.
 _WAKE_UP_NS = 25_000
@@ -31,7 +31,6 @@ _WAKE_UP_NS = 25_000
 # Beyond the supply or below ground by more than this, protection diodes conduct.
 _DIODE_V = 0.3
 
-_DATA_RATE_OF = {bits: rate for rate, bits in DATA_RATES.items()}
 _FULL_SCALE_V_OF = {bits: FULL_SCALE_V[gain] for gain, bits in GAIN.items()}
 _FULL_SCALE_V_OF |= {0x0C00: 0.256, 0x0E00: 0.256}  # two more codes of the highest gain
 _INPUT_OF = {bits: wired_to for wired_to, bits in MUX.items()}
@@ -52,9 +51,18 @@ class VirtualAds1115:
     """
 
     def __init__(
-        self, signals: Sequence[Signal], *, oscillator: float = 1.0, supply_v: float = 3.3
+        self,
+        signals: Sequence[Signal],
+        *,
+        model: Model = ADS1115,
+        oscillator: float = 1.0,
+        supply_v: float = 3.3,
     ) -> None:
         self._signals = signals
+        self._code_max = model.code_max
+        self._data_rate_of = {bits: rate for rate, bits in model.data_rates.items()}
+        # The codes that are left: of an ADS1015, one more of its highest rate.
+        self._data_rate_of.setdefault(DATA_RATE, model.fastest)
         self._supply_v = supply_v
         self.oscillator = oscillator
         self.mux_stuck = False
@@ -115,7 +123,7 @@ class VirtualAds1115:
 
     def _begin(self, at_ns: int) -> None:
         config = self._registers[_CONFIG]
-        period_ns = 1e9 / _DATA_RATE_OF[config & _DATA_RATE] / self.oscillator
+        period_ns = 1e9 / self._data_rate_of[config & DATA_RATE] / self.oscillator
         self._conversion = _Conversion(config, at_ns, at_ns + round(period_ns))
 
     def _advance(self, at_ns: int) -> None:
@@ -131,7 +139,8 @@ class VirtualAds1115:
         middle_ns = (conversion.began_ns + conversion.ends_ns) // 2
         volts = self._volts(_INPUT_OF[conversion.config & _MUX], middle_ns)
         full_scale_v = _FULL_SCALE_V_OF[conversion.config & _GAIN]
-        code = min(max(round(volts / full_scale_v * -CODE_MIN), CODE_MIN), CODE_MAX)
+        code = min(max(round(volts / full_scale_v * -CODE_MIN), CODE_MIN), self._code_max)
+        code &= self._code_max | CODE_MIN  # of 12 bits, the lowest four are always 0
         self._registers[_CONVERSION] = code & 0xFFFF
         self._comparator.judge(
             code,

@@ -1,12 +1,13 @@
 """What befalls a virtual chip and its bus, by the clock."""
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from agent.clock import WaitableClock
-from agent.config.virtual import FaultSettings
+from agent.config.virtual import FaultKind, FaultSettings
 from agent.sources.faults import NACK_ERRNO
 from agent.sources.virtual.chip import VirtualAds1115
+from agent.sources.virtual.reader import Reader
 
 _ERRNO = {
     "nack": NACK_ERRNO,
@@ -25,7 +26,8 @@ class FaultSchedule:
     `nack`, `timeout` and `busy` fail the transfers; in `brown_out` the chip has no
     power, and begins anew after it; `stuck_mux` keeps the input of the moment;
     `slow_oscillator` is below the data sheet; in `stall` the thread gets no
-    processor until it is over.
+    processor until it is over. During `other_reader` another program reads the chip,
+    at least once; while a wire is held low (`bus_low`), every address answers with zeros.
     """
 
     def __init__(
@@ -37,14 +39,19 @@ class FaultSchedule:
         self._began_ns = clock.monotonic_ns()
         self._oscillator = chip.oscillator
         self._resets = 0
+        self._free_ns = self._began_ns
+        self.readers = [Reader(chip, self._next_of("other_reader"))]
         self.errno: int | None = None
         """What a transfer fails with now."""
+        self.is_low = False
+        """Whether the data wire is held low now."""
 
     def before_transfer(self) -> int:
         """Bring everything up to now, which is returned, after a stall where one is due."""
         self._stall()
         going_on = {fault.kind for fault in self._faults if self._ends_in_s(fault) > 0}
         self._chip.mux_stuck = "stuck_mux" in going_on
+        self.is_low = "bus_low" in going_on
         self._chip.oscillator = (
             _SLOW_OSCILLATOR if "slow_oscillator" in going_on else self._oscillator
         )
@@ -53,16 +60,38 @@ class FaultSchedule:
             self._chip.reset()
             self._resets = resets
         self.errno = next((_ERRNO[kind] for kind in _ERRNO if kind in going_on), None)
-        return self._clock.monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
+        for reader in self.readers:
+            reader.advance(self._free_ns, now_ns)
+        return now_ns
 
     def after_transfer(self) -> None:
-        """A stall may come before the transfer's result reaches its caller."""
+        """The bus is free; a stall may come before the transfer's result reaches its caller."""
+        self._free_ns = self._clock.monotonic_ns()
         self._stall()
 
     def _stall(self) -> None:
         for fault in self._faults:
             if fault.kind == "stall" and (left_s := self._ends_in_s(fault)) > 0:
                 self._clock.sleep_until(self._clock.monotonic_ns() + round(left_s * 1e9))
+
+    def _next_of(self, kind: FaultKind) -> Callable[[int], int | None]:
+        """When faults of a kind are on: the first moment from a given one."""
+
+        def next_ns(at_ns: int) -> int | None:
+            moments = [self._next_ns(fault, at_ns) for fault in self._faults if fault.kind == kind]
+            return min((moment for moment in moments if moment is not None), default=None)
+
+        return next_ns
+
+    def _next_ns(self, fault: FaultSettings, at_ns: int) -> int | None:
+        since_s = (at_ns - self._began_ns) / 1e9 - fault.after_s
+        into_s = since_s % fault.every_s if fault.every_s and since_s > 0 else since_s
+        if 0 <= into_s < fault.for_s:
+            return at_ns
+        if into_s < 0:
+            return at_ns - round(into_s * 1e9)
+        return at_ns + round((fault.every_s - into_s) * 1e9) if fault.every_s else None
 
     def _since_s(self, fault: FaultSettings) -> float:
         """Seconds since the fault was due first; negative before."""

@@ -5,13 +5,16 @@ import random
 from agent.clock import WaitableClock
 from agent.config.virtual import SignalSettings, VirtualSettings
 from agent.errors import SourceError
+from agent.sources.models import ADS1115, Model
 from agent.sources.virtual.bus import VirtualI2C
 from agent.sources.virtual.chip import Signal, VirtualAds1115
 from agent.sources.virtual.faults import FaultSchedule
 from agent.sources.virtual.signals import signal
 
 
-def install(settings: VirtualSettings, address: int, clock: WaitableClock) -> VirtualI2C:
+def install(
+    settings: VirtualSettings, address: int, clock: WaitableClock, model: Model = ADS1115
+) -> VirtualI2C:
     """A bus with one chip. SourceError where a file of signals cannot be read."""
     pins = (settings.a0, settings.a1, settings.a2, settings.a3)
     chance = random.Random(settings.seed)  # noqa: S311
@@ -21,6 +24,7 @@ def install(settings: VirtualSettings, address: int, clock: WaitableClock) -> Vi
             _since(began_ns, _signal(f"virtual.a{pin}", each, chance))
             for pin, each in enumerate(pins)
         ],
+        model=model,
         oscillator=settings.oscillator,
         supply_v=settings.supply_v,
     )
