@@ -7,20 +7,26 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 import grpc
 
 from agent.backoff import Backoff
 from agent.config import LinkSettings
-from agent.credentials import Credentials, Options
-from agent.homeward import Homeward, serves
+from agent.credentials import Credentials
+from agent.homeward import Homeward
 from agent.model import Identity, Prediction, Sample
+from agent.reach.names import Names
+from agent.reach.questions import ADVICE, SEE_MESSAGE, Questions
+from agent.reach.reasons import word
+from agent.reach.way import Way
+from agent.reason import UnreachedError
 from agent.state import LinkState
-from agent.stream import Call, Ending, Metadata, Outbox, Stream
+from agent.stream import Ending, Outbox, Stream
 from agent.turn import Turn, ranked
 from quartet.address import Address
 from quartet.clock import Clock
-from quartet.foreign import shown
 from quartet.outage import Outage
 from wire import METHOD_PATH
 
@@ -40,13 +46,14 @@ RETRYABLE = frozenset(
     }
 )
 
-# How gRPC's reason begins where no handshake came to its end.
-_NEVER_CONNECTED = "failed to connect"
-
 _CHANCE = random.Random()  # noqa: S311 - waits are no secret
 
 # One refusal may be the broker's bad moment; three of a sample sent alone are the sample.
 _MOST_REFUSALS = 3
+
+# Each try that was given up as late doubles the patience of the next, up to so many times: what
+# is slow is reached late, and what hangs is soon left for another broker.
+_MOST_PATIENCE = 8
 
 
 class Link:
@@ -68,6 +75,8 @@ class Link:
         deliver: Callable[[Prediction], None],
         *,
         credentials: Credentials,
+        proxy: Address | None = None,
+        names: Names | None = None,
         opened: Callable[[grpc.aio.Channel], None] = lambda _: None,
         clock: Clock = time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -75,6 +84,9 @@ class Link:
     ) -> None:
         self._identity = identity
         self._credentials = credentials
+        self._way = Way(credentials, settings.keepalive_s, proxy, names)
+        self._questions = Questions(self._way, identity.agent_id)
+        self._patience_s = settings.reply_deadline_s  # of the present channel, or the next
         self._settings = settings
         self._outbox = outbox
         self._deliver = deliver
@@ -116,7 +128,11 @@ class Link:
         try:
             while head := await self._outbox.read(1):
                 ending = await self._stream(head[0])
-                if ending.in_good_order:
+                if ending.was_idle and _is_broken(ending):
+                    log.debug("%s: an idle connection was closed: %s", self.broker, ending.details)
+                    self._outbox.rewind()
+                    await self._close_channel()
+                elif ending.in_good_order:
                     self._outbox.rewind()
                     if self._homeward.is_due:
                         self._go_home()
@@ -144,29 +160,44 @@ class Link:
 
     async def _stream(self, first: Sample) -> Ending:
         self._is_answered = False
+        try:
+            if self._channel is None:
+                self._channel = await self._way.channel(self.broker, self._patience_s)
+        except UnreachedError as error:
+            return Ending(grpc.StatusCode.UNAVAILABLE, str(error), reason=error.reason)
+        open_call: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
+        open_call = self._channel.stream_stream(METHOD_PATH)
         stream = Stream(
             self._outbox,
             self._answered,
             lambda: self._homeward.is_due or self._credentials.is_stale(),
             self._settings.window,
             self._settings.reply_deadline_s,
+            doubt=partial(self._questions.doubt, self._channel),
             clock=self._clock,
         )
         try:
-            return await stream.run(self._identity, first, self._open_call)
+            ending = await stream.run(
+                self._identity, first, lambda metadata: open_call(metadata=metadata)
+            )
         finally:
             self.unknown_answers += stream.unknown_answers
+        if ending.is_unheard and ending.alone:
+            return await self._asked_again(self._channel, ending)
+        if not ending.reason and (reason := self._way.reason_of(ending.details, self._patience_s)):
+            reason = await self._questions.furthest(self.broker, reason, self._patience_s)
+            return replace(ending, reason=reason)
+        return ending
 
-    def _open_call(self, metadata: Metadata) -> Call:
-        if self._channel is None:
-            options = _options(self._settings.keepalive_s)
-            self._channel = self._credentials.open_channel(str(self.broker), options)
-        return self._channel.stream_stream(METHOD_PATH)(metadata=metadata)
+    async def _asked_again(self, channel: grpc.aio.Channel, ending: Ending) -> Ending:
+        """The ending as a question on the same connection meets it, where it meets one."""
+        objection = await self._questions.admission(channel, self._patience_s)
+        if objection is None or objection.is_unknown_method:
+            return ending
+        return replace(ending, code=objection.code, reason=objection.reason)
 
     async def _home_serves(self) -> bool:
-        options = _options(self._settings.keepalive_s)
-        channel = self._credentials.open_beside(str(self._turn.home), options)
-        return await serves(channel, self._settings.reply_deadline_s)
+        return await self._questions.serves(self._turn.home, self._settings.reply_deadline_s)
 
     def _try_home(self) -> None:
         broker = self.broker
@@ -201,6 +232,7 @@ class Link:
             self._recovered()
         if not self._is_answered and self._channel:
             self._is_answered = True
+            self._patience_s = self._settings.reply_deadline_s
             self._turn.answered()
             if self._is_home:
                 self._homeward.arrived()
@@ -227,9 +259,13 @@ class Link:
             now_s = self._clock.monotonic()
             streamed_s, self.since_s = now_s - self.since_s, now_s
         self.state = LinkState.WAITING
-        never_connected = ending.details.startswith(_NEVER_CONNECTED)
-        meaning = self._credentials.meaning_of(ending.details) if never_connected else ""
-        self.trouble = f"{ending.code.name}: {meaning or shown(ending.details)}"
+        if reason := ending.reason:
+            self.trouble = reason.text
+        else:
+            self.trouble = word(ending.code.name, ending.details, ending.server)
+        if reason and reason.is_late:
+            most_s = _MOST_PATIENCE * self._settings.reply_deadline_s
+            self._patience_s = min(2 * self._patience_s, most_s)
         if ending.refused is not None:
             return self._judge_refusal(ending, ending.refused)
         if ending.superseded_by is not None:
@@ -238,7 +274,8 @@ class Link:
                 f"another agent uses the id {agent_id!r}: give each device its own id"
             )
         if ending.code not in RETRYABLE:
-            return self._refused_loudly(_ADVICE.get(ending.code, "see the message"))
+            advice = reason.remedy if reason else ADVICE.get(ending.code, SEE_MESSAGE)
+            return self._refused_loudly(advice)
         return self._leave(streamed_s)
 
     def _leave(self, streamed_s: float) -> float:
@@ -288,22 +325,6 @@ class Link:
         return self._backoff.next_s()
 
 
-_ADVICE = {
-    grpc.StatusCode.UNIMPLEMENTED: "this is not a Quartet broker; check broker.address",
-    grpc.StatusCode.INVALID_ARGUMENT: "agent and broker use different protocols",
-    grpc.StatusCode.PERMISSION_DENIED: "see agent.id and tls.certificate; 'agent check' shows them",
-    grpc.StatusCode.DATA_LOSS: "this is not a Quartet broker; check broker.address",
-}
-
-
-def _options(keepalive_s: float) -> Options:
-    return [
-        # A channel shares its connection with others to the same address, unless told not to:
-        # a new channel would come back to a connection that is half open.
-        ("grpc.use_local_subchannel_pool", 1),
-        # A proxy of the environment is for the web; it would carry samples off this machine.
-        ("grpc.enable_http_proxy", 0),
-        ("grpc.keepalive_time_ms", int(keepalive_s * 1000)),
-        ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.enable_retries", 0),
-    ]
+def _is_broken(ending: Ending) -> bool:
+    """Whether it is worth the same request again, and nobody took the agent's place."""
+    return ending.code in RETRYABLE and ending.superseded_by is None

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,12 +10,21 @@ import grpc
 
 from agent import codec
 from agent.model import Identity, Prediction, Sample
+from agent.reach.reasons import server_of
+from agent.reason import Reason, Stage
 from quartet.clock import Clock
 from wire.metadata import REFUSED_ID, SUPERSEDED_BY, StreamHeader
 
 # A sample's time is told by its id alone. One that is further off than half a
 # period begins a run of its own; closer than this, a new stream is not worth it.
 _MIN_TOLERANCE_NS = 50_000_000
+
+# A connection that ends after it was silent for this long was idle: a proxy or a NAT on the way
+# forgets those, and no sample is late by it. One that ends sooner is broken.
+_IDLE_S = 1.0
+
+# What grpc.aio says where a message could not be sent, as the call was over.
+_UNHEARD = "Internal error from Core"
 
 Call = grpc.aio.StreamStreamCall[bytes, bytes]
 Metadata = tuple[tuple[str, str | bytes], ...]
@@ -49,6 +58,14 @@ class Ending:
     alone: bool = False
     """Only the first sample had been sent."""
     superseded_by: str | None = None
+    server: str = ""
+    """What names itself on the way."""
+    reason: Reason | None = None
+    """Why, where this side knows it best."""
+    was_idle: bool = False
+    """All that was sent was answered a while ago, and nothing more had come."""
+    is_unheard: bool = False
+    """grpc.aio tells an error of its own, as it does where the status overtakes the sample."""
 
 
 class Stream:
@@ -58,7 +75,8 @@ class Stream:
     refusal is seen true (grpc.aio may replace the server's status by an
     INTERNAL of its own when the server ends a stream under a writing client).
     `deliver` gets each prediction once, before its sample is settled. Once
-    `is_stale`, the stream ends in good order, for one on another channel.
+    `is_stale`, the stream ends in good order, for one on another channel. `doubt` is asked at an
+    empty first answer, which gRPC also makes of a web page: why it is no answer, if it is none.
     """
 
     def __init__(
@@ -69,9 +87,11 @@ class Stream:
         window: int,
         reply_deadline_s: float,
         *,
+        doubt: Callable[[], Awaitable[Reason | None]],
         clock: Clock = time,
     ) -> None:
         self._outbox = outbox
+        self._doubt = doubt
         self._deliver = deliver
         self._is_stale = is_stale
         self._window = window
@@ -117,16 +137,21 @@ class Stream:
 
     async def _send(self, call: Call, first: Sample, header: StreamHeader) -> None:
         try:
-            await self._write(call, first)
+            await call.wait_for_connection()  # which has its own patience: an answer is due later
+            await call.write(self._sent(first))
             await self._until_in_flight(0)
             self._alone = False
-            while samples := await self._outbox.read(await self._room()):
+            read, write = self._outbox.read, call.write
+            while samples := await read(self._window - len(self._in_flight)):
                 if self._is_stale():
                     break
                 for sample in samples:
                     if not _continues(header, sample):
                         return await self._close(call)
-                    await self._write(call, sample)
+                    await write(self._sent(sample))
+                # A full window empties to half, so that sends come in batches.
+                if len(self._in_flight) >= self._window:
+                    await self._until_in_flight(self._window // 2)
             await self._close(call)
         except (grpc.RpcError, asyncio.InvalidStateError):
             pass  # the call has ended: _receive tells how
@@ -134,18 +159,13 @@ class Stream:
             if not _ended_by_peer(call):
                 raise
 
-    async def _write(self, call: Call, sample: Sample) -> None:
+    def _sent(self, sample: Sample) -> bytes:
+        """The message of a sample, which is in flight from now on."""
         now_ns = self._clock.monotonic_ns()
         if not self._in_flight:
             self._progress_at_s = now_ns / 1e9
         self._in_flight[sample.id] = sample, now_ns
-        await call.write(codec.encode(sample))
-
-    async def _room(self) -> int:
-        """Wait for room in the window; it empties to half, so that sends come in batches."""
-        if len(self._in_flight) >= self._window:
-            await self._until_in_flight(self._window // 2)
-        return self._window - len(self._in_flight)
+        return codec.encode(sample)
 
     async def _until_in_flight(self, most: int) -> None:
         while len(self._in_flight) > most:
@@ -160,6 +180,8 @@ class Stream:
 
     async def _receive(self, call: Call) -> Ending:
         while (message := await _read(call)) is not None:
+            if self._alone and not message and (reason := await self._doubt()):
+                return Ending(grpc.StatusCode.UNKNOWN, reason.text, reason=reason)
             try:
                 answer = codec.decode(message)
             except ValueError as error:
@@ -176,17 +198,22 @@ class Stream:
         return await self._ending(call)
 
     async def _ending(self, call: Call) -> Ending:
-        trailing = dict(tuple(await call.trailing_metadata()))  # before 1.73 no mapping
+        metadata = (*await call.initial_metadata(), *await call.trailing_metadata())
+        trailing = dict(metadata)
         refused, _ = self._in_flight.get(_as_id(trailing.get(REFUSED_ID)), (None, 0))
         superseded_by = trailing.get(SUPERSEDED_BY)
-        code = await call.code()
+        code, details = await call.code(), await call.details()
         return Ending(
             code,
-            await call.details() or "the broker ended the stream",
+            details or "the broker ended the stream",
             in_good_order=self._closed and code is grpc.StatusCode.OK,
             refused=refused,
             alone=self._alone,
             superseded_by=None if superseded_by is None else str(superseded_by),
+            server=server_of(metadata),
+            was_idle=not (self._in_flight or self._alone or self._closed)
+            and self._clock.monotonic() - self._progress_at_s >= _IDLE_S,
+            is_unheard=code is grpc.StatusCode.INTERNAL and details == _UNHEARD,
         )
 
     async def _watch(self) -> Ending:
@@ -200,8 +227,9 @@ class Stream:
             elif not self._in_flight:  # a peer that does not end its side: nothing is missing
                 return Ending(grpc.StatusCode.OK, "", in_good_order=True)
             else:
-                reason = f"no answer for {self._reply_deadline_s:g} s"
-                return Ending(grpc.StatusCode.DEADLINE_EXCEEDED, reason)
+                text = f"no answer for {self._reply_deadline_s:g} s to a sample that was sent"
+                reason = Reason(Stage.SERVICE, text, "see the broker's log")
+                return Ending(grpc.StatusCode.DEADLINE_EXCEEDED, text, reason=reason)
 
 
 def _continues(header: StreamHeader, sample: Sample) -> bool:

@@ -54,9 +54,8 @@ def _run(options: argparse.Namespace) -> int:
     settings = _checked(options)
     if options.check:
         return _check_files(settings, options.read)
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own log is for those who ask for it
     try:
-        from broker import app  # noqa: PLC0415 - so that settings are checked without gRPC
+        from broker import app  # noqa: PLC0415 - so that settings are checked without h2
     except ImportError as error:
         print(f"broker: {error.name} is missing: {to_install('broker')}", file=sys.stderr)
         return 1

@@ -118,6 +118,18 @@ class Access:
         except DeniedError as error:
             self._refuse(peer, error)
 
+    def check_stream(self, peer: Peer) -> None:
+        """Raise an AccessError, which is logged, where a stream of this peer would be refused.
+
+        An agent that has a stream already needs no more room: its next one takes that place.
+        """
+        try:
+            self._check_name(peer)
+            if not self._counts[_counted_as(peer)]:
+                self._check_room(peer)
+        except AccessError as error:
+            self._refuse(peer, error)
+
     def admit_new_line(self, peer: Peer) -> None:
         """Let in an agent that was never seen. CrowdedError, which is logged, where it may not."""
         most, host = self._limits.new_lines_per_minute, host_of(peer.address)

@@ -1,6 +1,7 @@
 """The broker as a whole: black box, lines, service, transport; started and stopped in order."""
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -19,16 +20,16 @@ from broker.recorder.opening import open_recorder
 from broker.service import Service
 from broker.states import States
 from broker.transport import Health, Transport
-from broker.transport.grpc_aio import GrpcTransport, quiet_library
+from broker.transport.h2.transport import H2Transport
 from broker.workers import Threads
-from quartet.address import Address
+from quartet.address import Address, Place
 from quartet.journal import log_to_stderr
 from quartet.notify import Notifier
 from quartet.plural import counted
 from quartet.reload import reconfigured
 from quartet.repeat import repeat
 from quartet.signals import on_signals
-from wire import METHOD_PATH, STATE_METHOD_PATH
+from wire import ADMISSION_METHOD_PATH, METHOD_PATH, STATE_METHOD_PATH
 
 if TYPE_CHECKING:
     from broker.credentials import Credentials
@@ -57,7 +58,6 @@ def run(settings: Settings, reread: Callable[[], Settings] | None, config: Path 
     PredictorError, StoreError or ListenError before anything is served.
     """
     log_to_stderr(settings.log.level)
-    quiet_library()
     _allow_connections()
     black_box = load(settings.predictor.use, settings.predictor.options)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -89,8 +89,8 @@ async def _serve(
     connections = ConnectionLog()
     service = Service(lines, access, connections)
     states = States(lines, access)
-    address = Address.parse(settings.listen.address, "listen.address")
-    transport = GrpcTransport(address, credentials, is_shared=settings.listen.shared)
+    address = settings.listen.place
+    transport = H2Transport(address, credentials, is_shared=settings.listen.shared)
     notifier = Notifier()
     stop = asyncio.Event()
 
@@ -106,7 +106,11 @@ async def _serve(
                 credentials.refresh()
 
     with on_signals(stop.set, reload if reread else None):
-        handlers = {METHOD_PATH: service.serve, STATE_METHOD_PATH: states.serve}
+        handlers = {
+            METHOD_PATH: service.serve,
+            STATE_METHOD_PATH: states.serve,
+            ADMISSION_METHOD_PATH: states.serve_admission,
+        }
         port = await transport.start(handlers)
         await transport.show(_health(recorder))
         background = _background(
@@ -116,7 +120,7 @@ async def _serve(
         background.append(asyncio.create_task(repeat(connections.sweep, _PULSE_S)))
         log.info(
             "listening on %s%s, predictor %s",
-            Address(address.host, port),
+            Address(address.host, port) if isinstance(address, Address) else address,
             _security(settings, address),
             settings.predictor.use,
         )
@@ -127,6 +131,9 @@ async def _serve(
         )
         if config:
             log.info("configuration: %s", config)
+        # All that was imported stays. A garbage collection that looks at it holds the loop for
+        # 20 to 60 ms; connections that come in crowds bring one about.
+        gc.freeze()
         notifier.ready()
         await stop.wait()
         log.info("stopping")
@@ -156,7 +163,7 @@ def _credentials(settings: Settings) -> "Credentials | None":
     return Credentials(settings.tls)
 
 
-def _security(settings: Settings, address: Address) -> str:
+def _security(settings: Settings, address: Place) -> str:
     if settings.tls is None:
         return "" if address.is_loopback else " WITHOUT TLS"
     if settings.tls.require_client_certificate:

@@ -6,7 +6,10 @@ from google.protobuf.message import DecodeError
 
 from broker.model import Answer, Sample, Standing
 from wire.databroker_pb2 import BrokerRequest, BrokerResponse
-from wire.state_pb2 import Alarm, Learning, StateResponse
+from wire.state_pb2 import AdmissionResponse, Alarm, Learning, StateResponse
+
+ADMITTED = AdmissionResponse().SerializeToString()
+"""The answer to who asks whether a stream would be admitted."""
 
 
 def decode(messages: Iterable[bytes]) -> tuple[list[Sample], str]:

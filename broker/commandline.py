@@ -102,7 +102,7 @@ def _add_run(program: Parser) -> None:
     run.add_argument(
         "--listen",
         metavar="HOST:PORT",
-        help="listen on this address (default: 127.0.0.1:8061)",
+        help="listen on this address, or on unix:/PATH (default: 127.0.0.1:8061)",
     )
     run.add_argument(
         "--process",

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from quartet.address import Address
+from quartet.address import Address, Place, place
 from quartet.errors import SettingsError
 from quartet.settings import LogSettings, Table
 from wire.metadata import AGENT_ID, AGENT_ID_IN_WORDS
@@ -27,15 +27,22 @@ class ListenSettings(Table, frozen=True):
     """`[listen]`: where agents connect."""
 
     address: str = "127.0.0.1:8061"
-    """Host and port to listen on, as HOST:PORT or [IPV6]:PORT. Port 0 takes any free port."""
+    """Host and port to listen on, as HOST:PORT or [IPV6]:PORT, or a socket in the file system, as
+    unix:/PATH. Port 0 takes any free port."""
     insecure: bool = False
     """Listen to other machines without TLS. Anyone there can stream under any name."""
     shared: bool = False
     """Let several processes of one machine listen on this port: the system gives each connection
-    to one of them. Needs recorder.url. By default each process has a port of its own."""
+    to one of them. Needs recorder.url, and no unix:/PATH. By default each process has a port of
+    its own."""
 
     def __post_init__(self) -> None:
-        Address.parse(self.address, "address")
+        place(self.address, "address")
+
+    @property
+    def place(self) -> Place:
+        """The address, read."""
+        return place(self.address, "listen.address")
 
 
 class TlsSettings(Table, frozen=True):
@@ -242,7 +249,12 @@ def for_process(settings: Settings, number: int) -> Settings:
             "--process: several processes need a shared store, and there is no recorder.url: give"
             " them a database, or run one broker without --process"
         )
-    address = Address.parse(settings.listen.address, "listen.address")
+    address = settings.listen.place
+    if not isinstance(address, Address):
+        raise SettingsError(
+            f"--process: one process alone can listen on {address}: choose HOST:PORT in"
+            " listen.address"
+        )
     if settings.listen.shared or not address.port:
         return settings
     port = address.port + number - 1
@@ -277,13 +289,18 @@ def reloaded(running: Settings, latest: Settings) -> Settings:
 
 def check(settings: Settings) -> None:
     """Raise SettingsError for what only the command line and the file together can get wrong."""
-    address = Address.parse(settings.listen.address, "listen.address")
+    address = settings.listen.place
     if settings.recorder.url and settings.recorder.path:
         raise SettingsError("recorder.url: contradicts recorder.path: remove one of the two")
     if settings.listen.shared and not settings.recorder.url:
         raise SettingsError(
             "listen.shared: the processes on one port need a shared store, and there is no"
             " recorder.url: give them a database, or remove listen.shared"
+        )
+    if settings.listen.shared and not isinstance(address, Address):
+        raise SettingsError(
+            f"listen.shared: one process alone can listen on {address}: remove listen.shared, or"
+            " choose HOST:PORT"
         )
     if settings.tls and settings.listen.insecure:
         raise SettingsError(

@@ -1,6 +1,7 @@
-"""The second service: an agent asks how its own line stands."""
+"""The second service: an agent asks how its own line stands, and whether it would be admitted."""
 
 import asyncio
+from collections.abc import Callable
 
 from broker import codec
 from broker.access import Access, Peer, certificate_of
@@ -21,7 +22,7 @@ _STOPPING = Ending(Code.UNAVAILABLE, "the broker is stopping")
 
 
 class States:
-    """Serves GetState. Loop only.
+    """Serves GetState and CheckAdmission. Loop only.
 
     A question takes no room in `limits.streams`: it looks into memory, and costs no more than a
     stream that is refused or a health check, which nobody counts either. So questions are not
@@ -51,6 +52,15 @@ class States:
 
     async def serve(self, call: Call) -> None:
         """Answer one question, about the caller's own line alone."""
+        await self._serve(call, self._access.check, self._standing)
+
+    async def serve_admission(self, call: Call) -> None:
+        """Answer whether a stream of the caller would be admitted. It opens and ends none."""
+        await self._serve(call, self._access.check_stream, lambda _: codec.ADMITTED)
+
+    async def _serve(
+        self, call: Call, check: Callable[[Peer], None], answer: Callable[[str], bytes]
+    ) -> None:
         if self._is_stopping:
             call.end(_STOPPING)
             return
@@ -59,7 +69,9 @@ class States:
             return
         self._open.add(call)
         try:
-            await self._answer(call, self._asker(call))
+            agent_id = agent_id_of(call.metadata)
+            check(Peer(call.peer, certificate_of(call.certificate, call.peer), agent_id))
+            await self._answer(call, lambda: answer(agent_id))
         except ValueError as error:
             call.end(Ending(Code.INVALID_ARGUMENT, shown(error)))
         except AccessError as error:
@@ -67,17 +79,14 @@ class States:
         finally:
             self._open.remove(call)
 
-    def _asker(self, call: Call) -> str:
-        """The agent that asks. ValueError: it does not say its name; AccessError: it may not."""
-        agent_id = agent_id_of(call.metadata)
-        self._access.check(Peer(call.peer, certificate_of(call.certificate, call.peer), agent_id))
-        return agent_id
+    def _standing(self, agent_id: str) -> bytes:
+        return codec.encode_standing(self._lines.standing(agent_id))
 
-    async def _answer(self, call: Call, agent_id: str) -> None:
+    async def _answer(self, call: Call, answer: Callable[[], bytes]) -> None:
         late = Ending(Code.DEADLINE_EXCEEDED, f"no question within {self._question_s:g} s")
         timer = asyncio.get_running_loop().call_later(self._question_s, call.end, late)
         try:
             if await call.read():
-                await call.write([codec.encode_standing(self._lines.standing(agent_id))])
+                await call.write([answer()])
         finally:
             timer.cancel()

@@ -5,9 +5,12 @@ What time alone makes wrong is told by remind(), and stops nothing: a clock may 
 
 import hashlib
 import logging
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import TypeGuard
 
 from cryptography import x509
@@ -48,6 +51,9 @@ NOT_FOR_SERVERS = f"made for clients, {_SERVERS}"
 _CURVES = ("secp256r1", "secp384r1")
 _LEAST_RSA_BITS = 2048
 
+# Reading one takes 0.1 ms, and a peer shows the same with each of its calls.
+_MOST_READ = 256
+
 # Of one name, in a message: a host name that is longer is rare.
 _MOST_IN_NAME = 80
 
@@ -67,6 +73,8 @@ class Certificate:
     """Whether who opens a connection may show it: one that names no usage is for all."""
     for_servers: bool = True
     """Whether who is connected to may."""
+    common_name: str = ""
+    """Its CN, which names nobody where there are alternative names; empty: it has none."""
     key: bytes = b""
     """A digest of its public key; empty where no library knows such keys."""
 
@@ -74,20 +82,23 @@ class Certificate:
     def of(cls, certificate: x509.Certificate) -> "Certificate":
         """What matters of it. ValueError where it is malformed."""
         try:
-            return cls(
-                _names(certificate),
-                certificate.serial_number,
-                canonical(certificate.issuer),
-                certificate.not_valid_before_utc,
-                certificate.not_valid_after_utc,
-                _is_for(certificate, ExtendedKeyUsageOID.CLIENT_AUTH),
-                _is_for(certificate, ExtendedKeyUsageOID.SERVER_AUTH),
-                _digest_of_key(certificate),
-            )
+            with odd_serials():
+                return cls(
+                    _names(certificate),
+                    certificate.serial_number,
+                    canonical(certificate.issuer),
+                    certificate.not_valid_before_utc,
+                    certificate.not_valid_after_utc,
+                    _is_for(certificate, ExtendedKeyUsageOID.CLIENT_AUTH),
+                    _is_for(certificate, ExtendedKeyUsageOID.SERVER_AUTH),
+                    _common_name(certificate),
+                    _digest_of_key(certificate),
+                )
         except MALFORMED as error:
             raise ValueError(f"a certificate is malformed: {shown(error)}") from error
 
     @classmethod
+    @lru_cache(_MOST_READ)
     def from_pem(cls, pem: bytes) -> "Certificate":
         """The first in a PEM. ValueError where there is none."""
         return cls.of(x509.load_pem_x509_certificate(pem))
@@ -95,7 +106,20 @@ class Certificate:
     def __str__(self) -> str:
         more = f" and {len(self.names) - 3} more" if len(self.names) > 3 else ""
         names = (shown(name, _MOST_IN_NAME) for name in self.names[:3])
+        if not self.names and self.common_name:
+            return f"CN {shown(self.common_name, _MOST_IN_NAME)}"
         return (", ".join(names) or f"serial {self.serial:x}") + more
+
+
+@contextmanager
+def odd_serials() -> Iterator[None]:
+    """Read certificates with a serial number of 0 or below: old roots in a system's list have it.
+
+    cryptography warns of each, which nobody here can change.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Parsed a serial number")
+        yield
 
 
 def is_usable(public: object) -> TypeGuard[PublicKey]:
@@ -115,9 +139,19 @@ def fits(private: PrivateKeyTypes, certificate: x509.Certificate) -> bool:
     return one.public_bytes(*form) == other.public_bytes(*form)
 
 
+def in_question(certificates: Iterable[Certificate], now: datetime) -> tuple[Certificate, ...]:
+    """Those whose age counts: none, where one of them is valid for long.
+
+    Of a list of authorities one is enough, and nobody knows which of them that is.
+    """
+    all_ = tuple(certificates)
+    is_well = any(not invalid(each, now) and not expires_soon(each, now) for each in all_)
+    return () if is_well else all_
+
+
 def remind(what: str, certificates: Iterable[Certificate], now: datetime) -> None:
-    """Log those that are not valid, or soon will not be."""
-    for certificate in certificates:
+    """Log those that are not valid, or soon will not be, unless another one is valid for long."""
+    for certificate in in_question(certificates, now):
         if problem := invalid(certificate, now):
             log.error("%s (%s): %s", what, certificate, problem)
         elif expires_soon(certificate, now):
@@ -196,7 +230,12 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        return tuple(str(each.value) for each in common[:1])
+        common = _common_name(certificate)
+        return (common,) if common else ()
     addresses = names.get_values_for_type(x509.IPAddress)
     return *names.get_values_for_type(x509.DNSName), *map(str, addresses)
+
+
+def _common_name(certificate: x509.Certificate) -> str:
+    common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return next((str(each.value) for each in common), "")

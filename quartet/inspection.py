@@ -85,7 +85,9 @@ def inspect_recording(
 def inspect_directory(key: str, path: Path, program: str) -> Iterator[Remark]:
     """A directory to write to."""
     is_services = is_of_service(path, program)
-    if not os.path.isdir(path):  # noqa: PTH112 - False also where nobody may look
+    if is_services and is_hidden(path):
+        yield Remark(f"{key}: {path} is for the user {program} only", fails=False)
+    elif not os.path.isdir(path):  # noqa: PTH112 - False also where nobody may look
         remedy = f"'sudo install -d -o $USER {path}' creates it"
         if is_services:
             what = "does not exist yet: systemd creates it for the service"
@@ -144,10 +146,15 @@ def inspect_identity(
 
 
 def _ages(key: str, certificates: "Iterable[Certificate]", clock: Clock) -> Iterator[Remark]:
-    from quartet.certificates import expires_soon, expiry, invalid  # noqa: PLC0415 - for TLS alone
+    from quartet.certificates import (  # noqa: PLC0415 - for TLS alone
+        expires_soon,
+        expiry,
+        in_question,
+        invalid,
+    )
 
     now = utc(clock)
-    for each in certificates:
+    for each in in_question(certificates, now):
         age = invalid(each, now) or (expiry(each, now) if expires_soon(each, now) else "")
         if age:
             yield Remark(f"{key} ({each}): {age}", fails=False)
@@ -169,6 +176,12 @@ def _unreadable(key: str, path: str, program: str) -> Remark | None:
     else:
         return Remark(f"{key}: {shown(path)}: {reason}", fails=True)
     return Remark(f"{key}: {text}", fails=False)
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether this user may not see if it exists."""
+    parent = path.parent
+    return os.path.isdir(parent) and not os.access(parent, os.X_OK)  # noqa: PTH112 - as above
 
 
 def is_of_service(path: Path, program: str) -> bool:

@@ -1,163 +1,89 @@
-"""The brokers: whether each can be reached, is the right one, and speaks gRPC."""
+"""The brokers: how far a connection comes, and whether a stream of this agent would be admitted."""
 
 import asyncio
-import socket
-import ssl
-import threading
-import time
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from agent.check.findings import Finding, Findings, failed, passed
-from agent.config import TlsSettings
+from agent.config import Settings
+from agent.identity import identity
+from agent.reason import Reason, UnreachedError
 from quartet.address import Address
-from quartet.foreign import shown
 
-# A broker on a slow link answers within it; a firewall that drops never does. It is spent twice
-# at the most, so that the whole list is checked within 10 s.
-_PATIENCE_S = 4.5
+if TYPE_CHECKING:
+    from agent.reach.questions import Questions
+    from agent.reach.way import Way
 
-# For a connection that is given up at the last moment to say why.
-_LAST_WORDS_S = 0.5
+# For a connection with its handshakes: a firewall that drops never answers.
+_PATIENCE_S = 3.0
 
+# For all of it, and for all brokers, as they are asked at the same time: with the other checks
+# it is to be 10 s at the most. A name server that is away costs 5 s, before the next is asked.
+_MOST_S = 5.5
 
-_OTHER_CA = "copy the ca.pem of the authority that signed it to this device"
-_OTHER_NAMES = (
-    "it is for other names than {host}",
-    "set broker.address to a name in it, or run 'broker pki issue --host HOST' there",
-)
-
-# By OpenSSL's X509_V_ERR_*, which Python has no names for.
-_MEANS = {
-    9: (
-        "by this clock it is not valid yet",
-        "sudo timedatectl set-ntp true, on the machine with the wrong clock",
-    ),
-    10: ("by this clock it has expired", "broker pki renew --broker, on the broker's side"),
-    26: (
-        "it is for clients, such as agents, not for servers",
-        "broker pki issue --host HOST, on the broker's side",
-    ),
-    62: _OTHER_NAMES,  # by a host name
-    64: _OTHER_NAMES,  # by an address
-}
+# Of that time, for the name.
+_NAME = 0.9
 
 
 def check_brokers(
-    addresses: Sequence[Address], tls: TlsSettings | None, patience_s: float = _PATIENCE_S
+    settings: Settings, patience_s: float = _PATIENCE_S, most_s: float = _MOST_S
 ) -> Findings:
-    """A connection, the handshake where there is TLS, and the beginning of HTTP/2.
+    """Each broker: name, connection, TLS, HTTP/2, health, admission; how far it came.
 
-    All are asked at the same time: many that do not answer take no longer than one.
+    By the way that the stream goes: many that do not answer take no longer than one.
     """
-    problems = _problems(addresses, tls, patience_s)
-    reached = [each for each, problem in zip(addresses, problems, strict=True) if not problem]
-    speaking = asyncio.run(_speaking(reached, tls, patience_s))
-    for address, problem in zip(addresses, problems, strict=True):
-        if problem:
-            yield problem
-        elif address in speaking:
-            yield passed("broker", f"{address} answers{' by TLS' if tls else ''}")
-        else:
-            yield failed(
-                "broker",
-                f"{address} does not answer like a gRPC server",
-                "check broker.address: another program listens there, or it requires TLS",
-            )
+    yield from asyncio.run(_check(settings, patience_s, most_s))
 
 
-def _problems(
-    addresses: Sequence[Address], tls: TlsSettings | None, patience_s: float
-) -> list[Finding | None]:
-    """What is wrong with each; None if nothing is. One that is not known in time is left alone.
-
-    A name server that does not answer, or a name with many addresses, takes as long as it likes.
-    """
-    unknown = f"cannot be reached: nothing is known of it within {patience_s:g} s"
-    problems: list[Finding | None] = [
-        failed("broker", f"{address} {unknown}", "check the name server and this network")
-        for address in addresses
-    ]
-
-    def look(number: int) -> None:
-        problems[number] = _problem(addresses[number], tls, patience_s)
-
-    end_s = time.monotonic() + patience_s + _LAST_WORDS_S
-    threads = [
-        threading.Thread(target=look, args=(number,), name=f"check {address}", daemon=True)
-        for number, address in enumerate(addresses)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, end_s - time.monotonic()))
-    return [*problems]
-
-
-def _problem(address: Address, tls: TlsSettings | None, patience_s: float) -> Finding | None:
-    try:
-        with socket.create_connection((address.host, address.port), patience_s) as connection:
-            return _refused(connection, address, tls) if tls else None
-    except socket.gaierror as error:
-        reason, remedy = shown(error.strerror), "check the name in broker.address, or this network"
-    except (OSError, UnicodeError) as error:  # the latter is a host name that cannot be one
-        reason = shown(getattr(error, "strerror", None) or str(error))
-        remedy = "start it there with 'broker run', or set broker.address"
-    return failed("broker", f"{address} cannot be reached: {reason}", remedy)
-
-
-def _refused(connection: socket.socket, address: Address, tls: TlsSettings) -> Finding | None:
-    """What is wrong with a handshake; None if nothing is. OpenSSL tells more than gRPC does."""
-    try:
-        context = ssl.create_default_context(cafile=tls.ca)
-        context.set_alpn_protocols(["h2"])
-        if tls.certificate:
-            context.load_cert_chain(tls.certificate, tls.key)
-        with context.wrap_socket(connection, server_hostname=address.host) as secured:
-            # In TLS 1.3 this side is done first: a refusal comes when it reads. gRPC
-            # servers hang up without a word; any other byte is the beginning of HTTP/2.
-            if secured.recv(1):
-                return None
-    except ssl.SSLCertVerificationError as error:
-        said = shown(error.verify_message).replace("{", "{{").replace("}", "}}")
-        reason, remedy = _MEANS.get(error.verify_code, (said, _OTHER_CA))
-        return failed(
-            "broker",
-            f"{address}: this device does not accept the broker's certificate:"
-            f" {reason.format(host=address.host)}",
-            remedy,
-        )
-    except (ssl.SSLError, ConnectionError) as error:
-        reason = getattr(error, "reason", None) or str(error)
-        if reason == "WRONG_VERSION_NUMBER":
-            return failed(
-                "broker",
-                f"{address} does not use TLS",
-                "configure [tls] on the broker, or remove it here",
-            )
-    wanted = "does not accept" if tls.certificate else "requires"
-    return failed(
-        "broker",
-        f"{address} closes the connection after the handshake: it {wanted} a certificate of this"
-        " device",
-        "install a certificate that its client_ca has signed: see 'broker pki issue'",
-    )
-
-
-async def _speaking(
-    addresses: Sequence[Address], tls: TlsSettings | None, patience_s: float
-) -> set[Address]:
-    """Those that answer as a gRPC server does."""
+async def _check(settings: Settings, patience_s: float, most_s: float) -> list[Finding]:
     from agent.credentials.opening import open_credentials  # noqa: PLC0415 - half a second on a Pi
+    from agent.reach.questions import Questions  # noqa: PLC0415 - as above
+    from agent.reach.way import Way  # noqa: PLC0415 - as above
 
-    async def speaks(address: Address) -> bool:
-        channel = open_credentials(tls).open_channel(str(address), [("grpc.enable_http_proxy", 0)])
-        async with channel:
-            try:
-                async with asyncio.timeout(patience_s):
-                    await channel.channel_ready()
-            except TimeoutError:
-                return False
-        return True
+    agent_id = identity(settings).agent_id
+    credentials = open_credentials(settings.tls)
+    way = Way(credentials, settings.link.keepalive_s, settings.broker.via)
+    questions = Questions(way, agent_id)
+    answers = f"answers{' by TLS' if settings.tls else ''}"
 
-    answers = await asyncio.gather(*map(speaks, addresses))
-    return {address for address, answer in zip(addresses, answers, strict=True) if answer}
+    async def check(address: Address) -> Finding:
+        try:
+            async with asyncio.timeout(most_s):
+                admitted = await _admitted(way, questions, address, patience_s, _NAME * most_s)
+        except TimeoutError:
+            text = f"it is not reached within {most_s:g} s"
+            return _failed(address, text, "check the name server, this network and that machine")
+        except UnreachedError as error:
+            return _failed(address, error.reason.text, error.reason.remedy)
+        if admitted:
+            return passed("broker", f"{address} {answers}, and would admit {agent_id}")
+        return passed("broker", f"{address} {answers}; admission not tested: it cannot be asked")
+
+    return await asyncio.gather(*map(check, settings.broker.addresses))
+
+
+async def _admitted(
+    way: "Way", questions: "Questions", address: Address, patience_s: float, name_s: float
+) -> bool:
+    """True: a stream would be admitted; False: this broker cannot be asked. Else UnreachedError."""
+    async with await way.channel(address, patience_s, name_s) as channel:
+        if objection := await questions.health(channel, patience_s):
+            if objection.is_unknown_method:
+                raise UnreachedError(_foreign(objection.reason, "health service"))
+            raise UnreachedError(await questions.furthest(address, objection.reason, patience_s))
+        objection = await questions.admission(channel, patience_s)
+        if objection is None:
+            return True
+        if not objection.is_unknown_method:
+            raise UnreachedError(objection.reason)
+        if not await questions.has_streams(channel, patience_s):
+            raise UnreachedError(_foreign(objection.reason, "service for samples"))
+        return False
+
+
+def _foreign(reason: Reason, missing: str) -> Reason:
+    text = f"it answers as a gRPC server, and has no {missing}: this is not a Quartet broker"
+    return Reason(reason.stage, text, "check broker.address")
+
+
+def _failed(address: Address, text: str, remedy: str) -> Finding:
+    return failed("broker", f"{address}: {text}", remedy)

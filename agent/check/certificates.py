@@ -5,11 +5,13 @@ from datetime import datetime
 from pathlib import Path
 
 from agent.check.findings import Finding, Findings, failed, passed, skipped
+from agent.check.host import Host
 from agent.config import TlsSettings
 from quartet.certificates import (
     Certificate,
     expires_soon,
     expiry,
+    in_question,
     invalid,
     unfit_for_agents,
 )
@@ -17,25 +19,25 @@ from quartet.clock import Clock, utc
 from quartet.errors import SettingsError
 from quartet.inspection import is_of_service
 from quartet.pem import (
+    SYSTEM,
     is_readable_by_all,
-    read_authorities,
     read_certificate,
     read_identity,
+    read_trusted,
+    trusted_file,
 )
 
 
-def check_certificates(tls: TlsSettings, agent_id: str, clock: Clock) -> Findings:
+def check_certificates(tls: TlsSettings, agent_id: str, clock: Clock, host: Host) -> Findings:
     """The authorities that this device trusts, and its own certificate."""
     now = utc(clock)
     try:
-        authorities = read_authorities("tls.ca", tls.ca)
-        for authority in authorities.certificates:
-            yield _check_age("tls.ca", authority, "copy the new ca.pem to this device", now)
+        yield from _check_authorities(read_trusted(tls.ca).certificates, tls.ca, now)
         if tls.certificate is None or tls.key is None:
             return
         if has_foreign_key(tls):
             yield _check_own(read_certificate(tls.certificate), agent_id, now)
-            yield skipped("tls.key", f"{tls.key} is for the service only", "sudo agent check")
+            yield skipped("tls.key", f"{tls.key} is for the service only", host.as_root)
         else:
             identity = read_identity(tls.certificate, tls.key)
             yield _check_own(identity.certificate, agent_id, now)
@@ -46,6 +48,22 @@ def check_certificates(tls: TlsSettings, agent_id: str, clock: Clock) -> Finding
     except SettingsError as error:
         setting, _, reason = str(error).partition(": ")
         yield failed(setting, reason, "see the message above")
+
+
+def _check_authorities(authorities: tuple[Certificate, ...], ca: str, now: datetime) -> Findings:
+    """One that is valid is enough, whatever the others are."""
+    if ca == SYSTEM:
+        yield passed("tls.ca", f"the system's: {trusted_file(ca)}")
+        return
+    for authority in in_question(authorities, now):
+        yield _check_age("tls.ca", authority, "copy the new ca.pem to this device", now)
+    if not in_question(authorities, now):
+        if len(authorities) == 1:
+            yield _check_age("tls.ca", authorities[0], "", now)
+            return
+        expired = sum(bool(invalid(each, now)) for each in authorities)
+        others = f", {expired} of them not valid now" if expired else ""
+        yield passed("tls.ca", f"{len(authorities)} authorities{others}")
 
 
 def has_foreign_key(tls: TlsSettings) -> bool:

@@ -14,11 +14,12 @@ from agent.config import Settings
 from agent.config.source import Ads1115Settings, VirtualAds1115Settings
 from agent.errors import CadenceError, SourceError
 from agent.sources.bus import owner_of_chip
-from agent.sources.cadence import best_rate_hz, choose_data_rate
-from agent.sources.channel import CODE_MAX, CODE_MIN, Channel
-from agent.sources.faults import ReadingError
+from agent.sources.cadence import best_rate_hz, choose_pace
+from agent.sources.channel import Channel
+from agent.sources.faults import Fault, ReadingError
 from agent.sources.opening import channels, own_chip
 from quartet.channels import CHANNELS
+from quartet.plural import counted
 
 if TYPE_CHECKING:
     from agent.sources.chip import Chip
@@ -28,6 +29,9 @@ _DEV = Path("/dev")
 # Fast enough to be patient with, slow enough to be quiet.
 _DATA_RATE = 250
 _READINGS = 24
+
+# With fewer, nothing is said of a sensor.
+_FEWEST = 12
 
 # A sensor holds its pin against the charge that the chip brings along from the
 # channel before; an open pin follows it. Told apart by so many volts, and by so
@@ -47,7 +51,7 @@ def check_chip(
 ) -> Findings:
     """From the device node to four readings; a running agent knows better than another reader."""
     if not isinstance(source, VirtualAds1115Settings):
-        if owner := owner_of_chip(source.bus, source.address):
+        if owner := owner_of_chip(source.bus, source.chip_address):
             yield _check_owned(source, owner, host)
             return
         finding = check_bus(source.bus, _DEV, host)
@@ -63,10 +67,8 @@ def check_chip(
 
 def _check_owned(source: Ads1115Settings, owner: str, host: Host) -> Finding:
     says = f", which says: {host.running_agent}" if host.running_agent else ""
-    return passed(
-        "chip",
-        f"ADS1115 at {source.address:#x} on bus {source.bus} is read by process {owner}{says}",
-    )
+    chip = f"{source.chip.upper()} at {source.chip_address:#x} on bus {source.bus}"
+    return passed("chip", f"{chip} is read by process {owner}{says}")
 
 
 def check_bus(number: int, dev: Path, host: Host) -> Finding:
@@ -103,7 +105,7 @@ def _check_open(chip: "Chip", settings: Settings, source: Ads1115Settings) -> Fi
         yield _check_neighbours(chip, source)
         return
     try:
-        yield passed("chip", chip.name)
+        yield passed("chip", chip.name + (f": {chip.doubt}" if chip.doubt else ""))
         yield _check_neighbours(chip, source)
         yield from _check_rate(chip, settings, source)
         yield from _check_readings(chip, channels(source))
@@ -116,7 +118,7 @@ def _check_open(chip: "Chip", settings: Settings, source: Ads1115Settings) -> Fi
 
 def _check_neighbours(chip: "Chip", source: Ads1115Settings) -> Finding:
     try:
-        found = [f"{address:#x}" for address in chip.scan() if address != source.address]
+        found = [f"{address:#x}" for address in chip.scan() if address != source.chip_address]
     except SourceError as error:
         return failed(
             "other chips",
@@ -129,18 +131,28 @@ def _check_neighbours(chip: "Chip", source: Ads1115Settings) -> Finding:
 def _check_rate(chip: "Chip", settings: Settings, source: Ads1115Settings) -> Findings:
     yield passed("bus speed", f"{chip.measure_bus_hz() / 1e3:.0f} kHz, measured")
     sensors = channels(source)
-    overhead_ns = chip.measure_overhead_ns(sensors[0])
-    best_hz = best_rate_hz(len(sensors), source.average, overhead_ns)
-    best = f"at most {best_hz:.1f} samples a second with average = {source.average}"
+    overhead = chip.measure_overhead(sensors)
+    best_hz, verified_hz = (
+        best_rate_hz(chip.model, len(sensors), source.average, overhead_ns)
+        for overhead_ns in (overhead.plain_ns, overhead.verified_ns)
+    )
+    best = (
+        f"at most {best_hz:.1f} samples a second with average = {source.average}, and"
+        f" {verified_hz:.1f} with verified readings"
+    )
     try:
-        data_rate = choose_data_rate(
-            settings.sampling.period_ns, len(sensors), source.average, overhead_ns
+        pace = choose_pace(
+            chip.model, settings.sampling.period_ns, len(sensors), source.average, overhead
         )
     except CadenceError as error:
         yield failed("rate", str(error), f"set sampling.rate_hz to {int(best_hz)} or less")
     else:
         rate_hz = settings.sampling.rate_hz
-        yield passed("rate", f"{rate_hz:g} samples a second with {data_rate} conversions; {best}")
+        kind = "verified" if pace.is_verified else "not verified"
+        yield passed(
+            "rate",
+            f"{rate_hz:g} samples a second with {pace.data_rate} conversions, {kind}; {best}",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +174,30 @@ class _Reading:
 def _check_readings(chip: "Chip", sensors: list[Channel]) -> Findings:
     chip.data_rate = _DATA_RATE
     codes: list[list[int]] = [[] for _ in sensors]
-    for _ in range(_READINGS):
-        for index, sensor in enumerate(sensors):
+    spoilt = 0
+    for index, sensor in [*enumerate(sensors)] * _READINGS:
+        try:
             codes[index].append(chip.convert(sensor, verify=True))
+        except ReadingError as error:
+            if error.fault is not Fault.FOREIGN:
+                raise
+            spoilt += 1
+    if spoilt:
+        yield _tell_other_program(spoilt, _READINGS * len(sensors))
+    if min(map(len, codes)) < _FEWEST:
+        return
     readings = [_Reading(*each) for each in zip(sensors, codes, strict=True)]
     for reading in readings:
         yield _judge(chip, reading, readings)
+
+
+def _tell_other_program(spoilt: int, readings: int) -> Finding:
+    return failed(
+        "other programs",
+        f"{Fault.FOREIGN} uses this chip at the same time: {counted(spoilt, 'reading')} of"
+        f" {readings} failed",
+        "stop it; 'sudo fuser -v /dev/i2c-1' lists the programs on bus 1",
+    )
 
 
 def _tell_missing(sensors: list[Channel]) -> Findings:
@@ -184,7 +214,7 @@ def _judge(chip: "Chip", reading: _Reading, all_readings: list[_Reading]) -> Fin
     seen = (
         f"{reading.mean_v:.4f} V = {value:.5g} {sensor.unit}, noise {reading.noise_v * 1e3:.2f} mV"
     )
-    if CODE_MAX in reading.codes or CODE_MIN in reading.codes:
+    if any(map(sensor.is_saturated, reading.codes)):
         return failed(name, f"{seen}: saturated", f"choose a lower source.{sensor.name}.gain")
     if _is_open(chip, reading, all_readings):
         return failed(
@@ -198,7 +228,7 @@ def _judge(chip: "Chip", reading: _Reading, all_readings: list[_Reading]) -> Fin
             f"{seen}: out of {sensor.min:g}..{sensor.max:g}",
             "check the sensor and its wire",
         )
-    return passed(name, seen)
+    return passed(name, seen, sensor.beyond)
 
 
 def _is_open(chip: "Chip", reading: _Reading, all_readings: list[_Reading]) -> bool:

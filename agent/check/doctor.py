@@ -10,11 +10,13 @@ from agent.check.chip import check_chip
 from agent.check.findings import Finding, Findings, Outcome, failed, passed, skipped
 from agent.check.host import Host, check_clock, check_machine, check_packages
 from agent.check.journal import check_journal
+from agent.check.neighbours import check_neighbours
 from agent.check.outputs import check_outputs
 from agent.check.spool import check_spool
 from agent.clock import WaitableClock
 from agent.config import Settings, check
 from agent.config.source import Ads1115Settings, ReplaySettings
+from agent.instance import Instance
 from quartet.address import Address
 from quartet.clock import Clock
 from quartet.distribution import to_install
@@ -30,13 +32,18 @@ _INDENT = " " * (8 + _WIDTH)
 
 
 def run(
-    settings: Settings | SettingsError, path: Path | None, clock: WaitableClock, *, as_json: bool
+    settings: Settings | SettingsError,
+    path: Path | None,
+    instance: Instance,
+    clock: WaitableClock,
+    *,
+    as_json: bool,
 ) -> int:
     """Print a line for each check; 1 where one failed, else 0.
 
     With an error in place of settings, what needs none is checked all the same.
     """
-    findings = _told(_findings(settings, path, clock), quiet=as_json)
+    findings = _told(_findings(settings, path, clock, Host.look(instance)), quiet=as_json)
     if as_json:
         print(json.dumps([_plain(finding) for finding in findings], indent=1))
     failures = sum(finding.outcome is Outcome.FAILED for finding in findings)
@@ -46,9 +53,8 @@ def run(
 
 
 def _findings(
-    settings: Settings | SettingsError, path: Path | None, clock: WaitableClock
+    settings: Settings | SettingsError, path: Path | None, clock: WaitableClock, host: Host
 ) -> Findings:
-    host = Host.look()
     yield from check_machine()
     if not host.is_pi and path is None and isinstance(settings, Settings) and not settings.source:
         yield from _check_laptop(clock, host)
@@ -72,10 +78,11 @@ def _findings(
         yield _check_file(source)
     else:
         yield from check_chip(settings, source, clock, host)
+    yield from check_neighbours(settings, host.instance)
     yield from check_outputs(settings.outputs, host)
     yield from check_journal(_entries_hz(settings), host)
-    yield from check_spool(settings)
-    trust = list(_check_trust(settings, clock))
+    yield from check_spool(settings, host)
+    trust = list(_check_trust(settings, clock, host))
     yield from trust
     if any(finding.outcome is Outcome.FAILED for finding in trust):
         yield skipped("broker", "needs valid certificates")
@@ -84,7 +91,7 @@ def _findings(
     if any(finding.check == "tls.key" for finding in trust):  # which only the service can read
         yield _check_broker_by_agent(brokers, host)
     else:
-        yield from check_brokers(brokers, settings.tls)
+        yield from check_brokers(settings)
 
 
 def _check_laptop(clock: Clock, host: Host) -> Findings:
@@ -105,10 +112,10 @@ def _check_broker_by_agent(brokers: Sequence[Address], host: Host) -> Finding:
         return passed("broker", f"{address}: the running agent says: {host.running_agent}")
     says = f"; the running agent says: {host.running_agent}" if host.running_agent else ""
     detail = f"{address} needs the key, which is for the service only{says}"
-    return skipped("broker", detail, "sudo agent check")
+    return skipped("broker", detail, host.as_root)
 
 
-def _check_trust(settings: Settings, clock: Clock) -> Findings:
+def _check_trust(settings: Settings, clock: Clock, host: Host) -> Findings:
     if settings.tls is None:
         yield skipped("certificates", "there is no [tls]")
         return
@@ -117,7 +124,7 @@ def _check_trust(settings: Settings, clock: Clock) -> Findings:
     except ImportError as error:
         yield failed("certificates", f"{error.name} is missing", to_install("tls"))
         return
-    yield from check_certificates(settings.tls, settings.agent.device_id, clock)
+    yield from check_certificates(settings.tls, settings.agent.device_id, clock, host)
 
 
 def _entries_hz(settings: Settings) -> float:

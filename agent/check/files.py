@@ -9,6 +9,7 @@ from agent.config.virtual import CsvSettings
 from agent.spool.directories import DEFAULT, configured_directories
 from quartet.clock import Clock
 from quartet.distribution import to_install
+from quartet.errors import SettingsError
 from quartet.inspection import (
     Remark,
     inspect_directory,
@@ -60,12 +61,17 @@ def _inspect_recording(source: ReplaySettings) -> Iterator[Remark]:
 def _inspect_tls(tls: TlsSettings, agent_id: str, clock: Clock) -> Iterator[Remark]:
     try:
         from quartet.certificates import unfit_for_agents  # noqa: PLC0415 - for TLS alone
-        from quartet.pem import read_authorities  # noqa: PLC0415 - for TLS alone
+        from quartet.pem import read_trusted, trusted_file  # noqa: PLC0415 - for TLS alone
     except ImportError as error:
         yield Remark(f"tls: {error.name} is missing: {to_install('tls')}", fails=True)
         return
+    try:
+        path = trusted_file(tls.ca)
+    except SettingsError as error:
+        yield Remark(str(error), fails=True)
+        return
     yield from inspect_pem(
-        "tls.ca", tls.ca, "agent", clock, lambda: read_authorities("tls.ca", tls.ca).certificates
+        "tls.ca", path, "agent", clock, lambda: read_trusted(tls.ca).certificates
     )
     if tls.certificate is None or tls.key is None:
         return

@@ -6,11 +6,12 @@ import shutil
 import struct
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from agent.check.findings import Findings, failed, passed, skipped
+from agent.instance import Instance
 from quartet.clock import Clock, utc, was_set
 from quartet.distribution import NAME, to_install
 
@@ -29,14 +30,22 @@ class Host:
     is_pi: bool
     running_agent: str
     """What the service says of itself while it runs; empty where it does not."""
+    instance: Instance = field(default_factory=Instance)
+    """Which agent of this machine is meant."""
 
     @classmethod
-    def look(cls) -> "Host":
-        """This machine."""
-        text = ask("systemctl", "show", "--property=ActiveState,StatusText", "agent") or ""
+    def look(cls, instance: Instance) -> "Host":
+        """This machine, for one of its agents."""
+        text = ask("systemctl", "show", "--property=ActiveState,StatusText", instance.unit) or ""
         shown = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
         is_active = shown.get("ActiveState") == "active"
-        return cls("Raspberry Pi" in _model(), shown.get("StatusText", "") if is_active else "")
+        says = shown.get("StatusText", "") if is_active else ""
+        return cls("Raspberry Pi" in _model(), says, instance)
+
+    @property
+    def as_root(self) -> str:
+        """The command that checks with the rights of root."""
+        return f"sudo {self.instance.command('check')}"
 
 
 def check_machine() -> Findings:

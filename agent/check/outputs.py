@@ -28,9 +28,7 @@ def _check(name: str, number: int, host: Host, *, active_high: bool, on: bool) -
         if "busy" in reason and host.running_agent:
             return passed(name, f"GPIO{number}, used by the running agent")
         if "busy" in reason:
-            return skipped(
-                name, f"{reason}: perhaps by a running agent", "sudo systemctl stop agent"
-            )
+            return skipped(name, reason, f"sudo systemctl stop {host.instance.unit}")
         remedy = (
             "sudo apt install python3-lgpio; sudo usermod -aG gpio $USER, then log in again"
             if host.is_pi
@@ -39,4 +37,5 @@ def _check(name: str, number: int, host: Host, *, active_high: bool, on: bool) -
         return failed(name, reason, remedy)
     pin.close()
     factory = os.environ.get("GPIOZERO_PIN_FACTORY")
-    return passed(name, f"GPIO{number}, by {factory}")
+    place = f": {pin.place}" if pin.place else ""
+    return passed(name, f"GPIO{number}, by {factory}{place}")

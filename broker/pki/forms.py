@@ -27,7 +27,10 @@ _LEAF_DAYS = 2 * 365
 # A Pi without a real-time clock starts at the time of its last shutdown.
 _BACKDATED = timedelta(days=1)
 
-_HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9-]+)*")
+# What an agent can be told to reach. gRPC knows a wildcard only above two labels.
+_HOST = re.compile(
+    r"(?=.{1,253}\Z)(\*\.(?=[^.]+\.))?[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_-]+)*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +169,14 @@ def host(text: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:
-        if not _HOST.fullmatch(text):
-            raise PkiError(f"{text!r} is neither a host name nor an address") from None
-        return x509.DNSName(text)
+        pass
+    try:
+        name = text if text.isascii() else text.encode("idna").decode()
+    except UnicodeError:
+        name = ""
+    if not _HOST.fullmatch(name := name.removesuffix(".")):
+        raise PkiError(f"{text!r} is neither a host name nor an address")
+    return x509.DNSName(name)
 
 
 def _name(common_name: str) -> x509.Name:

@@ -6,9 +6,9 @@ import hashlib
 import inspect
 import json
 import os
+import pkgutil
 import sys
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
 from importlib.util import resolve_name
 from pathlib import Path
 from typing import cast
@@ -66,14 +66,14 @@ def load(name: str, options: Mapping[str, object]) -> BlackBox:
 
 def _find(name: str) -> object:
     try:
-        return _entry_point(name).load()
+        return _load(name)
     except PredictorError:
         raise
     except (Exception, SystemExit) as error:
         raise PredictorError(f"predictor {name}: cannot be imported: {described(error)}") from error
 
 
-def _entry_point(name: str) -> EntryPoint:
+def _load(name: str) -> object:
     if ":" in name:
         if not all(name.split(":")):
             raise PredictorError(f"predictor {name}: cannot be imported: expected module:Class")
@@ -81,14 +81,16 @@ def _entry_point(name: str) -> EntryPoint:
         sys.path.insert(0, str(Path.cwd()))
         if directory := os.environ.get("CONFIGURATION_DIRECTORY", "").split(":")[0]:
             sys.path.append(str(Path(directory, "predictors")))
-        return EntryPoint(name, name, ENTRY_POINTS)
+        return pkgutil.resolve_name(name)
     if name in BUILT_IN:
-        return EntryPoint(name, BUILT_IN[name], ENTRY_POINTS)
+        return pkgutil.resolve_name(BUILT_IN[name])
+    from importlib.metadata import entry_points  # noqa: PLC0415 - costs 1.6 MB
+
     installed = entry_points(group=ENTRY_POINTS)
     if name not in installed.names:
         known = ", ".join(sorted({*BUILT_IN, *installed.names}))
         raise PredictorError(f"predictor {name}: is not known; use {known}, or module:Class")
-    return installed[name]
+    return installed[name].load()
 
 
 def _digest(name: str, kind: object, options: Mapping[str, object]) -> str:
