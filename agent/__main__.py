@@ -12,6 +12,7 @@ from agent.clock import SystemClock
 from agent.commandline import CONFIG, parser
 from agent.config import BrokerSettings, Settings, check
 from agent.config.source import ReplaySettings
+from agent.instance import Instance, with_places
 from quartet import command
 from quartet.commandline import predictions_of
 from quartet.errors import SettingsError
@@ -31,37 +32,51 @@ def main(
 
 
 def _with_default(options: argparse.Namespace, config: Path) -> argparse.Namespace:
-    """The options with the path of the file to read in `read`; a simulation has no default."""
+    """The options with the file to read in `read`, and whose it is in `instance`.
+
+    A simulation has no default. What a command line simulates is no agent of this computer.
+    """
     given = vars(options)
     is_simulated = given.get("simulate") or given.get("virtual")
     default = config if not is_simulated and os.path.lexists(config) else None
-    options.read = given.get("config") or default
+    named = given.get("name") and config.with_stem(options.name)
+    if named and options.config:
+        options.misuse("NAME and --config both name a configuration: give one of them")
+    options.read = named or given.get("config") or default
+    options.instance = Instance() if is_simulated else Instance.of(options.read, config)
     return options
 
 
 def _run(options: argparse.Namespace) -> int:
     settings = _checked(options)
     if options.check:
-        return _check_files(settings, options.read)
+        return _check_files(settings, options.read, options.instance)
     predictions = predictions_of(options)
-    # gRPC's own log is for those who ask for it. Imported not before the settings
-    # are right: it takes a Pi half a second.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from agent import app  # noqa: PLC0415
+    _quiet_grpc()  # imported not before the settings are right: it takes a Pi half a second
+    # Its older way to wait for a connection wakes half as many threads for each sample.
+    os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_client")
+    from agent import app, stages  # noqa: PLC0415
 
     reread = (lambda: _checked(options)) if options.read else None
-    outputs = app.Outputs(predictions, options.journal)
+    outputs = stages.Outputs(predictions, options.journal)
     return app.run(settings, outputs, reread, options.read)
 
 
-def _check_files(settings: Settings, path: Path | None) -> int:
+def _quiet_grpc() -> None:
+    """Its own log is for those who ask for it."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
+def _check_files(settings: Settings, path: Path | None, instance: Instance) -> int:
     """What a file on standard input names is on another machine."""
     if path is None or path.is_file():
         from agent.check.files import inspect  # noqa: PLC0415 - a start finds these by itself
+        from agent.check.neighbours import inspect_neighbours  # noqa: PLC0415 - as inspect
         from quartet.inspection import conclude, inspect_configuration  # noqa: PLC0415
 
         own = inspect_configuration(path) if path else ()
-        conclude("agent", [*own, *inspect(settings, SystemClock())])
+        found = [*inspect(settings, SystemClock()), *inspect_neighbours(settings, instance)]
+        conclude("agent", [*own, *found])
     from agent.identity import identity  # noqa: PLC0415 - locks files, which Windows cannot
     from agent.outline import outline  # noqa: PLC0415 - as identity
 
@@ -80,16 +95,17 @@ def _ledger(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     from agent import status  # noqa: PLC0415 - no other command asks a running agent
 
-    return status.run(_read(options), as_json=options.json)
+    return status.run(_read(options), options.instance, as_json=options.json)
 
 
 def _release(options: argparse.Namespace) -> int:
     from agent import release  # noqa: PLC0415 - no other command gives a running agent an order
 
-    return release.run(_read(options))
+    return release.run(_read(options), options.instance)
 
 
 def _check(options: argparse.Namespace) -> int:
+    _quiet_grpc()
     from agent.check import doctor  # noqa: PLC0415 - no other command asks so much
 
     settings: Settings | SettingsError
@@ -99,7 +115,7 @@ def _check(options: argparse.Namespace) -> int:
             settings = settings.with_virtual_chip()
     except SettingsError as error:
         settings = error
-    return doctor.run(settings, options.read, SystemClock(), as_json=options.json)
+    return doctor.run(settings, options.read, options.instance, SystemClock(), as_json=options.json)
 
 
 def _calibrate(options: argparse.Namespace) -> int:
@@ -149,7 +165,8 @@ _COMMANDS = {
 
 def _read(options: argparse.Namespace) -> Settings:
     """The configuration file alone."""
-    return load(options.read, Settings) if options.read else Settings()
+    settings = load(options.read, Settings) if options.read else Settings()
+    return with_places(settings, options.instance)
 
 
 def _checked(options: argparse.Namespace) -> Settings:

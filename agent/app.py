@@ -1,76 +1,37 @@
-"""The agent as a whole: source, sampler, spool, link, sinks; started, watched, stopped in order."""
+"""The agent of a configuration: opens what it needs, runs it, and says how it went."""
 
 import asyncio
 import contextlib
 import logging
 import sys
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-import msgspec
-
 from agent import logs
+from agent.claim import claimed
 from agent.clock import SystemClock, WaitableClock
-from agent.config import Settings, reloaded
-from agent.credentials import Credentials
+from agent.config import Settings
 from agent.credentials.opening import open_credentials
+from agent.errors import SourceError
 from agent.identity import identity
-from agent.inquiry import Inquiry
-from agent.labels import told
-from agent.link import Link
 from agent.local import answering, obeying
-from agent.metrics import Metrics
-from agent.model import Identity
-from agent.sampler import Sampler
-from agent.sinks import FanOut
-from agent.sinks.journal import PredictionLog
-from agent.sinks.latch import Latch, open_latch
-from agent.sinks.outputs import add_outputs
-from agent.sinks.status import Light
-from agent.sinks.table import PredictionTable
-from agent.sinks.view import open_view
+from agent.sinks.latch import open_latch
 from agent.sources import Source
+from agent.sources.absent import Absent
 from agent.sources.opening import open_source
 from agent.spool.directories import open_directories
 from agent.spool.spool import Spool
-from agent.state import AlarmState, LinkState, Outcome, Release, line
-from agent.summary import Summary
-from quartet.errors import QuartetError
-from quartet.notify import Notifier
+from agent.stages import Agent, Outputs
+from quartet.errors import SettingsError
 from quartet.plural import counted
-from quartet.predictions import Target
-from quartet.reload import reconfigured
-from quartet.repeat import repeat
-from quartet.signals import on_leaving, on_signals
+from quartet.signals import interruptible
 
 log = logging.getLogger(__name__)
 
-# Together 5 s, what a person at Ctrl-C and systemd at a restart are made to wait
-# at the most: for a read to come to its end (asked twice), and for answers.
-_JOIN_S = 0.5
-_DRAIN_S = 4.0
-
-# How often systemd hears a status and, unless it wants it more often, a beat.
-_PULSE_S = 1.0
 # How long the bus thread waits at the most, at each step of a reading, for a loop that
 # computes (Python's own 5 ms made reads up to 9 ms late).
 SWITCH_INTERVAL_S = 0.0005
-
-# Of certificates that expire.
-_REMIND_S = 86_400.0
-
-# Often enough to look alive, seldom enough to cost nothing.
-_REFRESH_S = 0.125
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """What the command line asks to see: a CSV of predictions, entries in the journal."""
-
-    predictions: Target | None
-    journal: bool
 
 
 def run(
@@ -84,7 +45,9 @@ def run(
     `config` is the file that the settings were read from. At SIGHUP they are read again, where
     that is possible. AgentError where a stage cannot be opened; nothing was started then.
     """
-    logs.set_up(settings.log.level, to_journal=outputs.journal)
+    journal = logs.set_up(settings.log.level, to_journal=outputs.journal)
+    if journal:
+        outputs = replace(outputs, send_fields=journal.send_fields)
     if config:
         log.info("configuration: %s", config)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -102,7 +65,11 @@ async def _run(settings: Settings, outputs: Outputs, reread: Callable[[], Settin
     credentials = open_credentials(settings.tls, clock)
     with open_directories(settings.spool, simulated=settings.is_simulated) as directories:
         spool = Spool(directories, settings.spool, settings.sampling.period_ns, clock=clock)
-        with contextlib.closing(spool), open_source(settings, clock) as source:
+        with (
+            contextlib.closing(spool),
+            claimed(who.agent_id, settings.broker.addresses),
+            _source(settings, spool, clock) as source,
+        ):
             agent = Agent(
                 settings,
                 who,
@@ -125,182 +92,22 @@ async def _run(settings: Settings, outputs: Outputs, reread: Callable[[], Settin
     return 0 if complete else 1
 
 
-class Agent:
-    """The stages, wired. Built and run on the loop; owns the bus thread."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        who: Identity,
-        outputs: Outputs,
-        *,
-        credentials: Credentials,
-        source: Source,
-        spool: Spool,
-        latch: Latch | None,
-        clock: WaitableClock,
-        reread: Callable[[], Settings] | None,
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        brokers = settings.broker.addresses
-
-        self._settings = settings
-        self._clock = clock
-        self._reread = reread
-        self._notifier = Notifier(clock)
-        self._credentials = credentials
-        self._source = source
-        self._spool = spool
-        spool.describe(told(source.labels))
-        self._sampler = Sampler(
-            source,
-            spool,
-            settings.sampling.period_ns,
-            clock,
-            on_start=lambda: loop.call_soon_threadsafe(self._notifier.ready),
-        )
-        metrics, self._inquiry = Metrics(), Inquiry(who.agent_id)
-        self._sinks = FanOut([metrics, self._inquiry], clock)
-        if outputs.predictions:
-            self._sinks.add(PredictionTable(outputs.predictions, spool.first_sequence))
-        to = str(brokers[0]) if len(brokers) == 1 else counted(len(brokers), "broker")
-        self._view = open_view(f"{who.agent_id} → {to}", source.labels, clock)
-        if self._view:
-            self._sinks.add(self._view)
-        if outputs.journal or not self._view:
-            changes_only = settings.journal.predictions == "changes"
-            self._sinks.add(PredictionLog(who.agent_id, changes_only=changes_only))
-        self._latch = latch
-        self._alarm = add_outputs(settings.outputs, self._sinks, clock, self._light, latch)
-        self._link = Link(
-            who,
-            brokers,
-            settings.link,
-            spool,
-            self._sinks.emit,
-            credentials=credentials,
-            opened=self._inquiry.opened,
-            clock=clock,
-        )
-        self.summary = Summary(
-            who.agent_id,
-            source=source,
-            sampler=self._sampler,
-            spool=spool,
-            link=self._link,
-            metrics=metrics,
-            inquiry=self._inquiry,
-            sinks=self._sinks,
-            alarm=self._alarm,
-            latch=latch,
-            clock=clock,
-        )
-
-        self._bus = threading.Thread(target=self._sample, name="bus", daemon=True)
-        self._source_failed = False  # written by: bus thread, read after its end
-        self._stop = asyncio.Event()
-
-    async def run(self) -> bool:
-        """Sample and stream to the end; whether every sample got its prediction."""
-        linking = asyncio.create_task(self._link.run())
-        background = [
-            asyncio.create_task(self._inquiry.run()),
-            asyncio.create_task(repeat(self._pulse, self._pulse_s())),
-            asyncio.create_task(repeat(self._sinks.refresh, _REFRESH_S)),
-            asyncio.create_task(repeat(self._refresh_view, _REFRESH_S)),
-            asyncio.create_task(repeat(self._credentials.remind, _REMIND_S)),
-        ]
-        reload = self._reload if self._reread else None
-        leaving = on_leaving(self._view.close) if self._view else contextlib.nullcontext()
-        with on_signals(lambda: self._stop_or_end(linking), reload), leaving:
-            self._bus.start()
-            try:
-                await self._until_done(linking)
-                self._sinks.refresh()
-                self._refresh_view()
-            finally:
-                for task in background:
-                    task.cancel()
-                self._sampler.stop()
-                self._bus.join(_JOIN_S)
-                self._sinks.close()
-        return self.summary.complete and not self._source_failed
-
-    def document(self) -> bytes:
-        """The present state, as JSON."""
-        return msgspec.json.encode(self.summary.state())
-
-    def release(self, who: str) -> bytes:
-        """Let go of the alarm output, where nothing speaks against it; the answer, as JSON."""
-        answer = Release(Outcome.NOT_HELD, None, "")
-        if self._alarm:
-            answer = self._alarm.release(who)
-        elif self._latch and (hold := self._latch.hold):
-            answer = Release(Outcome.NO_PIN, hold.since_ns, AlarmState.HELD)
-        return msgspec.json.encode(answer)
-
-    def _sample(self) -> None:
+@contextlib.contextmanager
+def _source(settings: Settings, spool: Spool, clock: WaitableClock) -> Iterator[Source]:
+    """The source; where it cannot be opened, and samples wait, one that keeps nobody from them."""
+    with contextlib.ExitStack() as stack:
+        source: Source
         try:
-            self._sampler.run()
-        except QuartetError as error:
-            self._source_failed = True
-            log.error("%s", error)  # noqa: TRY400 - a person's error, without a traceback
-        except BaseException:
-            self._source_failed = True
+            with interruptible():  # a named pipe opens when somebody writes to it
+                source = stack.enter_context(open_source(settings, clock))
+        except SettingsError:
             raise
-
-    async def _until_done(self, linking: asyncio.Task[None]) -> None:
-        """Wait for the last answer; after a signal, only as long as a drain may take."""
-        stopping = asyncio.create_task(self._stop.wait())
-        await asyncio.wait((linking, stopping), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        self._notifier.stopping()
-        if not linking.done():
-            self._sampler.stop()
-            self._link.hurry()
-            log.info("stopping; %s without an answer", counted(self._spool.unanswered, "sample"))
-            await asyncio.to_thread(self._bus.join, _JOIN_S)
-            self._spool.finish()  # also where a read hangs, so that the link can end
-            await asyncio.wait((linking,), timeout=_DRAIN_S)
-        linking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await linking
-
-    def _stop_or_end(self, linking: asyncio.Task[None]) -> None:
-        """Drain at the first signal, end at the second."""
-        if self._stop.is_set():
-            linking.cancel()
-        self._stop.set()
-
-    def _reload(self) -> None:
-        """Take what a running agent can of changed settings, and changed certificates."""
-        with self._notifier.reloading():
-            if self._reread:
-                self._settings = reconfigured(self._settings, self._reread, reloaded)
-            logs.set_level(self._settings.log.level)
-            if self._alarm and (times := self._settings.outputs.alarm):
-                self._alarm.reconfigure(times)
-            self._credentials.refresh()
-
-    def _pulse(self) -> None:
-        """Tell systemd how it goes, and that all threads live."""
-        self._notifier.status(line(self.summary.state()))
-        beats_ns = [self._spool.beat_ns]
-        if self._bus.is_alive():
-            beats_ns.append(self._sampler.beat_ns)
-        silence_s = (self._clock.monotonic_ns() - min(beats_ns)) / 1e9
-        if silence_s < self._notifier.watchdog_s:
-            self._notifier.watchdog()
-
-    def _pulse_s(self) -> float:
-        """systemd's advice is half of its limit; a third leaves room for a late loop."""
-        return min(_PULSE_S, self._notifier.watchdog_s / 3 or _PULSE_S)
-
-    def _light(self) -> Light:
-        if self._source_failed or self._source.trouble or self._link.state is LinkState.REFUSED:
-            return Light.FAULT
-        return Light.STREAMING if self._link.state is LinkState.STREAMING else Light.CONNECTING
-
-    def _refresh_view(self) -> None:
-        if self._view:
-            self._view.refresh(self.summary.state(), self._spool.latest)
+        except SourceError as error:
+            if not spool.unanswered:
+                raise
+            log.warning(
+                "%s of earlier runs: they are sent before the agent ends",
+                counted(spool.unanswered, "unsent sample"),
+            )
+            source = Absent(error)
+        yield source

@@ -16,7 +16,7 @@ from agent.clock import WaitableClock
 from agent.config import Settings
 from agent.config.source import Ads1115Settings, ReplaySettings
 from agent.errors import AgentError, SourceError
-from agent.sources.channel import CODE_MAX, CODE_MIN, Channel
+from agent.sources.channel import Channel
 from agent.sources.faults import ReadingError
 from agent.sources.opening import channels, own_chip
 from quartet.distribution import to_install
@@ -106,7 +106,7 @@ def _ask_for_point(chip: "Chip", channel: Channel, which: str, unit: str) -> Poi
         codes = [chip.convert(channel, verify=True) for _ in range(_READINGS)]
     except ReadingError as error:
         raise SourceError(f"{chip.name}: {error}: nothing was written") from error
-    if CODE_MAX in codes or CODE_MIN in codes:
+    if any(map(channel.is_saturated, codes)):
         raise SourceError(f"{channel.name} is saturated: choose a lower gain; nothing was written")
     mean, noise = statistics.fmean(codes), statistics.stdev(codes)
     print(

@@ -5,10 +5,13 @@ from google.protobuf.message import DecodeError
 from agent.model import Answer, Learning, Sample, Standing
 from quartet.foreign import shown
 from wire.databroker_pb2 import BrokerRequest, BrokerResponse
-from wire.state_pb2 import StateRequest, StateResponse
+from wire.state_pb2 import AdmissionRequest, StateRequest, StateResponse
 
 STATE_REQUEST = StateRequest().SerializeToString()
 """The question for the state of the caller's own line."""
+
+ADMISSION_REQUEST = AdmissionRequest().SerializeToString()
+"""The question whether a stream would be admitted."""
 
 HEALTH_REQUEST = b""
 """The question for a server's health as a whole: a HealthCheckRequest without a service."""

@@ -7,6 +7,7 @@ import msgspec
 
 from agent.config import Rate
 from agent.config.source import ReplaySettings, SensorSettings
+from agent.instance import NAME, NAME_IN_WORDS
 from quartet.commandline import (
     Parser,
     add_columns,
@@ -141,8 +142,10 @@ def _add_status(program: Parser) -> None:
         "Exit codes: 0 the agent streams, without an alarm and without trouble; 1 it does not, or\n"
         "no agent runs, or it cannot be asked.",
         "sudo agent status",
+        "sudo agent status oil",
         "agent status --config agent.toml --json",
     )
+    _add_name(status)
     add_config(status, _CONFIG)
     status.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -159,6 +162,7 @@ def _add_release(program: Parser) -> None:
         "cannot be asked.",
         "sudo agent release",
     )
+    _add_name(release)
     add_config(release, _CONFIG)
 
 
@@ -174,6 +178,7 @@ def _add_check(program: Parser) -> None:
         "agent check --config agent.toml",
         "agent check --virtual",
     )
+    _add_name(check)
     add_config(check, _SIMULATED)
     check.add_argument("--json", action="store_true", help="print the result as JSON")
     _add_virtual(check)
@@ -210,6 +215,7 @@ def _add_ledger(program: Parser) -> None:
         "agent ledger --config agent.toml",
         "agent ledger --compare broker.json",
     )
+    _add_name(ledger)
     add_config(ledger, _CONFIG)
     ledger.add_argument("--json", action="store_true", help="print the result as JSON")
     ledger.add_argument(
@@ -218,6 +224,17 @@ def _add_ledger(program: Parser) -> None:
         metavar="BROKER.json",
         help="list the samples that only the agent or only the broker has; the file is the output"
         " of 'broker ledger --json'",
+    )
+
+
+def _add_name(command: Parser) -> None:
+    command.add_argument(
+        "name",
+        nargs="?",
+        type=_name,
+        metavar="NAME",
+        help=f"the agent of agent@NAME.service, which reads {CONFIG.parent}/NAME.toml (default: the"
+        " agent of agent.service)",
     )
 
 
@@ -251,6 +268,12 @@ def _speed(text: str) -> float:
 def _agent_id(text: str) -> str:
     if not AGENT_ID.fullmatch(text):
         raise argparse.ArgumentTypeError(f"expected {AGENT_ID_IN_WORDS}, got {text!r}")
+    return text
+
+
+def _name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"expected {NAME_IN_WORDS}, got {text!r}")
     return text
 
 

@@ -4,8 +4,10 @@ AgentError
 ├── SourceError    the hardware or the file gives no more samples
 │   ├── ChipInUseError   by another process
 │   └── CadenceError   it cannot be read so fast; also a SettingsError
+├── NameInUseError   another agent of this computer streams under it
 ├── LedgerError    what is to be compared with is no ledger
 ├── StatusError    a running agent cannot be asked
+├── UnreachedError   a broker is not reached (agent/reason.py)
 └── SinkError      predictions cannot be shown or written where they were asked for
 """
 
@@ -34,6 +36,10 @@ class ExcerptError(SourceError, SettingsError):
 
 class SinkError(AgentError, OSError):
     """A sink that cannot be opened or written."""
+
+
+class NameInUseError(AgentError):
+    """A name at a broker that another agent of this computer has."""
 
 
 class LedgerError(AgentError):

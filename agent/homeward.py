@@ -4,11 +4,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-import grpc
-
-from agent import codec
-from wire import HEALTH_METHOD_PATH
-
 # A broker that was away may go again soon, and a move costs a stream on either side.
 FIRST_WAIT_S = 600.0
 
@@ -65,25 +60,3 @@ class Homeward:
                 self.is_due = True
             else:
                 self.failed()
-
-
-async def serves(channel: grpc.aio.Channel, patience_s: float) -> bool:
-    """Whether a broker is reached and says that it is serving; closes the channel.
-
-    One that does not tell its health is never gone back to.
-    """
-    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
-    try:
-        async with asyncio.timeout(patience_s):
-            await channel.channel_ready()
-        call = channel.unary_unary(HEALTH_METHOD_PATH)
-        return codec.is_serving(await call(codec.HEALTH_REQUEST, timeout=patience_s))
-    except (TimeoutError, grpc.RpcError):
-        return False
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        return False  # grpc.aio's way to tell a status CANCELLED
-    finally:
-        await channel.close()

@@ -1,6 +1,6 @@
 """Who streams: a device under its own name, or a rehearsal under a new one."""
 
-import secrets
+import os
 
 from agent.config import MAX_AGENT_ID, Settings, host_agent_id
 from agent.model import Identity
@@ -19,6 +19,6 @@ def identity(settings: Settings) -> Identity:
     is_somebody = settings.agent.id or settings.tls or configured_directories(settings.spool)
     if is_somebody or not settings.is_simulated:
         return Identity(settings.agent.device_id, is_rehearsal=False)
-    random = secrets.token_hex(_RANDOM_BYTES)
+    random = os.urandom(_RANDOM_BYTES).hex()
     host = host_agent_id()[: MAX_AGENT_ID - len(f"rehearsal--{random}")]
     return Identity(f"rehearsal-{host}-{random}", is_rehearsal=True)

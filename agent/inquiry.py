@@ -114,4 +114,6 @@ class Inquiry:
 
 
 def _without_alarm(standing: Standing) -> Standing:
+    if standing.alarm_since_ns is None and not standing.reason:
+        return standing
     return replace(standing, alarm_since_ns=None, reason="")

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 
 from agent.errors import SinkError
 from quartet.distribution import sees_debian_packages, to_install
@@ -11,8 +12,8 @@ from quartet.journal import SYSLOG_PRIORITY, LineFormatter, PriorityFormatter, u
 log = logging.getLogger(__name__)
 
 
-def set_up(level: str, *, to_journal: bool) -> None:
-    """Send all log entries of this process to journald, or else to stderr.
+def set_up(level: str, *, to_journal: bool) -> "JournalHandler | None":
+    """Send all log entries of this process to journald, or else to stderr; how, if to journald.
 
     With `to_journal` SinkError where journald cannot be written to. Under
     systemd without its Python library, entries go to the journal as lines,
@@ -21,8 +22,8 @@ def set_up(level: str, *, to_journal: bool) -> None:
     root = logging.getLogger()
     set_level(level)
     if to_journal:
-        root.addHandler(JournalHandler())
-        return
+        root.addHandler(journal := JournalHandler())
+        return journal
     root.addHandler(StderrLines())
     if under_systemd():
         try:
@@ -32,6 +33,8 @@ def set_up(level: str, *, to_journal: bool) -> None:
             log.warning("%s; until then predictions go to the journal without fields", error)
         else:
             root.handlers[:] = [handler]
+            return handler
+    return None
 
 
 def set_level(level: str) -> None:
@@ -49,7 +52,8 @@ class JournalHandler(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         try:
-            from systemd.journal import send  # noqa: PLC0415 - optional, and absent from a laptop
+            # Optional, and absent from a laptop.
+            from systemd.journal import send, sendv  # noqa: PLC0415
         except ImportError as error:
             remedy = (
                 "run 'apt install python3-systemd' and use a virtual environment with"
@@ -60,6 +64,8 @@ class JournalHandler(logging.Handler):
             raise SinkError(f"no systemd library for this Python: {remedy}") from error
         self.setFormatter(LineFormatter())
         self._send = send
+        self.send_fields: Callable[..., None] = sendv
+        """Send an entry of fields that are ready, each as NAME=VALUE, on one line; OSError."""
         self._otherwise = StderrLines()
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from agent.config import Settings
 from agent.errors import StatusError
+from agent.instance import Instance
 from agent.spool.directories import DEFAULT, Directories, configured_directories
 from quartet.foreign import shown
 
@@ -29,7 +30,11 @@ def place(settings: Settings, command: str) -> Directories:
 
 
 def asked(
-    directory: Path, ask: Callable[[Path], bytes], kind: type[Answer], command: str
+    directory: Path,
+    ask: Callable[[Path], bytes],
+    kind: type[Answer],
+    command: str,
+    instance: Instance,
 ) -> Answer | None:
     """What the agent with this directory in RAM answers; None where none runs.
 
@@ -41,11 +46,11 @@ def asked(
         return None
     except PermissionError as error:
         raise StatusError(
-            f"{directory} is for the agent's own user only: run 'sudo agent {command}'"
+            f"{directory} is for the agent's own user only: run 'sudo {instance.command(command)}'"
         ) from error
     except (TimeoutError, ConnectionAbortedError) as error:
         raise StatusError(
-            "the agent runs and does not answer: see its log ('journalctl -u agent')"
+            f"the agent runs and does not answer: see its log ('journalctl -u {instance.unit}')"
         ) from error
     except OSError as error:
         raise StatusError(f"{directory}: {shown(error.strerror)}") from error

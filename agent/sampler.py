@@ -1,11 +1,10 @@
 """When a sample is taken: an absolute grid on the monotonic clock."""
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from agent.clock import WaitableClock
+from agent.clock import Stop, WaitableClock
 from agent.model import Reading
 from agent.sources import Source
 from quartet.channels import as_float32
@@ -65,7 +64,7 @@ class Sampler:
         self._intake = intake
         self._period_ns = period_ns
         self._clock = clock
-        self._stop = threading.Event()
+        self._stop = Stop()
         self._on_start = on_start
         self._unpaced_ahead = unpaced_ahead
         self._overran_at_ns: int | None = None

@@ -7,6 +7,7 @@ import msgspec
 
 from agent import local
 from agent.config import Settings
+from agent.instance import Instance
 from agent.running import SIMULATIONS, asked, place
 from agent.spool import ledger
 from agent.spool.directories import DEFAULT, Directories
@@ -22,13 +23,13 @@ _SCHEMA = 1
 _COMMAND = "status"
 
 
-def run(settings: Settings, *, as_json: bool) -> int:
+def run(settings: Settings, instance: Instance, *, as_json: bool) -> int:
     """Print the state; 0 when the agent streams without trouble and without an alarm, else 1.
 
     StatusError where a running agent cannot be asked.
     """
     directories = place(settings, _COMMAND)
-    state = asked(directories.hot, local.ask, State, _COMMAND)
+    state = asked(directories.hot, local.ask, State, _COMMAND, instance)
     if state is None:
         _print_absence(directories, as_json=as_json)
         if directories is DEFAULT and not as_json:

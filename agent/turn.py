@@ -4,7 +4,6 @@ Any of them serves any agent. The agent alone decides: the brokers do not know o
 """
 
 from collections.abc import Sequence
-from hashlib import blake2b
 
 from agent.backoff import Backoff
 from quartet.address import Address
@@ -23,6 +22,10 @@ def ranked(agent_id: str, brokers: Sequence[Address]) -> tuple[Address, ...]:
     that is gone spread over all others, and nobody else moves. Source: Thaler and Ravishankar,
     "A Name-Based Mapping Scheme for Rendezvous", 1996.
     """
+
+    if len(brokers) == 1:
+        return tuple(brokers)
+    from hashlib import blake2b  # noqa: PLC0415 - of no use for one broker
 
     def rank(broker: Address) -> bytes:
         return blake2b(f"{agent_id} {broker}".encode(), digest_size=_DIGEST_BYTES).digest()

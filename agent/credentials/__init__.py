@@ -5,7 +5,9 @@ from typing import Protocol
 
 import grpc
 
-Options = Sequence[tuple[str, int]]
+from agent.reason import Reason
+
+Options = Sequence[tuple[str, int | str]]
 
 
 class Credentials(Protocol):
@@ -27,8 +29,13 @@ class Credentials(Protocol):
         """Look at the files at once."""
         ...
 
-    def meaning_of(self, details: str) -> str:
-        """What gRPC's reason for having no connection means to a person; empty if unknown."""
+    @property
+    def is_tls(self) -> bool:
+        """Whether there is TLS."""
+        ...
+
+    def reason_of(self, details: str) -> Reason | None:
+        """What gRPC's reason for having no connection says of TLS; None: nothing."""
         ...
 
     def remind(self) -> None:
@@ -54,9 +61,14 @@ class Plaintext:
     def refresh(self) -> None:
         """There are no files."""
 
-    def meaning_of(self, details: str) -> str:
-        """A broker that wants TLS closes the connection at the first bytes."""
-        return "it closes each connection: it may require TLS" if "Socket closed" in details else ""
+    @property
+    def is_tls(self) -> bool:
+        """There is none."""
+        return False
+
+    def reason_of(self, details: str) -> Reason | None:  # noqa: ARG002 - as the protocol has it
+        """Nothing is said of TLS."""
+        return None
 
     def remind(self) -> None:
         """Nothing expires."""

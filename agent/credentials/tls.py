@@ -1,15 +1,25 @@
 """TLS by files that may change while the agent runs."""
 
 import logging
+import re
 import time
 
 import grpc
 
 from agent.config import TlsSettings
 from agent.credentials import Options
+from agent.reason import CLOSED, Reason, Stage
 from quartet.certificates import NOT_FOR_SERVERS, invalid, remind, unfit_for_agents
 from quartet.clock import Clock, utc
-from quartet.pem import Authorities, Identity, is_readable_by_all, read_authorities, read_identity
+from quartet.foreign import shown
+from quartet.pem import (
+    Authorities,
+    Identity,
+    is_readable_by_all,
+    read_identity,
+    read_trusted,
+    trusted_file,
+)
 from quartet.settings import secret
 from quartet.watched import Watched
 
@@ -27,7 +37,7 @@ class Tls:
         ca, certificate = settings.ca, settings.certificate
         key = settings.key and secret(settings.key)
         self._authorities: Watched[Authorities] = Watched(
-            (ca,), lambda: read_authorities("tls.ca", ca), clock
+            (trusted_file(ca),), lambda: read_trusted(ca), clock
         )
         self._identity: Watched[Identity] | None = None
         if certificate is not None and key is not None:
@@ -75,12 +85,23 @@ class Tls:
             self._stale = True
             self.remind()
 
-    def meaning_of(self, details: str) -> str:
-        """By what this device knows of itself, and by what OpenSSL and gRPC say."""
-        if problem := self._own_problem() or self._authorities_problem(details):
-            return problem
-        now = f"{utc(self._clock):%Y-%m-%d %H:%M} UTC"
-        return next((text.format(now=now) for mark, text in _MEANS.items() if mark in details), "")
+    @property
+    def is_tls(self) -> bool:
+        """There is TLS."""
+        return True
+
+    def reason_of(self, details: str) -> Reason | None:
+        """By what OpenSSL and gRPC say, and by what this device knows of itself."""
+        if found := _UNVERIFIED.search(details):
+            return _tls(*self._unverified(found[1]))
+        if found := _ALERT.search(details):
+            return self._refused(f"it ends the TLS handshake with the alert {_lower(found[1])}")
+        for mark, meaning in _MEANS.items():
+            if mark in details:
+                return _tls(*meaning)
+        if any(mark in details for mark in CLOSED):
+            return self._refused("it closes the connection in the TLS handshake or right after it")
+        return None
 
     def remind(self) -> None:
         """Log what is not valid, or soon will not be."""
@@ -92,41 +113,75 @@ class Tls:
             if reason := unfit_for_agents(own):
                 log.error("tls.certificate (%s): %s; no broker accepts it", own, reason)
 
-    def _own_problem(self) -> str:
-        if self._identity is None:
-            return ""
-        own = self._identity.value.certificate
-        problem = invalid(own, utc(self._clock)) or unfit_for_agents(own)
-        return problem and f"this device's certificate: {problem}"
-
-    def _authorities_problem(self, details: str) -> str:
-        """What is wrong with tls.ca, where a certificate's time is: it need not be the broker's."""
-        if not any(mark in details for mark in (_NOT_YET_VALID, _EXPIRED)):
-            return ""
+    def _unverified(self, said: str) -> tuple[str, str]:
+        """Which check of the broker's certificate failed, and what to do."""
         now = utc(self._clock)
-        problems = [invalid(each, now) for each in self._authorities.value.certificates]
-        return f"tls.ca: {problems[0]}" if all(problems) else ""
+        if _TOO_EARLY in said or _EXPIRED in said:
+            problems = [invalid(each, now) for each in self._authorities.value.certificates]
+            if problems and all(problems):
+                return f"tls.ca: {problems[0]}", "copy the new ca.pem to this device"
+            by_clock = f"by this clock ({now:%Y-%m-%d %H:%M} UTC) the broker's certificate"
+            or_authority = ", or an authority in tls.ca," if any(problems) else ""
+            if _TOO_EARLY in said:
+                text = f"{by_clock}{or_authority} is not valid yet: if the clock is wrong"
+                return f"{text}, see 'timedatectl'", _SET_CLOCK
+            text = f"{by_clock}{or_authority} has expired"
+            return text, "broker pki renew --broker, on the broker's side"
+        if "purpose" in said:
+            return f"its certificate is {NOT_FOR_SERVERS}", f"{_ISSUE}, on the broker's side"
+        if _NO_ISSUER.search(said):
+            text = f"its certificate is not signed by an authority in tls.ca ({shown(said)})"
+            return text, "copy the ca.pem of the authority that signed it to this device"
+        return f"its certificate is not accepted: {shown(said)}", f"{_ISSUE}, on the broker's side"
+
+    def _refused(self, what: str) -> Reason:
+        """The broker ends it, perhaps for what this device shows."""
+        if self._identity is None:
+            text = f"{what}: it may require a certificate of this device"
+            return _tls(text, "set tls.certificate and tls.key: see 'broker pki issue'")
+        own = self._identity.value.certificate
+        if problem := invalid(own, utc(self._clock)) or unfit_for_agents(own):
+            text = f"{what}: this device's certificate: {problem}"
+        else:
+            text = f"{what}: it may refuse this device's certificate"
+        return _tls(
+            text, "install a certificate that its client_ca has signed: see 'broker pki issue'"
+        )
 
 
-_OTHER_NAMES = "its certificate is for other names: set broker.address to one of them"
+# What OpenSSL says of a certificate. Newer versions of gRPC say more behind it.
+_UNVERIFIED = re.compile("CERTIFICATE_VERIFY_FAILED: ([^:]*)")
+_ALERT = re.compile("(?:SSLV3|TLSV1|TLSV13)_ALERT_([A-Z0-9_]+)")
 
-_NOT_YET_VALID = "certificate is not yet valid"
-_EXPIRED = "certificate has expired"
+_TOO_EARLY = "not yet valid"
+_EXPIRED = "has expired"
+_NO_ISSUER = re.compile("issuer certificate|self.signed certificate|first certificate")
 
-# By what OpenSSL and gRPC say; the most special first.
+_SET_CLOCK = "sudo timedatectl set-ntp true, on the machine with the wrong clock"
+_ISSUE = "broker pki issue --host HOST"
+
+_OTHER_NAMES = (
+    "its certificate is for other names than that in broker.address",
+    f"set broker.address to a name in it, or '{_ISSUE}' there",
+)
+
 _MEANS = {
-    _NOT_YET_VALID: (
-        "by this clock ({now}) the broker's certificate is not valid yet: if the clock is wrong,"
-        " see 'timedatectl'"
-    ),
-    _EXPIRED: "by this clock ({now}) the broker's certificate has expired",
-    "unsupported certificate purpose": f"its certificate is {NOT_FOR_SERVERS}",
-    "CERTIFICATE_VERIFY_FAILED": "its certificate is not signed by an authority in tls.ca",
     "Hostname Verification": _OTHER_NAMES,
     "not in peer certificate": _OTHER_NAMES,  # grpc 1.72
-    "WRONG_VERSION_NUMBER": "it does not use TLS",
-    "Socket closed": (
-        "it ends the handshake: it may refuse this device's certificate, or require one;"
-        " 'agent check' says more"
+    "WRONG_VERSION_NUMBER": (
+        "it does not use TLS: what it answers is something else",
+        "check broker.address: another program may listen there; or configure [tls] on the broker",
+    ),
+    "ALPN": (
+        "it uses TLS, but not with HTTP/2 (ALPN): a web server or a proxy listens there",
+        "check broker.address, or turn HTTP/2 on in the proxy that ends TLS",
     ),
 }
+
+
+def _tls(text: str, remedy: str) -> Reason:
+    return Reason(Stage.TLS, text, remedy)
+
+
+def _lower(alert: str) -> str:
+    return f"'{alert.lower().replace('_', ' ')}'"

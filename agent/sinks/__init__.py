@@ -44,6 +44,11 @@ class FanOut:
         if refresh:
             self._refreshes.append((sink, refresh))
 
+    @property
+    def changes_with_time(self) -> bool:
+        """Whether any sink needs refresh()."""
+        return bool(self._refreshes)
+
     def do_without(self, error: SinkError) -> None:
         """Log and count a sink that cannot be opened; the others are used without it."""
         self.failures += 1
