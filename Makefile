@@ -8,8 +8,11 @@
 #   make chaos      200 faults, and every sample's prediction; make chaos SEED=N repeats
 #   make chaos-fleet  several brokers on one database that fail for 4 minutes; SEED=N repeats, MINUTES=N
 #   make soak       pages open for ten minutes, half an hour without faults: does anything grow? MINUTES=N for more or less
+#   make interop    clients in other languages, and proxies, at a real broker (Debian's packages, npm)
 #   make attack     what an attacker would try, in full
-#   make bench      figures, as ratios to a plain implementation
+#   make bench      figures, as ratios to a plain implementation; make bench-quick in two minutes
+#   make bench-compare REV=...  what became 10 % worse since a revision
+#   make bench-docs fills docs/performance.md from the figures of make bench
 #   make e2e        the playbook and the units on real systemd machines (Debian, root)
 #   make e2e-arm64  a whole arm64 machine, emulated, with a virtual chip on a real bus (Debian, root)
 #   make image-test the container image, built and asked over the wire (Linux, root)
@@ -28,7 +31,7 @@ alone = $(PYTHON) -c 'import fcntl, os, sys; lock = os.open(sys.argv[1], os.O_RD
     os.set_inheritable(lock, True); fcntl.flock(lock, fcntl.LOCK_EX); os.execvp(sys.argv[2], sys.argv[2:])' $(1)
 CODE = agent ansible broker quartet proto tests bench dataset docs
 
-.PHONY: demo demo-fleet test test-quick test-browser test-oldest chaos chaos-fleet soak attack bench e2e e2e-services e2e-arm64 image-test dist format picture reference clean
+.PHONY: demo demo-fleet test test-quick test-browser test-oldest chaos chaos-fleet soak interop attack bench bench-quick bench-docs bench-compare e2e e2e-services e2e-arm64 image-test dist format picture reference clean
 
 demo: $(VENV)/demo
 	PATH="$(abspath $(BIN)):$$PATH" sh dataset/demo.sh
@@ -40,7 +43,7 @@ test-quick: $(VENV)/dev
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check --quiet $(CODE)
 	$(BIN)/mypy
-	$(BIN)/mypy dataset/make_dataset.py dataset/demo_fleet.py docs/picture.py docs/console_picture.py docs/reference.py ansible/roles/*/files/*.py
+	$(BIN)/mypy dataset/make_dataset.py dataset/demo_fleet.py docs/picture.py docs/console_picture.py docs/reference.py docs/performance.py ansible/roles/*/files/*.py
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n auto -m "not real"
 
@@ -50,7 +53,7 @@ test: test-quick
 	$(BIN)/pytest -n auto --dist loadgroup -m real
 
 test-browser: $(VENV)/dev
-	$(BIN)/pytest tests/browser tests/browser/at_length.py
+	$(BIN)/pytest tests/browser/test_*.py tests/browser/at_length.py
 
 test-oldest: $(VENV)/oldest/dev
 	$(VENV)/oldest/bin/pytest -n auto --dist loadgroup
@@ -65,24 +68,45 @@ soak: $(VENV)/dev
 	PYTHONPATH=tests $(BIN)/python -m chaos.page_soak $(if $(MINUTES),--minutes $(MINUTES))
 	PYTHONPATH=tests $(BIN)/python -m chaos.soak $(if $(MINUTES),--minutes $(MINUTES))
 
+interop: $(VENV)/dev
+	$(BIN)/pytest tests/interop/test_*.py tests/interop/at_length.py
+
 attack: $(VENV)/dev
 	PYTHONPATH=tests $(BIN)/python -m attack $(if $(SEED),--seed $(SEED))
 
+# $(call measured,NAME) runs a bench, which writes its figures as JSON.
+JSON ?= $(VENV)/figures
+measured = $(BIN)/python -m bench.$(1) --json $(JSON)/$(firstword $(subst _, ,$(1))).json
+
 bench: $(VENV)/bench
-	$(BIN)/python -m bench.chip_bench
-	$(BIN)/python -m bench.broker_bench
-	$(BIN)/python -m bench.agent_bench
-	$(BIN)/python -m bench.spool_bench
-	$(BIN)/python -m bench.drain_bench
-	$(BIN)/python -m bench.console_bench
-	$(BIN)/python -m bench.processes_bench
-	$(BIN)/python -m bench.fleet_bench
-	$(BIN)/python -m bench.detection
-	$(BIN)/python -m bench.scenarios
+	mkdir -p $(JSON)
+	$(call measured,chip_bench)
+	$(call measured,broker_bench)
+	$(call measured,capacity_bench)
+	$(call measured,profile_bench)
+	$(call measured,agent_bench)
+	$(call measured,spool_bench)
+	$(call measured,drain_bench)
+	$(call measured,console_bench)
+	$(call measured,processes_bench)
+	$(call measured,fleet_bench)
+	$(call measured,detection)
+	$(call measured,scenarios)
+
+bench-quick: $(VENV)/dev
+	for name in chip broker profile agent spool drain processes; do \
+	    $(BIN)/python -m bench.$${name}_bench --quick || exit 1; done
+
+bench-docs: $(VENV)/dev
+	$(BIN)/python docs/performance.py $(JSON)
+
+bench-compare: $(VENV)/dev
+	$(BIN)/python -m bench.compare $(or $(REV),$(error say which revision: make bench-compare REV=main))
 
 e2e: $(VENV)/e2e e2e-services
 	$(BIN)/pytest --timeout 900 tests/machines/container_checks.py
 	$(BIN)/pytest --timeout 900 tests/machines/deployment.py
+	$(BIN)/pytest --timeout 900 tests/machines/named.py
 	$(BIN)/pytest --timeout 900 tests/machines/upgrades.py
 	$(BIN)/pytest --timeout 900 tests/machines/fleet.py
 
@@ -91,8 +115,8 @@ e2e-services: $(VENV)/e2e
 	PYTHONPATH=tests $(BIN)/python -m machines.roots
 	$(BIN)/pytest --timeout 900 tests/machines/services.py
 
-image-test:
-	bash tests/image_test.sh
+image-test: $(VENV)/dev
+	PYTHON="$(abspath $(BIN))/python" bash tests/image_test.sh
 
 e2e-arm64: $(VENV)/e2e
 	$(BIN)/pytest tests/machines/arm64/deployment.py

@@ -1,4 +1,4 @@
-"""The broker's throughput and latency beside a plain server's; prints one table."""
+"""The broker's throughput and latency beside plain servers'; prints one table."""
 
 import argparse
 import dataclasses
@@ -7,11 +7,15 @@ import signal
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
-from bench import checksums
+from bench import checksums, figures
 from bench.child import Child, ChildError
+from bench.compiled import CompileError, build
+from bench.figures import Figure
 from bench.load import Report
+from bench.tls import configured
 
 # Share of a core that others may use before the figures are called noisy: on the two cores of a
 # small machine this much still leaves server and load one each, or nearly.
@@ -28,17 +32,25 @@ class Subject:
     command: tuple[str, ...]
     haste: int = 1  # times as many messages as the others get, so that the run is no blink
     stores: bool = False  # whether it gets a file of its own, by --store
+    predictor: str = "parity"
+    by_tls: bool = False
+    program: Path | None = None  # where it is not a module of Python
 
 
 _REFERENCE = Subject("plain(1100)", ("bench.plain_server", "--threads", "1100"))
-_BROKER = ("broker", "run", "--listen", "127.0.0.1:0", "--predictor", "parity")
+_BROKER = ("broker", "run", "--listen", "127.0.0.1:0", "--predictor")
 _SUBJECTS = (
-    Subject("broker", _BROKER),
-    Subject("broker+store", _BROKER, stores=True),
+    Subject("broker", (*_BROKER, "parity")),
+    Subject("+TLS", (*_BROKER, "parity"), by_tls=True),
+    Subject("+store", (*_BROKER, "parity"), stores=True),
+    Subject("+store+chart", (*_BROKER, "chart"), stores=True, predictor="chart"),
     Subject("plain(10)", ("bench.plain_server", "--threads", "10")),
     _REFERENCE,
     Subject("null", ("bench.null_server",), haste=20),
 )
+# What a quick run leaves out: what few threads and the load itself can do changes rarely.
+_LONG_ALONE = ("plain(10)", "null")
+_ECHO = Path(__file__).with_name("echo.cc")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,7 +65,7 @@ class Plan:
 
 _FULL = Plan(rounds=3, streams=(1, 10, 100, 1000), messages=40_000, seconds=4.0)
 # More streams than the small pool has threads: the one case that must not hang.
-_QUICK = Plan(rounds=1, streams=(12,), messages=2_000, seconds=1.0)
+_QUICK = Plan(rounds=1, streams=(100,), messages=20_000, seconds=2.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,10 +91,18 @@ def measure(subject: Subject, streams: int, plan: Plan) -> Cell:
 
 def _load(subject: Subject, streams: int, *mode: str) -> Report:
     with tempfile.TemporaryDirectory() as folder:
-        store = ("--store", f"{folder}/broker.db") if subject.stores else ()
-        with Child(*subject.command, *store) as server:
+        command = subject.command
+        if subject.stores:
+            command = (*command, "--store", f"{folder}/broker.db")
+        if subject.by_tls:
+            config, authority = configured(Path(folder))
+            command = (*command, "--config", str(config))
+            mode = (*mode, "--ca", str(authority))
+        program = str(subject.program)
+        with Child(*command, program=(program,)) if subject.program else Child(*command) as server:
             target = ("--broker", server.address(), "--pid", str(server.pid))
-            with Child("bench.load", *target, "--streams", str(streams), *mode) as load:
+            kind = ("--streams", str(streams), "--predictor", subject.predictor)
+            with Child("bench.load", *target, *kind, *mode) as load:
                 return Report(**json.loads(load.finish(_LOAD_S)))
 
 
@@ -91,12 +111,12 @@ def table(cells: dict[tuple[int, Subject], list[Cell]]) -> str:
     lines = [_HEAD]
     for (streams, subject), of in cells.items():
         if not of:
-            lines.append(f"{subject.name:<12}{streams:>8}  failed, see above")
+            lines.append(f"{subject.name:<13}{streams:>7}  failed, see above")
             continue
         reference = cells[streams, _REFERENCE]
         ratio = _rate_hz(of) / _rate_hz(reference) if reference else float("nan")
         lines.append(
-            f"{subject.name:<12}{streams:>8}{_served(of):>15}"
+            f"{subject.name:<13}{streams:>7}{_served(of):>15}"
             f"{_rate_hz(of):>12.0f}{ratio:>8.2f}{_cpu_s(cell.pipelined for cell in of):>9.1f}"
             f"{_paced(of)}"
             f"{_median(cell.pipelined.server_rss_mb for cell in of):>8.0f}"
@@ -111,7 +131,7 @@ def table(cells: dict[tuple[int, Subject], list[Cell]]) -> str:
 _HEAD = (
     f"{'':<20}{'streams':>15}{'pipelined':>12}{'to':>8}{'CPU-s':>9}"
     f"{'20/s a stream:':>20}{'CPU-s':>16}{'RSS':>8}{'busy cores':>15}\n"
-    f"{'server':<12}{'streams':>8}{'served':>15}{'messages/s':>12}{'plain':>8}{'/100k':>9}"
+    f"{'server':<13}{'streams':>7}{'served':>15}{'messages/s':>12}{'plain':>8}{'/100k':>9}"
     f"{'answered':>10}{'p50 ms':>9}{'p99 ms':>9}{'/100k':>8}{'MB':>8}{'load':>7}{'others':>8}"
 )
 
@@ -156,14 +176,69 @@ def _median(values: Iterable[float]) -> float:
     return statistics.median(known) if known else float("nan")
 
 
+# Name, unit and what it is of a cell; None where the load could not tell.
+_FIGURES: tuple[tuple[str, str, Callable[[Cell], float | None]], ...] = (
+    ("rate", "messages/s", lambda cell: _per(cell.pipelined.answered, cell.pipelined.elapsed_s)),
+    ("CPU pipelined", "s per 100,000", lambda cell: _server_cpu_s(cell.pipelined)),
+    ("CPU paced", "s per 100,000", lambda cell: _server_cpu_s(cell.paced)),
+    ("answered paced", "%", lambda cell: _per(cell.paced.answered * 100, cell.paced.sent)),
+    ("p50 paced", "ms", lambda cell: cell.paced.p50_ms),
+    ("p99 paced", "ms", lambda cell: cell.paced.p99_ms),
+    ("memory pipelined", "MB", lambda cell: cell.pipelined.server_rss_mb),
+    ("memory paced", "MB", lambda cell: cell.paced.server_rss_mb),
+    ("all opened", "s", lambda cell: cell.paced.opening_s),
+)
+
+
+def measured(cells: dict[tuple[int, Subject], list[Cell]]) -> list[Figure]:
+    """For --json: the figures of each row, with ratios to plain(1100)."""
+    found = []
+    for (streams, subject), of in cells.items():
+        plain = cells[streams, _REFERENCE]
+        for name, unit, value in _FIGURES:
+            full = f"{streams} streams, {subject.name}, {name}"
+            found += figures.figure(full, unit, map(value, of), map(value, plain))
+    return found
+
+
+def _per(count: float, of: float) -> float | None:
+    return count / of if of else None
+
+
+def _server_cpu_s(report: Report) -> float | None:
+    return _per(report.server_cpu_s * 1e5, report.answered)
+
+
 def main() -> int:
     """Measure all; 1 if a server or a load failed, 130 if interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a smoke run of some seconds")
-    plan = _QUICK if parser.parse_args().quick else _FULL
+    parser.add_argument("--quick", action="store_true", help="one round of 100 streams")
+    parser.add_argument("--own", action="store_true", help="the broker beside one plain server")
+    figures.add_argument(parser)
+    arguments = parser.parse_args()
+    plan = _QUICK if arguments.quick else _FULL
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if arguments.own:
+        own = [each for each in _SUBJECTS if each.command[0] == "broker"]
+        return _measure_all(plan, [*own, _REFERENCE], arguments.json)
+    subjects = [each for each in _SUBJECTS if not (arguments.quick and each.name in _LONG_ALONE)]
+    with tempfile.TemporaryDirectory() as folder:
+        return _measure_all(plan, [*subjects, *_compiled(Path(folder))], arguments.json)
+
+
+def _compiled(folder: Path) -> list[Subject]:
+    """The C++ server, where it can be built."""
+    print("building the C++ echo", file=sys.stderr)
+    try:
+        return [Subject("C++ echo", (), program=build(_ECHO, folder))]
+    except CompileError as error:
+        print(f"C++ echo: not measured: {error}")
+        return []
+
+
+def _measure_all(plan: Plan, subjects: list[Subject], json_file: Path | None) -> int:
     cells: dict[tuple[int, Subject], list[Cell]] = {
-        (streams, subject): [] for streams in plan.streams for subject in _SUBJECTS
+        (streams, subject): [] for streams in plan.streams for subject in subjects
     }
     failures = 0
     try:
@@ -182,6 +257,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     print(table(cells))
+    figures.write(json_file, "broker", measured(cells))
     print(f"Checksums: {checksums.share():.1%} of the CPU time of the store's commits.")
     return 1 if failures else 0
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -23,13 +24,14 @@ class ChildError(Exception):
 class Child:
     """A Python module run as a process of its own; left, it is ended and waited for."""
 
-    def __init__(self, *arguments: str) -> None:
-        self._name = " ".join(arguments)
+    def __init__(self, *arguments: str, program: Sequence[str] = (sys.executable, "-m")) -> None:
+        """`program`: what takes the arguments, where it is not Python."""
+        self._name = " ".join(arguments) or Path(program[0]).name
         # A file, not a pipe: a full pipe would stop the process under measurement. Read by its
         # name: who reads by the descriptor moves the place where the process writes.
         self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115 - see __exit__
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [*program, *arguments],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Browser
 
-from bench import page, usage, visitors
+from bench import figures, page, usage, visitors
 from bench.child import Child, ChildError
 from bench.load import Report
 
@@ -58,6 +58,12 @@ class Run:
         return self.others <= _NOISE
 
 
+# The column of a table that has one; and the units that rows and columns end with. The figures
+# without are shares of a core.
+_ONLY = "figure"
+_UNITS = ("ms", "MB", "s", "kB/s")
+
+
 class Table:
     """Prints each run as it ends, and the medians of those that count."""
 
@@ -77,6 +83,17 @@ class Table:
         kept = [run.figures for run in self._runs.get(what, ()) if run.counts]
         return [statistics.median(each) for each in zip(*kept, strict=True)] if kept else None
 
+    def measured(self) -> list[figures.Figure]:
+        """For --json: each column of each row, of the runs that count."""
+        found = []
+        for what, runs in self._runs.items():
+            kept = [run.figures for run in runs if run.counts]
+            for name, column in zip(self._names, zip(*kept, strict=True), strict=False):
+                words = f"{what}, {name}".removesuffix(f", {_ONLY}").split()
+                unit = words.pop() if words[-1] in _UNITS else "cores"
+                found += figures.figure(" ".join(words).rstrip(","), unit, column)
+        return found
+
     def __str__(self) -> str:
         lines = [f"{'':<34}{'runs':>6}" + "".join(f"{name:>14}" for name in self._names)]
         for what, runs in self._runs.items():
@@ -90,23 +107,26 @@ def main() -> int:
     """Measure all; 1 if a process failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run of some seconds")
-    plan = _QUICK if parser.parse_args().quick else _FULL
+    figures.add_argument(parser)
+    arguments = parser.parse_args()
+    plan = _QUICK if arguments.quick else _FULL
     try:
-        _beside(plan)
+        found = _beside(plan).measured()
         if page.is_there():
-            asyncio.run(_pages(plan))
+            found += asyncio.run(_pages(plan)).measured()
         else:
             print("\npages are left out: no chromium here: apt-get install chromium")
     except ChildError as error:
         print(f"console_bench: {error}", file=sys.stderr)
         return 1
+    figures.write(arguments.json, "console", found)
     return 0
 
 
 # The broker alone, and beside a console with visitors
 
 
-def _beside(plan: Plan) -> None:
+def _beside(plan: Plan) -> Table:
     table = Table("p50 ms", "p99 ms", "broker CPU")
     for _ in range(plan.rounds):
         for what, visited in (("broker alone", False), ("beside a visited console", True)):
@@ -121,6 +141,7 @@ def _beside(plan: Plan) -> None:
         print(
             f"p99 is {beside[1] / alone[1]:.2f} times, CPU {beside[2] / alone[2]:.2f} times alone"
         )
+    return table
 
 
 def _probe(stack: ExitStack, plan: Plan, *, visited: bool) -> Run:
@@ -159,8 +180,8 @@ def _console(store: str) -> Child:
 # Pages
 
 
-async def _pages(plan: Plan) -> None:
-    table = Table("figure")
+async def _pages(plan: Plan) -> Table:
+    table = Table(_ONLY)
     async with page.browser() as chromium:
         for agents in plan.fleets:
             with _fleet(agents) as (fleet, console, url):
@@ -189,6 +210,7 @@ async def _pages(plan: Plan) -> None:
                 table.add(f"{name}: console's RSS, MB", Run((rss_mb,), noise))
         await _month(chromium, plan, table)
     print(f"\n{table}")
+    return table
 
 
 async def _month(chromium: Browser, plan: Plan, table: Table) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench import figures
 from bench.detectors import CHOSEN, FORMS, WARM_UP_ROWS, Answering, Form, ZScore
 from bench.outcomes import delay_rows, on_all_processors
 from broker.model import Sample
@@ -139,6 +140,7 @@ def main() -> int:
     """Measure, and print the table; 130 if interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run: 10 files")
+    figures.add_argument(parser)
     parser.add_argument("--choose", action="store_true", help="try all forms on other files")
     arguments = parser.parse_args()
     count = 5 if arguments.quick else _FILES_OF_A_KIND
@@ -153,7 +155,23 @@ def main() -> int:
         return 130
     print(f"{count} faulty and {count} healthy files of {DEFAULT_ROWS} rows")
     print(table(files))
+    figures.write(arguments.json, "detection", measured(files))
     return 0
+
+
+def measured(files: list[File]) -> list[figures.Figure]:
+    """For --json: of each detector, with ratios to `chart`."""
+    faulty, healthy = _parted(files)
+    found = []
+    for name in files[0].outcomes:
+        delays, of_chart = (
+            statistics.median(outcomes[each].delay for _, outcomes in faulty)
+            for each in (name, "chart")
+        )
+        alarmed = statistics.fmean(outcomes[name].alarmed for outcomes in healthy)
+        found += figures.figure(f"{name}, delay", "rows", [delays], [of_chart])
+        found += figures.figure(f"{name}, healthy files alarmed", "of 1", [alarmed])
+    return found
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import backlog, usage
+from bench import backlog, figures, usage
 from bench.child import Child, ChildError
 
 _BROKER = ("broker", "run", "--listen", "127.0.0.1:0")
@@ -42,8 +42,8 @@ def agent(home: Path, name: str, address: str, *arguments: str) -> Child:
     return Child(*_SIMULATE, "--config", str(config), "--broker", address, *arguments)
 
 
-def measure(home: Path, count: int, alone_s: float) -> str:
-    """The live agent alone, and beside the drain of so many samples; the table.
+def measure(home: Path, count: int, alone_s: float) -> tuple[str, list[figures.Figure]]:
+    """The live agent alone, and beside the drain of so many samples; the table and the figures.
 
     Raises:
         ChildError: a process failed.
@@ -70,7 +70,12 @@ def measure(home: Path, count: int, alone_s: float) -> str:
             drained_s = time.monotonic() - began_s
             beside = live_ms(child.stop())
     early, late = memory_mb[len(memory_mb) // 4], memory_mb[-1]
-    return "\n".join(
+    found = figures.figure("drain", "samples/s", [count / drained_s])
+    for what, one, other in (("p50", alone[0], beside[0]), ("p99", alone[1], beside[1])):
+        found += figures.figure(f"live agent beside a drain, {what}", "ms", [other], [one])
+    for what, one, other in (("agent", early[0], late[0]), ("broker", early[1], late[1])):
+        found += figures.figure(f"memory of the draining {what} at its end", "MB", [other], [one])
+    text = "\n".join(
         [
             f"{count} samples drained at {count / drained_s:.0f}/s",
             f"{'live agent':24}{'p50 ms':>9}{'p99 ms':>9}",
@@ -82,22 +87,27 @@ def measure(home: Path, count: int, alone_s: float) -> str:
             f"{'broker':24}{early[1]:9.1f}{late[1]:9.1f}",
         ]
     )
+    return text, found
 
 
 def main() -> int:
     """Measure once; 1 if a process failed, 130 if interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run: a short outage")
-    count, alone_s = (20_000, 3.0) if parser.parse_args().quick else (1_000_000, 20.0)
+    figures.add_argument(parser)
+    arguments = parser.parse_args()
+    count, alone_s = (20_000, 3.0) if arguments.quick else (1_000_000, 20.0)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory() as home:
-            print(measure(Path(home), count, alone_s))
+            text, found = measure(Path(home), count, alone_s)
     except ChildError as error:
         print(f"drain_bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+    print(text)
+    figures.write(arguments.json, "drain", found)
     return 0
 
 

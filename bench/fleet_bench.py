@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import servers
+from bench import figures, servers
 from bench.child import Child, ChildError
 from bench.load import Fleet
 from bench.servers import Servers
@@ -196,10 +196,8 @@ def _ratio(pairs: Sequence[tuple[Cell, Cell]], field: str) -> float:
 def _agents(broker: Child, count: int, traffic: Traffic) -> Iterator[Fleet]:
     host, _, port = broker.address().rpartition(":")
     metadata = [_header(f"press-{number}").to_metadata() for number in range(count)]
-    patience = {"stall_s": _PATIENCE_S, "deadline_s": _PATIENCE_S}
-    with contextlib.closing(
-        Fleet((host, int(port)), count, traffic, metadata, **patience)
-    ) as fleet:
+    place = (host, int(port)), count, traffic, metadata
+    with contextlib.closing(Fleet(*place, stall_s=_PATIENCE_S, deadline_s=_PATIENCE_S)) as fleet:
         yield fleet
 
 
@@ -237,7 +235,9 @@ def main() -> int:
     """Measure all; 1 if something failed, 130 if interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run of some seconds")
-    plan = _QUICK if parser.parse_args().quick else _FULL
+    figures.add_argument(parser)
+    arguments = parser.parse_args()
+    plan = _QUICK if arguments.quick else _FULL
     if not servers.is_there():
         print("fleet_bench: no PostgreSQL server is installed here: nothing is measured")
         return 0
@@ -264,7 +264,34 @@ def main() -> int:
         seconds = ", ".join(f"{each:.2f}" for each in of_s)
         print(f"{plan.agents} agents of a broker {name}: all answered by another after {seconds} s")
     print(f"Others used {others.share():.0%} of a core.")
+    figures.write(arguments.json, "fleet", measured(cells, took_s))
     return 0
+
+
+# Name and unit of each figure of a cell, in its order.
+_FIGURES = (
+    ("p50 paced", "ms"),
+    ("p99 paced", "ms"),
+    ("CPU of the broker paced", "s per 100,000"),
+    ("CPU of the database paced", "s per 100,000"),
+    ("rate", "samples/s"),
+    ("CPU of the broker pipelined", "s per 100,000"),
+    ("CPU of the database pipelined", "s per 100,000"),
+)
+
+
+def measured(cells: dict[str, list[Cell]], took_s: dict[str, list[float]]) -> list[figures.Figure]:
+    """For --json, with ratios to the recorder in a file."""
+    found = []
+    for recorder, of in cells.items():
+        for (name, unit), field in zip(_FIGURES, Cell.__slots__, strict=True):
+            rounds, plain = (
+                [getattr(cell, field) for cell in each] for each in (of, cells["file, normal"])
+            )
+            found += figures.figure(f"{recorder}, {name}", unit, rounds, plain)
+    for what, of_s in took_s.items():
+        found += figures.figure(f"a broker {what}, all answered by another", "s", of_s)
+    return found
 
 
 if __name__ == "__main__":

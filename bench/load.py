@@ -9,19 +9,27 @@ import contextlib
 import dataclasses
 import json
 import select
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 from bench import usage
 from bench.stream import Metadata, Stream, StreamError
+from bench.tls import context
 from bench.traffic import Traffic
 
 # The agent's own default of unanswered samples.
 _WINDOW = 512
-# The pace at which round trips are compared, in samples per second on each stream.
-_PACE_HZ = 20.0
+# What a line gets before it is measured, where its black box learns first: chart's warm-up ends
+# after 300 to 480 samples.
+_WARM_UP = {"parity": 0, "chart": _WINDOW}
+# Streams that warm up at a time: no more waits in the server than in the run itself.
+_GROUP = 50
+# At the most, for all of them.
+_WARM_UP_S = 60.0
 # No answer on any stream for so long: what has none will get none.
 _STALL_S = 3.0
 # A run that takes longer is cut, and reports what it had by then.
@@ -34,6 +42,7 @@ class Report:
 
     opened: int  # streams
     served: int  # streams whose first sample was answered
+    opening_s: float  # from the first connection until all first samples are answered
     sent: int  # messages; paced: those that were due
     answered: int  # messages
     elapsed_s: float  # until the last answer
@@ -55,16 +64,19 @@ class Fleet:
         traffic: Traffic,
         metadata: Sequence[Metadata] = (),
         *,
+        tls: ssl.SSLContext | None = None,
         stall_s: float = _STALL_S,
         deadline_s: float = _DEADLINE_S,
     ) -> None:
         """`metadata`: of each stream's call; none, where they are plain peers."""
         self._stall_s = stall_s
-        self._give_up_s = time.perf_counter() + deadline_s
-        self.last_answer_s = time.perf_counter()
+        self._deadline_s = deadline_s
+        self.began_s = self.last_answer_s = time.perf_counter()
+        self._give_up_s = self.began_s + deadline_s
+        self.opening_s = 0.0
         self._epoll = select.epoll()  # before the sockets, for a low number: see poll
         of_calls = metadata or [()] * size
-        self.streams = [Stream(*address, traffic, each) for each in of_calls]
+        self.streams = [Stream(*address, traffic, each, tls) for each in of_calls]
         self._by_fd = {stream.fileno(): stream for stream in self.streams}
         for fd in self._by_fd:
             self._epoll.register(fd, select.EPOLLIN)
@@ -126,20 +138,35 @@ class Fleet:
             for stream in opening:
                 stream.open()
                 self.release(stream, 1)
-            self.wait(partial(_are_answered, opening))
+            self.wait(partial(_are_answered, opening, 1))
         self.last_answer_s = time.perf_counter()
+        self.opening_s = self.last_answer_s - self.began_s
         return [stream for stream in self.streams if stream.answered]
 
+    def warm_up(self, streams: Sequence[Stream], count: int) -> None:
+        """Have a number of further samples of each stream answered; the deadline begins again."""
+        self._give_up_s = time.perf_counter() + _WARM_UP_S
+        for first in range(0, len(streams), _GROUP):
+            group = streams[first : first + _GROUP]
+            for stream in group:
+                self.release(stream, 1 + count)
+            self.wait(partial(_are_answered, group, 1 + count))
+        if not _are_answered(streams, 1 + count):
+            raise StreamError("the server did not answer the warm-up in time")
+        self._give_up_s = time.perf_counter() + self._deadline_s
 
-def _are_answered(streams: Sequence[Stream]) -> bool:
-    return all(stream.answered for stream in streams)
+
+def _are_answered(streams: Sequence[Stream], count: int) -> bool:
+    return all(stream.answered >= count for stream in streams)
 
 
 class Meter:
-    """Time and processor time since it was made."""
+    """Time and processor time since it was made, and the answers since."""
 
-    def __init__(self, server_pid: int) -> None:
+    def __init__(self, server_pid: int, served: Sequence[Stream]) -> None:
         self._server_pid = server_pid
+        self._sent = sum(stream.sent for stream in served)
+        self._answered = sum(stream.answered for stream in served)
         self.started_s = time.perf_counter()
         self._server_cpu_s = usage.cpu_s(server_pid)
         self._load_cpu_s = time.process_time()
@@ -153,8 +180,9 @@ class Meter:
         return Report(
             opened=len(fleet.streams),
             served=len(served),
-            sent=sum(stream.sent - 1 for stream in served),
-            answered=sum(stream.answered - 1 for stream in served),
+            opening_s=fleet.opening_s,
+            sent=sum(stream.sent for stream in served) - self._sent,
+            answered=sum(stream.answered for stream in served) - self._answered,
             elapsed_s=max(0.0, fleet.last_answer_s - self.started_s),
             server_cpu_s=server_cpu_s,
             load_cpu_s=load_cpu_s,
@@ -163,12 +191,13 @@ class Meter:
         )
 
 
-def pipelined(fleet: Fleet, traffic: Traffic, messages: int, server_pid: int) -> Report:
+def pipelined(
+    fleet: Fleet, served: list[Stream], traffic: Traffic, messages: int, server_pid: int
+) -> Report:
     """Keep a window of unanswered samples on each stream until `messages` in all are answered."""
-    served = fleet.open()
-    meter = Meter(server_pid)
+    meter = Meter(server_pid, served)
     for stream in served:
-        fleet.release(stream, 1 + _WINDOW)
+        fleet.release(stream, stream.answered + _WINDOW)
     answered = 0
     while answered < messages and not fleet.is_over():
         for stream, answers in fleet.poll(0.1):
@@ -177,28 +206,36 @@ def pipelined(fleet: Fleet, traffic: Traffic, messages: int, server_pid: int) ->
     return meter.report(fleet, served)
 
 
-def paced(fleet: Fleet, seconds: float, server_pid: int) -> Report:
-    """Send on each stream at _PACE_HZ, the streams' turns spread evenly; time each round trip."""
-    served = fleet.open()
-    gap_s = 1 / (_PACE_HZ * max(1, len(served)))
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pace:
+    """A paced load, on each stream."""
+
+    rate_hz: float
+    seconds: float
+
+
+def paced(fleet: Fleet, served: list[Stream], pace: Pace, server_pid: int) -> Report:
+    """Send on each stream at a pace, the streams' turns spread evenly; time each round trip."""
+    warm = served[0].answered if served else 0  # of each alike
+    gap_s = 1 / (pace.rate_hz * max(1, len(served)))
     sent_at_s: dict[Stream, list[float]] = {stream: [] for stream in served}
     round_trips_s: list[float] = []
 
     def take(timeout_s: float) -> None:
         for stream, answers in fleet.poll(timeout_s):
             now_s = time.perf_counter()
-            end = stream.answered - 1
+            end = stream.answered - warm
             round_trips_s.extend(now_s - at_s for at_s in sent_at_s[stream][end - answers : end])
 
-    meter = Meter(server_pid)
-    for turn in range(round(seconds * _PACE_HZ) * len(served)):
+    meter = Meter(server_pid, served)
+    for turn in range(round(pace.seconds * pace.rate_hz) * len(served)):
         due_s = meter.started_s + turn * gap_s
         take(0)
         while (early_s := due_s - time.perf_counter()) > 0:
             take(early_s)
         stream = served[turn % len(served)]
         sent_at_s[stream].append(time.perf_counter())
-        fleet.release(stream, 2 + turn // len(served))
+        fleet.release(stream, warm + 1 + turn // len(served))
     patience_s = time.perf_counter() + _STALL_S
     offered = sum(map(len, sent_at_s.values()))
     while len(round_trips_s) < offered and time.perf_counter() < patience_s:
@@ -206,7 +243,7 @@ def paced(fleet: Fleet, seconds: float, server_pid: int) -> Report:
     report = meter.report(fleet, served)
     now_s = time.perf_counter()
     for stream in served:
-        round_trips_s.extend(now_s - at_s for at_s in sent_at_s[stream][stream.answered - 1 :])
+        round_trips_s.extend(now_s - at_s for at_s in sent_at_s[stream][stream.answered - warm :])
     if report.answered == offered:
         _end(fleet, served)
     return dataclasses.replace(
@@ -240,17 +277,29 @@ def main() -> int:
     mode = parser.add_mutually_exclusive_group(required=True)
     mode.add_argument("--messages", type=int, help="pipelined: so many answers in all")
     mode.add_argument("--seconds", type=float, help="paced: so long")
+    parser.add_argument("--rate", type=float, default=20.0, help="paced: samples/s of each stream")
+    parser.add_argument("--predictor", choices=sorted(_WARM_UP), default="parity")
+    parser.add_argument("--ca", type=Path, help="by TLS, trusting this authority")
+    parser.add_argument("--warm-up", type=int, help="samples of each stream before the run")
     arguments = parser.parse_args()
     host, _, port = arguments.broker.rpartition(":")
     # One stream may do nearly all of it; paced, each does the same.
-    longest = arguments.messages or round(arguments.seconds * _PACE_HZ)
-    traffic = Traffic.of(1 + longest + _WINDOW)
+    longest = arguments.messages or round(arguments.seconds * arguments.rate)
+    given = arguments.warm_up
+    warm_up = _WARM_UP[arguments.predictor] if given is None else given
+    traffic = Traffic.of(1 + warm_up + longest + _WINDOW, arguments.predictor)
+    place = (host, int(port)), arguments.streams, traffic
+    tls = context(arguments.ca) if arguments.ca else None
     try:
-        with contextlib.closing(Fleet((host, int(port)), arguments.streams, traffic)) as fleet:
+        with contextlib.closing(Fleet(*place, tls=tls)) as fleet:
+            served = fleet.open()
+            if warm_up:
+                fleet.warm_up(served, warm_up)
             if arguments.messages:
-                report = pipelined(fleet, traffic, arguments.messages, arguments.pid)
+                report = pipelined(fleet, served, traffic, arguments.messages, arguments.pid)
             else:
-                report = paced(fleet, arguments.seconds, arguments.pid)
+                pace = Pace(arguments.rate, arguments.seconds)
+                report = paced(fleet, served, pace, arguments.pid)
     except StreamError as error:
         print(f"load: {error}", file=sys.stderr)
         return 1

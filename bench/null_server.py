@@ -11,7 +11,7 @@ import sys
 
 from bench import frames
 from bench.frames import Flag, Kind, Setting
-from bench.traffic import Tape, answer
+from bench.traffic import Tape, answer, parity
 
 # The largest window that HTTP/2 has: flow control never holds the load back.
 _WINDOW_BYTES = (1 << 31) - 1
@@ -83,7 +83,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=1_000_000, help="the most on one stream")
     arguments = parser.parse_args()
-    answers = Tape.of(frames.frame(Kind.DATA, answer(i)) for i in range(arguments.messages))
+    answers = Tape.of(
+        frames.frame(Kind.DATA, answer(i, parity(i))) for i in range(arguments.messages)
+    )
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     print(f"listening on 127.0.0.1:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
     with selectors.DefaultSelector() as selector:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench import servers
+from bench import figures, servers
 from bench.child import Child, ChildError
 from bench.load import Report
 from bench.servers import Servers
@@ -119,7 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure in turn, and print the table; 1 if a process failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="does it run at all: some seconds")
-    plan = _QUICK if parser.parse_args(arguments).quick else _FULL
+    figures.add_argument(parser)
+    given = parser.parse_args(arguments)
+    plan = _QUICK if given.quick else _FULL
     if not servers.is_there():
         print("processes_bench: PostgreSQL is not installed: nothing is measured")
         return 0
@@ -134,7 +136,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"processes_bench: {error}", file=sys.stderr)
         return 1
     print(table(cells))
+    figures.write(given.json, "processes", measured(cells))
     return 0
+
+
+def measured(cells: dict[int, list[Cell]]) -> list[figures.Figure]:
+    """For --json: each number of processes, with ratios to one."""
+    found = []
+    one = cells[_NUMBERS[0]]
+    for number, of in cells.items():
+        for name, unit, field in (
+            ("rate", "samples/s", "rate_hz"),
+            ("CPU of the brokers", "s per 100,000", "brokers_cpu_s"),
+            ("CPU of the database", "s per 100,000", "database_cpu_s"),
+        ):
+            rounds, plain = ([getattr(cell, field) for cell in each] for each in (of, one))
+            found += figures.figure(f"{number} processes, {name}", unit, rounds, plain)
+    return found
 
 
 if __name__ == "__main__":

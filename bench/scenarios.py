@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench import recordings as made
+from bench.figures import Figure, add_argument, write
 from bench.outcomes import Outcome, judge, on_all_processors
 from bench.recordings import Recording, Rng
 from broker.predictors.load import load
@@ -148,6 +149,9 @@ _FORMS = {
 }
 
 
+_UNITS = {"delay": "rows", "after": "rows", "alarms": "alarms"}
+
+
 def figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
     """The figures of one scenario, without those that its outcomes do not have."""
 
@@ -203,6 +207,7 @@ def main() -> int:
     parser.add_argument("--tune", action="store_true", help="on other seeds, for choosing")
     parser.add_argument("--long", action="store_true", help="also those of days, in an hour")
     parser.add_argument("--only", action="append", metavar="NAME", help="names that begin so")
+    add_argument(parser)
     parser.add_argument("--files", type=int, metavar="N", help="as many of each scenario")
     arguments = parser.parse_args()
     names = [*SCENARIOS, *(LONG if arguments.long else ())]
@@ -223,7 +228,17 @@ def main() -> int:
     of_name: dict[str, list[Outcome]] = {name: [] for name in names}
     for (name, _), outcome in zip(jobs, outcomes, strict=True):
         of_name[name].append(outcome)
-    print(table({name: figures(each) for name, each in of_name.items()}))
+    reached = {name: figures(each) for name, each in of_name.items()}
+    print(table(reached))
+    write(
+        arguments.json,
+        "scenarios",
+        [
+            Figure(f"{name}, {column}", _UNITS.get(column, "of 1"), value, (value, value))
+            for name, its in reached.items()
+            for column, value in its.items()
+        ],
+    )
     return 0
 
 

@@ -16,7 +16,7 @@ from agent.config import SpoolSettings
 from agent.model import Reading, Sample
 from agent.spool.directories import Directories
 from agent.spool.spool import Spool
-from bench import backlog, usage
+from bench import backlog, figures, usage
 
 # A window of the agent's link.
 _WINDOW = 512
@@ -56,7 +56,7 @@ def measure_plain(count: int) -> Figures:
 
 async def measure_spool(count: int, waiting: int) -> Figures:
     """The spool with its thread: through RAM; then a start with a backlog, and its drain."""
-    figures = {}
+    found = {}
     with (
         _directories() as directories,
         contextlib.closing(Spool(directories, _SETTINGS, 0)) as spool,
@@ -67,11 +67,11 @@ async def measure_spool(count: int, waiting: int) -> Figures:
             spool.append(Reading(backlog.VALUES, number))
             while number + 1 - len(samples) >= _WINDOW:
                 samples += await spool.read(_WINDOW)
-        figures["append, samples/s"] = count / (time.perf_counter() - began_s)
+        found["append, samples/s"] = count / (time.perf_counter() - began_s)
         for sample in samples:
             spool.settle(sample, answered=True)
     with _directories() as directories:
-        figures["bytes a sample"] = backlog.fill(directories.cold, waiting) / waiting
+        found["bytes a sample"] = backlog.fill(directories.cold, waiting) / waiting
         before_mb = usage.restart_own_peak()
         began_s = time.perf_counter()
         with contextlib.closing(Spool(directories, _SETTINGS, 0)) as spool:
@@ -82,10 +82,10 @@ async def measure_spool(count: int, waiting: int) -> Figures:
                 for sample in taken:
                     spool.settle(sample, answered=True)
                 taken = await spool.read(_WINDOW)
-        figures["start, s"] = started_s - began_s
-        figures["drain, samples/s"] = waiting / (time.perf_counter() - started_s)
-        figures["memory for it, MB"] = usage.resident_mb(os.getpid(), "VmHWM") - before_mb
-    return figures
+        found["start, s"] = started_s - began_s
+        found["drain, samples/s"] = waiting / (time.perf_counter() - started_s)
+        found["memory for it, MB"] = usage.resident_mb(os.getpid(), "VmHWM") - before_mb
+    return found
 
 
 @contextlib.contextmanager
@@ -99,7 +99,9 @@ def main() -> int:
     """Measure both in turn, and print their medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run: one small round")
-    rounds, count, waiting = (1, 5_000, 20_000) if parser.parse_args().quick else (3, 50_000, 10**6)
+    figures.add_argument(parser)
+    arguments = parser.parse_args()
+    rounds, count, waiting = (1, 5_000, 20_000) if arguments.quick else (3, 50_000, 10**6)
     plain, ours = [], []
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
@@ -114,7 +116,19 @@ def main() -> int:
             continue
         other = statistics.median(each[name] for each in plain)
         print(f"{name:20}{middle:12.0f}{other:14.0f}{middle / other:8.2f}")
+    figures.write(arguments.json, "spool", measured(ours, plain))
     return 0
+
+
+def measured(ours: list[Figures], plain: list[Figures]) -> list[figures.Figure]:
+    """For --json."""
+    found = []
+    for name in ours[0]:
+        what, _, unit = name.rpartition(", ")
+        others = [each[name] for each in plain if name in each]
+        rounds = [each[name] for each in ours]
+        found += figures.figure(what or unit, unit if what else "bytes", rounds, others)
+    return found
 
 
 if __name__ == "__main__":

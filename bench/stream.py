@@ -2,6 +2,7 @@
 
 import bisect
 import socket
+import ssl
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -9,6 +10,7 @@ import hpack
 
 from bench import frames
 from bench.frames import Flag, Kind, Setting
+from bench.tls import TlsSocket
 from bench.traffic import Traffic
 
 _REQUEST_HEADERS = (
@@ -45,7 +47,14 @@ class Stream:
     broken, refused or ended by the server. `sent` and `answered` count messages.
     """
 
-    def __init__(self, host: str, port: int, traffic: Traffic, metadata: Metadata = ()) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        traffic: Traffic,
+        metadata: Metadata = (),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         """`metadata` of the call: an agent's, or none."""
         self.sent = 0
         self.answered = 0
@@ -67,11 +76,15 @@ class Stream:
         self._headers_end_stream = False
         self._decoder = hpack.Decoder()
         try:
-            self._socket = socket.create_connection((host, port), _CONNECT_S)
+            connection = socket.create_connection((host, port), _CONNECT_S)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket: socket.socket | TlsSocket = connection
+            if tls:
+                connection = tls.wrap_socket(connection, server_hostname=host)
+                self._socket = TlsSocket(connection)
         except OSError as error:
             raise StreamError(f"no connection to {host}:{port}: {error}") from None
-        self._socket.setblocking(False)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setblocking(False)
         self._write(
             frames.PREFACE
             + frames.settings(

@@ -1,0 +1,1 @@
+"""Clients of other makings, and proxies, at a real broker."""
