@@ -1,4 +1,4 @@
-"""HOST:PORT, as it is written on a command line."""
+"""HOST:PORT, or unix:PATH, as they are written on a command line."""
 
 import ipaddress
 import re
@@ -8,6 +8,7 @@ from quartet.errors import SettingsError
 from quartet.foreign import shown
 
 _MAX_PORT = 65535
+_MAX_PATH_BYTES = 107
 _PORT = re.compile("[0-9]{1,5}")
 _HOST = re.compile(r"[^\s\x00-\x1f\x7f/\[\]]+")
 
@@ -50,3 +51,39 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+UNIX = "unix:"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """A socket in the file system."""
+
+    path: str
+
+    @property
+    def is_loopback(self) -> bool:
+        """Traffic to it never leaves the machine."""
+        return True
+
+    def __str__(self) -> str:
+        return UNIX + self.path
+
+
+Place = Address | UnixAddress
+"""Where a server listens."""
+
+
+def place(text: str, name: str) -> Place:
+    """Read `HOST:PORT` or `unix:/PATH`; SettingsError, with the setting's name, otherwise."""
+    if not text.startswith(UNIX):
+        return Address.parse(text, name)
+    path = text.removeprefix(UNIX)
+    # The system takes no longer ones, and counts their bytes.
+    if not path.startswith("/") or len(path.encode()) > _MAX_PATH_BYTES or "\0" in path:
+        raise SettingsError(
+            f"{name}: expected {UNIX} and an absolute path of at most {_MAX_PATH_BYTES} bytes,"
+            f" such as unix:/run/broker/broker.sock, got {shown(repr(text))}"
+        )
+    return UnixAddress(path)

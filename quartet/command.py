@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 
 from quartet.errors import QuartetError, SettingsError
 from quartet.journal import LineFormatter
@@ -21,6 +22,9 @@ def run(program: str, command: Callable[[], int], *, platform: str = sys.platfor
             file=sys.stderr,
         )
         return 2
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and not _takes_all(stream):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII alone
     if logging.lastResort:  # what is logged by a command that sets up no log
         logging.lastResort.setFormatter(LineFormatter())
     try:
@@ -35,3 +39,8 @@ def run(program: str, command: Callable[[], int], *, platform: str = sys.platfor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code
+
+
+def _takes_all(stream: TextIOWrapper) -> bool:
+    """Whether it can write each text; in the locale C, Python lets through no more than bytes."""
+    return stream.errors != "strict" and "utf" in stream.encoding.lower()

@@ -17,6 +17,14 @@ SHELLS = ("bash", "zsh", "fish")
 """For which there is completion."""
 
 
+class _ShowVersion(argparse.Action):
+    """Looks for the version only when it is wanted, as that takes long."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        sys.stdout.write(f"{NAME} {version()}\n")
+        parser.exit()
+
+
 class Parser(argparse.ArgumentParser):
     """A program or one of its commands. An error shows the usage of the command that was given."""
 
@@ -65,9 +73,8 @@ class Parser(argparse.ArgumentParser):
 
     def add_version(self) -> None:
         """Add --version."""
-        text = f"{NAME} {version()}"
         self.add_argument(
-            "--version", action="version", version=text, help="show the version and exit"
+            "--version", action=_ShowVersion, nargs=0, help="show the version and exit"
         )
 
     @property

@@ -1,7 +1,6 @@
 """What was installed: the distribution, its version, and what its extras require."""
 
 import sys
-from importlib import metadata
 
 NAME = "quartet-edge"
 """The name for installers. The packages in it are agent, broker, quartet and wire."""
@@ -9,6 +8,8 @@ NAME = "quartet-edge"
 
 def version() -> str:
     """The version of the distribution."""
+    from importlib import metadata  # noqa: PLC0415 - costs 1.6 MB, and is rarely asked
+
     return metadata.version(NAME)
 
 
@@ -18,6 +19,8 @@ def to_install(extra: str) -> str:
     It names the requirements and never the distribution: an index may give that name to somebody
     else. A marker beside the extra's own is left out.
     """
+    from importlib import metadata  # noqa: PLC0415 - as above
+
     listed = [each.partition(";") for each in metadata.requires(NAME) or ()]
     ours = [
         f"'{requirement.strip()}'"

@@ -67,7 +67,9 @@ def examples(wanted: object) -> list[object]:
 def _alternatives(wanted: object) -> Iterator[str]:
     for kind in _parts(wanted):
         origin = get_origin(_bare(kind))
-        if origin is Literal:
+        if description := _description(kind):
+            yield description
+        elif origin is Literal:
             yield from map(toml, get_args(_bare(kind)))
         elif origin is tuple:
             yield "a list"
@@ -92,10 +94,13 @@ def _bare(kind: object) -> object:
     return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
+def _description(kind: object) -> str | None:
+    """What a type itself says that it takes, where it does."""
+    metas = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
+    return next((meta.description for meta in metas if meta.description), None)
+
+
 def _bounded(kind: object, *metas: Meta) -> str:
-    for meta in metas:
-        if meta.description:
-            return meta.description
     bounds = [bound for meta in metas for bound in _bounds(meta)]
     return " ".join([_NAMES[kind], *bounds])
 

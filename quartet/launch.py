@@ -2,7 +2,6 @@
 
 import sys
 from importlib import import_module
-from importlib.metadata import packages_distributions
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -38,6 +37,8 @@ def _start(package: str) -> int:
         )
         _load(package, own)
     elif _MARK not in own.read_text("utf-8"):
+        from importlib.metadata import packages_distributions  # noqa: PLC0415 - costs 1.6 MB
+
         owners = set(packages_distributions().get(package, ())) - {NAME}
         who = ", ".join(sorted(owners)) or "another distribution"
         _warn(package, f"{who} has overwritten files in {own.parent}: {_APART}")

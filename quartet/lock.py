@@ -10,6 +10,9 @@ from pathlib import Path
 from quartet.errors import InUseError
 from quartet.foreign import shown
 
+# Where Debian has locks of devices: in RAM, for all users. Elsewhere the next best.
+_SHARED = Path("/run/lock")
+
 # A process id and a note are some hundred bytes; more is something else's.
 _MOST_BYTES = 4096
 
@@ -72,6 +75,18 @@ class FileLock:
         except OSError as error:
             if error.errno != errno.ENOSPC:  # on a full disk the lock holds, without a name
                 raise
+
+
+def for_all_users(name: str) -> Path:
+    """The path of a lock that agents of all users see."""
+    directory = _SHARED if _SHARED.is_dir() else _temporary()
+    return directory / f"{name}.lock"
+
+
+def _temporary() -> Path:
+    import tempfile  # noqa: PLC0415 - a Pi has a directory of locks
+
+    return Path(tempfile.gettempdir())
 
 
 def holder(path: Path) -> str:

@@ -30,6 +30,11 @@ class Notifier:
         self.watchdog_s = int(usec) / 1e6 if usec.isascii() and usec.isdigit() else 0.0
         """How often systemd wants a beat, at least, in seconds; 0 = not at all."""
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether there is anybody to tell."""
+        return bool(self._address)
+
     def ready(self) -> None:
         """It does what it is there for."""
         self._send("READY=1")

@@ -6,6 +6,7 @@ Whatever cannot be used is a SettingsError that names the setting, the file and 
 import codecs
 import itertools
 import logging
+import ssl
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,29 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from quartet.certificates import KEYS, MALFORMED, Certificate, canonical, fits, is_usable
+from quartet.certificates import (
+    KEYS,
+    MALFORMED,
+    Certificate,
+    canonical,
+    fits,
+    is_usable,
+    odd_serials,
+)
 from quartet.errors import SettingsError
 from quartet.foreign import shown
 
 log = logging.getLogger(__name__)
+
+SYSTEM = "system"
+"""Of tls.ca: the authorities that this system trusts."""
+
+# Of Debian, of Fedora, and of Alpine, where OpenSSL does not say it.
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +94,33 @@ def read_identity(certificate: str, key: str) -> Identity:
 def read_authorities(setting: str, path: str) -> Authorities:
     """The file of tls.ca or tls.client_ca: one certificate, or several."""
     pem, certificates = _read_certificates(setting, path)
-    for certificate in certificates:
-        if not _is_authority(certificate):
-            raise SettingsError(
-                f"{setting}: {path}: the certificate of {Certificate.of(certificate)} is not an"
-                " authority's: use the file of the CA that signed the other side's certificate"
-            )
-    return Authorities(tuple(map(Certificate.of, certificates)), pem)
+    authorities = [each for each in certificates if _is_authority(each)]
+    if not authorities:
+        raise SettingsError(
+            f"{setting}: {path}: the certificate of {Certificate.of(certificates[0])} is not an"
+            " authority's: use the file of the CA that signed the other side's certificate"
+        )
+    return Authorities(tuple(map(Certificate.of, authorities)), pem)
+
+
+def read_trusted(ca: str) -> Authorities:
+    """The file of an agent's tls.ca, or the system's own, of which nobody here is asked."""
+    if ca == SYSTEM:
+        return Authorities((), _read("tls.ca", trusted_file(ca)))
+    return read_authorities("tls.ca", ca)
+
+
+def trusted_file(ca: str) -> str:
+    """Where those of tls.ca are."""
+    if ca != SYSTEM:
+        return ca
+    bundles = (ssl.get_default_verify_paths().cafile, *_BUNDLES)
+    for path in bundles:
+        if path and Path(path).is_file():
+            return path
+    raise SettingsError(
+        "tls.ca: this system has no list of authorities: install ca-certificates, or name a file"
+    )
 
 
 def read_revoked(path: str, authorities_pem: bytes) -> Revoked:
@@ -113,7 +152,11 @@ def _read_chain(path: str) -> tuple[bytes, list[x509.Certificate]]:
             " device's own comes first, then the one that signed it, and so on"
         )
     if not Certificate.of(chain[0]).names:
-        raise SettingsError(f"tls.certificate: {path}: contains no name: it needs one")
+        common = Certificate.of(chain[0]).common_name
+        beside = f" (its CN {shown(common)} does not count beside names of other kinds)"
+        raise SettingsError(
+            f"tls.certificate: {path}: contains no name: it needs one{beside if common else ''}"
+        )
     return pem, chain
 
 
@@ -122,7 +165,8 @@ def _read_certificates(setting: str, path: str) -> tuple[bytes, list[x509.Certif
     if pem.startswith(codecs.BOM_UTF8):
         raise SettingsError(f"{setting}: {path}: starts with a byte order mark: save it without")
     try:
-        certificates = x509.load_pem_x509_certificates(pem)
+        with odd_serials():
+            certificates = x509.load_pem_x509_certificates(pem)
         for certificate in certificates:
             Certificate.of(certificate)
     except ValueError as error:

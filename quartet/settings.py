@@ -1,6 +1,5 @@
 """Configuration: a TOML file, checked as a whole against a tree of msgspec structs."""
 
-import difflib
 import os
 import tomllib
 from pathlib import Path
@@ -172,6 +171,8 @@ def _given(value: object) -> str:
 
 
 def _hint(name: str, known: list[str]) -> str:
+    import difflib  # noqa: PLC0415 - only a mistake needs it
+
     near = difflib.get_close_matches(name, known, n=1)
     if near:
         return f"; did you mean '{near[0]}'?"

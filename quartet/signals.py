@@ -33,6 +33,23 @@ def on_signals(
 
 
 @contextmanager
+def interruptible() -> Iterator[None]:
+    """Have Ctrl-C end what blocks the running loop, while entered: a KeyboardInterrupt at once.
+
+    Main thread only. Where it is ignored, it stays so.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def on_leaving(leave: Callable[[], None]) -> Iterator[None]:
     """Call on the running loop before Ctrl-Z or Ctrl-\\ do what they do, while entered.
 

@@ -19,6 +19,7 @@ pkg-config --exists libsystemd 2>/dev/null || want libsystemd-dev
 command -v unshare >/dev/null || want util-linux
 command -v faketime >/dev/null || want faketime
 command -v chromium >/dev/null || want chromium
+command -v curl >/dev/null || want curl
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql
 [ -x /usr/sbin/pgbouncer ] || want pgbouncer
 "$1" -c 'import pathlib, sys, sysconfig

@@ -8,9 +8,14 @@ from hypothesis import strategies as st
 
 from agent.clock import VirtualClock
 from agent.config import Settings
-from agent.config.source import SensorSettings, VirtualAds1115Settings
-from agent.sources.cadence import DATA_RATES
-from agent.sources.channel import FULL_SCALE_V, GAIN, MUX, Channel, signed
+from agent.config.source import (
+    FULL_SCALE_V,
+    Ads1115Settings,
+    SensorSettings,
+    VirtualAds1115Settings,
+)
+from agent.sources.channel import GAIN, MUX, Channel, signed
+from agent.sources.models import ADS1015, ADS1115
 from agent.sources.opening import open_source
 from wire.sensors import Label
 
@@ -66,7 +71,7 @@ def test_the_bits_are_those_of_the_data_sheet() -> None:
         8: 0b100,
         16: 0b101,
     }
-    assert {rate: bits >> 5 for rate, bits in DATA_RATES.items()} == {
+    assert {rate: bits >> 5 for rate, bits in ADS1115.data_rates.items()} == {
         8: 0b000,
         16: 0b001,
         32: 0b010,
@@ -75,6 +80,16 @@ def test_the_bits_are_those_of_the_data_sheet() -> None:
         250: 0b101,
         475: 0b110,
         860: 0b111,
+    }
+    # SBAS473, the same table
+    assert {rate: bits >> 5 for rate, bits in ADS1015.data_rates.items()} == {
+        128: 0b000,
+        250: 0b001,
+        490: 0b010,
+        920: 0b011,
+        1600: 0b100,
+        2400: 0b101,
+        3300: 0b110,
     }
     assert FULL_SCALE_V == {"2/3": 6.144, 1: 4.096, 2: 2.048, 4: 1.024, 8: 0.512, 16: 0.256}
 
@@ -96,6 +111,11 @@ def test_the_config_starts_one_conversion_of_its_own_input_and_gain(
 @pytest.mark.parametrize(("code", "saturated"), [(32767, True), (-32768, True), (32766, False)])
 def test_only_the_ends_of_the_range_are_saturated(code: int, saturated: bool) -> None:
     assert channel().is_saturated(code) is saturated
+
+
+@pytest.mark.parametrize(("code", "saturated"), [(0x7FF0, True), (-0x8000, True), (0x7FE0, False)])
+def test_of_12_bits_the_highest_code_is_saturated(code: int, saturated: bool) -> None:
+    assert Channel.of(1, 0, SensorSettings(), ADS1015).is_saturated(code) is saturated
 
 
 def test_a_range_is_in_the_sensors_unit_and_includes_its_ends() -> None:
@@ -140,3 +160,30 @@ def test_a_source_gives_names_and_units() -> None:
             Label("sensor3", "V"),
             None,
         ]
+
+
+@pytest.mark.parametrize("address", [0x49, "0x49", "0X49"])
+def test_an_address_is_a_number_with_quotes_or_without(address: int | str) -> None:
+    chip = msgspec.convert({"kind": "ads1115", "address": address}, Ads1115Settings)
+    assert chip.chip_address == 0x49
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, ""),
+        ({"min": -0.1, "max": 4.0}, ""),
+        (
+            {"gain": 2, "scale": 6.4, "max": 16.8, "unit": "bar"},
+            "max = 16.8 bar is not reached with gain = 2, which gives -13.11 to 13.11 bar: a value"
+            " beyond that is missing (saturated); choose a lower gain, or correct max",
+        ),
+        (
+            {"scale": -33.4, "offset": 79.1, "min": -60, "unit": "°C"},
+            "min = -60 °C is not reached with gain = 1, which gives -57.71 to 215.9 °C: a value"
+            " beyond that is missing (saturated); choose a lower gain, or correct min",
+        ),
+    ],
+)
+def test_a_limit_that_the_gain_does_not_reach_is_told(fields: dict[str, object], told: str) -> None:
+    assert channel(**fields).beyond == told

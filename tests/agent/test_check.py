@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -24,7 +25,14 @@ from agent.check.journal import journald_settings, seconds
 from agent.check.outputs import check_outputs
 from agent.check.spool import check_spool
 from agent.clock import VirtualClock
-from agent.config import Settings, SpoolSettings, TlsSettings
+from agent.config import (
+    AgentSettings,
+    BrokerSettings,
+    SamplingSettings,
+    Settings,
+    SpoolSettings,
+    TlsSettings,
+)
 from agent.config.outputs import AlarmSettings, OutputsSettings
 from agent.config.source import Ads1115Settings, SensorSettings, VirtualAds1115Settings
 from agent.config.virtual import (
@@ -34,6 +42,7 @@ from agent.config.virtual import (
     SineSettings,
     VirtualSettings,
 )
+from agent.instance import Instance
 from agent.sources.bus import lock_chip
 from quartet.address import Address
 
@@ -45,6 +54,11 @@ LAPTOP = Host(is_pi=False, running_agent="")
 def broker() -> Iterator[Broker]:
     with Broker() as broker:
         yield broker
+
+
+def to(*addresses: str, tls: TlsSettings | None = None) -> Settings:
+    """The settings of an agent with these brokers."""
+    return Settings(AgentSettings("press-1"), BrokerSettings(addresses), tls)
 
 
 def chip_findings(
@@ -134,6 +148,45 @@ def test_a_chip_that_does_not_answer_fails_and_so_does_one_that_stops() -> None:
     assert "stopped answering: no answer" in stops["chip"].detail
 
 
+def test_another_program_on_the_chip_fails_and_the_sensors_are_judged_all_the_same() -> None:
+    other = FaultSettings("other_reader", 0.4, 0.001, 0.3)
+    findings = chip_findings(VirtualSettings(faults=(other,)))
+    failed = {name: each for name, each in findings.items() if each.outcome is Outcome.FAILED}
+    assert failed.keys() == {"other programs"}
+    assert re.fullmatch(
+        r"another program uses this chip at the same time: \d+ readings? of 96 failed",
+        failed["other programs"].detail,
+    )
+    assert "fuser -v /dev/i2c-1" in failed["other programs"].remedy
+
+
+def test_a_bus_that_is_held_low_fails_as_that() -> None:
+    findings = chip_findings(VirtualSettings(faults=(FaultSettings("bus_low", 0, 1e6),)))
+    for check in ("chip", "other chips"):
+        assert findings[check].outcome is Outcome.FAILED
+        assert findings[check].detail.startswith("every address answers: SDA or SCL is held low")
+
+
+@pytest.mark.parametrize("chip", ["ads1115", "ads1015"])
+def test_either_chip_passes_with_its_rates(chip: str) -> None:
+    source = VirtualAds1115Settings(chip=chip)
+    settings = Settings(source=source, sampling=SamplingSettings(100))
+    findings = {each.check: each for each in check_chip(settings, source, VirtualClock(), PI)}
+    assert all(each.outcome is Outcome.PASSED for each in findings.values())
+    rate, best = {
+        "ads1115": ("860 conversions, verified", "142.5"),
+        "ads1015": ("3300 conversions, verified", "316.6"),
+    }[chip]
+    assert findings["rate"].detail.startswith(f"100 samples a second with {rate}; at most {best}")
+    assert findings["chip"].detail == f"virtual {chip.upper()} at 0x48"
+
+
+def test_a_limit_beyond_the_gain_is_told_beside_what_passed() -> None:
+    finding = chip_findings(sensor1=SensorSettings(max=5.0))["sensor1 (A0)"]
+    assert finding.outcome is Outcome.PASSED
+    assert finding.remedy.startswith("max = 5 V is not reached with gain = 1")
+
+
 def test_a_bus_that_is_missing_is_told_from_one_that_is_off(tmp_path: Path) -> None:
     off = check_bus(1, tmp_path, PI)
     assert off.remedy == "sudo raspi-config nonint do_i2c 0"
@@ -219,7 +272,7 @@ def test_spool_directories_are_looked_at(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "none"))
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
-    hot, cold = check_spool(Settings())
+    hot, cold = check_spool(Settings(), PI)
     assert (hot.outcome, cold.outcome) == (Outcome.FAILED, Outcome.PASSED)
     assert hot.remedy == f"sudo install -d -o $USER {tmp_path / 'none'}"
     assert "MB free, may take 268 MB" in cold.detail
@@ -227,7 +280,7 @@ def test_spool_directories_are_looked_at(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_spool_directory_that_systemd_will_create_is_no_failure() -> None:
     settings = Settings(spool=SpoolSettings("/var/lib/agent/none", "/run/agent/none"))
-    for finding in check_spool(settings):
+    for finding in check_spool(settings, PI):
         assert finding.outcome is Outcome.SKIPPED
         assert finding.detail.endswith(
             "none does not exist yet: systemd creates it for the service"
@@ -237,11 +290,11 @@ def test_a_spool_directory_that_systemd_will_create_is_no_failure() -> None:
 
 def test_a_port_where_nobody_listens_is_told_from_one_that_speaks_no_grpc() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        address = Address("127.0.0.1", mute.getsockname()[1])
-        (finding,) = check_brokers([address], None, patience_s=0.5)
-        assert "does not answer like a gRPC server" in finding.detail
-    (finding,) = check_brokers([address], None)
-    assert "cannot be reached: Connection refused" in finding.detail
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        (finding,) = check_brokers(to(address), patience_s=0.5)
+        assert "it accepts the connection, and then sends nothing within 0.5 s" in finding.detail
+    (finding,) = check_brokers(to(address))
+    assert f"it cannot be reached at {address}: Connection refused" in finding.detail
 
 
 def test_all_brokers_of_a_list_are_asked_at_the_same_time(tmp_path: Path) -> None:
@@ -254,12 +307,12 @@ def test_all_brokers_of_a_list_are_asked_at_the_same_time(tmp_path: Path) -> Non
 
         calls = threading.Thread(target=hang_up_once_all_have_called)
         calls.start()
-        addresses = [Address("127.0.0.1", each.getsockname()[1]) for each in listening]
+        addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in listening]
         tls = TlsSettings(str(Ca(tmp_path).path))
-        findings = list(check_brokers(addresses, tls, PATIENCE_S))
+        findings = list(check_brokers(to(*addresses, tls=tls), PATIENCE_S, PATIENCE_S))
         calls.join()
     assert [each.outcome for each in findings] == [Outcome.FAILED] * 40
-    assert [each.detail.split()[0] for each in findings] == list(map(str, addresses))
+    assert [each.detail.split(": ")[0] for each in findings] == addresses
 
 
 def test_a_name_that_nobody_resolves_does_not_hold_up_the_check(
@@ -269,18 +322,19 @@ def test_a_name_that_nobody_resolves_does_not_hold_up_the_check(
     is_over = threading.Event()
     resolve = socket.getaddrinfo
 
-    def hang(host: str, *arguments: object, **more: object) -> object:
-        if host == "lost.plant":
+    def hang(host: str, *arguments: object, flags: int = 0, **more: object) -> object:
+        if host == "lost.plant" and not flags & socket.AI_NUMERICHOST:
             is_over.wait()
-        return resolve(host, *arguments, **more)  # type: ignore[arg-type]
+        return resolve(host, *arguments, flags=flags, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    lost, closed = Address("lost.plant", 8061), Address("127.0.0.1", 1)
     try:
-        first, second = check_brokers([lost, closed], None, patience_s=0.2)
+        first, second = check_brokers(to("lost.plant:8061", "127.0.0.1:1"), most_s=1.0)
     finally:
         is_over.set()
-    assert first.detail == "lost.plant:8061 cannot be reached: nothing is known of it within 0.2 s"
+    assert first.detail == (
+        "lost.plant:8061: nobody answers within 0.9 s what address the name lost.plant has"
+    )
     assert "Connection refused" in second.detail
 
 
@@ -318,7 +372,7 @@ def test_all_is_well_on_a_virtual_chip_with_a_broker(broker: Broker, tmp_path: P
         r"passed  chip                virtual ADS1115 at 0x48",
         r"passed  sensor1 (A0)        ",
         r"passed  outputs.alarm       GPIO17, by mock",
-        rf"passed  broker              {broker.address} answers",
+        rf"passed  broker              {broker.address} answers, and would admit rehearsal-",
         r"skipped spool               a simulation uses a temporary one",
     ):
         assert wanted in check.stdout
@@ -329,7 +383,7 @@ def test_all_is_well_on_a_virtual_chip_with_a_broker(broker: Broker, tmp_path: P
     assert all(set(each) == {"check", "outcome", "detail", "remedy"} for each in findings)
 
 
-@pytest.mark.skipif(Host.look().is_pi, reason="this is a Pi")
+@pytest.mark.skipif(Host.look(Instance()).is_pi, reason="this is a Pi")
 def test_a_laptop_where_nothing_is_configured_passes_without_advice_for_a_pi(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

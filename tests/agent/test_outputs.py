@@ -12,15 +12,19 @@ from pathlib import Path
 
 import pytest
 from gpiozero import Device, OutputDevice
-from gpiozero.pins.mock import MockFactory
+from gpiozero.pins.mock import MockFactory, MockPin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.outputs import RecordingPin, S, SteppedClock, prediction
 from support.patience import PATIENCE_S
 
+from agent.check.findings import Outcome
+from agent.check.host import Host
+from agent.check.outputs import check_outputs
 from agent.clock import SystemClock, VirtualClock
 from agent.config.outputs import AlarmSettings, OutputsSettings, StatusSettings
 from agent.errors import SinkError
+from agent.instance import Instance
 from agent.sinks import FanOut
 from agent.sinks.alarm import Alarm
 from agent.sinks.guard import Guard
@@ -273,7 +277,11 @@ BOTH_EDGES = RISING_EDGE = FALLING_EDGE = SET_PULL_NONE = SET_PULL_UP = SET_PULL
 error = OSError
 calls = []
 mode = 0
-def gpiochip_open(chip): return 1
+chips = {0: (54, "gpiochip0", "pinctrl-bcm2835")}
+def gpiochip_open(chip):
+    if chip not in chips: raise error("can not open gpiochip")
+    return chip
+def gpio_get_chip_info(handle): return [0, *chips[handle]]
 def gpiochip_close(handle): pass
 def gpio_claim_input(handle, gpio, flags=0):
     global mode
@@ -319,6 +327,26 @@ def test_a_pin_that_another_device_has_is_named(factory: MockFactory) -> None:
     with OutputDevice(17), pytest.raises(SinkError, match=r"outputs.alarm: GPIO17 cannot be used"):
         GpioPin("outputs.alarm", 17, active_high=True, on=False)
     assert factory.pin(17).function == "input"
+
+
+class BusyPin(MockPin):
+    """A pin that the kernel has given to another process, as lgpio says it."""
+
+    def output_with_state(self, _state: bool) -> None:
+        raise OSError("'GPIO busy'")
+
+
+def test_a_pin_of_another_agent_is_told_with_what_to_do(factory: MockFactory) -> None:
+    factory.pin_class = BusyPin
+    with pytest.raises(SinkError, match=r"GPIO17 cannot be used: 'GPIO busy': another program has"):
+        GpioPin("outputs.alarm", 17, active_high=True, on=False)
+    (finding,) = check_outputs(
+        OutputsSettings(alarm=AlarmSettings(17)),
+        Host(is_pi=True, running_agent="", instance=Instance("oil")),
+    )
+    assert finding.outcome is Outcome.SKIPPED
+    assert "each agent on a computer needs pins of its own" in finding.detail
+    assert finding.remedy == "sudo systemctl stop agent@oil"
 
 
 def test_a_pin_that_fails_later_is_a_sink_error(factory: MockFactory) -> None:
@@ -432,6 +460,50 @@ def test_by_lgpio_a_pin_becomes_an_output_at_its_level_at_once(
         ("write", 17, other),
         ("input", 17),
     ]
+
+
+BRCM = (32, "gpiochip0", "gpio-brcmstb@107d508500")
+
+
+@pytest.mark.parametrize(
+    ("chips", "place"),
+    [
+        ({0: (58, "gpiochip0", "pinctrl-bcm2711"), 1: (8, "gpiochip1", "raspberrypi-exp-gpio")}, 0),
+        ({0: BRCM, 4: (54, "gpiochip4", "pinctrl-rp1")}, 4),
+        ({0: (54, "gpiochip0", "pinctrl-rp1"), 10: BRCM}, 0),
+        (
+            {
+                11: BRCM,
+                13: (4, "gpiochip13", "pinctrl-bcm2712"),
+                15: (54, "gpiochip15", "pinctrl-rp1"),
+            },
+            15,
+        ),
+        ({0: (32, "gpiochip0", "gpio-sim.0")}, 0),
+    ],
+    ids=["Pi 4", "Pi 5, first kernels", "Pi 5, 6.6", "Pi 5, 6.12", "no label that is known"],
+)
+def test_the_chip_of_the_header_is_found_by_its_label(
+    chips: dict[int, tuple[int, str, str]], place: int, tmp_path: Path
+) -> None:
+    (tmp_path / "lgpio.py").write_text(LGPIO.replace("chips = {", f"chips = {chips!r} or {{"))
+    code = (
+        "import gpiozero.pins.lgpio as real\n"
+        "real.LGPIOFactory._get_revision = lambda self: 0xd04170  # a Pi 5\n"
+        "from agent.check.host import Host\n"
+        "from agent.check.outputs import check_outputs\n"
+        "from agent.config.outputs import OutputsSettings, StatusSettings\n"
+        "host = Host(is_pi=True, running_agent='')\n"
+        "for finding in check_outputs(OutputsSettings(status=StatusSettings(27)), host):\n"
+        "    print(finding.outcome, finding.detail)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment.pop("GPIOZERO_PIN_FACTORY", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    _, name, label = chips[place]
+    assert done.stdout == f"passed GPIO27, by lgpio: line 27 of {name} ({label})\n"
 
 
 @pytest.mark.parametrize(

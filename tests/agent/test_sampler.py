@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.patience import PATIENCE_S
 
-from agent.clock import SystemClock
+from agent.clock import Stop, SystemClock
 from agent.errors import SourceError
 from agent.model import Reading
 from agent.sampler import Sampler
@@ -39,7 +39,7 @@ class ManualClock:
     def time_ns(self) -> int:
         return WALL_OFFSET_NS + self.now_ns
 
-    def wait_until(self, monotonic_ns: int, stop: threading.Event) -> None:
+    def wait_until(self, monotonic_ns: int, stop: Stop) -> None:
         self.on_wait(monotonic_ns)
         if not stop.is_set():
             self.now_ns = max(self.now_ns, monotonic_ns) + next(self._late_ns, 0)

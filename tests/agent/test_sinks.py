@@ -337,6 +337,32 @@ def test_fields_say_what_the_prediction_holds(given_: Prediction) -> None:
     assert abs(sampled_at - exact) <= timedelta(microseconds=2)
 
 
+def test_to_journald_go_the_same_fields_in_one_call(caplog: pytest.LogCaptureFixture) -> None:
+    sent: list[tuple[str, ...]] = []
+    log = PredictionLog("pump-1", changes_only=False, send=lambda *fields: sent.append(fields))
+    one = prediction(7, value=True)
+    log.emit(one)
+    assert caplog.records == []
+    ((message, priority, *fields),) = sent
+    (record,) = logged([one], changes_only=False)
+    assert (message, priority) == (f"MESSAGE={record.getMessage()}", "PRIORITY=4")
+    expected = {"SYSLOG_IDENTIFIER": "agent", "LOGGER": record.name, **record.journal_fields}
+    assert dict(each.split("=", 1) for each in fields) == expected
+
+
+def test_what_journald_does_not_take_is_logged_as_all_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(*_: str) -> None:
+        raise OSError("no buffer space")
+
+    caplog.set_level(logging.INFO)
+    PredictionLog("pump-1", changes_only=False, send=refuse).emit(prediction(7))
+    assert [record.getMessage() for record in caplog.records] == [
+        "sample 7: False  0.1  0.2  0.3  0.4"
+    ]
+
+
 def test_predictions_are_logged_whatever_the_level_of_the_other_loggers(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

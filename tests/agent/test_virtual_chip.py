@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from adafruit_ads1x15.ads1115 import ADS1115
@@ -10,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.chips import ADDRESS, PIN_V, Rig, constant
 
+from agent.config.source import FULL_SCALE_V
 from agent.config.virtual import FaultSettings
-from agent.sources.channel import FULL_SCALE_V, GAIN, MUX
+from agent.sources.channel import GAIN, MUX
+from agent.sources.models import ADS1015
 from agent.sources.virtual.chip import VirtualAds1115
 
 many = settings(derandomize=True, deadline=None)
@@ -22,7 +25,7 @@ SINGLE, START = 0x0100, 0x8000
 OFF = 0x0003  # the comparator
 
 
-def chip(*volts: float, **how: float) -> VirtualAds1115:
+def chip(*volts: float, **how: Any) -> VirtualAds1115:
     return VirtualAds1115([constant(each) for each in volts or PIN_V], **how)
 
 
@@ -77,6 +80,17 @@ def test_os_is_0_for_as_long_as_a_conversion_takes(bits: int, rate: int, oscilla
     assert read(of, CONVERSION, ends_ns - 1_000) == 0
     assert read(of, CONFIG, ends_ns + 1_000) & START
     assert read(of, CONVERSION, ends_ns + 1_000) == round(PIN_V[1] / 6.144 * 32768)
+
+
+@pytest.mark.parametrize(("bits", "rate"), [(0x0000, 128), (0x0080, 1600), (0x00E0, 3300)])
+def test_an_ads1015_has_12_bits_at_the_top_and_rates_of_its_own(bits: int, rate: int) -> None:
+    of = chip(-1.0, 1.0, 3.3, 0.0, model=ADS1015)
+    write(of, CONFIG, START | SINGLE | OFF | bits | MUX[1] | GAIN[1], 0)
+    ends_ns = 25_000 + round(1e9 / rate)
+    assert not read(of, CONFIG, ends_ns - 1_000) & START
+    assert read(of, CONVERSION, ends_ns + 1_000) == round(1.0 / 4.096 * 2048) << 4
+    assert converted(of, MUX["0-1"] | GAIN[2], 20 * MS) & 0x0F == 0
+    assert converted(of, MUX[2] | GAIN[2], 30 * MS) == 0x7FF0
 
 
 def test_a_start_within_a_conversion_is_ignored() -> None:
@@ -212,6 +226,38 @@ def test_a_transfer_fails_as_long_as_its_fault_lasts(kind: str, code: int) -> No
             assert raised.value.errno == code
         else:
             rig.bus.writeto(ADDRESS, b"\1")
+
+
+def test_on_a_wire_that_is_held_low_every_address_answers_with_zeros() -> None:
+    rig = Rig(FaultSettings("bus_low", after_s=1, for_s=1))
+    got = bytearray(b"\xff\xff")
+    with pytest.raises(OSError, match="Remote I/O error"):
+        rig.bus.writeto_then_readfrom(0x22, b"\1", got)
+    rig.clock.sleep_until(1_500_000_000)
+    rig.bus.writeto_then_readfrom(0x22, b"\1", got)
+    assert got == b"\0\0"
+    rig.bus.writeto(ADDRESS, b"\1\xc3\x83")
+    rig.clock.sleep_until(2_500_000_000)
+    rig.bus.writeto_then_readfrom(ADDRESS, b"\1", got)
+    assert got == b"\x85\x83"  # nothing has arrived
+
+
+@pytest.mark.parametrize(("every_s", "expected"), [(0.0, [1, 1, 1]), (2.0, [1, 2, 4])])
+def test_another_reader_leaves_its_configuration_and_reads_on_time(
+    every_s: float, expected: list[int]
+) -> None:
+    rig = Rig(FaultSettings("other_reader", after_s=1, for_s=0.001, every_s=every_s))
+    (reader,) = rig.faults_of_bus.readers
+    read = []
+    for at_s in (0.9, 1.5, 3.5, 7.5):
+        rig.clock.sleep_until(round(at_s * 1e9))
+        rig.bus.writeto(ADDRESS, b"\1")
+        read.append(reader.readings)
+    assert read == [0, *expected]
+    register = bytearray(2)
+    rig.bus.writeto_then_readfrom(ADDRESS, b"\1", register)
+    assert register[1] == 0x83  # 128 conversions a second
+    assert register[0] >> 4 == 0xC + expected[-1] - 1  # the pins in turn, and ready
 
 
 @pytest.mark.parametrize(("bus_hz", "write_us", "read_us"), [(100e3, 380, 480), (400e3, 95, 120)])

@@ -1,6 +1,7 @@
 """What is learned of a line, against the same mathematics in numpy."""
 
 import random
+import statistics
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.rows import float32
 
-from broker.predictors.chart.baseline import fit
+from broker.predictors.chart.baseline import DECILES_APART, decile_spread, fit
 from broker.predictors.chart.forms import shares
 from broker.predictors.chart.vectors import quadratic
 from quartet.channels import CHANNELS, Values
@@ -136,3 +137,10 @@ def test_one_row_in_ten_that_is_wrong_does_not_spoil_a_spread(wrong: set[int], f
     right, found = fit(gaussian, WEIGHT), fit(spoilt, WEIGHT)
     for one, other in zip(right.spread, found.spread, strict=True):
         assert 0.8 * one < other < 1.6 * one
+
+
+@many
+@given(st.lists(st.floats(-1e6, 1e6) | st.sampled_from([0.0, 0.1, 0.2]), min_size=2))
+def test_the_deciles_are_those_of_the_library_to_the_last_bit(column: list[float]) -> None:
+    deciles = statistics.quantiles(column, n=10, method="inclusive")
+    assert decile_spread(column) == (deciles[-1] - deciles[0]) / DECILES_APART

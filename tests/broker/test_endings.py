@@ -15,7 +15,7 @@ from support.scene import AGENT, Caller, Phase, Scene, header, request
 
 from broker.model import Code, Ending
 from broker.recorder.memory import MemoryRecorder
-from broker.transport.grpc_aio import GrpcTransport, is_news
+from broker.transport.h2.transport import H2Transport
 from broker.transport.memory import MemoryCall, MemoryTransport, Metadata
 from quartet.address import Address
 from wire import METHOD_PATH
@@ -90,7 +90,7 @@ async def in_memory(scene: Scene, certificate: bytes) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def over_grpc(scene: Scene, _: bytes) -> AsyncIterator[None]:
-    transport = GrpcTransport(Address("127.0.0.1", 0), None)
+    transport = H2Transport(Address("127.0.0.1", 0), None)
     port = await transport.start({METHOD_PATH: scene.service.serve})
     options = [("grpc.use_local_subchannel_pool", 1)]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
@@ -245,5 +245,5 @@ async def test_a_call_over_a_socket_ends_alike(
     async with asyncio.timeout(PATIENCE_S), over_grpc(scene, b""):
         await look(scene, reason, phase)
         await until(lambda: scene.is_left)
-    tracebacks = [each.getMessage() for each in caplog.records if is_news(each) and each.exc_info]
+    tracebacks = [each.getMessage() for each in caplog.records if each.exc_info]
     assert bool(tracebacks) is reason.is_defect, tracebacks

@@ -192,8 +192,8 @@ def test_revocations_at_one_time_are_all_kept(pki: Path) -> None:
 
 def test_a_bad_host_at_first_leaves_nothing_behind(tmp_path: Path, capsys: CaptureFixture) -> None:
     where = ("--dir", str(tmp_path / "pki"))
-    assert main(["pki", "init", *where, "--host", "my_host"]) == 1
-    assert "'my_host' is neither a host name nor an address" in capsys.readouterr().err
+    assert main(["pki", "init", *where, "--host", "my host"]) == 1
+    assert "'my host' is neither a host name nor an address" in capsys.readouterr().err
     assert not (tmp_path / "pki").exists()
     assert main(["pki", "init", *where, "--host", "good.lan"]) == 0
 
@@ -206,6 +206,30 @@ def test_a_key_without_its_certificate_is_not_overwritten(
     assert do(pki, "init") == 1
     assert f"{pki / 'ca.key'} has no ca.pem: bring that back" in capsys.readouterr().err
     assert (pki / "ca.key").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("my_broker.lan", "my_broker.lan"),
+        ("_broker", "_broker"),
+        ("*.plant.example", "*.plant.example"),
+        ("broker.plant.", "broker.plant"),
+        ("brücke.plant", "xn--brcke-lva.plant"),
+    ],
+)
+def test_what_an_agent_can_be_told_to_reach_can_be_named(pki: Path, host: str, name: str) -> None:
+    assert do(pki, "issue", "--host", host) == 0
+    issued = read_identity(str(pki / "broker.pem"), str(pki / "broker.key")).certificate
+    assert name in issued.names
+
+
+@pytest.mark.parametrize("host", ["*.plant", "*", "a.*.example", "b/c", "*.", ""])
+def test_a_name_that_no_agent_can_reach_is_refused(
+    pki: Path, host: str, capsys: CaptureFixture
+) -> None:
+    assert do(pki, "issue", "--host", host) == 1
+    assert "is neither a host name nor an address" in capsys.readouterr().err
 
 
 def test_a_key_of_another_authority_signs_nothing(

@@ -51,6 +51,14 @@ def test_a_port_that_is_none_is_refused() -> None:
         for_process(settings("127.0.0.1:65535"), 2)
 
 
+def test_a_socket_in_the_file_system_belongs_to_one_process() -> None:
+    configured = settings("unix:/run/broker/broker.sock", shared=True)
+    with pytest.raises(SettingsError, match=r"--process: one process alone can .* unix:/run"):
+        for_process(configured, 1)
+    with pytest.raises(SettingsError, match=r"listen\.shared: one process alone .* remove"):
+        check(configured)
+
+
 @pytest.mark.parametrize("name", ["0", "65", "-1", "x", "1.5", "", "²"])
 def test_an_instance_of_the_unit_that_is_no_number_is_named(
     name: str, capsys: pytest.CaptureFixture[str]

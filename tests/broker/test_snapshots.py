@@ -116,7 +116,7 @@ async def test_what_was_before_a_reset_is_kept_to_be_looked_at_and_never_restore
     with lines_in(path, Quiet, snapshot_every=10) as lines:
         await send(lines, range(25))
         change(path, "INSERT INTO commands (agent_id, name, at_ns) VALUES ('a', 'rebase', 0)")
-        while not lines.recorder._thread.rebases:  # noqa: SLF001 - its tick
+        while not lines.recorder._commits.rebases:  # noqa: SLF001 - its tick
             await lines.recorder.basis("none", with_snapshot=True)
         await send(lines, range(25, 28))
     kept = "SELECT position, state IS NULL, is_kept FROM snapshots ORDER BY position"
@@ -140,7 +140,7 @@ async def test_a_damaged_command_moves_no_reset(
     with lines_in(path, make, snapshot_every=10) as lines:
         await send(lines, range(25))
         change(path, "INSERT INTO commands (agent_id, name, at_ns) VALUES ('a', 'rebase', 0)")
-        while not lines.recorder._thread.rebases:  # noqa: SLF001 - its tick
+        while not lines.recorder._commits.rebases:  # noqa: SLF001 - its tick
             await lines.recorder.basis("none", with_snapshot=True)
         await send(lines, range(25, 33))
     change(path, "UPDATE commands SET position = position + ?", shift)

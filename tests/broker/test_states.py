@@ -18,7 +18,7 @@ from broker.config import LimitsSettings
 from broker.model import Code, Ending, Sample
 from broker.predictors import Predictor
 from broker.states import States
-from broker.transport.grpc_aio import GrpcTransport
+from broker.transport.h2.transport import H2Transport
 from broker.transport.memory import MemoryTransport, Metadata
 from quartet.address import Address
 from wire import STATE_METHOD_PATH
@@ -47,7 +47,7 @@ async def in_memory(states: States) -> AsyncIterator[Ask]:
 
 @asynccontextmanager
 async def over_grpc(states: States) -> AsyncIterator[Ask]:
-    transport = GrpcTransport(Address("127.0.0.1", 0), None)
+    transport = H2Transport(Address("127.0.0.1", 0), None)
     port = await transport.start({STATE_METHOD_PATH: states.serve})
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         get_state = channel.unary_unary(

@@ -20,6 +20,7 @@ from support.processes import PATIENCE_S, Agent, Broker, Running
 from agent import status
 from agent.config import Settings
 from agent.errors import StatusError
+from agent.instance import Instance
 from quartet.settings import load
 
 SPOOL = '[spool]\ndirectory = "{0}/cold"\nhot_directory = "{0}/hot"\n'
@@ -118,7 +119,7 @@ def test_an_agent_without_a_broker_says_since_when_and_how_much_waits(
         code, state = until(config, lambda state: state["waiting"])
         assert code == 1
         assert state["link"] == "waiting"
-        assert state["link_trouble"].startswith("UNAVAILABLE: ")
+        assert state["link_trouble"].startswith("it cannot be reached at ")
         assert state["link_since_ns"] < state["at_ns"]
         code, text, _ = ask("--config", str(config))
         assert code == 1
@@ -165,7 +166,7 @@ def test_the_agent_of_another_user_cannot_be_asked(config: Path) -> None:
         os.seteuid(65_534)
     try:
         with pytest.raises(StatusError, match=r"run 'sudo agent status'$"):
-            status.run(settings, as_json=False)
+            status.run(settings, Instance(), as_json=False)
     finally:
         os.seteuid(user)
         hot.chmod(0o700)

@@ -1,7 +1,6 @@
 """The broker over the wire: plain peers, named agents, and peers that misbehave."""
 
 import asyncio
-import logging
 import re
 import resource
 import signal
@@ -19,7 +18,6 @@ from support.peers import plain_stream
 from support.processes import Agent, Broker
 
 from broker.recorder import ANSWERS_AT_ONCE
-from broker.transport.grpc_aio import is_news
 from wire import METHOD_PATH, SERVICE
 from wire.databroker_pb2 import BrokerRequest, BrokerResponse
 from wire.metadata import StreamHeader
@@ -230,8 +228,6 @@ async def test_bytes_that_are_no_http2_harm_nobody(broker: Broker) -> None:
 def test_10000_streams_opened_and_dropped_cost_an_agent_no_prediction(
     broker: Broker, dataset: Path, tmp_path: Path
 ) -> None:
-    # An agent, and no bare call: under such a flood grpc.aio's server now and then cancels a
-    # stream beside those that were dropped, and it is the agent's part to resume.
     table = tmp_path / "predictions.csv"
     with Agent(
         *("--simulate", str(dataset), "--rate", "200", "--broker", broker.address),
@@ -293,21 +289,6 @@ async def test_a_stop_ends_streams_with_a_reason_and_health_says_so(number: sign
             )
         assert await asyncio.to_thread(broker.wait) == 0
     assert "Traceback" not in broker.stderr
-
-
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (asyncio.CancelledError(), False),
-        (grpc.aio.InternalError(), False),
-        (ValueError(), True),
-        (None, True),
-    ],
-)
-def test_a_call_that_was_over_is_no_error(error: BaseException | None, told: bool) -> None:
-    exc_info = (type(error), error, None) if error else None
-    record = logging.LogRecord("grpc", logging.ERROR, "", 0, "an exception", None, exc_info)
-    assert is_news(record) == told
 
 
 async def test_a_stop_waits_for_no_peer_that_does_not_read() -> None:

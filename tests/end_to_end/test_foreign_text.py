@@ -37,6 +37,7 @@ from agent.check.findings import Finding, Outcome
 from agent.codec import decode_standing
 from agent.config import LinkSettings, SpoolSettings
 from agent.credentials import Plaintext
+from agent.instance import Instance
 from agent.link import Link
 from agent.local import obeying, order_release
 from agent.model import Identity, Reading
@@ -237,8 +238,8 @@ def finding_of_the_doctor(place: Place) -> None:
         "_findings",
         lambda *_: iter([Finding("check", Outcome.FAILED, EVIL, NAME)]),
     )
-    doctor.run(agent.config.Settings(), None, agent.config, as_json=False)  # type: ignore[arg-type]
-    doctor.run(agent.config.Settings(), None, agent.config, as_json=True)  # type: ignore[arg-type]
+    doctor.run(agent.config.Settings(), None, Instance(), agent.config, as_json=False)  # type: ignore[arg-type]
+    doctor.run(agent.config.Settings(), None, Instance(), agent.config, as_json=True)  # type: ignore[arg-type]
 
 
 def notice_for_systemd(place: Place) -> None:
@@ -258,7 +259,7 @@ def field_of_the_journal(place: Place) -> None:
             place.add(value)
 
     journal = types.ModuleType("systemd.journal")
-    journal.send = send  # type: ignore[attr-defined]
+    journal.send = journal.sendv = send  # type: ignore[attr-defined]
     place.monkeypatch.setitem(sys.modules, "systemd", types.ModuleType("systemd"))
     place.monkeypatch.setitem(sys.modules, "systemd.journal", journal)
     record = logging.LogRecord("agent", logging.INFO, "a.py", 1, "%s", (EVIL,), None)
@@ -545,7 +546,7 @@ def test_two_programs_obey_nothing_that_a_black_box_says(tmp_path: Path, dataset
 
 def test_each_way_to_log_has_the_last_line_of_defence(monkeypatch: pytest.MonkeyPatch) -> None:
     journal = types.ModuleType("systemd.journal")
-    journal.send = print  # type: ignore[attr-defined]
+    journal.send = journal.sendv = print  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "systemd", types.ModuleType("systemd"))
     monkeypatch.setitem(sys.modules, "systemd.journal", journal)
     for handler in (logs.StderrLines(), logs.JournalHandler()):

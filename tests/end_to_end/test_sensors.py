@@ -1,5 +1,7 @@
 """The agent on a chip: a virtual one under the real driver, and what a real one refuses."""
 
+import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,8 +11,8 @@ import pytest
 from support.processes import Agent, Broker
 
 from agent.errors import ChipInUseError, SourceError
-from agent.sources import bus
 from agent.sources.bus import lock_chip, open_bus
+from quartet.lock import for_all_users
 
 HOLD = """
 import sys
@@ -58,8 +60,7 @@ def holder() -> Iterator[subprocess.Popen[str]]:
         assert process.stdout.readline() == "held\n"
         yield process
         process.kill()
-    for path in Path(bus._LOCKS).glob(f"quartet-i2c-{NO_BUS}-*"):  # noqa: SLF001
-        path.unlink()
+    for_all_users(f"quartet-i2c-{NO_BUS}-0x48").unlink()
 
 
 def test_each_sensor_comes_with_its_own_value_and_is_answered(
@@ -217,3 +218,46 @@ def test_a_replay_imports_no_driver_no_gpio_and_no_cryptography(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.fixture
+def waiting(config: Path, tmp_path: Path) -> Path:
+    """A configuration whose samples of an earlier run wait, and whose chip is dead now."""
+    (tmp_path / "hot").mkdir()
+    with config.open("a") as file:
+        file.write(
+            f'[spool]\ndirectory = "{tmp_path}"\nhot_directory = "{tmp_path / "hot"}"\n'
+            '[agent]\nid = "press-4"\n'
+        )
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+    with Agent("--config", str(config), "--rate", "50", "--broker", address) as agent:
+        agent.wait_for("cannot be reached|no connection|streaming to|not reachable")
+        agent.stop()
+    with config.open("a") as file:
+        file.write('[[virtual.faults]]\nkind = "nack"\nfor_s = 1e6\n')
+    return config
+
+
+def test_what_waits_is_sent_also_while_the_chip_is_dead(waiting: Path, broker: Broker) -> None:
+    with Agent("--config", str(waiting), "--broker", broker.address) as agent:
+        assert agent.wait() == 1
+    assert re.search(
+        r"\d+ unsent samples? of earlier runs: they are sent before the agent ends", agent.stderr
+    )
+    assert "no virtual ADS1115 at 0x48: check the wiring, its supply" in agent.stderr
+    assert re.search(r"sample \d+: False", agent.stderr)
+    assert "Traceback" not in agent.stderr
+    with Agent("--config", str(waiting), "--broker", broker.address) as agent:
+        assert agent.wait() == 1
+    assert "earlier runs" not in agent.stderr  # nothing waits any more
+    assert "no virtual ADS1115 at 0x48" in agent.stderr
+
+
+def test_a_signal_ends_the_wait_for_a_broker_beside_a_dead_chip(waiting: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+    with Agent("--config", str(waiting), "--broker", address) as agent:
+        agent.wait_for("no virtual ADS1115 at 0x48")
+        assert agent.stop() == 1
+    assert "Traceback" not in agent.stderr

@@ -37,6 +37,7 @@ def test_each_row_comes_back_as_a_prediction_in_order(
     assert "round trip        p50 " in agent.stdout
     assert "reconnects        0\n" in agent.stdout
     assert len(agent.wait_for(r"sample 981: ")) == 1
+    assert "experiment" not in agent.stderr  # gRPC would name a setting that it does not know
 
 
 def test_the_default_predictor_sees_the_fault_of_the_shipped_dataset(
@@ -113,7 +114,7 @@ def test_an_absent_broker_is_waited_for_and_this_is_said(dataset: Path) -> None:
         ) as agent,
     ):
         agent.wait_for(
-            "WARNING no connection to .*UNAVAILABLE.*: the agent keeps its samples and retries"
+            "WARNING no connection to .*cannot be reached .*: the agent keeps its samples and"
         )
         with Broker("--predictor", "parity", port=port):
             assert agent.wait() == 0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quartet.address import Address
+from quartet.address import Address, UnixAddress, place
 from quartet.errors import SettingsError
 from quartet.foreign import shown
 
@@ -92,3 +92,19 @@ def test_all_other_hosts_are_beyond_the_machine(host: str, port: int) -> None:
 )
 def test_what_only_resembles_a_loopback_is_beyond_the_machine(host: str) -> None:
     assert not Address(host, 8061).is_loopback
+
+
+def test_a_server_may_listen_on_a_socket_in_the_file_system() -> None:
+    address = place("unix:/run/broker/broker.sock", "listen.address")
+    assert address == UnixAddress("/run/broker/broker.sock")
+    assert str(address) == "unix:/run/broker/broker.sock"
+    assert address.is_loopback
+    assert place("127.0.0.1:1", "listen.address") == Address("127.0.0.1", 1)
+
+
+@pytest.mark.parametrize("path", ["", "relative.sock", "/" + 107 * "x", "/a\0b", "/" + 54 * "é"])
+def test_a_path_that_the_system_does_not_take_is_refused(path: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"listen\.address: expected unix: and an absolute path"
+    ):
+        place(f"unix:{path}", "listen.address")

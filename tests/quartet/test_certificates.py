@@ -1,6 +1,7 @@
 """Certificates and keys as files: what is understood, and how each that is wrong is named."""
 
 import logging
+import ssl
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,12 +9,20 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from support.certificates import UNREADABLE, Ca, Files, Key
 
 from quartet.certificates import Certificate, canonical, invalid, remind
 from quartet.errors import SettingsError
-from quartet.pem import is_readable_by_all, read_authorities, read_identity, read_revoked
+from quartet.pem import (
+    is_readable_by_all,
+    read_authorities,
+    read_identity,
+    read_revoked,
+    read_trusted,
+    trusted_file,
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +41,16 @@ def test_names_are_the_alternative_ones_and_without_any_the_common_name(ca: Ca) 
         "10.0.0.7",
     )
     assert read(ca.issue("press-3", [])).names == ("press-3",)
+
+
+def test_a_root_with_a_negative_serial_is_read_without_a_warning(ca: Ca, tmp_path: Path) -> None:
+    """As some in the lists of systems have it; a warning fails the test."""
+    der = bytearray(ca.certificate.public_bytes(Encoding.DER))
+    der[der.index(bytes.fromhex("a003020102")) + len("a00302010202LL") // 2] |= 0x80
+    file = tmp_path / "odd.pem"
+    file.write_text(ssl.DER_cert_to_PEM_cert(bytes(der)))
+    (found,) = read_authorities("tls.ca", str(file)).certificates
+    assert found.serial < 0
 
 
 def test_a_chain_is_taken_in_its_order_alone(ca: Ca) -> None:
@@ -96,6 +115,40 @@ def test_what_is_no_pem_is_named_by_setting_and_file(
 def test_a_device_certificate_is_not_taken_for_that_of_an_authority(ca: Ca) -> None:
     with pytest.raises(SettingsError, match=r"tls.ca: .*press-1 is not an authority's"):
         read_authorities("tls.ca", str(ca.issue("press-1").certificate))
+
+
+def test_one_authority_that_is_valid_is_enough_in_a_list(
+    ca: Ca, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, soon = Ca(tmp_path, "old", days=-1), Ca(tmp_path, "soon", days=3)
+    file = tmp_path / "list.pem"
+    device = ca.issue("press-1").certificate
+    for members, told in (((old, soon, ca), 0), ((old, soon), 2), ((old,), 1)):
+        file.write_bytes(device.read_bytes() + b"".join(each.path.read_bytes() for each in members))
+        caplog.clear()
+        found = read_authorities("tls.ca", str(file)).certificates
+        assert len(found) == len(members)  # without the device
+        remind("tls.ca", found, datetime.now(UTC))
+        assert len(caplog.records) == told
+
+
+def test_the_authorities_of_the_system_are_those_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = Ca(tmp_path, "bundle").path
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    assert trusted_file("system") == str(bundle)
+    assert read_trusted("system").pem == bundle.read_bytes()
+    assert trusted_file(str(bundle)) == str(bundle)
+
+
+def test_a_name_of_a_kind_that_names_nobody_does_not_hide_the_cn(ca: Ca) -> None:
+    odd = ca.issue("press-1", ("spiffe://plant/press-1",))
+    certificate = Certificate.from_pem(odd.certificate.read_bytes())
+    assert certificate.names == ()
+    assert str(certificate) == "CN press-1"
+    with pytest.raises(SettingsError, match="its CN press-1 does not count beside names of other"):
+        read_identity(str(odd.certificate), str(odd.key))
 
 
 def test_several_authorities_in_a_file_are_all_trusted(ca: Ca, tmp_path: Path) -> None:

@@ -50,6 +50,24 @@ def test_a_defect_is_not_hidden() -> None:
         command.run("agent", lambda: 1 // 0)
 
 
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])  # the second: the locale C
+def test_a_terminal_that_knows_ascii_alone_gets_a_message_and_no_traceback(errors: str) -> None:
+    code = (
+        "import sys\nfrom quartet import command\nfrom quartet.errors import QuartetError\n"
+        "def fail():\n    print('20 \u00b0C')\n    raise QuartetError('\u00d6l')\n"
+        "sys.exit(command.run('agent', fail))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": f"ascii:{errors}"},
+    )
+    assert (done.returncode, done.stdout) == (1, "20 \\xb0C\n")
+    assert done.stderr == "agent: \\xd6l\n"
+
+
 @pytest.mark.parametrize("length", [1, 1_000_000])
 def test_a_reader_that_has_seen_enough_gets_no_traceback(length: int) -> None:
     code = (

@@ -10,6 +10,7 @@ import pytest
 import agent.__main__
 import broker.__main__
 from broker.pki.authority import Authority
+from quartet.inspection import is_hidden
 
 ROWS = "id,a,b,c,d\n0,1,2,3,4\n"
 
@@ -297,3 +298,11 @@ def test_a_directory_that_cannot_be_written_fails(tmp_path: Path, check: Check) 
     closed.mkdir(0o500)
     code, said = check("broker", f'[recorder]\npath = "{closed / "b.db"}"\n')
     assert (code, f"recorder.path: {closed} cannot be written by you" in said) == (2, True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
+def test_a_directory_behind_one_of_the_services_own_is_not_called_missing(tmp_path: Path) -> None:
+    (tmp_path / "agent").mkdir(mode=0)
+    assert is_hidden(tmp_path / "agent" / "oil")
+    (tmp_path / "agent").chmod(0o700)
+    assert not is_hidden(tmp_path / "agent" / "oil")

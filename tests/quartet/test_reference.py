@@ -74,7 +74,7 @@ def test_an_example_is_right_as_printed_and_with_each_key_that_it_has(
     assert set(differences(kind(), read)) <= {  # of no default, or none that is always the same
         *("agent", "tls", "source", "spool.directory", "spool.hot_directory", "outputs.alarm"),
         *("outputs.status", "access.agents", "limits.new_lines_per_minute", "predictor.options"),
-        *("predictor.threads", "recorder.path", "recorder.url", "agent.id"),
+        *("predictor.threads", "recorder.path", "recorder.url", "agent.id", "broker.proxy"),
     }
 
 
@@ -130,7 +130,7 @@ def test_the_defaults_in_the_help_are_those_of_the_settings() -> None:
     ("arguments", "usage", "reason"),
     [
         (["agent", "run", "--foo"], "agent run ", "agent run: error: unknown argument: --foo"),
-        (["agent", "check", "x"], "agent check ", "agent check: error: unknown argument: x"),
+        (["agent", "check", "x", "y"], "agent check ", "agent check: error: unknown argument: y"),
         (
             ["agent", "run", "--rate", "0"],
             "agent run ",

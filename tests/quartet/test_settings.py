@@ -222,12 +222,29 @@ def test_all_problems_of_a_file_are_named_at_once_by_their_paths(
         ("[link]\nbackoff_max_s = 0.1", "link.backoff_min_s: must not be above backoff_max_s"),
         ("[source]\npath = 'x'", 'source.kind: missing: expected "replay", "ads1115" or "virtual"'),
         ("[source]\nkind = 3", 'source.kind: expected "replay", "ads1115" or "virtual", got 3'),
-        (CHIP + "path = 'x'", "source.path: unknown key; known keys are bus, address, average,"),
-        (CHIP + "address = 0x50", "source.address: expected 0x48, 0x49, 0x4a or 0x4b, got 80"),
+        (CHIP + "path = 'x'", "source.path: unknown key; known keys are bus, address, chip,"),
+        (
+            CHIP + "address = 0x50",
+            "source.address: expected 0x48, 0x49, 0x4a, 0x4b or the same in quotes, got 80",
+        ),
+        (
+            CHIP + "address = '0x50'",
+            "source.address: expected 0x48, 0x49, 0x4a, 0x4b or the same in quotes, got '0x50'",
+        ),
+        (
+            CHIP + "chip = 'ads1114'",
+            'source.chip: expected "ads1115" or "ads1015", got \'ads1114\'',
+        ),
         (CHIP + "sensor1 = 3", "source.sensor1: expected a table, [source.sensor1], got 3"),
         (
-            CHIP + "sensor2.gain = 3",
-            'source.sensor2.gain: expected "2/3", 1, 2, 4, 8 or 16, got 3',
+            CHIP + "sensor2.gain = 0.667",
+            'source.sensor2.gain: expected "2/3" (6.144 V), 1 (4.096 V), 2 (2.048 V), 4 (1.024 V),'
+            " 8 (0.512 V) or 16 (0.256 V), got 0.667",
+        ),
+        (
+            CHIP + "sensor2 = {gain = 4, scale = 6.4, min = 8, max = 16, unit = 'bar'}",
+            "source.sensor2.min: 8 to 16 bar cannot be measured: gain = 4 gives -6.554 to 6.554"
+            " bar: check gain, scale and offset",
         ),
         (
             CHIP + "sensor1.input = 4",
@@ -368,9 +385,9 @@ def test_a_slip_in_toml_is_named_by_its_line_and_its_text(
 def test_an_unknown_key_below_a_table_that_is_commented_out_is_told_so(toml_path: Path) -> None:
     lines = refusal(toml_path, agent.config.Settings, "[broker]\nx = 1\n# [tls]\nca = 'ca.pem'")
     assert lines == [
-        "broker.x: unknown key; known keys are address, insecure",
-        "broker.ca: unknown key; known keys are address, insecure; line 3, [tls], is commented out:"
-        ' remove its "#"',
+        "broker.x: unknown key; known keys are address, insecure, proxy",
+        "broker.ca: unknown key; known keys are address, insecure, proxy; line 3, [tls], is"
+        ' commented out: remove its "#"',
     ]
 
 

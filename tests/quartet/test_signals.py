@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from quartet.signals import on_signals
+from quartet.signals import interruptible, on_signals
 
 
 @contextmanager
@@ -59,3 +59,16 @@ async def test_a_terminal_that_hangs_up_ends_the_process_unless_that_is_ignored(
         else:
             os.kill(os.getpid(), signal.SIGHUP)
             await called.wait()
+
+
+def test_ctrl_c_ends_at_once_what_blocks_the_loop() -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    async def block() -> None:
+        with interruptible():
+            os.kill(os.getpid(), signal.SIGINT)
+            pytest.fail("it goes on")
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(block())
+    assert signal.getsignal(signal.SIGINT) is before

@@ -10,8 +10,9 @@ from agent.config.virtual import FaultSettings
 from agent.sources.ads1115 import Ads1115
 from agent.sources.bus import I2C
 from agent.sources.chip import Chip
+from agent.sources.models import ADS1115, MODELS, Model
 from agent.sources.opening import channels
-from agent.sources.virtual.bus import VirtualI2C
+from agent.sources.virtual.bus import Answering, VirtualI2C
 from agent.sources.virtual.chip import Signal, VirtualAds1115
 from agent.sources.virtual.faults import FaultSchedule
 
@@ -47,16 +48,19 @@ class Rig:
         bus_hz: float = 400e3,
         overhead_us: float = 100.0,
         oscillator: float = 1.0,
+        model: Model = ADS1115,
+        at_address: Answering | None = None,
     ) -> None:
         self.clock = VirtualClock()
         self.chip = VirtualAds1115(
-            signals or [alive(volts) for volts in PIN_V], oscillator=oscillator
+            signals or [alive(volts) for volts in PIN_V], model=model, oscillator=oscillator
         )
         self.faults = list(faults)
+        self.faults_of_bus = FaultSchedule(self.clock, self.chip, self.faults)
         self.bus = VirtualI2C(
             self.clock,
-            {ADDRESS: self.chip},
-            FaultSchedule(self.clock, self.chip, self.faults),
+            {ADDRESS: at_address or self.chip},
+            self.faults_of_bus,
             frequency_hz=bus_hz,
             overhead_ns=round(overhead_us * 1e3),
         )
@@ -68,7 +72,9 @@ class Rig:
         return self.bus
 
     def open(self) -> Ads1115:
-        self.driver = Chip("ADS1115 at 0x48 on bus 1", self.open_bus, ADDRESS, self.clock)
+        model = MODELS[self.settings.chip]
+        name = f"{model.name} at 0x48 on bus 1"
+        self.driver = Chip(name, self.open_bus, ADDRESS, self.clock, model)
         source = Ads1115(
             self.driver,
             channels(self.settings),

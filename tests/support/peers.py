@@ -8,6 +8,7 @@ from typing import Self
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from support.certificates import Files
 
 from wire import METHOD, SERVICE, STATE_METHOD, STATE_SERVICE
 from wire.databroker_pb2 import BrokerRequest, BrokerResponse
@@ -51,6 +52,8 @@ async def scripted_broker(
     script: Script | None,
     tell_state: Teller | None = None,
     tell_health: Callable[[], int] | None = None,
+    *,
+    tls: Files | None = None,
 ) -> AsyncIterator[int]:
     """Serve every stream by the script; without one, serve no such method. Gives the port.
 
@@ -82,7 +85,11 @@ async def scripted_broker(
         servicer = health_pb2_grpc.HealthServicer()
         servicer.Check = check
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    if tls:
+        pair = tls.key.read_bytes(), tls.certificate.read_bytes()
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
         yield port

@@ -17,7 +17,7 @@ from broker.predictors import BlackBox
 from broker.recorder.memory import Memory, MemoryRecorder
 from broker.records import Batch, Claim, Event, Lease
 from broker.service import Service
-from broker.transport.memory import Metadata
+from broker.transport.memory import MemoryCall, Metadata
 from quartet.certificates import Certificate
 from wire.databroker_pb2 import BrokerRequest
 from wire.metadata import StreamHeader
@@ -169,8 +169,10 @@ class Scene:
     def has_unread(self) -> bool:
         """Whether a message has arrived that its handler has not read."""
         calls: Any = self.service._calls  # noqa: SLF001 - nobody else knows
-        inboxes = [getattr(call, "_inbox", None) or call._requests for call in calls]  # noqa: SLF001
-        return any(inbox.size for inbox in inboxes)
+        return any(
+            call._requests.size if isinstance(call, MemoryCall) else not call._unframer.is_empty  # noqa: SLF001
+            for call in calls
+        )
 
     @property
     def is_left(self) -> bool:
