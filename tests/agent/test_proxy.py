@@ -77,7 +77,12 @@ async def mute_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 ENDS = {
     "closed": (box.close_at_first_bytes, "the connection is closed, by the proxy at {} or behind"),
     "reset": (box.reset_at_first_bytes, "the connection is closed, by the proxy at {} or behind"),
-    "mute": (box.say_nothing, "the proxy at {} does not answer within 0.5 s"),
+    # The second one by grpcio 1.72, which does not tell a connection from what follows.
+    "mute": (
+        box.say_nothing,
+        "the proxy at {} does not answer within 0.5 s",
+        "proxy: it cannot be reached at {}: no answer within 0.5 s",
+    ),
     "another protocol": (box.say(b"SSH-2.0-x\r\n"), "what the proxy at {} answers is not HTTP"),
     "password": (http_proxy(1, [], "407 Who"), "the proxy at {} does not connect: it answers"),
 }
@@ -99,11 +104,11 @@ async def said(via: Address, tls: TlsSettings | None = None) -> Finding:
 async def test_what_ends_at_the_proxy_is_not_told_as_the_brokers(
     case: str, with_tls: bool, tmp_path: Path
 ) -> None:
-    script, words = ENDS[case]
+    script, *words = ENDS[case]
     tls = TlsSettings(str(Ca(tmp_path).path)) if with_tls else None
     async with middle_box(script) as via:
         finding = await said(at(via), tls)
-    assert words.format(at(via)) in finding.detail
+    assert any(each.format(at(via)) in finding.detail for each in words)
     assert finding.remedy.startswith("check broker.proxy")
     assert ("password" in finding.remedy) == (case == "password")
 

@@ -263,10 +263,16 @@ async def test_an_expired_certificate_of_this_device_is_not_blamed_for_a_closed_
 
 async def test_a_port_that_nobody_answers_at_is_told_with_its_address() -> None:
     with box.deaf_port() as port:
-        told = await said(Address("127.0.0.1", port))
-    # grpcio 1.72 gives up by closing its socket, and takes that for the other side's doing.
+        address = Address("127.0.0.1", port)
+        settings = Settings(AgentSettings("press-1"), BrokerSettings(str(address)))
+        async with Tried(address) as tried:
+            trouble = await tried.trouble()
+        (finding,) = await asyncio.to_thread(list, check_brokers(settings, PATIENCE, PATIENCE_S))
+    # grpcio 1.72 gives up by closing its socket, and may take that for the other side's doing.
     reasons = "no answer within 0.5 s", "Connection reset by peer"
-    assert told in [f"it cannot be reached at 127.0.0.1:{port}: {reason}" for reason in reasons]
+    words = [f"it cannot be reached at {address}: {reason}" for reason in reasons]
+    assert trouble in words
+    assert finding.detail in [f"{address}: {each}" for each in words]
 
 
 async def test_a_name_that_nobody_knows_is_told() -> None:
