@@ -51,6 +51,7 @@ class Broker:
         self.in_good_order = 0
         self.questions = 0
         self.left = asyncio.Event()
+        self.gone = asyncio.Event()
         self.on_stream: Callable[[], None] = lambda: None
 
     async def script(self, peer: Peer) -> None:
@@ -70,11 +71,14 @@ class Broker:
             return
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
+        self.gone.set()
         await peer.abort(grpc.StatusCode.UNAVAILABLE, "going down")
 
-    def go_down(self) -> None:
+    async def go_down(self) -> None:
+        """Answer no more on the stream that is open."""
         self.ending = grpc.StatusCode.UNAVAILABLE
         self.left.set()
+        await self.gone.wait()
 
     def tell_health(self) -> int:
         self.questions += 1
@@ -171,10 +175,10 @@ async def test_a_broken_link_is_left_for_the_next_broker_at_once(
         home, second, third = plant.addresses
         await plant.answered()
         assert (plant.link.broker, plant.link.home) == (home, home)
-        plant.brokers[0].go_down()
+        await plant.brokers[0].go_down()
         await plant.answered()
         assert (plant.link.broker, plant.link.home) == (second, home)
-        plant.brokers[1].go_down()
+        await plant.brokers[1].go_down()
         await plant.answered()
         assert plant.link.broker == third
     assert [each.sample.id for each in plant.predictions] == [0, 1, 2]
@@ -215,7 +219,7 @@ async def away(plant: Plant, stack: AsyncExitStack) -> None:
     """The link streams to its second broker, and its home is back."""
     await plant.start(stack)
     await plant.answered()
-    plant.brokers[0].go_down()
+    await plant.brokers[0].go_down()
     await plant.answered()
     plant.brokers[0].ending = None
 
@@ -257,7 +261,7 @@ async def test_home_that_does_not_serve_is_asked_ever_more_seldom(plant: Plant) 
         await plant.wait_is_over()
         await plant.answered()
         assert plant.link.broker == plant.addresses[0]
-        plant.brokers[0].go_down()
+        await plant.brokers[0].go_down()
         plant.brokers[1].ending = None
         count = len(plant.waits_s)
         await plant.answered()
