@@ -51,8 +51,8 @@ _CHANCE = random.Random()  # noqa: S311 - waits are no secret
 # One refusal may be the broker's bad moment; three of a sample sent alone are the sample.
 _MOST_REFUSALS = 3
 
-# Each try that was given up as late doubles the patience of the next, up to so many times: what
-# is slow is reached late, and what hangs is soon left for another broker.
+# A try that takes too long is given up, and the next one waits twice as long, up to this factor:
+# a slow broker is reached late, and one that hangs is soon left for another.
 _MOST_PATIENCE = 8
 
 

@@ -43,7 +43,7 @@ def agent(home: Path, name: str, address: str, *arguments: str) -> Child:
 
 
 def measure(home: Path, count: int, alone_s: float) -> tuple[str, list[figures.Figure]]:
-    """The live agent alone, and beside the drain of so many samples; the table and the figures.
+    """The live agent alone, and beside a drain of `count` samples; the table and the figures.
 
     Raises:
         ChildError: a process failed.

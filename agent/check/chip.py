@@ -30,7 +30,7 @@ _DEV = Path("/dev")
 _DATA_RATE = 250
 _READINGS = 24
 
-# With fewer, nothing is said of a sensor.
+# With fewer readings, a sensor is not judged.
 _FEWEST = 12
 
 # A sensor holds its pin against the charge that the chip brings along from the

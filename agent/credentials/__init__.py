@@ -67,7 +67,7 @@ class Plaintext:
         return False
 
     def reason_of(self, details: str) -> Reason | None:  # noqa: ARG002 - as the protocol has it
-        """Nothing is said of TLS."""
+        """None: without TLS, no message is about it."""
         return None
 
     def remind(self) -> None:

@@ -32,7 +32,7 @@ def conversion_ns(data_rate: int) -> int:
 
 
 def unfinished_ns(data_rate: int) -> int:
-    """For so many ns the fastest chip has not finished a conversion."""
+    """Nanoseconds after which even the fastest chip has not finished a conversion."""
     return round(1e9 / (_FASTEST * data_rate))
 
 

@@ -1,4 +1,4 @@
-"""Whether the chip at an address is the one that it is said to be."""
+"""Whether the chip at an address is the one of the configuration."""
 
 from agent.clock import WaitableClock
 from agent.sources.cadence import conversion_ns, unfinished_ns

@@ -211,7 +211,7 @@ class Mark(NamedTuple):
     """Whether every position from here to the next mark has a sample."""
 
 
-# So many samples cost one number of memory, and half of them are counted for each look.
+# Samples for each mark in memory. A look counts half of them on average.
 _EVERY = 256
 
 
