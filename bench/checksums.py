@@ -21,7 +21,7 @@ def share() -> float:
     """Of the CPU time of commits, in one run."""
     with tempfile.TemporaryDirectory() as folder:
         connection = connect(Path(folder, "broker.db"), MIGRATIONS, "normal")
-        tables = Tables(connection, "digest", Keeping())
+        tables = Tables(connection, "digest", Keeping(), time)
         claim = tables.claim(StreamHeader("a", "0" * 32, 0, 0, 1000), "peer")
         values = (1.0, 2.0, 3.0, 4.0)
         began_s = time.process_time()

@@ -1,4 +1,7 @@
-"""Which recorder, and which reader: the one place that knows the backends."""
+"""Which recorder, and which reader: the one place that knows the backends.
+
+Each is imported where it is opened: a process has one of them, and one has 3 MB of modules.
+"""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -6,12 +9,8 @@ from pathlib import Path
 
 from broker.config import Settings, Store
 from broker.recorder import Recorder
-from broker.recorder.memory import MemoryRecorder
 from broker.recorder.moving import MoveSource, MoveTarget
 from broker.recorder.reader import Reader
-from broker.recorder.sqlite.keeping import Keeping
-from broker.recorder.sqlite.reader import SqliteReader
-from broker.recorder.sqlite.recorder import SqliteRecorder
 from broker.recorder.upkeep import Upkeep
 from broker.records import SNAPSHOT_EVERY
 from quartet.clock import Clock
@@ -25,6 +24,8 @@ async def open_recorder(
 ) -> AsyncIterator[Recorder]:
     """The recorder of a store while entered, or one in memory. StoreError for a bad store."""
     if store is None:
+        from broker.recorder.memory import MemoryRecorder  # noqa: PLC0415
+
         yield MemoryRecorder()
         return
     own = settings.recorder
@@ -39,6 +40,9 @@ async def open_recorder(
         async with PostgresRecorder(store, digest, shared, generation=generation) as recorder:
             yield recorder
         return
+    from broker.recorder.sqlite.keeping import Keeping  # noqa: PLC0415
+    from broker.recorder.sqlite.recorder import SqliteRecorder  # noqa: PLC0415
+
     keeping = Keeping(own.sync, replay, own.max_age_days, own.max_bytes)
     with SqliteRecorder(store, digest, keeping) as embedded:
         yield embedded
@@ -53,6 +57,8 @@ def open_reader(store: Store, *, prefers_standby: bool = False) -> Reader:
         with _library(store):
             from broker.recorder.postgres.reader import PostgresReader  # noqa: PLC0415
         return PostgresReader(store, prefers_standby=prefers_standby)
+    from broker.recorder.sqlite.reader import SqliteReader  # noqa: PLC0415
+
     return SqliteReader(store)
 
 
@@ -71,7 +77,7 @@ def open_upkeep(store: Store) -> Upkeep:
         with _library(store):
             from broker.recorder.postgres.upkeep import PostgresUpkeep  # noqa: PLC0415
         return PostgresUpkeep(store)
-    from broker.recorder.sqlite.upkeep import SqliteUpkeep  # noqa: PLC0415 - no broker that runs
+    from broker.recorder.sqlite.upkeep import SqliteUpkeep  # noqa: PLC0415
 
     return SqliteUpkeep(store)
 

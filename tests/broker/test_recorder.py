@@ -23,6 +23,7 @@ from support.postgres import Database, Server, full_server
 from support.store import full_disk, header, select
 
 from broker.errors import RecordError, TakenError
+from broker.metering import Meter, MeteredRecorder
 from broker.model import Alarm, Answer, Learning, Sample, Standing
 from broker.recorder import Recorder
 from broker.recorder.memory import Memory, MemoryRecorder
@@ -47,6 +48,15 @@ class InMemory:
     def opened(self, _: str = "") -> AbstractAsyncContextManager[Recorder]:
         """One owner's recorder, of this predictor; another call is another owner's."""
         return nullcontext(MemoryRecorder(self._memory))
+
+
+class Metered(InMemory):
+    """The same, whose commits are counted and timed."""
+
+    @asynccontextmanager
+    async def opened(self, digest: str = "d1") -> AsyncIterator[Recorder]:
+        async with super().opened(digest) as recorder:
+            yield MeteredRecorder(recorder, Meter())
 
 
 class OnDisk:
@@ -138,7 +148,7 @@ class InDatabase:
 Store = InMemory | OnDisk | InDatabase
 Backend = Callable[[Path], Any]
 
-BACKENDS = [InMemory, OnLoop, OnThread, InDatabase]
+BACKENDS = [InMemory, Metered, OnLoop, OnThread, InDatabase]
 SHARED = [InMemory, InDatabase]  # one that several brokers may use at the same time
 DURABLE = [OnLoop, OnThread, InDatabase]  # one that outlives its broker, and can fail
 

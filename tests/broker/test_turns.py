@@ -28,7 +28,7 @@ from broker.records import Batch, Claim, Event, EventKind
 from broker.transport import Health
 from broker.transport.memory import MemoryTransport
 from quartet.database import BUSY_S, Synchronous, transaction
-from quartet.errors import StoreError
+from quartet.errors import DamagedError, StoreError
 
 LOOP, THREAD = threading.main_thread().name, "recorder"
 
@@ -64,6 +64,18 @@ class Rig:
         self.by: list[str] = []
         """Who has committed."""
         self._next_id = 0
+        self._takes_s = 0.0
+        connection = recorder._condition.store.tables._connection  # noqa: SLF001
+        connection.set_trace_callback(self._trace)
+
+    def slow_down(self, takes_s: float) -> None:
+        """Have the next commit take so long at a file that is quick."""
+        self._takes_s = takes_s
+
+    def _trace(self, statement: str) -> None:
+        if statement == "COMMIT":
+            self.clock.advance(self._takes_s)
+            self._takes_s = 0.0
 
     def record(self, count: int = 1, meanwhile: Callable[[], object] = int) -> asyncio.Future[None]:
         """Record samples; `meanwhile` is called while they are committed."""
@@ -73,18 +85,27 @@ class Rig:
         batch = Batch(self.claim, samples, [Answer(id_, False) for id_ in ids])
         return asyncio.ensure_future(_awaited(self.recorder, batch))
 
-    async def commit(self, count: int = 1, *, takes_s: float = 0.0) -> str:
-        """Who commits a sample, which takes so long, while the thread rests."""
+    async def commit(self, count: int = 1, *, takes_s: float = 0.0, before_s: float = 0.0) -> str:
+        """Who commits a sample while the thread rests.
+
+        The file takes so long for it, and so long is what comes before.
+        """
         await self.rest()
         before = len(self.by)
-        await self.record(count, lambda: self.clock.advance(takes_s))
+        self.slow_down(takes_s)
+        await self.record(count, lambda: self.clock.advance(before_s))
         assert len(self.by) == before + 1
         return self.by[-1]
 
     async def rest(self) -> None:
         """Wait until the thread waits for a call."""
-        changed = self.recorder._intake._changed  # noqa: SLF001 - who is asked must rest
-        await until(lambda: changed._waiters)  # type: ignore[attr-defined] # noqa: SLF001
+        await until(lambda: is_at_rest(self.recorder))
+
+
+def is_at_rest(recorder: SqliteRecorder) -> bool:
+    """Whether the recorder's thread waits for a call."""
+    changed = recorder._intake._changed  # noqa: SLF001 - who is asked must rest
+    return bool(changed._waiters)  # type: ignore[attr-defined] # noqa: SLF001
 
 
 async def _awaited(recorder: SqliteRecorder, batch: Batch) -> None:
@@ -98,7 +119,9 @@ async def opened(
     """A rig on a store whose log has begun."""
     clock = ManualClock()
     with SqliteRecorder(path, "d", Keeping(synchronous), clock, tick_s=tick_s) as recorder:
-        rig = Rig(recorder, await recorder.claim(header(), "1.2.3.4:5"), clock)
+        claim = await recorder.claim(header(), "1.2.3.4:5")
+        await until(lambda: is_at_rest(recorder))
+        rig = Rig(recorder, claim, clock)
         assert await rig.commit() == THREAD  # which flushes the log that begins
         yield rig
 
@@ -114,18 +137,40 @@ def locked(path: Path) -> Iterator[None]:
             other.execute("ROLLBACK")
 
 
+def save(path: Path) -> None:
+    """Have all commits in the file, so that the next one begins the log again."""
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        busy, frames, saved = other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    assert (busy, frames) == (0, saved)
+
+
 async def until(holds: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not holds():  # noqa: ASYNC110 - a thread gives no event
             await asyncio.sleep(0.001)
 
 
+async def turns() -> None:
+    """Have the loop come to what it does of itself."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
 def ids(path: Path) -> list[object]:
     return [id_ for (id_,) in select(path, "SELECT id FROM samples ORDER BY position")]
 
 
+async def commit_on(rig: Rig) -> None:
+    while True:
+        await rig.commit()
+
+
 def remove(file: str) -> None:
     Path(file).unlink()
+
+
+def move(path: Path, to: Path) -> Path:
+    return path.rename(to)
 
 
 def size(path: Path) -> int:
@@ -182,6 +227,28 @@ async def test_a_slow_commit_moves_the_next_ones_until_ten_seconds_were_quick(pa
         assert [await rig.commit(), await rig.commit()] == [THREAD, THREAD]
         rig.clock.advance(0.1)
         assert [await rig.commit(), await rig.commit()] == [THREAD, LOOP]
+
+
+async def test_a_commit_on_the_loop_is_judged_by_all_of_its_time(path: Path) -> None:
+    async with opened(path) as rig:
+        assert await rig.commit(before_s=0.021) == LOOP
+        assert await rig.commit() == THREAD
+
+
+async def test_the_thread_may_wait_for_the_loop_and_the_file_counts_as_quick(path: Path) -> None:
+    async with opened(path) as rig:
+        assert await rig.commit(takes_s=0.021) == LOOP
+        rig.clock.advance(10)
+        assert await rig.commit(before_s=0.021) == THREAD
+        assert await rig.commit() == LOOP
+
+
+async def test_a_slow_flush_which_is_never_the_loops_moves_no_commit(path: Path) -> None:
+    async with opened(path) as rig:
+        assert await rig.commit() == LOOP
+        save(path)
+        assert await rig.commit(takes_s=0.021) == THREAD
+        assert await rig.commit() == LOOP
 
 
 async def test_a_lock_of_another_program_moves_commits_and_holds_no_loop(path: Path) -> None:
@@ -273,15 +340,14 @@ async def test_who_waits_and_leaves_takes_nobody_along(path: Path) -> None:
 async def test_the_log_is_saved_and_begun_again_on_the_thread(path: Path) -> None:
     async with opened(path) as rig:
         assert await rig.commit() == LOOP
-        with contextlib.closing(sqlite3.connect(path)) as other:
-            busy, frames, saved = other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            assert (busy, frames) == (0, saved)
+        save(path)
         assert [await rig.commit(), await rig.commit()] == [THREAD, LOOP]
 
 
 async def test_commits_on_the_loop_leave_a_short_log(path: Path) -> None:
     async with opened(path) as rig:
         for _ in range(1500):
+            rig.clock.advance(0.01)
             await rig.commit()
         assert rig.by.count(LOOP) > 1400
         assert size(path) < 2000 * 4120  # twice what SQLite itself lets it grow to
@@ -295,8 +361,172 @@ async def test_the_log_is_saved_also_where_old_samples_cannot_be_deleted(path: P
     async with opened(path) as rig:
         rig.recorder._condition.store.retention.step = fail  # type: ignore[method-assign] # noqa: SLF001
         for _ in range(1500):
+            rig.clock.advance(0.01)
             await rig.commit()
         assert size(path) < 2000 * 4120
+
+
+async def test_checkpoints_lie_apart_unless_the_log_is_long(path: Path) -> None:
+    async with opened(path) as rig:
+        for _ in range(500):
+            await rig.commit()
+        begun = size(path)
+        assert 1000 * 4120 < begun < 2000 * 4120
+        for _ in range(500):  # the clock stands still
+            await rig.commit()
+        assert size(path) > 1.5 * begun
+        for _ in range(1500):
+            await rig.commit()
+        assert size(path) < 6000 * 4120
+
+
+class Flush:
+    """A flush of the log that takes until it is told to end."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self._ends = threading.Event()
+        self._has_begun = threading.Event()
+        rig.recorder._condition.store.checkpoints.flush = self._flush  # type: ignore[method-assign] # noqa: SLF001
+
+    def _flush(self) -> None:
+        self._has_begun.set()
+        self._ends.wait(PATIENCE_S)
+
+    async def begin(self) -> None:
+        """Fill the log until it is flushed."""
+        while not self._has_begun.is_set():
+            await self._rig.record()
+
+    def end(self) -> None:
+        self._ends.set()
+
+
+async def test_the_log_is_flushed_before_the_turn_and_commits_go_on(path: Path) -> None:
+    async with opened(path) as rig:
+        flush = Flush(rig)
+        await flush.begin()
+        before = len(rig.by)
+        await rig.record()
+        assert rig.by[before:] == [LOOP]
+        assert rig.recorder.trouble == ""
+        flush.end()
+
+
+async def test_a_flush_that_stalls_is_told_and_nothing_is_written_beside_it(path: Path) -> None:
+    async with opened(path) as rig:
+        flush = Flush(rig)
+        await flush.begin()
+        rig.clock.advance(2.1)
+        assert "no sample is recorded or answered" in rig.recorder.trouble
+        before = len(rig.by)
+        waiting = rig.record()
+        await turns()
+        assert rig.by[before:] == []
+        flush.end()
+        await waiting
+        assert rig.by[before:] == [THREAD]
+        assert await rig.commit() == LOOP
+        assert rig.recorder.trouble == ""
+
+
+async def test_what_came_before_a_flush_does_not_wait_for_its_end(path: Path) -> None:
+    async with opened(path) as rig:
+        flush = Flush(rig)
+        store = rig.recorder._condition.store  # noqa: SLF001
+        step, is_held, released = store.retention.step, threading.Event(), threading.Event()
+
+        def hold(rows: int) -> bool:
+            if store.checkpoints.is_due():
+                is_held.set()
+                released.wait(PATIENCE_S)
+            return step(rows)
+
+        store.retention.step = hold  # type: ignore[method-assign]
+        while not is_held.is_set():
+            rig.record()
+            await turns()
+        last = rig.record()
+        await turns()
+        released.set()
+        await last
+        assert rig.by[-1] == LOOP
+        flush.end()
+
+
+async def test_a_flush_that_takes_long_lets_the_log_grow_to_a_bound(path: Path) -> None:
+    async with opened(path) as rig:
+        flush = Flush(rig)
+        await flush.begin()
+        by_loop = len(rig.by) - 1
+        while len(rig.by) > by_loop:
+            by_loop = len(rig.by)
+            waiting = rig.record()
+            await turns()
+            assert size(path) < 6100 * 4120
+        assert size(path) > 5900 * 4120
+        flush.end()
+        await waiting
+        assert await rig.commit() == LOOP
+
+
+async def test_a_store_that_comes_back_after_a_flush_is_used_again(path: Path) -> None:
+    async with opened(path) as rig:
+        flush = Flush(rig)
+        await flush.begin()
+        away = move(path, path.with_name("away.db"))
+        with pytest.raises(RecordError, match="was moved away"):
+            await rig.record()
+        flush.end()
+        await rig.rest()
+        move(away, path)
+        rig.claim = await rig.recorder.claim(header(), "1.2.3.4:5")
+        await rig.record()
+
+
+@pytest.mark.parametrize("part", ["flush", "step"])
+async def test_a_log_that_cannot_be_saved_grows_and_is_told_once(
+    path: Path, part: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise OSError("the medium has an error")
+
+    def told(text: str) -> int:
+        return sum(text in each.getMessage() for each in caplog.records if each.levelno > 10)
+
+    caplog.set_level("INFO")
+    async with opened(path) as rig:
+        checkpoints = rig.recorder._condition.store.checkpoints  # noqa: SLF001
+        with monkeypatch.context() as broken:
+            broken.setattr(checkpoints, part, fail)
+            while checkpoints.unsaved() < 1100:
+                assert await rig.commit() == LOOP
+            await rig.rest()
+            assert told("grows, and cannot be brought into the file: the medium has an error") == 1
+        assert await rig.commit() == LOOP
+        await rig.rest()
+        assert checkpoints.unsaved() == 0
+        assert told("is brought into the file again") == 1
+
+
+async def test_damage_that_a_checkpoint_meets_is_told_with_the_turn(path: Path) -> None:
+    def fail() -> None:
+        raise DamagedError("the log is torn")
+
+    had_turn: list[bool] = []
+    async with opened(path) as rig:
+        condition = rig.recorder._condition  # noqa: SLF001
+        met = condition.met
+
+        def meet(error: Exception) -> bool:
+            had_turn.append(rig.recorder._turns._turn.locked())  # noqa: SLF001
+            return met(error)
+
+        condition.met = meet  # type: ignore[method-assign]
+        condition.store.checkpoints.step = fail  # type: ignore[method-assign]
+        with pytest.raises(RecordError, match="the log is torn"):
+            await commit_on(rig)
+        assert had_turn == [True]
 
 
 # Order
@@ -330,18 +560,18 @@ class Script:
         self.asking: list[asyncio.Future[None]] = []
         self.settled: list[int] = []
 
-    async def record(self, takes_s: float = 0.0) -> None:
+    async def record(self) -> None:
         number = len(self.waiting)
-        each = self._rig.record(1, lambda: self._rig.clock.advance(takes_s))
+        each = self._rig.record()
         each.add_done_callback(lambda _: self.settled.append(number))
         self.waiting.append(each)
 
     async def slow(self) -> None:
-        await self.record(0.03)
+        self._rig.slow_down(0.03)
+        await self.record()
 
     async def turn(self) -> None:
-        for _ in range(3):
-            await asyncio.sleep(0)
+        await turns()
 
     async def pause(self) -> None:
         """Let the thread come to its turn."""

@@ -24,7 +24,7 @@ class Bench:
         self.clock = ManualClock()
         self.connection = connect(folder / "broker.db", MIGRATIONS, "off")
         keeping = Keeping(replay=replay, **{"max_age_days": 1e6, "max_bytes": 1 << 50, **limits})
-        tables = Tables(self.connection, "d", keeping)
+        tables = Tables(self.connection, "d", keeping, self.clock)
         self.keeping, self.tables = keeping, tables
         self.gone: set[int] = set()
         self.claims: dict[int, Claim] = {}

@@ -32,7 +32,10 @@ def checked(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     if not there:
         refuse_lone_log(path)
-        raise StoreError(f"{path}: there is no such file")
+        raise StoreError(
+            f"{path}: there is no such file: name the store of a broker; 'broker run --store PATH'"
+            " makes one"
+        )
     await_owner(path)
     with damage_told(path):
         check_kind(path)

@@ -153,6 +153,11 @@ class Intake:
                 self._changed.wait(timeout_s)
             self._is_called = False
 
+    def waited_for(self) -> asyncio.AbstractEventLoop | None:
+        """The loop where somebody waits for what gathers now. Any thread."""
+        with self._changed:
+            return self._round.loop
+
     def take(self) -> Round:
         """All that gathered. With the turn at the store held until it is settled."""
         with self._changed:

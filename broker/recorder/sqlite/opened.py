@@ -43,7 +43,7 @@ class Opened:
             self._is_patient = True
             try:
                 self._build(signature, digest, keeping, clock)
-                self.checkpoints = Checkpoints(path, self._connection)
+                self.checkpoints = Checkpoints(path, self._connection, clock)
             except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise store_error(path, error) from error
             undo.pop_all()
@@ -56,7 +56,7 @@ class Opened:
             if found := integrity(connection, table):
                 raise DamagedError(f"{self._path}: is damaged ({found[0]})", self._path)
         signature.sign(connection)
-        self.tables = Tables(connection, digest, keeping)
+        self.tables = Tables(connection, digest, keeping, clock)
         self.census = Census(connection, clock)
         self.eraser = Eraser(connection, clock)
         self.plain_lines = PlainLines(connection, keeping.plain_lines, self.census.removed)

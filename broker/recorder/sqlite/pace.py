@@ -10,7 +10,7 @@ _PROBATION_S = 10.0
 
 
 class Pace:
-    """Judges each commit by its time. With the turn at the store held; `is_quick`: any thread."""
+    """Judges commits by their time. With the turn at the store held; `is_quick`: any thread."""
 
     def __init__(self, clock: Clock, quick_s: float = QUICK_S) -> None:
         """Quick is what takes less than `quick_s`; 0: no commit is."""
@@ -21,7 +21,7 @@ class Pace:
         """Whether the next commit may be made on the loop."""
 
     def took(self, seconds: float) -> None:
-        """A commit took so long, on the loop or on the thread."""
+        """A commit held the loop for so long, or would have, as it was on the thread."""
         if seconds >= self._quick_s:
             self.was_slow()
         elif self._clock.monotonic() - self._slow_at_s >= _PROBATION_S:

@@ -25,8 +25,9 @@ from broker.recorder.sqlite.keeping import REHEARSAL, Keeping
 from broker.recorder.sqlite.rehearsals import mark, unmark
 from broker.recorder.sqlite.replay import Replays
 from broker.recorder.sqlite.sessions import Sessions
+from broker.recorder.sqlite.timed import Timed
 from broker.records import Basis, Batch, Claim, Lease, taken_at_ns
-from quartet.database import transaction
+from quartet.clock import Clock
 from quartet.errors import DamagedError
 from quartet.plural import counted
 from wire.metadata import StreamHeader
@@ -34,11 +35,17 @@ from wire.metadata import StreamHeader
 log = logging.getLogger(__name__)
 
 
+_ADD = "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
 class Tables:
     """An open store. One thread at a time; each method raises sqlite3.Error."""
 
-    def __init__(self, connection: sqlite3.Connection, digest: str, keeping: Keeping) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, digest: str, keeping: Keeping, clock: Clock
+    ) -> None:
         self._connection = connection
+        self._transaction = Timed(connection, clock)
         self._keeping = keeping
         self._position = self._newest(
             "position", ("samples", "snapshots", "former_snapshots", "asides", "commands")
@@ -69,6 +76,11 @@ class Tables:
         """The position of the newest sample that is committed."""
         return self._position
 
+    @property
+    def at_file_s(self) -> float:
+        """How long the latest write() has waited for its lock and for its commit."""
+        return self._transaction.at_file_s
+
     def fail_leases(self, error: RecordError) -> None:
         """Fail all leases: every line must be claimed again."""
         for lease in [*self._leases.values(), *self._lines]:
@@ -81,8 +93,8 @@ class Tables:
         position = self._position
         lines: dict[Lease, int] = {}
         sessions: dict[Claim, int] = {}
-        rows: list[tuple[object, ...]] = []
-        with self._history.undone(), transaction(self._connection):
+        rows: list[Iterator[tuple[object, ...]]] = []
+        with self._history.undone(), self._transaction:
             for batch in entries:
                 claim = batch.claim
                 if isinstance(batch, Happened):
@@ -104,9 +116,9 @@ class Tables:
                     self._events.write(batch, line)
                 if batch.explanations:
                     self._write_explanations(batch, line, session, position)
-                rows += _rows(batch, line, session, position)
+                rows.append(_rows(batch, line, session, position))
                 position += len(batch.samples)
-            self._connection.executemany("INSERT INTO samples VALUES (?,?,?,?,?,?,?,?,?)", rows)
+            self._connection.executemany(_ADD, itertools.chain.from_iterable(rows))
         self._position = position
         if lines:
             self._lines.update(lines)

@@ -74,6 +74,8 @@ class RecorderThread:
                 more, last = self._keep_house(), work.last
                 if last:
                     self._commits.commit()
+            if not last:
+                self._save()
 
     def _work(self, work: Round) -> None:
         """Commit a round, and answer what was asked."""
@@ -125,24 +127,42 @@ class RecorderThread:
         except Exception as error:  # whatever it is: recording goes on
             if not self._condition.met(error):
                 self._pruning.failed("%s: old samples cannot be deleted: %s", self._path, error)
-                self._save()
             return False
         self._pruning.ended("%s: old samples are deleted again", self._path)
-        self._save()
         return more or self._plain_excess
 
     def _save(self) -> None:
         """Shorten the log of commits, where it is long."""
+        checkpoints = self._condition.store.checkpoints
+        if self._condition.trouble or not checkpoints.is_due():
+            return
+        # What came while this thread had the turn was left to it: the loop commits it beside.
+        _call(self._turns.intake.waited_for(), self._turns.on_loop)
+        try:
+            with self._turns.timed():
+                checkpoints.flush()
+        except OSError as error:
+            self._not_saved(error)
+            return
+        with self._turns.alone():
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        if self._condition.trouble:  # as the loop has seen during the flush
+            return
         try:
             self._condition.store.checkpoints.step()
         except Exception as error:  # whatever it is: recording goes on, into the log
             if not self._condition.met(error):
-                self._saving.failed(
-                    "%s: its log of commits grows, and cannot be brought into the file: %s",
-                    *(self._path, error),
-                )
+                self._not_saved(error)
         else:
             self._saving.ended("%s: its log of commits is brought into the file again", self._path)
+
+    def _not_saved(self, error: Exception) -> None:
+        self._saving.failed(
+            "%s: its log of commits grows, and cannot be brought into the file: %s",
+            *(self._path, error),
+        )
 
     def _forget(self) -> None:
         """Forget the agents that a person wants forgotten; step by step, the eraser's."""

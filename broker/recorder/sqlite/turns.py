@@ -38,6 +38,7 @@ class Turns:
         """Commit what the loop's callbacks have recorded, or have the thread do it. Loop only.
 
         Only where no flush is due, and commits were quick: a loop that stands still cannot stop.
+        Nor beside a flush that stalls, or that does not keep up: the log would grow without bound.
         """
         if not (self._pace.is_quick and self._turn.acquire(blocking=False)):
             self.intake.call()
@@ -57,13 +58,27 @@ class Turns:
         """
         self._turn.acquire()
         work = self.intake.take()
+        with self.timed():
+            try:
+                yield work
+            finally:
+                if not work.last:
+                    self._turn.release()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Have the turn while entered, and take nothing. The recorder's thread only."""
+        with self._turn, self.timed():
+            yield
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Be seen to stall if it takes long. Without the turn. The recorder's thread only."""
         self._since_s = self._clock.monotonic()
         try:
-            yield work
+            yield
         finally:
             self._since_s = None
-            if not work.last:
-                self._turn.release()
 
     @property
     def stall(self) -> str:
@@ -81,6 +96,8 @@ class Turns:
         """Commit the round, with the turn; whether the thread has nothing to do."""
         checkpoints = self._condition.store.checkpoints
         if self._condition.trouble or not checkpoints.unsaved():
+            return False
+        if self.stall or checkpoints.is_overdue():
             return False
         work = self.intake.take_small()
         if work is None:

@@ -38,23 +38,22 @@ class Watch:
 
     def look(self) -> Change | None:
         """What has changed, if something has."""
-        found = _identity(self._name)
-        if found != self._opened:
+        seen = _stat(self._name)
+        if seen is None or (seen.st_dev, seen.st_ino) != self._opened:
             self._away = self._away or self._hold.stamp()
-            return self._missing() if found is None else self._replaced()
+            return self._missing() if seen is None else self._replaced()
         if self._away and self._away != self._hold.stamp():
             return Change(
                 f"{self._path}: was changed while it was moved away: {_NOTHING_LEAVES}: stop the"
                 " broker, and start it again"
             )
         self._away = None
-        size, _ = self._hold.stamp()
-        if size < self._size:  # SQLite makes it smaller at a VACUUM alone
+        if seen.st_size < self._size:  # SQLite makes it smaller at a VACUUM alone
             return Change(
                 f"{self._path}: was overwritten while in use: {_NOTHING_LEAVES}: stop the broker,"
                 " run 'broker store restore' with a backup, and start it"
             )
-        self._size = size
+        self._size = seen.st_size
         logs = list(map(_identity, self._logs))
         if logs == self._opened_logs:
             return None
@@ -101,10 +100,15 @@ def _why(path: Path) -> str:
     return ""
 
 
-def _identity(name: str) -> tuple[int, int] | None:
-    """Which file has this name; None: there is none that can be seen."""
+def _stat(name: str) -> os.stat_result | None:
+    """What has this name; None: nothing that can be seen."""
     try:
-        found = os.stat(name)  # noqa: PTH116 - asked for each commit
+        return os.stat(name)  # noqa: PTH116 - asked for each commit
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+
+
+def _identity(name: str) -> tuple[int, int] | None:
+    """Which file that is."""
+    seen = _stat(name)
+    return (seen.st_dev, seen.st_ino) if seen else None
