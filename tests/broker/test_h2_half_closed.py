@@ -12,6 +12,7 @@ from support.patience import PATIENCE_S
 from broker.model import Code, Ending
 from broker.transport import Call
 from broker.transport.h2 import frames
+from broker.transport.h2.guard import Guard
 from broker.transport.h2.half_closed import HalfClosed
 from broker.transport.h2.machine import MOST_CALLS
 from broker.transport.h2.outlet import Outlet
@@ -197,7 +198,7 @@ class WaitedForPipe(Pipe):
 async def test_a_connection_that_stops_resets_in_a_moment_and_closes() -> None:
     outlet, pipe = Outlet(), WaitedForPipe()
     outlet.open(pipe)
-    half_closed = HalfClosed(outlet, parting_s=0)
+    half_closed = HalfClosed(outlet, Guard(), parting_s=0)
     half_closed.add(1)
     half_closed.finish()
     half_closed.finish()

@@ -119,12 +119,26 @@ async def test_what_was_on_its_way_to_a_call_that_is_over_disturbs_nobody() -> N
     number = peer.id_of(stream)
     assert stream.status == status(Code.ABORTED)
     late = frames.data_frames(number, bytes(16_000)) + frames.window_update(number, 9)
-    for _ in range(10):  # more than the connection's window, which is given back
+    for _ in range(8):  # more than the connection's window, which is given back
         peer.raw(late)
         await peer.settle()
     other = peer.call(b"0", path="/a.B/Echo", end=True)
     await peer.settle()
     assert other.status == "0"
+
+
+async def test_who_sends_on_after_a_reset_loses_the_connection() -> None:
+    async def refuse(call: Call) -> None:
+        call.end(Ending(Code.ABORTED, "no"))
+
+    peer = Peer({METHOD_PATH: refuse})
+    stream = peer.call()
+    await peer.settle()
+    for _ in range(10):  # a window up to the reset, and one behind it
+        peer.raw(frames.data_frames(peer.id_of(stream), bytes(16_000)))
+        await peer.settle()
+    assert peer.goaway is not None
+    assert peer.goaway[0] == ErrorCodes.STREAM_CLOSED
 
 
 def frame(kind: int, stream: int, payload: bytes = b"", flags: int = 0) -> bytes:

@@ -193,6 +193,17 @@ def test_calls_that_are_cancelled_are_bounded_whatever_is_answered_meanwhile() -
         guard.reset()
 
 
+def test_a_window_may_come_late_for_each_stream_that_was_reset_and_no_more() -> None:
+    guard = Guard()
+    for _ in range(2):
+        guard.stream_reset()
+    guard.late(2 * frames.WINDOW_BYTES)
+    guard.forgive()
+    with pytest.raises(ViolationError) as raised:
+        guard.late(1)
+    assert raised.value.code is ErrorCodes.STREAM_CLOSED
+
+
 def looked(pulse: Pulse, until_s: float, *, is_busy: bool = False) -> list[tuple[float, Step]]:
     steps = ((now_s, pulse.look(float(now_s), is_busy=is_busy)) for now_s in range(int(until_s)))
     return [(now_s, step) for now_s, step in steps if step is not Step.NOTHING]

@@ -285,3 +285,8 @@ async def test_a_port_that_is_taken_is_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ListenError, match=f"cannot listen on 127.0.0.1:{port}"):
             await H2Transport(Address("127.0.0.1", port), None).start({})
+
+
+async def test_a_name_that_no_host_can_have_is_told() -> None:
+    with pytest.raises(ListenError, match=r"cannot listen on a\.\.b:0"):
+        await H2Transport(Address("a..b", 0), None).start({})

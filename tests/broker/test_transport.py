@@ -436,6 +436,24 @@ async def test_health_is_what_was_shown_last(serving: Serving) -> None:
         assert await broker.health() is health
 
 
+async def test_a_call_that_is_cut_still_tells_the_ending_that_it_was_given(
+    serving: Serving,
+) -> None:
+    begun = asyncio.Event()
+
+    async def stay(call: Call) -> None:
+        call.end(Ending(Code.UNAVAILABLE, "stopping"))
+        begun.set()
+        await asyncio.Event().wait()
+
+    broker = await serving({METHOD_PATH: stay})
+    late = broker.call(METHOD_PATH, ())
+    await begun.wait()
+    await broker.transport.stop(0.1)
+    ending = await late.ending()
+    assert (ending.code, ending.reason) == (Code.UNAVAILABLE, "stopping")
+
+
 async def test_a_stop_waits_for_calls_that_end_in_time_and_cuts_the_others(
     serving: Serving,
 ) -> None:
@@ -462,4 +480,4 @@ async def test_a_stop_waits_for_calls_that_end_in_time_and_cuts_the_others(
     await broker.transport.stop(0.1)
     await cut.wait()
     assert (await good.ending()).reason == "stopping"
-    assert (await bad.ending()).code is not Code.OK
+    assert (await bad.ending()).code is Code.UNAVAILABLE

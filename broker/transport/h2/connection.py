@@ -131,9 +131,8 @@ class Connection(asyncio.Protocol):
         self._exchange.stop()
 
     def cut(self) -> None:
-        """End all calls, and the connection."""
+        """End all calls, and the connection behind what they have to say."""
         self._exchange.cancel()
-        self._outlet.close()
 
     def abort(self) -> None:
         """Leave at once."""

@@ -31,6 +31,8 @@ from broker.transport.h2.windows import Inflow, Outflow
 
 log = logging.getLogger(__name__)
 
+_CUT = Ending(Code.UNAVAILABLE, "the broker is stopping")
+
 
 class Exchange:
     """The calls of one connection, whose wire it is. Loop only."""
@@ -52,7 +54,7 @@ class Exchange:
         self._inflow = Inflow()
         self._outflow: Outflow[H2Call] = Outflow()
         self._calls: dict[int, H2Call] = {}
-        self._half_closed = HalfClosed(outlet)
+        self._half_closed = HalfClosed(outlet, self._guard)
         self._header_bytes = 0
         """Of headers that are not complete: CONTINUATION must follow."""
         self._window_bytes = frames.WINDOW_BYTES
@@ -235,6 +237,7 @@ class Exchange:
 
     def forget(self, stream_id: int, code: ErrorCodes) -> None:
         """A call is over; reset its stream by this code."""
+        self._guard.stream_reset()
         self._outlet.send(self._reset(stream_id, code))
         self._look_if_done()
 
@@ -279,10 +282,12 @@ class Exchange:
             call.wake_writer()
 
     def cancel(self) -> None:
-        """Cut off whoever serves a call."""
+        """Cut off whoever serves a call, and accept none. Each peer is told how its call ends."""
         self._half_closed.reset_all()
         for call in [*self._calls.values()]:
+            call.end(_CUT)
             call.cancel()
+        self._drain()
 
     def lose(self) -> None:
         """The peer is gone: cut off whoever serves a call of it."""

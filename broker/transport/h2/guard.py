@@ -29,6 +29,8 @@ class Guard:
         self._most_resets = most_resets
         self._cost = 0
         self._resets = 0
+        self._late_bytes = 0
+        """How much data may still come on streams that are over."""
 
     def frame(self, kind: int) -> None:
         """A frame has come that brings no sample."""
@@ -41,6 +43,16 @@ class Guard:
         self._resets += 1
         if self._resets > self._most_resets:
             raise ViolationError(ErrorCodes.ENHANCE_YOUR_CALM, "too many calls that were cancelled")
+
+    def stream_reset(self) -> None:
+        """We have reset a stream: its peer may have sent a window by the time it hears that."""
+        self._late_bytes += frames.WINDOW_BYTES
+
+    def late(self, size_bytes: int) -> None:
+        """Data has come on a stream that is over."""
+        self._late_bytes -= size_bytes
+        if self._late_bytes < 0:
+            raise ViolationError(ErrorCodes.STREAM_CLOSED, "data on streams that are over")
 
     def progress(self) -> None:
         """Answers were sent."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from h2.errors import ErrorCodes
 
 from broker.transport.h2 import frames
+from broker.transport.h2.guard import Guard
 from broker.transport.h2.machine import MOST_CALLS
 from broker.transport.h2.outlet import Outlet
 
@@ -20,8 +21,9 @@ class HalfClosed:
     five to ten seconds to end its side. What it sends meanwhile is dropped, and not credited.
     """
 
-    def __init__(self, outlet: Outlet, parting_s: float = _PARTING_S) -> None:
+    def __init__(self, outlet: Outlet, guard: Guard, parting_s: float = _PARTING_S) -> None:
         self._outlet = outlet
+        self._guard = guard
         self._parting_s = parting_s
         self._late_bytes: dict[int, int] = {}
         """Of each stream, the oldest first: what has come since we ended it."""
@@ -37,11 +39,16 @@ class HalfClosed:
             self._reset([next(iter(self._late_bytes))])
 
     def receive(self, stream_id: int, size_bytes: int) -> None:
-        """The peer has sent more. Beyond a whole window it does not heed windows, and is told."""
-        if stream_id in self._late_bytes:
-            self._late_bytes[stream_id] += size_bytes
-            if self._late_bytes[stream_id] > frames.WINDOW_BYTES:
-                self._reset([stream_id])
+        """The peer has sent more. Beyond a whole window it does not heed windows, and is told.
+
+        ViolationError where it sends on, or where it has ended the stream itself.
+        """
+        if stream_id not in self._late_bytes:
+            self._guard.late(size_bytes)
+            return
+        self._late_bytes[stream_id] += size_bytes
+        if self._late_bytes[stream_id] > frames.WINDOW_BYTES:
+            self._reset([stream_id])
 
     def peer_ended(self, stream_id: int) -> None:
         """The peer has ended or reset this one, if it is here."""
@@ -72,6 +79,7 @@ class HalfClosed:
     def _reset(self, stream_ids: Iterable[int]) -> None:
         for stream_id in stream_ids:
             if self._late_bytes.pop(stream_id, None) is not None:
+                self._guard.stream_reset()
                 self._outlet.send(frames.reset(stream_id, ErrorCodes.NO_ERROR))
         self._look_if_done()
 

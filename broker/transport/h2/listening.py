@@ -11,6 +11,7 @@ from pathlib import Path
 from broker.errors import ListenError
 from quartet.address import Address, Place, UnixAddress
 from quartet.outage import Outage
+from quartet.sockets import is_without_ipv6
 
 log = logging.getLogger(__name__)
 
@@ -68,12 +69,22 @@ async def _listen_by_tcp(address: Address, *, is_shared: bool) -> list[socket.so
                 flags=socket.AI_PASSIVE,
             )
             sockets: list[socket.socket] = []
+            absent: OSError | None = None
             for family, place in dict.fromkeys((each[0], each[4]) for each in found):
                 # Of port 0, all are on the port that the first one got.
                 port = sockets[0].getsockname()[1] if sockets else place[1]
-                sockets.append(opened.enter_context(socket.socket(family, socket.SOCK_STREAM)))
-                _bind(sockets[-1], (place[0], port, *place[2:]), is_shared=is_shared)
-        except OSError as error:
+                try:
+                    made = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                    _bind(made, (place[0], port, *place[2:]), is_shared=is_shared)
+                except OSError as error:
+                    if not is_without_ipv6(error, str(place[0])):
+                        raise
+                    absent = error
+                else:
+                    sockets.append(made)
+            if absent and not sockets:
+                raise absent
+        except (OSError, UnicodeError) as error:
             raise ListenError(
                 f"cannot listen on {address}: the port is in use, or the address is not"
                 f" this machine's; see 'ss -ltnp'"
