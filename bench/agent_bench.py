@@ -205,6 +205,7 @@ def measured(found: dict[int, dict[str, list[Cost]]], starts_s: list[float]) -> 
                     [getattr(cost, field) for cost in each] for each in (of, costs["plain client"])
                 )
                 made += figures.figure(f"{rate_hz}/s, {name}, {what}", unit, rounds, plain)
+        made += figures.figure(f"{rate_hz}/s, agent, CPU to the plain client's", "", ratios(costs))
     return made + figures.figure("from the start to the first answer", "s", starts_s)
 
 

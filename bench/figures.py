@@ -25,7 +25,9 @@ class Figure:
     spread: tuple[float, float]
     """The smallest and the largest of the rounds."""
     ratio: float | None = None
-    """To the plain implementation in the same run; None where it has no such figure."""
+    """To the plain implementation in the same run; None where it has no such figure. The median of
+    the rounds' own ratios: what disturbs a round disturbs both.
+    """
 
     @property
     def more_is_better(self) -> bool:
@@ -37,13 +39,27 @@ def figure(
     name: str, unit: str, rounds: Iterable[float | None], plain: Iterable[float | None] = ()
 ) -> list[Figure]:
     """The figure of some rounds, with its ratio to another one's; none where nothing is known."""
-    known = [value for value in rounds if value is not None]
-    others = [value for value in plain if value is not None]
+    each, others = list(rounds), list(plain)
+    known = _known(each)
     if not known:
         return []
     middle = statistics.median(known)
-    ratio = middle / statistics.median(others) if others and statistics.median(others) else None
-    return [Figure(name, unit, middle, (min(known), max(known)), ratio)]
+    return [Figure(name, unit, middle, (min(known), max(known)), _ratio(each, others))]
+
+
+def _ratio(rounds: Sequence[float | None], plain: Sequence[float | None]) -> float | None:
+    """By rounds, if each has both; otherwise that of the medians."""
+    known, others = _known(rounds), _known(plain)
+    middle = statistics.median(others) if others else 0
+    if not middle:
+        return None
+    if not len(rounds) == len(known) == len(plain) or not all(plain):
+        return statistics.median(known) / middle
+    return statistics.median(one / other for one, other in zip(known, others, strict=True))
+
+
+def _known(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 def add_argument(parser: argparse.ArgumentParser) -> None:

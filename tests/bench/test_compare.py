@@ -61,3 +61,9 @@ def test_a_figure_has_the_median_the_spread_and_the_ratio_of_its_rounds() -> Non
     assert figure("it", "ms", [3, None, 1, 2], [4, 4]) == [Figure("it", "ms", 2, (1, 3), 0.5)]
     assert figure("it", "ms", [None], [4]) == []
     assert figure("it", "ms", [3], [])[0].ratio is None
+    assert figure("it", "ms", [3], [0])[0].ratio is None
+
+
+def test_a_ratio_is_the_median_of_those_of_the_rounds() -> None:
+    assert figure("it", "ms", [10, 4, 6], [5, 2, 6])[0].ratio == 2  # and 6 / 5 of the medians
+    assert figure("it", "ms", [8, None, 2], [None, 1, 4])[0].ratio == 2  # 5 / 2.5, not 8 / 1
