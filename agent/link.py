@@ -12,13 +12,12 @@ from functools import partial
 
 import grpc
 
-from agent.backoff import Backoff
 from agent.config import LinkSettings
 from agent.credentials import Credentials
 from agent.homeward import Homeward
 from agent.model import Identity, Prediction, Sample
 from agent.reach.names import Names
-from agent.reach.questions import ADVICE, SEE_MESSAGE, Questions
+from agent.reach.questions import ADVICE, SEE_LOG, Connection, Questions
 from agent.reach.reasons import word
 from agent.reach.way import Way
 from agent.reason import UnreachedError
@@ -26,6 +25,7 @@ from agent.state import LinkState
 from agent.stream import Ending, Outbox, Stream
 from agent.turn import Turn, ranked
 from quartet.address import Address
+from quartet.backoff import Backoff
 from quartet.clock import Clock
 from quartet.outage import Outage
 from wire import METHOD_PATH
@@ -167,13 +167,14 @@ class Link:
             return Ending(grpc.StatusCode.UNAVAILABLE, str(error), reason=error.reason)
         open_call: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
         open_call = self._channel.stream_stream(METHOD_PATH)
+        here = Connection(self.broker, self._channel, self._patience_s)
         stream = Stream(
             self._outbox,
             self._answered,
             lambda: self._homeward.is_due or self._credentials.is_stale(),
             self._settings.window,
             self._settings.reply_deadline_s,
-            doubt=partial(self._questions.doubt, self._channel),
+            doubt=partial(self._questions.doubt, here),
             clock=self._clock,
         )
         try:
@@ -182,19 +183,8 @@ class Link:
             )
         finally:
             self.unknown_answers += stream.unknown_answers
-        if ending.is_unheard and ending.alone:
-            return await self._asked_again(self._channel, ending)
-        if not ending.reason and (reason := self._way.reason_of(ending.details, self._patience_s)):
-            reason = await self._questions.furthest(self.broker, reason, self._patience_s)
-            return replace(ending, reason=reason)
-        return ending
-
-    async def _asked_again(self, channel: grpc.aio.Channel, ending: Ending) -> Ending:
-        """The ending as a question on the same connection meets it, where it meets one."""
-        objection = await self._questions.admission(channel, self._patience_s)
-        if objection is None or objection.is_unknown_method:
-            return ending
-        return replace(ending, code=objection.code, reason=objection.reason)
+        reason = ending.reason or await self._questions.reason_of(here, ending.details)
+        return replace(ending, reason=reason)
 
     async def _home_serves(self) -> bool:
         return await self._questions.serves(self._turn.home, self._settings.reply_deadline_s)
@@ -274,7 +264,7 @@ class Link:
                 f"another agent uses the id {agent_id!r}: give each device its own id"
             )
         if ending.code not in RETRYABLE:
-            advice = reason.remedy if reason else ADVICE.get(ending.code, SEE_MESSAGE)
+            advice = reason.remedy if reason else ADVICE.get(ending.code, SEE_LOG)
             return self._refused_loudly(advice)
         return self._leave(streamed_s)
 

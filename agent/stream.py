@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import grpc
 
 from agent import codec
 from agent.model import Identity, Prediction, Sample
+from agent.reach.calls import Call, Status, first_status, peers_status
 from agent.reach.reasons import server_of
 from agent.reason import Reason, Stage
 from quartet.clock import Clock
@@ -23,10 +24,6 @@ _MIN_TOLERANCE_NS = 50_000_000
 # forgets those, and no sample is late by it. One that ends sooner is broken.
 _IDLE_S = 1.0
 
-# What grpc.aio says where a message could not be sent, as the call was over.
-_UNHEARD = "Internal error from Core"
-
-Call = grpc.aio.StreamStreamCall[bytes, bytes]
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 
@@ -64,16 +61,13 @@ class Ending:
     """Why, where this side knows it best."""
     was_idle: bool = False
     """All that was sent was answered a while ago, and nothing more had come."""
-    is_unheard: bool = False
-    """grpc.aio tells an error of its own, as it does where the status overtakes the sample."""
 
 
 class Stream:
     """Keeps a bounded window of unanswered samples on one call. Loop only.
 
     The first sample goes out alone: the window opens on its answer, so that a
-    refusal is seen true (grpc.aio may replace the server's status by an
-    INTERNAL of its own when the server ends a stream under a writing client).
+    refusal is of that sample alone.
     `deliver` gets each prediction once, before its sample is settled. Once
     `is_stale`, the stream ends in good order, for one on another channel. `doubt` is asked at an
     empty first answer, which gRPC also makes of a web page: why it is no answer, if it is none.
@@ -118,9 +112,10 @@ class Stream:
             sensors=first.session.sensors,
         )
         call = open_call(header.to_metadata())
+        status = first_status(call)
         tasks = {
             asyncio.create_task(self._send(call, first, header)),
-            asyncio.create_task(self._receive(call)),
+            asyncio.create_task(self._receive(call, status)),
             asyncio.create_task(self._watch()),
         }
         try:
@@ -178,8 +173,9 @@ class Stream:
         self._progress_at_s = self._clock.monotonic()
         await call.done_writing()
 
-    async def _receive(self, call: Call) -> Ending:
-        while (message := await _read(call)) is not None:
+    async def _receive(self, call: Call, status: asyncio.Future[Status]) -> Ending:
+        messages = aiter(call)  # which goes on after a failed write, unlike read()
+        while (message := await _read(call, messages)) is not None:
             if self._alone and not message and (reason := await self._doubt()):
                 return Ending(grpc.StatusCode.UNKNOWN, reason.text, reason=reason)
             try:
@@ -195,25 +191,22 @@ class Stream:
             self._deliver(Prediction(sample, answer.prediction, now_ns - sent_at_ns))
             self._outbox.settle(sample, answered=True)
             self._answered.set()
-        return await self._ending(call)
+        return self._ending(await peers_status(call, status))
 
-    async def _ending(self, call: Call) -> Ending:
-        metadata = (*await call.initial_metadata(), *await call.trailing_metadata())
-        trailing = dict(metadata)
+    def _ending(self, status: Status) -> Ending:
+        trailing = dict(status.metadata)
         refused, _ = self._in_flight.get(_as_id(trailing.get(REFUSED_ID)), (None, 0))
         superseded_by = trailing.get(SUPERSEDED_BY)
-        code, details = await call.code(), await call.details()
         return Ending(
-            code,
-            details or "the broker ended the stream",
-            in_good_order=self._closed and code is grpc.StatusCode.OK,
+            status.code,
+            status.details or "the broker ended the stream",
+            in_good_order=self._closed and status.code is grpc.StatusCode.OK,
             refused=refused,
             alone=self._alone,
             superseded_by=None if superseded_by is None else str(superseded_by),
-            server=server_of(metadata),
+            server=server_of(status.metadata),
             was_idle=not (self._in_flight or self._alone or self._closed)
             and self._clock.monotonic() - self._progress_at_s >= _IDLE_S,
-            is_unheard=code is grpc.StatusCode.INTERNAL and details == _UNHEARD,
         )
 
     async def _watch(self) -> Ending:
@@ -242,17 +235,16 @@ def _continues(header: StreamHeader, sample: Sample) -> bool:
     return off_ns <= max(header.sample_period_ns // 2, _MIN_TOLERANCE_NS)
 
 
-async def _read(call: Call) -> bytes | None:
+async def _read(call: Call, messages: AsyncIterator[bytes]) -> bytes | None:
     """The next message; None at the end of the call, however it ended."""
     try:
-        message = await call.read()
+        return await anext(messages, None)
     except grpc.RpcError:
         return None
     except asyncio.CancelledError:
         if not _ended_by_peer(call):
             raise
         return None
-    return message if isinstance(message, bytes) else None
 
 
 def _ended_by_peer(call: Call) -> bool:

@@ -5,8 +5,8 @@ Any of them serves any agent. The agent alone decides: the brokers do not know o
 
 from collections.abc import Sequence
 
-from agent.backoff import Backoff
 from quartet.address import Address
+from quartet.backoff import Backoff
 
 # A link that breaks sooner after its first answer is one more failure, not a new first one: two
 # brokers that both answer once and break would otherwise be tried in a loop without a pause.

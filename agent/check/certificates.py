@@ -47,7 +47,7 @@ def check_certificates(tls: TlsSettings, agent_id: str, clock: Clock, host: Host
                 )
     except SettingsError as error:
         setting, _, reason = str(error).partition(": ")
-        yield failed(setting, reason, "see the message above")
+        yield failed(setting, reason, f"correct {setting}, or that file")
 
 
 def _check_authorities(authorities: tuple[Certificate, ...], ca: str, now: datetime) -> Findings:
@@ -83,7 +83,7 @@ def _check_own(certificate: Certificate, agent_id: str, now: datetime) -> Findin
         )
     if reason := unfit_for_agents(certificate):
         return failed("tls.certificate", f"{certificate}: {reason}", f"broker pki issue {agent_id}")
-    return _check_age("tls.certificate", certificate, f"broker pki issue {agent_id}", now)
+    return _check_age("tls.certificate", certificate, f"broker pki renew {agent_id}", now)
 
 
 def _check_age(setting: str, certificate: Certificate, remedy: str, now: datetime) -> Finding:

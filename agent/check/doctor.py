@@ -5,11 +5,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.check.broker import check_brokers
+from agent.check.broker import MOST_S, check_brokers
 from agent.check.chip import check_chip
 from agent.check.findings import Finding, Findings, Outcome, failed, passed, skipped
 from agent.check.host import Host, check_clock, check_machine, check_packages
 from agent.check.journal import check_journal
+from agent.check.mqtt import check_mqtt
 from agent.check.neighbours import check_neighbours
 from agent.check.outputs import check_outputs
 from agent.check.spool import check_spool
@@ -28,6 +29,13 @@ _WIDTH = 20
 # All of a command that is to be typed.
 _MOST_IN_REMEDY = 2000
 
+# Of the 10 s that all checks may take: the start of the program and the last second of the
+# brokers' check are in the rest.
+_MOST_S = 8.0
+
+# The brokers are asked for so long at least, however slow all else was.
+_LEAST_FOR_BROKERS_S = 2.0
+
 _INDENT = " " * (8 + _WIDTH)
 
 
@@ -43,7 +51,9 @@ def run(
 
     With an error in place of settings, what needs none is checked all the same.
     """
-    findings = _told(_findings(settings, path, clock, Host.look(instance)), quiet=as_json)
+    until_s = clock.monotonic() + _MOST_S
+    host = Host.look(instance)
+    findings = _told(_findings(settings, path, clock, host, until_s), quiet=as_json)
     if as_json:
         print(json.dumps([_plain(finding) for finding in findings], indent=1))
     failures = sum(finding.outcome is Outcome.FAILED for finding in findings)
@@ -53,7 +63,11 @@ def run(
 
 
 def _findings(
-    settings: Settings | SettingsError, path: Path | None, clock: WaitableClock, host: Host
+    settings: Settings | SettingsError,
+    path: Path | None,
+    clock: WaitableClock,
+    host: Host,
+    until_s: float,
 ) -> Findings:
     yield from check_machine()
     if not host.is_pi and path is None and isinstance(settings, Settings) and not settings.source:
@@ -65,7 +79,10 @@ def _findings(
         settings = _with_source(settings)
         check(settings)
     except SettingsError as error:
-        yield failed("configuration", str(error), "see the message above")
+        remedy = f"correct {path}" if path else "correct it"
+        yield failed(
+            "configuration", str(error), f"{remedy}: 'agent config --example' has all keys"
+        )
         yield from check_packages(sensors=False)
         yield from check_clock(clock, host)
         yield skipped("everything else", "needs a valid configuration")
@@ -80,6 +97,7 @@ def _findings(
         yield from check_chip(settings, source, clock, host)
     yield from check_neighbours(settings, host.instance)
     yield from check_outputs(settings.outputs, host)
+    yield from check_mqtt(settings.outputs.mqtt, settings.agent.device_id, host)
     yield from check_journal(_entries_hz(settings), host)
     yield from check_spool(settings, host)
     trust = list(_check_trust(settings, clock, host))
@@ -91,7 +109,12 @@ def _findings(
     if any(finding.check == "tls.key" for finding in trust):  # which only the service can read
         yield _check_broker_by_agent(brokers, host)
     else:
-        yield from check_brokers(settings)
+        yield from check_brokers(settings, most_s=for_brokers(until_s - clock.monotonic()))
+
+
+def for_brokers(left_s: float) -> float:
+    """Of the time that is left for all checks, the seconds in which the brokers are asked."""
+    return min(MOST_S, max(_LEAST_FOR_BROKERS_S, left_s))
 
 
 def _check_laptop(clock: Clock, host: Host) -> Findings:

@@ -32,7 +32,7 @@ def passed(check: str, detail: str, remedy: str = "") -> Finding:
 
 
 def failed(check: str, detail: str, remedy: str) -> Finding:
-    """The agent will not do its job like this."""
+    """The agent will not do its job like this; no remedy, where the detail has it."""
     return Finding(check, Outcome.FAILED, detail, remedy)
 
 

@@ -18,6 +18,9 @@ from quartet.distribution import NAME, to_install
 _MODEL = Path("/proc/device-tree/model")
 _RTC = Path("/sys/class/rtc/rtc0")
 
+# Of a command that asks systemd: three of them, and all else, are to be done within 10 s.
+_ASK_S = 2.0
+
 _NEEDED = (NAME, "grpcio", "protobuf", "msgspec")
 _FOR_SENSORS = ("adafruit-circuitpython-ads1x15", "adafruit-extended-bus")
 _OPTIONAL = ("cryptography", "gpiozero", "lgpio", "systemd-python", "rich")
@@ -112,7 +115,7 @@ def ask(*command: str) -> str | None:
             [path, *command[1:]],
             capture_output=True,
             text=True,
-            timeout=10,
+            timeout=_ASK_S,
             check=True,
             env={**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0"},
         )

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-from agent.check.findings import Findings, failed, passed
+from agent.check.findings import Findings, failed, passed, skipped
 from agent.config import Settings
 from agent.config.source import Ads1115Settings, VirtualAds1115Settings
 from agent.instance import COLD, HOT, Instance
@@ -17,6 +17,9 @@ _Claims = dict[str, str]
 
 def check_neighbours(settings: Settings, instance: Instance) -> Findings:
     """A finding for each thing that is named twice; none on a computer with one agent."""
+    if folder := instance.apart_from:
+        detail = f"this configuration is of no agent in {folder}, and is not compared with those"
+        yield skipped("other agents", detail)
     if not instance.beside:
         return
     shared = list(_shared(settings, instance))

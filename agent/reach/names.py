@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 import threading
 from collections.abc import Callable
@@ -14,6 +15,11 @@ IpAddress = tuple[str, int]
 """An address as it is written, and its scope: the number of a network interface, or 0."""
 
 Addresses = tuple[IpAddress, ...]
+
+_MDNS = ".local"
+
+# What name servers answer that block a name; to connect there reaches this very device.
+_NOWHERE = ("0.0.0.0", "::")  # noqa: S104 - nothing is bound
 
 LookUp = Callable[[str], Addresses]
 """Blocks. OSError or UnicodeError where there is no such name."""
@@ -44,6 +50,8 @@ class Names:
         """
         with contextlib.suppress(OSError, UnicodeError):
             return _addresses(host, socket.AI_NUMERICHOST)  # nobody is asked
+        if ":" in host:
+            raise UnreachedError(_unusable(host, setting))
         opened = self._open.get(host)
         if opened is None:
             opened = self._open[host] = self._start(host)
@@ -65,6 +73,10 @@ class Names:
                 self._open.pop(host, None)
         if not found:
             raise UnreachedError(_reason(host, setting, f"the name {host} has no address"))
+        if all(address in _NOWHERE for address, _ in found):
+            by = "by a name server or /etc/hosts"
+            text = f"the name {host} is blocked, {by}: its address is {found[0][0]}"
+            raise UnreachedError(_reason(host, setting, text))
         return found
 
     def _start(self, host: str) -> Future[Addresses]:
@@ -91,6 +103,25 @@ def _addresses(host: str, flags: int) -> Addresses:
     return tuple(found)
 
 
+def _unusable(host: str, setting: str) -> Reason:
+    """Why the system takes no such IPv6 address."""
+    address, _, interface = host.partition("%")
+    text = f"the address {shown(host)} cannot be used"
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return Reason(Stage.NAME, f"{text}: it is not an IPv6 address", f"check {setting}")
+    try:
+        socket.if_nametoindex(interface)
+    except OSError:
+        text = f"{text}: this device has no network interface {shown(interface)}"
+        return Reason(Stage.NAME, text, f"check {setting}: 'ip address' lists them")
+    text = f"{text}: only link-local addresses have a network interface behind them"
+    return Reason(Stage.NAME, text, f"set {setting} to {shown(address)}")
+
+
 def _reason(host: str, setting: str, text: str, *, is_late: bool = False) -> Reason:
     remedy = f"check the name in {setting}: 'getent ahosts {shown(host)}' looks it up"
+    if host.rstrip(".").lower().endswith(_MDNS):
+        remedy += "; names in .local need the packages avahi-daemon and libnss-mdns on this device"
     return Reason(Stage.NAME, text, remedy, is_late=is_late)

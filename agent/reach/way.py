@@ -32,25 +32,33 @@ class Way:
         self._names = names or Names()
         self._found: dict[Address, Addresses] = {}
 
-    async def channel(
-        self, broker: Address, patience_s: float, name_s: float | None = None
-    ) -> grpc.aio.Channel:
+    async def channel(self, broker: Address, patience_s: float) -> grpc.aio.Channel:
         """The latest channel, with the files as they are now. UnreachedError: no address.
 
-        The patience is for connection and handshakes, and for the name, unless `name_s` is.
+        The patience is for the name, and again for the connection with its handshakes.
         """
-        target, options = await self._to(broker, patience_s, name_s or patience_s)
-        return self._credentials.open_channel(target, options)
+        await self.find(broker, patience_s)
+        return self.to_found(broker, patience_s)
 
     async def beside(self, broker: Address, patience_s: float) -> grpc.aio.Channel:
         """A channel for a question beside the latest one. UnreachedError as above."""
-        target, options = await self._to(broker, patience_s, patience_s)
-        return self._credentials.open_beside(target, options)
+        await self.find(broker, patience_s)
+        return self._credentials.open_beside(*self._to(broker, patience_s))
+
+    async def find(self, broker: Address, patience_s: float) -> None:
+        """Look the name up. UnreachedError: no address in time."""
+        via = self._proxy or broker
+        setting = "broker.proxy" if self._proxy else "broker.address"
+        self._found[broker] = await self._names.addresses(via.host, patience_s, setting)
+
+    def to_found(self, broker: Address, patience_s: float) -> grpc.aio.Channel:
+        """The latest channel, to all addresses as found last. UnreachedError: no such name."""
+        return self._credentials.open_channel(*self._to(broker, patience_s))
 
     def to_each(self, broker: Address, patience_s: float) -> list[grpc.aio.Channel]:
         """A channel to each address of the broker's name, as found last, if there are several."""
         addresses = self._found.get(broker, ())
-        if len(addresses) == 1:
+        if self._proxy or len(addresses) == 1:
             return []
         options = self._options(broker, patience_s)
         targets = [target((address,), broker.port) for address in addresses]
@@ -61,13 +69,9 @@ class Way:
         by_proxy = self._proxy is not None
         return reason_of(details, self._credentials, patience_s, by_proxy=by_proxy)
 
-    async def _to(self, broker: Address, patience_s: float, name_s: float) -> tuple[str, Options]:
-        via = self._proxy or broker
-        setting = "broker.proxy" if self._proxy else "broker.address"
-        addresses = await self._names.addresses(via.host, name_s, setting)
-        if not self._proxy:
-            self._found[broker] = addresses
-        return target(addresses, via.port), self._options(broker, patience_s)
+    def _to(self, broker: Address, patience_s: float) -> tuple[str, Options]:
+        port = (self._proxy or broker).port
+        return target(self._found[broker], port), self._options(broker, patience_s)
 
     def _options(self, broker: Address, patience_s: float) -> Options:
         options: list[tuple[str, int | str]] = [
@@ -86,7 +90,8 @@ class Way:
             ("grpc.min_reconnect_backoff_ms", int(patience_s * 1000)),
             ("grpc.initial_reconnect_backoff_ms", int(patience_s * 1000)),
             ("grpc.default_authority", _authority(broker)),
-            ("grpc.ssl_target_name_override", _ascii(broker.host.partition("%")[0])),
+            # A dot at the end is DNS's alone: certificates have none.
+            ("grpc.ssl_target_name_override", _ascii(broker.host.partition("%")[0]).rstrip(".")),
         ]
         if self._proxy:
             options.append(("grpc.http_connect_server", _authority(broker)))

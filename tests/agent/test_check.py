@@ -4,20 +4,15 @@ import contextlib
 import json
 import os
 import re
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.certificates import Ca
 from support.clock import ManualClock
-from support.patience import PATIENCE_S
 from support.processes import Broker, Running
 
 from agent.__main__ import main
 from agent.check import doctor
-from agent.check.broker import check_brokers
 from agent.check.chip import check_bus, check_chip
 from agent.check.findings import Finding, Outcome
 from agent.check.host import Host, check_clock
@@ -26,12 +21,9 @@ from agent.check.outputs import check_outputs
 from agent.check.spool import check_spool
 from agent.clock import VirtualClock
 from agent.config import (
-    AgentSettings,
-    BrokerSettings,
     SamplingSettings,
     Settings,
     SpoolSettings,
-    TlsSettings,
 )
 from agent.config.outputs import AlarmSettings, OutputsSettings
 from agent.config.source import Ads1115Settings, SensorSettings, VirtualAds1115Settings
@@ -54,11 +46,6 @@ LAPTOP = Host(is_pi=False, running_agent="")
 def broker() -> Iterator[Broker]:
     with Broker() as broker:
         yield broker
-
-
-def to(*addresses: str, tls: TlsSettings | None = None) -> Settings:
-    """The settings of an agent with these brokers."""
-    return Settings(AgentSettings("press-1"), BrokerSettings(addresses), tls)
 
 
 def chip_findings(
@@ -286,56 +273,6 @@ def test_a_spool_directory_that_systemd_will_create_is_no_failure() -> None:
             "none does not exist yet: systemd creates it for the service"
         )
         assert "sudo install -d -o $USER" in finding.remedy
-
-
-def test_a_port_where_nobody_listens_is_told_from_one_that_speaks_no_grpc() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        address = f"127.0.0.1:{mute.getsockname()[1]}"
-        (finding,) = check_brokers(to(address), patience_s=0.5)
-        assert "it accepts the connection, and then sends nothing within 0.5 s" in finding.detail
-    (finding,) = check_brokers(to(address))
-    assert f"it cannot be reached at {address}: Connection refused" in finding.detail
-
-
-def test_all_brokers_of_a_list_are_asked_at_the_same_time(tmp_path: Path) -> None:
-    with contextlib.ExitStack() as stack:
-        listening = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(40)]
-
-        def hang_up_once_all_have_called() -> None:
-            for connection in [each.accept()[0] for each in listening]:
-                connection.close()
-
-        calls = threading.Thread(target=hang_up_once_all_have_called)
-        calls.start()
-        addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in listening]
-        tls = TlsSettings(str(Ca(tmp_path).path))
-        findings = list(check_brokers(to(*addresses, tls=tls), PATIENCE_S, PATIENCE_S))
-        calls.join()
-    assert [each.outcome for each in findings] == [Outcome.FAILED] * 40
-    assert [each.detail.split(": ")[0] for each in findings] == addresses
-
-
-def test_a_name_that_nobody_resolves_does_not_hold_up_the_check(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A name server that takes a query and does not answer: tests have none of their own."""
-    is_over = threading.Event()
-    resolve = socket.getaddrinfo
-
-    def hang(host: str, *arguments: object, flags: int = 0, **more: object) -> object:
-        if host == "lost.plant" and not flags & socket.AI_NUMERICHOST:
-            is_over.wait()
-        return resolve(host, *arguments, flags=flags, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(socket, "getaddrinfo", hang)
-    try:
-        first, second = check_brokers(to("lost.plant:8061", "127.0.0.1:1"), most_s=1.0)
-    finally:
-        is_over.set()
-    assert first.detail == (
-        "lost.plant:8061: nobody answers within 0.9 s what address the name lost.plant has"
-    )
-    assert "Connection refused" in second.detail
 
 
 def test_without_the_key_only_the_broker_of_the_running_agent_is_known() -> None:

@@ -64,13 +64,15 @@ class Broker:
             await peer.abort(self.ending, "as the test says")
         serving = asyncio.create_task(peer.echo())
         leaving = asyncio.create_task(self.left.wait())
-        done, _ = await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        leaving.cancel()
+        try:
+            done, _ = await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (serving, leaving):
+                task.cancel()
+            await asyncio.gather(serving, leaving, return_exceptions=True)
         if serving in done:
             self.in_good_order += 1
             return
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
         self.gone.set()
         await peer.abort(grpc.StatusCode.UNAVAILABLE, "going down")
 

@@ -12,12 +12,14 @@ from support.links import QUICK, Tried
 from support.patience import PATIENCE_S
 from support.peers import Peer, scripted_broker
 
-from agent.config import TlsSettings
+from agent.config import BrokerSettings, Settings, TlsSettings, check
+from agent.config.source import VirtualAds1115Settings
 from agent.credentials.tls import Tls
 from agent.reach.names import Addresses, Names, look_up
 from agent.reach.way import target
 from agent.reason import UnreachedError
 from quartet.address import Address
+from quartet.errors import SettingsError
 
 LOOPBACK: Addresses = (("127.0.0.1", 0),)
 
@@ -121,7 +123,7 @@ async def test_a_connection_that_is_slow_succeeds_late() -> None:
     async with scripted_broker(Peer.echo) as port:
         late = box.late(port, 1.5 * QUICK.reply_deadline_s)
         async with box.middle_box(late) as via, Tried(Address("127.0.0.1", via)) as tried:
-            assert "sends nothing within 0.5 s" in await tried.trouble()
+            assert "sends no HTTP/2 within 0.5 s" in await tried.trouble()
             await tried.until(lambda: tried.predictions)
 
 
@@ -165,3 +167,69 @@ async def test_what_can_be_no_host_name_is_told(host: str) -> None:
 )
 def test_grpc_gets_each_address_in_its_order(addresses: Addresses, expected: str) -> None:
     assert target(addresses, 8061) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "found", "words", "remedy"),
+    [
+        (
+            "broker.plant",
+            (("0.0.0.0", 0), ("::", 0)),  # noqa: S104 - nothing is bound
+            "the name broker.plant is blocked, by a name server or /etc/hosts: its address is"
+            " 0.0.0.0",
+            "getent ahosts broker.plant",
+        ),
+        ("broker.plant", (), "the name broker.plant has no address", "getent ahosts"),
+        (
+            "brokerpi.local",
+            socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+            "the name brokerpi.local is not found: Name or service not known",
+            "names in .local need the packages avahi-daemon and libnss-mdns on this device",
+        ),
+        (
+            "fe80::1%none9",
+            (),
+            "the address fe80::1%none9 cannot be used: this device has no network interface none9",
+            "ip address",
+        ),
+        (
+            "fe80:x%lo",
+            (),
+            "the address fe80:x%lo cannot be used: it is not an IPv6 address",
+            "check broker.address",
+        ),
+        (
+            "fd00::1%lo",
+            (),
+            "the address fd00::1%lo cannot be used: only link-local addresses have a network"
+            " interface behind them",
+            "set broker.address to fd00::1",
+        ),
+    ],
+)
+async def test_a_name_that_leads_nowhere_is_told_with_its_cause(
+    host: str, found: Addresses | Exception, words: str, remedy: str
+) -> None:
+    async with Tried(Address(host, 8061), names=Names(System(found))) as tried:
+        assert await tried.trouble() == words
+    with pytest.raises(UnreachedError) as told:
+        await Names(System(found)).addresses(host, PATIENCE_S)
+    assert remedy in told.value.reason.remedy
+
+
+async def test_a_dot_at_the_end_of_a_name_is_no_part_of_a_certificate(tmp_path: Path) -> None:
+    ca = Ca(tmp_path)
+    tls = Tls(TlsSettings(str(ca.path)))
+    files = ca.issue("broker", ["broker.plant"])
+    async with (
+        scripted_broker(Peer.echo, tls=files) as port,
+        Tried(Address("broker.plant.", port), tls, names=Names(System(LOOPBACK))) as tried,
+    ):
+        await tried.until(lambda: tried.predictions)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:8061", "[::]:8061"])
+def test_where_a_broker_listens_is_no_address_of_it(address: str) -> None:
+    settings = Settings(broker=BrokerSettings(address), source=VirtualAds1115Settings())
+    with pytest.raises(SettingsError, match=r"name its machine, or 127\.0\.0\.1 for this one"):
+        check(settings)

@@ -116,8 +116,23 @@ async def test_what_ends_at_the_proxy_is_not_told_as_the_brokers(
 async def test_what_ends_behind_the_proxy_is_the_brokers() -> None:
     async with middle_box(mute_proxy) as via:
         finding = await said(at(via))
-    assert "it accepts the connection, and then sends nothing" in finding.detail
+    assert "it accepts the connection, and then sends no HTTP/2" in finding.detail
     assert "broker.address" in finding.remedy
+
+
+async def sign_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Says that it connects, and shows a page of its own."""
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\n\r\n<html>Please sign in")
+    await writer.drain()
+    await box.say_nothing(reader, writer)
+
+
+async def test_a_proxy_that_answers_in_the_brokers_place_is_thought_of(tmp_path: Path) -> None:
+    async with middle_box(sign_in) as via:
+        for tls in (None, TlsSettings(str(Ca(tmp_path).path))):
+            finding = await said(at(via), tls)
+            assert finding.remedy.endswith("or the proxy answers in its place")
 
 
 @pytest.mark.parametrize(

@@ -8,26 +8,25 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from grpc_health.v1.health_pb2 import HealthCheckResponse
 from support import middle_box as box
 from support.certificates import LOOPBACK, Ca, Files
 from support.links import Tried
 from support.middle_box import middle_box
 from support.patience import PATIENCE_S
-from support.peers import Peer, scripted_broker
 
 from agent.check.broker import check_brokers
-from agent.check.findings import Finding, Outcome
+from agent.check.findings import Outcome
 from agent.config import AgentSettings, BrokerSettings, Settings, TlsSettings
+from agent.credentials import Plaintext
 from agent.credentials.opening import open_credentials
+from agent.reach.reasons import reason_of
 from quartet.address import Address
 
 PATIENCE = 0.5
-
-SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
 
 async def said(address: Address, tls: TlsSettings | None = None) -> str:
@@ -45,11 +44,19 @@ async def said(address: Address, tls: TlsSettings | None = None) -> str:
 HTML = (":status", "200"), ("content-type", "text/html")
 GRPC = (":status", "200"), ("content-type", "application/grpc")
 
+
+async def say_a_little(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Too little to see that it is not HTTP/2."""
+    writer.write(b"220 ")
+    await box.say_nothing(reader, writer)
+
+
 BEFORE_HTTP2 = {
     "closed at once": (box.close, "it closes the connection before HTTP/2 begins: it may"),
     "closed at the preface": (box.close_at_first_bytes, "it closes the connection before HTTP/2"),
     "reset at the preface": (box.reset_at_first_bytes, "it closes the connection before HTTP/2"),
-    "mute": (box.say_nothing, "it accepts the connection, and then sends nothing within 0.5 s"),
+    "mute": (box.say_nothing, "it accepts the connection, and then sends no HTTP/2 within 0.5 s"),
+    "a few bytes": (say_a_little, "the connection, and then sends no HTTP/2 within 0.5 s"),
     "an alert of TLS": (box.say(bytes.fromhex("15030300020228")), "before HTTP/2 begins: it may"),
     "another protocol": (box.say(b"SSH-2.0-OpenSSH_9.2\r\n"), "what it answers is not HTTP/2"),
     "HTTP/1.1 400": (
@@ -82,6 +89,18 @@ ON_A_CONNECTION = {
     "a reset call": (
         box.http2(box.reset_call(8)),
         "the call was reset, by the broker or on the way (HTTP/2 error 8)",
+    ),
+    "a reply without a status": (
+        box.http2(box.response(GRPC)),
+        "the call ended without a status of gRPC, which no broker does",
+    ),
+    "a status that is no number": (
+        box.http2(box.response((*GRPC, ("grpc-status", "ok")))),
+        "the call ended without a status of gRPC, which no broker does",
+    ),
+    "a redirect": (
+        box.http2(box.response([(":status", "301"), ("location", "https://login.plant")])),
+        "HTTP status 301, which no broker sends: a proxy or another server answers",
     ),
     "GOAWAY": (box.http2(box.go_away(b"bye")), "the connection was closed (GOAWAY, error 0: bye)"),
 }
@@ -118,6 +137,11 @@ async def test_what_ends_a_call_by_tls_is_told_as_in_the_clear(
         assert words in await said(Address("127.0.0.1", port), trusting(ca))
 
 
+def alert(number: int) -> box.Script:
+    """A fatal alert of TLS, by the number that RFC 8446 gives it."""
+    return box.say(bytes.fromhex("15030300020200")[:-1] + bytes([number]))
+
+
 @pytest.mark.parametrize(
     ("script", "words"),
     [
@@ -128,6 +152,13 @@ async def test_what_ends_a_call_by_tls_is_told_as_in_the_clear(
         (box.say(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "it does not use TLS"),
         (box.say(bytes.fromhex("15030300020228")), "with the alert 'handshake failure'"),
         (box.http2(box.go_away(b"")), "it does not use TLS"),
+        (alert(42), "with the alert 'bad certificate': it may require a certificate"),
+        (alert(116), "with the alert 'certificate required': it may require a certificate"),
+        (alert(70), "with the alert 'protocol version': it takes no TLS version or cipher of"),
+        (alert(120), "'no application protocol': it uses TLS, but not with HTTP/2 (ALPN)"),
+        (alert(112), "'unrecognized name': it does not know the name in broker.address"),
+        (alert(80), "it ends the TLS handshake with the alert 'internal error'"),
+        (alert(109), "the TLS handshake fails: 'reason(1109)'"),
     ],
 )
 async def test_what_ends_a_handshake_is_told_as_what_it_is(
@@ -141,7 +172,7 @@ async def test_what_ends_a_handshake_is_told_as_what_it_is(
     ("script", "words"),
     [
         (box.close, "right after it: it may require a certificate of this device"),
-        (box.say_nothing, "it finishes the TLS handshake, and then sends nothing within 0.5 s"),
+        (box.say_nothing, "it finishes the TLS handshake, and then sends no HTTP/2 within 0.5 s"),
         (box.say(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "it answers by HTTP/1 (status 400)"),
     ],
 )
@@ -221,6 +252,23 @@ async def test_which_check_of_a_certificate_failed_is_told(
         assert shown.words in await said(Address("127.0.0.1", port), trusting(ca, own))
 
 
+@pytest.mark.parametrize(
+    ("made", "remedy"),
+    [
+        ({"from_days": -9, "days": -2}, "broker pki renew press-1, where the authority is"),
+        ({"from_days": 2}, "timedatectl"),
+        ({"uses": [ExtendedKeyUsageOID.SERVER_AUTH]}, "broker pki issue"),
+        ({}, "broker pki issue"),
+    ],
+)
+def test_a_certificate_that_may_be_refused_gets_the_one_command_that_helps(
+    made: dict[str, Any], remedy: str, ca: Ca
+) -> None:
+    reason = open_credentials(trusting(ca, ca.issue("press-1", **made))).reason_of("Socket closed")
+    assert reason
+    assert remedy in reason.remedy
+
+
 def test_a_check_that_has_no_words_here_is_told_in_those_of_the_library(ca: Ca) -> None:
     for end in ("", ": OK"):  # as grpcio's versions have it
         reason = open_credentials(trusting(ca)).reason_of(
@@ -228,6 +276,16 @@ def test_a_check_that_has_no_words_here_is_told_in_those_of_the_library(ca: Ca) 
         )
         assert reason
         assert reason.text == "its certificate is not accepted: path length constraint exceeded"
+
+
+def test_an_alert_behind_the_handshake_is_told_as_a_refusal(ca: Ca) -> None:
+    """As a server that has its TLS from BoringSSL refuses a client without a certificate."""
+    reason = open_credentials(trusting(ca)).reason_of("Unwrap failed (TSI_DATA_CORRUPTED)")
+    assert reason
+    assert reason.text == (
+        "it ends TLS right after the handshake, with an alert: it may require a certificate of"
+        " this device"
+    )
 
 
 async def test_the_doctor_prints_its_own_words_alone(ca: Ca, tmp_path: Path) -> None:
@@ -275,45 +333,46 @@ async def test_a_port_that_nobody_answers_at_is_told_with_its_address() -> None:
     assert finding.detail in [f"{address}: {each}" for each in words]
 
 
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        ("Connection refused", "broker run"),
+        ("No route to host", "ip route"),
+        ("Network is unreachable", "ip route"),
+        ("Operation not permitted", "firewall of this device"),
+        ("Invalid argument", "needs its interface"),
+    ],
+)
+def test_a_connection_that_the_system_does_not_make_gets_the_advice_that_fits(
+    error: str, remedy: str
+) -> None:
+    """In the words of grpcio's newest and oldest version."""
+    where = "failed to connect to all addresses; last error: UNAVAILABLE: ipv6:%5Bfe80::1%252%5D:9:"
+    for said in (
+        f"connect: {error} (1)",
+        f"Failed to connect to remote host: connect: {error} (1)",
+    ):
+        reason = reason_of(f"{where} {said}", Plaintext(), 1.0, by_proxy=False)
+        assert reason
+        assert reason.text == f"it cannot be reached at [fe80::1%2]:9: {error}"
+        assert remedy in reason.remedy
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Failed parsing HTTP/2 (Frame size 9 is larger than max frame size 5)",
+        "Stream removed (Transport closed (Delayed close due to in-progress write (Failed parsing"
+        " HTTP/2 (Frame size 9 is larger than max frame size 5))))",
+    ],
+)
+def test_frames_that_are_broken_are_not_told_as_the_brokers_word(said: str) -> None:
+    reason = reason_of(said, Plaintext(), 1.0, by_proxy=False)
+    assert reason
+    assert reason.text == "what it sends is not HTTP/2"
+    assert reason_of(f"row 9: {said}", Plaintext(), 1.0, by_proxy=False) is None
+
+
 async def test_a_name_that_nobody_knows_is_told() -> None:
     trouble = await said(Address("nowhere.invalid", 8061))
     assert trouble.startswith("the name nowhere.invalid is not found: ")
-
-
-# Servers that speak gRPC
-
-
-async def checked(port: int) -> Finding:
-    """What the doctor says of a server in the clear."""
-    broker = BrokerSettings(f"127.0.0.1:{port}")
-    settings = Settings(AgentSettings("press-1"), broker)
-    (finding,) = await asyncio.to_thread(list, check_brokers(settings, PATIENCE_S, PATIENCE_S))
-    return finding
-
-
-async def test_a_server_without_health_is_no_broker() -> None:
-    async with scripted_broker(None) as port:
-        finding = await checked(port)
-    assert finding.outcome is Outcome.FAILED
-    assert "has no health service: this is not a Quartet broker" in finding.detail
-
-
-async def test_a_server_without_streams_is_no_broker_whatever_its_health() -> None:
-    async with scripted_broker(None, tell_health=lambda: SERVING) as port:
-        finding = await checked(port)
-    assert finding.outcome is Outcome.FAILED
-    assert "has no service for samples: this is not a Quartet broker" in finding.detail
-
-
-async def test_a_broker_that_does_not_serve_is_no_success() -> None:
-    async with scripted_broker(Peer.echo, tell_health=lambda: NOT_SERVING) as port:
-        finding = await checked(port)
-    assert finding.outcome is Outcome.FAILED
-    assert "says that it is not serving" in finding.detail
-
-
-async def test_a_broker_that_cannot_be_asked_for_admission_passes_and_this_is_said() -> None:
-    async with scripted_broker(Peer.echo, tell_health=lambda: SERVING) as port:
-        finding = await checked(port)
-    assert finding.outcome is Outcome.PASSED
-    assert "admission not tested" in finding.detail
