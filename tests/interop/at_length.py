@@ -10,6 +10,7 @@ import pytest
 from support.processes import Broker
 
 from interop import compiled, tools, ways
+from interop.envoy import envoy, envoy_tcp
 from interop.peer import Peer
 from interop.suite import Suite
 from interop.ways import PARITY, STRAIGHT, Plant, Way
@@ -39,6 +40,9 @@ _MEETINGS: dict[str, Callable[[Path], _Meeting]] = {
     "HAProxy, TCP": lambda folder: _plain(ways.haproxy(folder, "tcp")),
     "HAProxy, HTTP/2": lambda folder: _plain(ways.haproxy(folder, "http")),
     "HAProxy, HTTP/2, TLS": lambda folder: _by_tls(ways.haproxy_by_tls, folder),
+    "Envoy": lambda folder: _plain(envoy(folder)),
+    "Envoy, TLS": lambda folder: _by_tls(envoy, folder),
+    "Envoy, TLS passed through": lambda folder: _by_tls(envoy_tcp, folder),
 }
 
 

@@ -149,7 +149,7 @@ def _haproxy(folder: Path, **words: str) -> Way:
         with kept_port() as port:
             path = folder / "haproxy.cfg"
             path.write_text(_HAPROXY.format(port=port, broker=broker.address, **words))
-            with _proxy([program, "-db", "-f", str(path)], port):
+            with running([program, "-db", "-f", str(path)], port):
                 yield f"127.0.0.1:{port}"
 
     return Way(to, keeps_the_end=keeps_the_end)
@@ -166,12 +166,12 @@ def _nginx(
         path.write_text(
             whole.format(folder=folder, more=more, listen=listen, port=port, broker=broker.address)
         )
-        with _proxy([program, "-p", str(folder), "-c", str(path)], port):
+        with running([program, "-p", str(folder), "-c", str(path)], port):
             yield f"127.0.0.1:{port}"
 
 
 @contextlib.contextmanager
-def _proxy(command: list[str], port: int) -> Iterator[None]:
+def running(command: list[str], port: int) -> Iterator[None]:
     """The process, once it listens; it is killed in the end, when its clients have left."""
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
         assert process.stderr
