@@ -21,8 +21,17 @@ class Address:
     port: int
 
     @classmethod
-    def parse(cls, text: str, name: str) -> "Address":
+    def parse(cls, text: str, name: str, example: str = "127.0.0.1:8061") -> "Address":
         """Read `HOST:PORT` or `[IPV6]:PORT`; SettingsError, with the setting's name, otherwise."""
+        if "@" in text:  # which may follow a password: that is not repeated
+            raise SettingsError(
+                f"{name}: expected HOST:PORT, such as {example}, without a user or password"
+            )
+        if "://" in text:
+            scheme = shown(text.partition("://")[0])
+            raise SettingsError(
+                f"{name}: expected HOST:PORT, such as {example}: leave out '{scheme}://'"
+            )
         host, colon, port = text.rpartition(":")
         bracketed = host.startswith("[") and host.endswith("]")
         if bracketed:
@@ -35,14 +44,14 @@ class Address:
             or int(port) > _MAX_PORT
         ):
             raise SettingsError(
-                f"{name}: expected HOST:PORT, such as 127.0.0.1:8061, got {shown(repr(text))}"
+                f"{name}: expected HOST:PORT, such as {example}, got {shown(repr(text))}"
             )
         return cls(host, int(port))
 
     @property
     def is_loopback(self) -> bool:
         """Whether traffic to this address cannot leave the machine."""
-        if self.host.lower() == "localhost":
+        if self.host.lower().removesuffix(".") == "localhost":
             return True
         try:
             return ipaddress.ip_address(self.host).is_loopback

@@ -6,11 +6,17 @@ surrogates. What can be seen stays, `°C` say, and so does a backslash: shown tw
 """
 
 import json
+import re
 
 MOST = 200
 """Characters that are shown of one thing that was said."""
 
 _LEFT_OUT = "..."
+
+# What may be secret in a configuration: behind a user, behind the host of a URL, and by its key.
+_OF_USER = re.compile(r""":(?!//)[^\s"']+@""")
+_OF_URL = re.compile(r"""(\w+://[^\s/"']+/|\burl\s*=\s*["']?(?!\w+://))[^\s"']+""")
+_OF_KEY = re.compile(r"((?i:password|passwd|secret|token)\s*=).*")
 
 # A traceback of ours has fewer.
 _MOST_LINES = 200
@@ -35,6 +41,12 @@ def shown(said: object, most: int = MOST) -> str:
         if length <= most - len(_LEFT_OUT):
             cut_at = len(pieces)
     return "".join(pieces)
+
+
+def without_secrets(text: str) -> str:
+    """A text of a configuration, with dots for what may be secret in it."""
+    text = _OF_URL.sub(rf"\1{_LEFT_OUT}", _OF_USER.sub(f":{_LEFT_OUT}@", text))
+    return _OF_KEY.sub(rf"\1 {_LEFT_OUT}", text)
 
 
 def described(error: BaseException, most: int = MOST) -> str:

@@ -1,11 +1,14 @@
 """What a key of a configuration takes, in words: for messages and for the reference."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin
 
 from msgspec import Meta
+
+_FRACTION = re.compile("[0-9]+/[0-9]+")
 
 _NAMES: dict[object, str] = {
     bool: "true or false",
@@ -18,6 +21,20 @@ _NAMES: dict[object, str] = {
 def expected(wanted: object) -> str:
     """What a type takes, such as "a whole number from 1 to 64"."""
     return either(list(_alternatives(wanted)))
+
+
+def kind_of(value: object) -> str:
+    """What a value of a TOML file is, such as "a list", without what is in it; a number itself."""
+    if isinstance(value, bool | int | float):
+        return toml(value)
+    match value:
+        case dict():
+            return "a table"
+        case list():
+            return "a list"
+        case str():
+            return _NAMES[str]
+    return "a date or time"
 
 
 def is_obvious(wanted: str) -> bool:
@@ -48,15 +65,22 @@ def either(choices: Sequence[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
+def fractions(wanted: object) -> list[str]:
+    """The texts that a type takes and that are fractions, such as "2/3"."""
+    literals = [kind for kind in map(_bare, parts(wanted)) if get_origin(kind) is Literal]
+    words = [word for kind in literals for word in get_args(kind) if isinstance(word, str)]
+    return [word for word in words if _FRACTION.fullmatch(word)]
+
+
 def item(wanted: object) -> object | None:
     """The type of the items, where a type is a list; otherwise None."""
-    lists = [kind for kind in map(_bare, _parts(wanted)) if get_origin(kind) is tuple]
+    lists = [kind for kind in map(_bare, parts(wanted)) if get_origin(kind) is tuple]
     return get_args(lists[0])[0] if lists else None
 
 
 def examples(wanted: object) -> list[object]:
     """The values that its type is annotated with, for a key that has no default."""
-    for kind in _parts(wanted):
+    for kind in parts(wanted):
         metas = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
         for meta in metas:
             if meta.examples:
@@ -65,7 +89,7 @@ def examples(wanted: object) -> list[object]:
 
 
 def _alternatives(wanted: object) -> Iterator[str]:
-    for kind in _parts(wanted):
+    for kind in parts(wanted):
         origin = get_origin(_bare(kind))
         if description := _description(kind):
             yield description
@@ -81,11 +105,11 @@ def _alternatives(wanted: object) -> Iterator[str]:
             yield _NAMES[kind]
 
 
-def _parts(wanted: object) -> Iterator[object]:
+def parts(wanted: object) -> Iterator[object]:
     """The members of a union, or the type itself."""
     if get_origin(wanted) in (Union, UnionType):
         for kind in get_args(wanted):
-            yield from _parts(kind)
+            yield from parts(kind)
     else:
         yield wanted
 

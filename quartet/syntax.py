@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from quartet.foreign import shown
+from quartet.foreign import shown, without_secrets
 
 # How tomllib ends what it says.
 _PLACE = re.compile(r" \(at line (\d+), column \d+\)\Z")
@@ -48,7 +48,7 @@ def explained(text: str, error: Exception) -> str:
         number = entries[-1].line
     else:
         return f"is not TOML: {shown(reason)}"
-    line = lines[number - 1].strip()
+    line = without_secrets(lines[number - 1].strip())
     if "overwrite" in reason:
         why = _same_key(text, number)
     elif "declare" in reason:

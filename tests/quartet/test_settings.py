@@ -172,8 +172,8 @@ def test_all_problems_of_a_file_are_named_at_once_by_their_paths(
             "zzz: unknown key; known keys are agent, broker, tls, source, virtual, sampling,",
         ),
         ("source = 1", "source: expected a table, [source], got 1"),
-        ("[[source]]", "source: expected a table, [source], got [{}]"),
-        ("link = []", "link: expected a table, [link], got []"),
+        ("[[source]]", "source: expected a table, [source], got a list"),
+        ("link = []", "link: expected a table, [link], got a list"),
         (
             "[sampling]\nrate_hz = 0",
             RATE + "0",
@@ -222,6 +222,12 @@ def test_all_problems_of_a_file_are_named_at_once_by_their_paths(
         ("[link]\nbackoff_max_s = 0.1", "link.backoff_min_s: must not be above backoff_max_s"),
         ("[source]\npath = 'x'", 'source.kind: missing: expected "replay", "ads1115" or "virtual"'),
         ("[source]\nkind = 3", 'source.kind: expected "replay", "ads1115" or "virtual", got 3'),
+        (
+            CHIP + "gain = 0.667",
+            "source.gain: unknown key; it belongs in [source.sensor1], [source.sensor2],"
+            ' [source.sensor3] or [source.sensor4]: did you mean "2/3", in quotes?',
+        ),
+        ("rate_hz = 1", "rate_hz: unknown key; it belongs in [sampling]"),
         (CHIP + "path = 'x'", "source.path: unknown key; known keys are bus, address, chip,"),
         (
             CHIP + "address = 0x50",
@@ -239,7 +245,7 @@ def test_all_problems_of_a_file_are_named_at_once_by_their_paths(
         (
             CHIP + "sensor2.gain = 0.667",
             'source.sensor2.gain: expected "2/3" (6.144 V), 1 (4.096 V), 2 (2.048 V), 4 (1.024 V),'
-            " 8 (0.512 V) or 16 (0.256 V), got 0.667",
+            ' 8 (0.512 V) or 16 (0.256 V), got 0.667: did you mean "2/3", in quotes?',
         ),
         (
             CHIP + "sensor2 = {gain = 4, scale = 6.4, min = 8, max = 16, unit = 'bar'}",
@@ -382,6 +388,24 @@ def test_a_slip_in_toml_is_named_by_its_line_and_its_text(
     assert expected in line
 
 
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("[broker]\nproxy = http://me:s3cret@web:3128", "proxy = http://me:...@web:3128"),
+        ("[broker]\nproxy = ['http://me:s3cret@web:3128']", "got ['http://me:...@web:3128']"),
+        ("[broker]\nproxy = 'http://me:s3cret@web:3128'", "without a user or password"),
+        ("[outputs]\nmqtt = 'mqtt://me:s3@cret@web'", "got text in quotes"),
+        ("[outputs.mqtt]\npassword = s3cret", "password = ..."),
+        ("url = https://me:s3@hooks.lan/T0/s3cret", "url = https://me:...@hooks.lan/...: text is"),
+        ("[outputs.mqtt]\naddress = 'a:1'\npassword = 's3cret'", "did you mean 'password_file'?"),
+    ],
+)
+def test_what_may_be_secret_is_not_repeated(toml_path: Path, raw: str, expected: str) -> None:
+    (line,) = refusal(toml_path, agent.config.Settings, raw)
+    assert expected in line
+    assert "cret" not in line
+
+
 def test_an_unknown_key_below_a_table_that_is_commented_out_is_told_so(toml_path: Path) -> None:
     lines = refusal(toml_path, agent.config.Settings, "[broker]\nx = 1\n# [tls]\nca = 'ca.pem'")
     assert lines == [
@@ -408,7 +432,10 @@ def test_any_bytes_give_settings_or_a_settings_error(toml_path: Path, raw: bytes
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda _: None, "No such file or directory"),
+        (
+            lambda _: None,
+            "No such file or directory: write it, or name another file with --config",
+        ),
         (Path.mkdir, "Is a directory"),
         (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
     ],
