@@ -1,6 +1,7 @@
 """How the agent shows who it is, and knows its broker: by TLS, or not at all."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 import grpc
@@ -34,6 +35,11 @@ class Credentials(Protocol):
         """Whether there is TLS."""
         ...
 
+    @property
+    def expiry(self) -> datetime | None:
+        """When this device's certificate expires; None: it has none."""
+        ...
+
     def reason_of(self, details: str) -> Reason | None:
         """What gRPC's reason for having no connection says of TLS; None: nothing."""
         ...
@@ -65,6 +71,11 @@ class Plaintext:
     def is_tls(self) -> bool:
         """There is none."""
         return False
+
+    @property
+    def expiry(self) -> datetime | None:
+        """There is no certificate."""
+        return None
 
     def reason_of(self, details: str) -> Reason | None:  # noqa: ARG002 - as the protocol has it
         """None: without TLS, no message is about it."""

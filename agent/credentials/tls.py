@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from datetime import datetime
 
 import grpc
 
@@ -90,18 +91,23 @@ class Tls:
         """There is TLS."""
         return True
 
+    @property
+    def expiry(self) -> datetime | None:
+        """Of the certificate that was read last."""
+        return self._identity.value.certificate.not_after if self._identity else None
+
     def reason_of(self, details: str) -> Reason | None:
         """By what OpenSSL and gRPC say, and by what this device knows of itself."""
         if found := _UNVERIFIED.search(details):
             return _tls(*self._unverified(found[1]))
         if found := _ALERT.search(details):
-            return self._refused(f"it ends the TLS handshake with the alert {_lower(found[1])}")
-        for mark, meaning in _MEANS.items():
-            if mark in details:
-                return _tls(*meaning)
-        if any(mark in details for mark in CLOSED):
-            return self._refused("it closes the connection in the TLS handshake or right after it")
-        return None
+            return self._alerted(found[1])
+        if known := next((each for mark, each in _MEANS.items() if mark in details), None):
+            return _tls(*known)
+        if what := next((each for mark, each in _ENDS.items() if mark in details), None):
+            return self._refused(what)
+        found = _ERROR.search(details)
+        return _tls(f"the TLS handshake fails: {_lower(found[1])}", _OTHER_TLS) if found else None
 
     def remind(self) -> None:
         """Log what is not valid, or soon will not be."""
@@ -134,13 +140,30 @@ class Tls:
             return text, "copy the ca.pem of the authority that signed it to this device"
         return f"its certificate is not accepted: {shown(said)}", f"{_ISSUE}, on the broker's side"
 
+    def _alerted(self, alert: str) -> Reason:
+        """By the name that BoringSSL has for it."""
+        what = f"it ends the TLS handshake with the alert {_lower(alert)}"
+        if alert not in _NOT_OF_CERTIFICATES:
+            return self._refused(what)
+        meaning, remedy = _NOT_OF_CERTIFICATES[alert]
+        return _tls(f"{what}{meaning}", remedy)
+
     def _refused(self, what: str) -> Reason:
         """The broker ends it, perhaps for what this device shows."""
         if self._identity is None:
             text = f"{what}: it may require a certificate of this device"
             return _tls(text, "set tls.certificate and tls.key: see 'broker pki issue'")
         own = self._identity.value.certificate
-        if problem := invalid(own, utc(self._clock)) or unfit_for_agents(own):
+        now = utc(self._clock)
+        if problem := invalid(own, now):
+            name = shown(next(iter(own.names), "AGENT"))
+            remedy = (
+                _SET_CLOCK
+                if now < own.not_before
+                else f"broker pki renew {name}, where the authority is"
+            )
+            return _tls(f"{what}: this device's certificate: {problem}", remedy)
+        if problem := unfit_for_agents(own):
             text = f"{what}: this device's certificate: {problem}"
         else:
             text = f"{what}: it may refuse this device's certificate"
@@ -152,6 +175,14 @@ class Tls:
 # What OpenSSL says of a certificate. Newer versions of gRPC say more behind it.
 _UNVERIFIED = re.compile("CERTIFICATE_VERIFY_FAILED: ([^:]*)")
 _ALERT = re.compile("(?:SSLV3|TLSV1|TLSV13)_ALERT_([A-Z0-9_]+)")
+
+_ERROR = re.compile("OPENSSL_internal:([^:]+)")
+
+_ENDS = {
+    **dict.fromkeys(CLOSED, "it closes the connection in the TLS handshake or right after it"),
+    # An alert by which TLS 1.3 refuses a certificate behind the handshake.
+    "Unwrap failed": "it ends TLS right after the handshake, with an alert",
+}
 
 _TOO_EARLY = "not yet valid"
 _EXPIRED = "has expired"
@@ -165,6 +196,34 @@ _OTHER_NAMES = (
     f"set broker.address to a name in it, or '{_ISSUE}' there",
 )
 
+_OTHER_TLS = "check broker.address; see the log of the broker, or of the proxy that ends TLS"
+_NO_HTTP2 = (
+    "it uses TLS, but not with HTTP/2 (ALPN): a web server or a proxy listens there",
+    "check broker.address, or turn HTTP/2 on in the proxy that ends TLS",
+)
+_OLD_TLS = (
+    ": it takes no TLS version or cipher of this device, which uses TLS 1.2 and newer",
+    "allow TLS 1.2 or newer in the program that ends TLS there",
+)
+
+# Alerts that say nothing of this device's certificate: what follows from each, and what to do.
+_NOT_OF_CERTIFICATES = {
+    "PROTOCOL_VERSION": _OLD_TLS,
+    "INSUFFICIENT_SECURITY": _OLD_TLS,
+    "NO_APPLICATION_PROTOCOL": (": it uses TLS, but not with HTTP/2 (ALPN)", _NO_HTTP2[1]),
+    "UNRECOGNIZED_NAME": (
+        ": it does not know the name in broker.address",
+        "check broker.address, and the server names of the proxy that ends TLS",
+    ),
+    **dict.fromkeys(
+        (
+            *("CLOSE_NOTIFY", "UNEXPECTED_MESSAGE", "BAD_RECORD_MAC", "DECODE_ERROR"),
+            *("INTERNAL_ERROR", "INAPPROPRIATE_FALLBACK", "USER_CANCELLED", "ILLEGAL_PARAMETER"),
+        ),
+        ("", _OTHER_TLS),
+    ),
+}
+
 _MEANS = {
     "Hostname Verification": _OTHER_NAMES,
     "not in peer certificate": _OTHER_NAMES,  # grpc 1.72
@@ -172,10 +231,7 @@ _MEANS = {
         "it does not use TLS: what it answers is something else",
         "check broker.address: another program may listen there; or configure [tls] on the broker",
     ),
-    "ALPN": (
-        "it uses TLS, but not with HTTP/2 (ALPN): a web server or a proxy listens there",
-        "check broker.address, or turn HTTP/2 on in the proxy that ends TLS",
-    ),
+    "ALPN": _NO_HTTP2,
 }
 
 

@@ -5,13 +5,13 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 
-from agent.backoff import Backoff
 from agent.clock import WaitableClock
 from agent.errors import SourceError
 from agent.sources.cadence import best_rate_hz, choose_pace
 from agent.sources.channel import Channel
 from agent.sources.chip import Chip
 from agent.sources.faults import Fault, FaultLog, ReadingError
+from quartet.backoff import Backoff
 from quartet.channels import CHANNELS, Values
 from wire.sensors import Label
 

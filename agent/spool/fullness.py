@@ -19,15 +19,20 @@ class Fullness:
 
     def __init__(self) -> None:
         self._in_this_episode = 0
-        self.count = 0
-        """Number of samples that were dropped. May be read on any thread."""
+        self.counts = dict.fromkeys(_CONSEQUENCES, 0)
+        """Number of samples that were dropped, by the reason. May be read on any thread."""
+
+    @property
+    def count(self) -> int:
+        """Number of samples that were dropped. Any thread."""
+        return sum(self.counts.values())
 
     def dropped(self, fate: Fate, count: int, bound: str) -> None:
         """Count samples that were dropped; `bound` is the setting that says so, in brackets."""
         if count and not self._in_this_episode:
             log.error("the spool is full%s: %s", bound, _CONSEQUENCES[fate])
         self._in_this_episode += count
-        self.count += count
+        self.counts[fate] += count
 
     def ended(self) -> None:
         """There is room again."""

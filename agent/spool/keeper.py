@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agent.config import SpoolSettings
 from agent.model import Sample, Session
@@ -61,6 +61,11 @@ class Keeper:
     def dropped(self) -> int:
         """Number of samples that were dropped because the spool was full."""
         return self._fullness.count
+
+    @property
+    def dropped_by(self) -> Mapping[Fate, int]:
+        """The same, by the reason."""
+        return self._fullness.counts
 
     @property
     def failing(self) -> bool:

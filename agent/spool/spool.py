@@ -4,15 +4,18 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Mapping
 
 from agent.config import SpoolSettings
 from agent.model import Reading, Sample, Session
 from agent.spool.books import Books
 from agent.spool.coming import PATIENCE_S, Coming
-from agent.spool.directories import Directories
+from agent.spool.directories import FILE, Directories
 from agent.spool.keeper import Keeper
 from agent.spool.queue import Queue
+from agent.spool.register import FILE as REGISTER
 from agent.spool.schedule import WriteSchedule
+from agent.spool.tail import FILE as TAIL
 from agent.spool.tier import OpenTier, Tier
 from agent.spool.tiers import Tiers
 from quartet.clock import Clock
@@ -67,6 +70,11 @@ class Spool:
         self._sensors = b""
         self._session: Session | None = None  # guarded by: bus thread
         self._next_id = 0  # guarded by: bus thread
+        self._files = [
+            os.path.join(directory, name)  # noqa: PTH118 - cheaper, and asked often
+            for directory in (directories.cold, directories.hot)
+            for name in (FILE, f"{FILE}-wal", REGISTER, TAIL)
+        ]
         self.private = directories.private
         """Whether unanswered samples are deleted at the end of the process."""
         self._found = self._books.kept
@@ -89,6 +97,16 @@ class Spool:
     def dropped(self) -> int:
         """Number of samples that were dropped because the spool was full."""
         return self._keeper.dropped
+
+    @property
+    def dropped_by(self) -> Mapping[str, int]:
+        """The same, by the reason: full, refused, stalled."""
+        return {fate.name.lower(): count for fate, count in self._keeper.dropped_by.items()}
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files, on disk and in RAM. They are open: their sizes are in memory."""
+        return sum(map(_size, self._files))
 
     @property
     def lost(self) -> int:
@@ -188,3 +206,10 @@ class Spool:
         except BaseException as error:
             self._queue.fail(error)
             raise
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - cheaper
+    except OSError:
+        return 0

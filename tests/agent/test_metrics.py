@@ -1,5 +1,6 @@
 import random
 from collections.abc import Sequence
+from itertools import accumulate
 
 import pytest
 from hypothesis import given, settings
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from agent.metrics import Histogram, Metrics
 from agent.model import Prediction, Sample, Session
+from quartet.metrics.text import DURATIONS_S
 
 many = settings(derandomize=True, deadline=None, max_examples=80)
 
@@ -109,3 +111,16 @@ def test_the_present_run_of_true_has_a_beginning() -> None:
     assert since == [None, 100, 100, None, 400]
     assert metrics.latest
     assert (metrics.latest.sample.id, metrics.latest.value) == (4, True)
+
+
+@many
+@given(lists_ns)
+def test_counts_by_bound_are_right_within_the_stated_error(durations: list[int]) -> None:
+    histogram = filled(durations)
+    assert histogram.sum_ns == sum(durations)
+    counts = histogram.by_bound(DURATIONS_S)
+    assert sum(counts) == len(durations)
+    for bound_s, seen in zip(DURATIONS_S, accumulate(counts), strict=False):
+        surely = sum(each <= bound_s * 1e9 * (1 - 2 * ERROR) for each in durations)
+        perhaps = sum(each <= bound_s * 1e9 * (1 + 2 * ERROR) for each in durations)
+        assert surely <= seen <= perhaps
