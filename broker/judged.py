@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from broker.model import Alarm, Learning
+from broker.model import Alarm, Learning, Standing
 from broker.recorder.reader import LineState, RecordedEvent
 from broker.records import EventKind
 from quartet.duration import lasted
@@ -90,7 +90,7 @@ def judged(
     if state is None and alarm:
         state = State.ACKNOWLEDGED if is_acknowledged else State.ALARM
     elif state is None:
-        state = _at_rest(line)
+        state = at_rest(line.standing)
     until_ns = line.certificate_until_ns
     is_due = until_ns is not None and _is_due(until_ns, now_ns)
     in_need = state is State.OFFLINE or (alarm is not None and not is_acknowledged) or is_due
@@ -122,19 +122,22 @@ def present_alarm(line: LineState) -> Alarm | None:
     return alarm
 
 
-def _at_rest(line: LineState) -> State:
+def at_rest(standing: Standing) -> State:
     """In which state a line is that sends samples, and is not in alarm."""
-    if line.standing.learning:
+    if standing.learning:
         return State.LEARNING
-    return State.STEADY if line.standing.shift else State.NORMAL
+    return State.STEADY if standing.shift else State.NORMAL
 
 
 def silence(line: LineState, now_ns: int) -> State | None:
     """How late the next sample is; None: it is not. A stamp of the future is not late."""
     if line.latest is None:
         return State.OFFLINE
-    age_s = (now_ns - line.latest.arrived_at_ns) / S_NS
-    period_s = (line.period_ns or 0) / S_NS
+    return overdue((now_ns - line.latest.arrived_at_ns) / S_NS, (line.period_ns or 0) / S_NS)
+
+
+def overdue(age_s: float, period_s: float) -> State | None:
+    """How late a sample is whose predecessor arrived so long ago; period 0: nobody knows it."""
     if age_s > max(_OFFLINE_S, _OFFLINE_PERIODS * period_s):
         return State.OFFLINE
     return State.LATE if age_s > max(_LATE_S, _LATE_PERIODS * period_s) else None
@@ -149,7 +152,7 @@ def why(agent: AgentStatus, now_ns: int) -> str:
     if alarm := agent.alarm:
         name = "" if agent.state in (State.ALARM, State.ACKNOWLEDGED) else "ALARM "
         reason = alarm.reason.removeprefix("alarm: ") or "the predictor gives no reason"
-        said.append(f"{name}since {_local(alarm.since_ns)}: {reason}")
+        said.append(f"{name}since {local(alarm.since_ns)}: {reason}")
     if learning := agent.learning:
         said.append(f"{learning.seen}/{learning.needed} learned")
     if shift := agent.shift:
@@ -183,6 +186,6 @@ def _is_due(until_ns: int, now_ns: int) -> bool:
     return until_ns - now_ns < SOON.total_seconds() * S_NS
 
 
-def _local(at_ns: int) -> str:
+def local(at_ns: int) -> str:
     """As the broker's log writes times, and with the zone."""
     return f"{datetime.fromtimestamp(at_ns / S_NS).astimezone():%Y-%m-%d %H:%M:%S %Z}"

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 from starlette.requests import Request
@@ -21,6 +21,7 @@ from broker.console.certificate import ServedCertificate
 from broker.console.config import ConsoleSettings, check_users, is_open_to_others, is_wildcard
 from broker.console.gate import Gate
 from broker.console.mark import Mark
+from broker.console.metrics import ConsoleMetrics
 from broker.console.present import Numbers, Present
 from broker.console.server import bind, serving
 from broker.console.signin import SignIn
@@ -30,6 +31,8 @@ from quartet.address import Address
 from quartet.clock import Clock
 from quartet.errors import NewerSchemaError, OlderSchemaError, StoreError
 from quartet.journal import log_to_stderr
+from quartet.metrics.listener import bound
+from quartet.metrics.listener import serving as serving_metrics
 from quartet.notify import Notifier
 from quartet.outage import Outage
 from quartet.repeat import repeat
@@ -65,8 +68,12 @@ async def _run(
     settings: ConsoleSettings, store: Store, database: Path, config: Path | None
 ) -> None:
     certificate = ServedCertificate(settings.tls) if settings.tls else None
-    async with opened(settings, store, database) as console:
-        await _serve(settings, console, certificate, database, config)
+    with bound(settings.metrics) as sockets:
+        async with opened(settings, store, database) as console:
+            figures = ConsoleMetrics(console.present, certificate)
+            exposed = serving_metrics(sockets, figures.text, figures.trouble)
+            async with exposed if sockets else nullcontext():
+                await _serve(settings, console, certificate, database, config)
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 import logging
 import ssl
 import time
+from datetime import datetime
 
 from broker.console.config import PageTlsSettings
 from quartet.certificates import remind, unfit_for_brokers
@@ -33,6 +34,11 @@ class ServedCertificate:
             log.warning(
                 "tls.key: everybody on this machine can read %s: run 'chmod 600' on it", self._key
             )
+
+    @property
+    def expiry(self) -> datetime:
+        """When it expires."""
+        return self._identity.value.certificate.not_after
 
     def refresh(self) -> None:
         """Take what has changed on disk."""

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from quartet.commandline import Parser, add_config
+from broker.beside import add_beside
+from quartet.commandline import Parser
 
 CONFIG = Path("/etc/broker/console.toml")
 """The configuration file that is read where none is named, if it exists."""
@@ -26,12 +27,7 @@ def add_console(program: Parser) -> None:
         "broker console user add shift-a --role operator",
         "broker console --config console.toml --check",
     )
-    add_config(console, f"configuration file (default: {CONFIG}, if it exists)")
-    console.add_argument(
-        "--store",
-        metavar="PATH|URL",
-        help="file or PostgreSQL database of samples and predictions (default: as configured)",
-    )
+    add_beside(console, CONFIG)
     console.add_argument(
         "--listen", metavar="HOST:PORT", help="listen on this address (default: 127.0.0.1:8080)"
     )

@@ -1,28 +1,25 @@
 """`broker console` and the commands for its users."""
 
 import argparse
-import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import msgspec
 
+from broker.beside import misuse, no_store
 from broker.config import Store
 from broker.console.config import ConsoleSettings, check, database_path, store_of, with_store
+from broker.feed import remarks
 from broker.predictors.load import load as load_predictor
 from quartet.distribution import to_install
-from quartet.errors import StoreError
 from quartet.inspection import (
     Remark,
     conclude,
     inspect_configuration,
-    inspect_directory,
     inspect_identity,
-    is_of_service,
 )
 from quartet.settings import load
 
@@ -43,14 +40,9 @@ def console(options: argparse.Namespace) -> int:
     if options.check:
         return _check_files(settings, store, database, options.read)
     if store is None:
-        _misuse(
-            options,
-            "no store: give --store PATH, or --config with store.path. A broker without a store"
-            " keeps its records in memory, where no command can read them: start it with 'broker"
-            " run --store PATH'",
-        )
+        no_store(options, "store.path")
     if database is None:
-        _misuse(options, NO_DATABASE)
+        misuse(options, NO_DATABASE)
     try:
         from broker.console import app  # noqa: PLC0415 - so that settings are checked without it
     except ImportError as error:
@@ -72,13 +64,8 @@ def _user(options: argparse.Namespace, database: Path | None) -> int:
     from broker.console import users  # noqa: PLC0415 - no other command needs it
 
     if database is None:
-        _misuse(options, NO_DATABASE)
+        misuse(options, NO_DATABASE)
     return users.run(options, database)
-
-
-def _misuse(options: argparse.Namespace, text: str) -> NoReturn:
-    misuse: Callable[[str], NoReturn] = options.misuse
-    misuse(text)
 
 
 def _check_files(
@@ -88,13 +75,13 @@ def _check_files(
     load_predictor(settings.predictor.use, settings.predictor.options)
     if path is None or path.is_file():
         own = inspect_configuration(path) if path else ()
-        conclude("broker", [*own, *_remarks(settings, store, database)])
+        conclude("broker", [*own, *_remarks(settings, store, database, path)])
     print(f"broker: the configuration is right ({path or 'no file was read'})")
     return 0
 
 
 def _remarks(
-    settings: ConsoleSettings, store: Store | None, database: Path | None
+    settings: ConsoleSettings, store: Store | None, database: Path | None, path: Path | None
 ) -> Iterator[Remark]:
     if settings.tls:
         from quartet.certificates import unfit_for_brokers  # noqa: PLC0415 - for TLS alone
@@ -104,42 +91,11 @@ def _remarks(
                 yield each
             elif reason := unfit_for_brokers(each):
                 yield Remark(f"tls.certificate: {settings.tls.certificate}: {reason}", fails=True)
-    if store is None:
-        yield Remark("store.path: missing, and there is no $STATE_DIRECTORY", fails=False)
-    elif isinstance(store, Path):
-        yield from _file_remarks(store)
-    else:
-        yield from _database_remarks(store)
+    yield from remarks.of_store(store, path)
     if database:
-        yield from _place_remarks("console.database", database)
+        yield from remarks.of_place("console.database", database)
     elif store:
         yield Remark(f"console.database: {NO_DATABASE}", fails=True)
-
-
-def _file_remarks(store: Path) -> Iterator[Remark]:
-    yield from _place_remarks("store.path", store)
-    if os.path.isdir(store.parent) and not os.path.exists(store):  # noqa: PTH110, PTH112 - False also where nobody may look
-        yield Remark(
-            f"store.path: {store} does not exist: 'broker run --store {store}' makes it",
-            fails=not is_of_service(store.absolute(), "broker"),
-        )
-
-
-def _database_remarks(url: str) -> Iterator[Remark]:
-    """What the server says, which is asked once."""
-    from broker.recorder.opening import open_reader  # noqa: PLC0415 - for a database alone
-
-    try:
-        asyncio.run(open_reader(url, prefers_standby=True).tail())
-    except StoreError as error:
-        yield Remark(f"store.url: {error}", fails=True)
-
-
-def _place_remarks(key: str, file: Path) -> Iterator[Remark]:
-    if file.is_dir():
-        yield Remark(f"{key}: {file} is a directory: name a file in it", fails=True)
-    else:
-        yield from inspect_directory(key, file.absolute().parent, "broker")
 
 
 def _settings(options: argparse.Namespace) -> ConsoleSettings:

@@ -7,9 +7,12 @@ from typing import Annotated
 
 import msgspec
 
-from broker.config import PredictorSettings, Store, StoreUrl, check_url, given_store
+from broker.config import PredictorSettings, Store
+from broker.feed import place
+from broker.feed.place import StoreSettings
 from quartet.address import Address
 from quartet.errors import SettingsError
+from quartet.metrics.settings import MetricsSettings
 from quartet.settings import LogSettings, Table
 
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
@@ -42,25 +45,6 @@ class PageSettings(Table, frozen=True):
                 )
 
 
-class StoreSettings(Table, frozen=True):
-    """`[store]`: the records of the broker."""
-
-    path: Annotated[str, msgspec.Meta(examples=["/var/lib/broker/broker.db"])] | None = None
-    """File of the broker's store. By default broker.db in the $STATE_DIRECTORY of the service."""
-    url: StoreUrl | None = None
-    """PostgreSQL database of the brokers, in place of a file. If it names several servers, the
-    console reads from a standby. The password is read from ~/.pgpass or from the file that
-    PGPASSFILE names."""
-
-    def __post_init__(self) -> None:
-        if self.url is None:
-            return
-        try:
-            check_url(self.url)
-        except ValueError as error:
-            raise ValueError(f"url: {error}") from None
-
-
 class PageTlsSettings(Table, frozen=True):
     """`[tls]`: encrypted pages. Other machines need them."""
 
@@ -77,6 +61,7 @@ class ConsoleSettings(Table, frozen=True):
     store: StoreSettings = StoreSettings()
     predictor: PredictorSettings = msgspec.field(default_factory=PredictorSettings)
     tls: PageTlsSettings | None = None
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
     @property
@@ -87,19 +72,12 @@ class ConsoleSettings(Table, frozen=True):
 
 def with_store(settings: ConsoleSettings, store: str) -> ConsoleSettings:
     """The same with another store, a path or a URL. SettingsError."""
-    given = given_store(store)
-    told = StoreSettings(path=store) if isinstance(given, Path) else StoreSettings(url=given)
-    return msgspec.structs.replace(settings, store=told)
+    return msgspec.structs.replace(settings, store=place.chosen(store))
 
 
 def store_of(settings: ConsoleSettings, environment: Mapping[str, str]) -> Store | None:
     """Where the broker's store is; None: nobody has said it."""
-    if settings.store.url:
-        return settings.store.url
-    if settings.store.path:
-        return Path(settings.store.path)
-    directory = _state_directory(environment)
-    return directory / "broker.db" if directory else None
+    return place.store_of(settings.store, environment)
 
 
 def database_path(
@@ -108,18 +86,15 @@ def database_path(
     """Where the console keeps history, notes and users; None: nobody has said it."""
     if settings.console.database:
         return Path(settings.console.database)
-    beside = store.absolute().parent if isinstance(store, Path) else None
-    directory = _state_directory(environment) or beside
-    return directory / "console.db" if directory else None
+    return place.own_file("console.db", store, environment)
 
 
 def check(settings: ConsoleSettings) -> None:
     """Raise SettingsError for what only the command line and the file together can get wrong."""
-    if settings.store.url and settings.store.path:
-        raise SettingsError("store.url: contradicts store.path: remove one of the two")
-    if settings.store.path and "://" in settings.store.path:
-        raise SettingsError("store.path: expected a file: the key for a database is store.url")
+    place.check(settings.store)
     address = settings.address
+    if address.port and address == settings.metrics.address:
+        raise SettingsError("metrics.listen: is also console.listen: choose another port")
     if address.is_loopback:
         return
     if not settings.tls and not settings.console.insecure:
@@ -155,8 +130,3 @@ def is_open_to_others(settings: ConsoleSettings) -> bool:
     Also on loopback where there are names for other machines: a proxy lets them in.
     """
     return not settings.address.is_loopback or bool(settings.console.hosts)
-
-
-def _state_directory(environment: Mapping[str, str]) -> Path | None:
-    directory = environment.get("STATE_DIRECTORY", "").split(":")[0]
-    return Path(directory) if directory else None

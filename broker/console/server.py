@@ -19,6 +19,7 @@ from broker.console.answers import CLOSE
 from broker.console.attempts import network
 from broker.errors import ListenError
 from quartet.address import Address
+from quartet.sockets import listening
 
 # Answers on their way when the console stops.
 _STOP_S = 1
@@ -117,31 +118,14 @@ class _Server(uvicorn.Server):
 def bind(address: Address) -> list[socket.socket]:
     """Sockets on all addresses of the host, on one port. ListenError where one cannot be had."""
     try:
-        found = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except OSError as error:
+        return listening(address)
+    except socket.gaierror as error:
         raise ListenError(f"cannot listen on {address}: {error.strerror}") from error
-    sockets: list[socket.socket] = []
-    port = address.port
-    for family, kind, protocol, _, place in dict.fromkeys(found):
-        bound = socket.socket(family, kind, protocol)
-        sockets.append(bound)
-        try:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            bound.bind((place[0], port, *place[2:]))
-            bound.listen()
-        except OSError as error:
-            for each in sockets:
-                each.close()
-            raise ListenError(
-                f"cannot listen on {address}: {error.strerror}: choose another address with"
-                " --listen, or end the program that has it"
-            ) from error
-        port = bound.getsockname()[1]
-    return sockets
+    except OSError as error:
+        raise ListenError(
+            f"cannot listen on {address}: {error.strerror}: choose another address with"
+            " --listen, or end the program that has it"
+        ) from error
 
 
 @contextlib.asynccontextmanager

@@ -7,12 +7,14 @@ from support.clock import ManualClock
 
 from broker.model import Alarm
 from broker.recorder.reader import (
+    Bulk,
     LineState,
     News,
     PlainAccount,
     RecordedEvent,
     RecordedExplanation,
     RecordedSample,
+    Strip,
 )
 from broker.records import EventKind
 from quartet.channels import Values
@@ -29,6 +31,7 @@ class Records:
         self.clock = clock
         self.states: dict[str, LineState] = {}
         self.samples: list[RecordedSample] = []
+        self.reasons: dict[int, str] = {}
         self.first = 0
         """The position before the first sample: a store that was replaced begins at another."""
         self.served_since_ns: int | None = clock.time_ns()
@@ -62,6 +65,8 @@ class Records:
         id_ = len(self.samples)
         sample = RecordedSample(agent, SESSION, id_, values, taken_ns, now_ns, prediction)
         self.samples.append(sample)
+        if reason:
+            self.reasons[id_] = reason
         if agent not in self.states:
             self.connect(agent)
         line = self.states[agent]
@@ -106,6 +111,33 @@ class Records:
         found = self.samples[at : at + most]
         behind = int(cursor or 0)
         return News(found, str(self.first + at + len(found) if found else behind))
+
+    async def bulk(self, cursor: str, most: int) -> Bulk:
+        self._asked("bulk")
+        at = int(cursor or 0) - self.first
+        if not 0 <= at <= len(self.samples):
+            return Bulk([], await self.tail(), is_another=True)
+        found = self.samples[at : at + most]
+        by_agent: dict[str, list[RecordedSample]] = {}
+        for sample in found:
+            by_agent.setdefault(sample.agent_id, []).append(sample)
+        strips = [self._strip(agent_id, samples) for agent_id, samples in by_agent.items()]
+        arrived_at_ns = found[-1].arrived_at_ns if found else None
+        end = str(self.first + at + len(found))
+        return Bulk(strips, end, arrived_at_ns, is_last=len(found) < most)
+
+    def _strip(self, agent_id: str, samples: Sequence[RecordedSample]) -> Strip:
+        return Strip(
+            agent_id,
+            [each.sampled_at_ns for each in samples],
+            [int(each.prediction) for each in samples],
+            [each.values for each in samples],
+            [
+                (number, said)
+                for number, each in enumerate(samples)
+                if (said := self.reasons.get(each.id))
+            ],
+        )
 
     async def recent(self, agent_id: str, since_ns: int, most: int) -> Sequence[RecordedSample]:
         self._asked(f"recent {agent_id}")

@@ -11,11 +11,12 @@ from starlette.routing import Route
 
 from broker.console.answers import Json, RefusedError
 from broker.console.api.console import Console, get, number_of, optional_span_of
-from broker.console.api.table import attachment, cell, iso
+from broker.console.api.table import attachment
 from broker.console.book.model import AlarmQuery, AlarmState, RecordedAlarm
 from broker.console.present.rounding import ms, ms_or_none
-from broker.console.shares import shares
 from broker.console.signin import Who
+from broker.export.cells import cell, iso
+from broker.feed.shares import shares
 
 _STATES = tuple(each.value for each in AlarmState)
 

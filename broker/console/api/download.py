@@ -1,10 +1,7 @@
 """The samples of a range as CSV: whole, or the connection breaks."""
 
 import asyncio
-import csv
-import io
 import logging
-from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,12 +10,13 @@ from starlette.types import Receive, Scope, Send
 
 from broker.console.api.console import AGENT, Answer, Console, get, span_of
 from broker.console.api.streaming import cut, gone, signed_out, until
-from broker.console.api.table import attachment, cell, iso
+from broker.console.api.table import attachment
 from broker.console.signin import Who
-from broker.recorder.reader import RecordedSample, Span
-from quartet.channels import shortest
+from broker.export.cells import iso
+from broker.export.rows import names_of, rows
+from broker.export.text import CsvText
+from broker.recorder.reader import Span
 from quartet.errors import StoreError
-from wire.sensors import Sensors
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +28,7 @@ def routes(console: Console) -> list[Route]:
         name = request.path_params["name"]
         span = span_of(request)
         line = await console.line(name)
-        header = ["time", "session", "id", *_names(line.sensors), "prediction"]
+        text = CsvText(names_of(line.sensors))
         headers = attachment(f"{name}-{iso(span.since_ns)[:19].replace(':', '')}.csv")
         if request.method == "HEAD":
             return Response(headers=headers)
@@ -41,13 +39,13 @@ def routes(console: Console) -> list[Route]:
         except BaseException:
             console.limits.downloads.give_back()
             raise
-        return _Download(console, who, name, span, header=header, headers=headers)
+        return _Download(console, who, name, span, text=text, headers=headers)
 
     return [get(f"{AGENT}/download", console, download)]
 
 
 class _Download:
-    """Sends a range, some hundred rows at a time: between them, nothing is held in the store."""
+    """Sends a range, some rows at a time: between them, nothing is held in the store."""
 
     def __init__(
         self,
@@ -56,7 +54,7 @@ class _Download:
         agent_id: str,
         span: Span,
         *,
-        header: Sequence[str],
+        text: CsvText,
         headers: dict[str, str],
     ) -> None:
         """The room for it is taken already."""
@@ -64,7 +62,7 @@ class _Download:
         self._who = who
         self._agent_id = agent_id
         self._span = span
-        self._header = header
+        self._text = text
         self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,38 +83,11 @@ class _Download:
     async def _send(self, send: Send) -> None:
         headers = [(name.lower().encode(), text.encode()) for name, text in self._headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await _body(send, _rows([self._header]))
-        async for chunk in self._console.reader.samples(self._agent_id, self._span):
-            await _body(send, await asyncio.to_thread(_rows, [_row(each) for each in chunk]))
+        await _body(send, self._text.header)
+        async for some in rows(self._console.reader, self._agent_id, self._span):
+            await _body(send, await asyncio.to_thread(self._text.of, some))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _body(send: Send, rows: bytes) -> None:
-    await send({"type": "http.response.body", "body": rows, "more_body": True})
-
-
-def _row(sample: RecordedSample) -> list[object]:
-    return [
-        iso(sample.sampled_at_ns),
-        sample.session_id,
-        sample.id,
-        *map(shortest, sample.values),
-        int(sample.prediction),
-    ]
-
-
-def _rows(rows: Sequence[Sequence[object]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
-
-
-def _names(sensors: Sensors | None) -> list[str]:
-    """The names of the columns: as somebody told, with units, else by number."""
-    names = []
-    for number, sensor in enumerate(sensors or (None,) * 4, start=1):
-        told = (
-            f"{sensor.name} ({sensor.unit})" if sensor and sensor.unit else sensor and sensor.name
-        )
-        names.append(cell(told) if told else f"sensor{number}")
-    return names
+async def _body(send: Send, text: str) -> None:
+    await send({"type": "http.response.body", "body": text.encode(), "more_body": True})

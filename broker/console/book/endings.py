@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from broker.judged import present_alarm, silence
-from broker.recorder.reader import LineState, Reader
+from broker.feed.endings import is_over
+from broker.recorder.reader import Reader
 
 # Lines that are looked at in one go.
 _MOST = 20
@@ -21,12 +21,4 @@ class Endings:
         some = agents[begin : begin + _MOST]
         self._asked = begin + len(some)
         lines = [await reader.line(agent_id) for agent_id in some]
-        return [line.agent_id for line in lines if line and _is_over(line, now_ns)]
-
-
-def _is_over(line: LineState, now_ns: int) -> bool:
-    """As the fleet page has it. What a False answer ends, the feed sees by itself."""
-    if line.is_rehearsal and silence(line, now_ns):
-        return True
-    is_false = line.latest is not None and not line.latest.prediction
-    return not is_false and present_alarm(line) is None
+        return [line.agent_id for line in lines if line and is_over(line, now_ns)]

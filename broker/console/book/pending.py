@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from broker.console.book.alarms import Run, Tail
 from broker.console.book.rollups import FINEST, Buckets, fold
+from broker.feed.alarms import Run, Tail
 from broker.recorder.reader import Bulk, Strip
 
 

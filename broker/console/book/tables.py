@@ -5,9 +5,9 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from broker.console.book.alarms import Run, Tail
 from broker.console.book.pending import Pending
 from broker.console.book.rollups import LEVELS, Buckets, Level, Stats, coarser
+from broker.feed.alarms import Run, Tail
 from quartet.errors import DamagedError
 
 # Alarms of one agent that are kept, and of all. A year of a machine that is at the edge of its

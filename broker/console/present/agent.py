@@ -5,21 +5,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from broker.console.apart import apart_ns
 from broker.console.present.rounding import figure, ms, ms_or_none
 from broker.console.present.seams import OpenAlarm
-from broker.console.shares import shares
+from broker.feed.apart import apart_ns
+from broker.feed.heard import Heard
+from broker.feed.shares import shares
+from broker.feed.stale import should_be_heard
 from broker.judged import S_NS, AgentStatus, State, judged, present_alarm, silence, why
 from broker.recorder.reader import LineState, RecordedSample
-from broker.records import EventKind
 from quartet.clock import Clock
 from wire.sensors import Sensors
 
 Row = Mapping[str, Any]
 """As the contract with the pages says. Never changed: another one takes its place."""
-
-# A wall clock that has gone so much otherwise than time does was set.
-_STEP_NS = 5 * S_NS
 
 # Number of looks that a rate is measured over.
 _LOOKS = 20
@@ -30,10 +28,6 @@ _WORDS_NS = 10 * S_NS
 # A slower agent's rate is better known from its period.
 _SLOW_NS = 2 * S_NS
 
-# How long a connected agent may take to its first sample, or more periods of a slow one.
-_PATIENCE_NS = 10 * S_NS
-_PATIENCE_PERIODS = 3
-
 
 class Agent:
     """Follows one agent's samples. Loop only."""
@@ -41,10 +35,7 @@ class Agent:
     def __init__(self, line: LineState, clock: Clock) -> None:
         self._clock = clock
         self.line = line
-        self._heard_s = clock.monotonic()
-        """When this process heard of the latest sample."""
-        self._was_waiting = False
-        """Whether it was there before that sample."""
+        self._heard = Heard(clock)
         self.row: Row = {}
         self._key: tuple[object, ...] = ()
         self._told_at_ns = 0
@@ -66,8 +57,7 @@ class Agent:
 
     def take(self, line: LineState) -> None:
         """Take its state as it is on record now."""
-        if _name(line.latest) != _name(self.line.latest):
-            self._hear_now()
+        self._heard.take(self.line, line)
         self.line = line
         alarm, latest = present_alarm(line), line.latest
         if alarm is None:
@@ -80,7 +70,7 @@ class Agent:
     def hear(self, samples: list[RecordedSample]) -> bool:
         """Take in samples that are new; whether the answer has turned since the one before."""
         line, last = self.line, samples[-1]
-        self._hear_now()
+        self._heard.hear()
         self._arrivals.append((last.arrived_at_ns, len(samples)))
         before = line.latest is not None and line.latest.prediction
         has_turned = False
@@ -105,11 +95,7 @@ class Agent:
 
     def should_be_heard(self, served_since_ns: int, now_ns: int) -> bool:
         """Whether it is connected, and long enough for a sample to be expected."""
-        stream = self.line.stream
-        if stream is None or stream.kind is not EventKind.OPENED or self.line.is_rehearsal:
-            return False
-        patience_ns = max(_PATIENCE_NS, _PATIENCE_PERIODS * (self.line.period_ns or 0))
-        return stream.at_ns >= served_since_ns and now_ns - stream.at_ns > patience_ns
+        return should_be_heard(self.line, served_since_ns, now_ns)
 
     def note(self, open_alarm: OpenAlarm | None, read_at_s: float) -> None:
         """Take what a book holds for the open alarm, that has read all that was on record then.
@@ -212,18 +198,9 @@ class Agent:
             return True
         return abs(at_ns - self._true_at_ns) >= apart_ns(self.line.period_ns or 0)
 
-    def _hear_now(self) -> None:
-        self._heard_s, self._was_waiting = self._clock.monotonic(), True
-
     def _now_ns(self) -> int:
         """The time by the clock that stamped the latest sample, also where it was set since."""
-        now_ns, latest = self._clock.time_ns(), self.line.latest
-        if latest is None:
-            return now_ns
-        waited_ns = round((self._clock.monotonic() - self._heard_s) * S_NS)
-        age_ns = now_ns - latest.arrived_at_ns
-        was_set = self._was_waiting and abs(age_ns - waited_ns) > _STEP_NS
-        return latest.arrived_at_ns + waited_ns if was_set or age_ns < 0 else now_ns
+        return self._heard.now_ns(self.line.latest)
 
     def _rate_hz(self, now_ns: int) -> float:
         period_ns = self.line.period_ns or 0
@@ -236,11 +213,6 @@ class Agent:
             return by_period
         later = sum(count for _, count in list(self._arrivals)[1:])
         return later * S_NS / (end_ns - first_ns)
-
-
-def _name(sample: RecordedSample | None) -> tuple[str, int, int] | None:
-    """What tells a sample from others. Its values do not: NaN is not equal to itself."""
-    return (sample.session_id, sample.id, sample.arrived_at_ns) if sample else None
 
 
 def _sensors(sensors: Sensors) -> list[dict[str, str] | None]:

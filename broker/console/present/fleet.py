@@ -5,13 +5,10 @@ from dataclasses import dataclass, field
 
 from broker.console.present.agent import Agent, Row
 from broker.console.present.seams import OpenAlarm
-from broker.judged import S_NS, State, ago
+from broker.feed.stale import nothing_recorded
+from broker.judged import State
 from broker.recorder.reader import LineState, RecordedSample
 from quartet.clock import Clock
-from quartet.plural import counted
-
-# Nothing from anybody for so long is news, where agents are connected.
-_NOTHING_NS = 10 * S_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +98,7 @@ class Fleet:
                 newest_ns = max(newest_ns, latest.arrived_at_ns if is_silent else now_ns)
             if served_since_ns is not None:
                 expected += agent.should_be_heard(served_since_ns, now_ns)
-        silence = ""
-        if expected and now_ns - newest_ns > _NOTHING_NS:
-            connected = counted(expected, "agent", "is", "are")
-            silence = (
-                f"no sample was recorded for {ago(now_ns - newest_ns)}, although {connected}"
-                " connected: look at the log of the broker"
-            )
+        silence = nothing_recorded(expected, newest_ns, now_ns)
         same = rows.keys() == former.rows.keys() and all(
             row is former.rows[agent_id] for agent_id, row in rows.items()
         )

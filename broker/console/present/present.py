@@ -128,6 +128,16 @@ class Present:
         self._looked.set()
         self._looked = asyncio.Event()
 
+    @property
+    def trouble(self) -> str:
+        """Why the store cannot be read; empty when it can."""
+        return self._trouble
+
+    @property
+    def pages(self) -> int:
+        """The number of streams that are told."""
+        return sum(each.is_open for each in self._subscriptions)
+
     # What a subscription asks
 
     @property

@@ -1,14 +1,15 @@
 """The numbers behind a predictor's answers, by a replay of what it saw."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from broker.console.present.folding import Folds
 from broker.model import Sample
-from broker.predictors import BlackBox, Predictor, explains, is_stateful, measures
+from broker.predictors import BlackBox, measures
 from broker.recorder.reader import Reader, RecordedSample, RecordedSnapshot, Span
+from broker.retrace import Retrace, is_over, steps
 from quartet.errors import StoreError
 from quartet.foreign import described
 from quartet.plural import counted
@@ -19,9 +20,6 @@ _MOST_SHOWN = 20_000
 _MOST_BEFORE = 40_000
 
 _CHUNK = 500
-
-_OTHER_MODEL = "these answers were made by another model"
-_UNKNOWN = "the state of the predictor is not on record for all of it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +66,12 @@ async def numbers(reader: Reader, black_box: BlackBox, question: Question) -> di
 
 
 class _Replay:
-    """A predictor that goes through what another one of its kind went through."""
+    """What a predictor says to the samples of a span, and to those before it."""
 
     def __init__(self, black_box: BlackBox, span: Span, folds: Folds) -> None:
-        self._black_box = black_box
+        self._retrace = Retrace(black_box)
         self._span = span
         self.folds = folds
-        self._predictor: Predictor | None = None
-        """None: another model answered, or it is not known in which state this one was."""
-        self._lack = ""
-        """Why there is none."""
         self._lacks: set[str] = set()
         """Of samples that are shown."""
         self._before = 0
@@ -86,19 +80,17 @@ class _Replay:
     async def run(self, reader: Reader, agent_id: str, basis: RecordedSnapshot) -> list[str]:
         """Replay up to the end of the span; what is to be remarked."""
         try:
-            self._begin(basis)
+            self._retrace.begin(basis)
             cursor = basis.cursor
             while True:
                 course = await reader.course(agent_id, cursor, _CHUNK)
-                snapshots = dict(course.snapshots)
-                for number, sample in enumerate(course.samples):
-                    if snapshot := snapshots.get(number):
-                        self._begin(snapshot)
-                    self._see(sample)
-                if snapshot := snapshots.get(len(course.samples)):
-                    self._begin(snapshot)
+                for step in steps(course):
+                    if isinstance(step, RecordedSnapshot):
+                        self._retrace.begin(step)
+                    else:
+                        self._see(step)
                 cursor = course.cursor
-                if self._is_over(course.samples):
+                if is_over(course.samples, self._span):
                     break
                 if self._before > _MOST_BEFORE:
                     before = counted(_MOST_BEFORE, "sample")
@@ -111,40 +103,19 @@ class _Replay:
             return [f"the predictor raised {described(error)}"]
         return sorted(self._lacks)
 
-    def _begin(self, snapshot: RecordedSnapshot) -> None:
-        """Go on from a state on record."""
-        self._predictor = None
-        if snapshot.digest != self._black_box.digest:
-            self._lack = _OTHER_MODEL
-            return
-        predictor = self._black_box.make()
-        if snapshot.state is not None and is_stateful(predictor):
-            predictor.restore(snapshot.state)
-        elif not snapshot.is_fresh:
-            self._lack = _UNKNOWN
-            return
-        self._predictor = predictor
-
     def _see(self, sample: RecordedSample) -> None:
         is_shown = sample.sampled_at_ns in self._span
         if is_shown:
             self._shown += 1
         else:
             self._before += 1
-        predictor = self._predictor
-        if predictor is None:
-            self._lacks |= {self._lack} if is_shown else set()
+        if self._retrace.answer(Sample(sample.id, sample.values)) is None:
+            self._lacks |= {self._retrace.lack} if is_shown else set()
             return
-        predictor.predict(Sample(sample.id, sample.values))
-        if explains(predictor):
-            predictor.explain()  # asked as ever
-        if is_shown and measures(predictor):
+        predictor = self._retrace.predictor
+        if is_shown and predictor and measures(predictor):
             told: Mapping[str, tuple[float, float]] = predictor.statistics()
             self.folds.add(sample.sampled_at_ns, told)
-
-    def _is_over(self, samples: Sequence[RecordedSample]) -> bool:
-        """Whether nothing of the span follows. One stamp behind it may be a clock that was set."""
-        return all(each.sampled_at_ns >= self._span.until_ns for each in samples)
 
 
 def _told(remark: str) -> dict[str, Any]:

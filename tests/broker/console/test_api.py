@@ -22,10 +22,10 @@ from support.stores import lines_of
 from broker.config import Store
 from broker.console.answers import RefusedError, encoded
 from broker.console.api.history import named
-from broker.console.api.table import cell, iso
 from broker.console.book.model import AlarmState, RecordedAlarm
 from broker.console.book.writings import MOST_SHOWN
 from broker.console.limits import Turns
+from broker.export.cells import cell, iso
 from broker.model import Sample
 from broker.recorder.reader import RecordedEvent
 from broker.records import BEGUN_BY_PERSON, EventKind
@@ -295,6 +295,8 @@ async def test_a_range_is_downloaded_whole_by_two_at_once(site: Served) -> None:
             "id",
             *[f"sensor{n}" for n in (1, 2, 3, 4)],
             "prediction",
+            "arrived",
+            "explanation",
         ]
         assert [int(row[2]) for row in rows] == list(range(1200))
         assert [float(row[3]) for row in rows] == [id_ / 2 for id_ in range(1200)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.chain import Chain
-from support.console import Served, Streaming, make_store, served
+from support.console import Streaming, make_store, served
 from support.patience import PATIENCE_S
 from support.postgres import Server, running
 from support.store import header, sample, send_on
@@ -81,6 +81,7 @@ async def test_where_only_a_standby_is_known_a_reset_is_refused_and_all_else_wor
     database = await server.create()
     with running(server) as standby:
         await make_store(database.url)
+        await database.reach(standby)
         both = f"127.0.0.1:{standby.port},127.0.0.1:{server.port}"
         for url, status in (
             (standby.url(database.name), 503),
@@ -89,7 +90,6 @@ async def test_where_only_a_standby_is_known_a_reset_is_refused_and_all_else_wor
             folder = tmp_path / str(status)
             folder.mkdir()
             async with served(folder, store=url) as site:
-                await is_read(site)
                 assert len((await site.get("/api/agent/a")).json["sessions"]) == 1
                 assert await database.select(_CONNECTIONS) == [(0,)]  # the primary is spared
                 note = {"by": "shift-a", "at": 10, "text": "oil"}
@@ -99,13 +99,3 @@ async def test_where_only_a_standby_is_known_a_reset_is_refused_and_all_else_wor
                 if status == 503:
                     assert "give the address of the primary, or of all servers" in reply.error
     assert await database.select("SELECT agent_id, name FROM commands") == [("a", "rebase")]
-
-
-async def is_read(site: Served) -> None:
-    """Wait until a standby has the samples."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            line = await site.console.reader.line("a")
-            if line and line.latest and line.latest.id == 39:
-                return
-            await asyncio.sleep(0.01)

@@ -10,7 +10,6 @@ from support.past import S_NS, Past, Taken
 from support.store import select
 
 from broker.console.book import Book, tables, writings
-from broker.console.book.alarms import Run
 from broker.console.book.model import (
     MOST_NAME,
     MOST_TEXT,
@@ -21,6 +20,7 @@ from broker.console.book.model import (
     Note,
 )
 from broker.errors import CommandError
+from broker.feed.alarms import Run
 from broker.recorder.reader import Span
 
 DAY_NS = 86_400 * S_NS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.console.shares import shares
+from broker.feed.shares import shares
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from broker.console.apart import apart_ns
+from broker.feed.apart import apart_ns
 from broker.recorder.reader import Strip
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.console.book.alarms import Run, Tail
+from broker.feed.alarms import Run, Tail
 from broker.recorder.reader import Strip
 
 many = settings(derandomize=True, deadline=None, max_examples=300)

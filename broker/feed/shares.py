@@ -16,3 +16,11 @@ def shares(text: str) -> Shares | None:
         if percent is not None and found[index] is None:
             found[index] = min(percent, 100.0) / 100
     return None if all(each is None for each in found) else tuple(found)
+
+
+def most_blamed(text: str) -> int | None:
+    """The channel with the largest part; where none has any, the first that is named."""
+    named = list(named_in(text))
+    if not named:
+        return None
+    return max(named, key=lambda each: -1.0 if each[1] is None else each[1])[0]
