@@ -3,7 +3,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.backoff import Backoff
+from quartet.backoff import Backoff
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
 

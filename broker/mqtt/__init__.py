@@ -1,0 +1,1 @@
+"""Tells an MQTT server of all agents: a process of its own, which only reads the records."""
