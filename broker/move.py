@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import TextIO
 
 from broker.config import Store
+from broker.progress import ProgressLine
 from broker.recorder.moving import (
     KINDS,
     MovedAside,
@@ -41,16 +42,12 @@ _NOUNS: dict[type[Row], str] = {
 }
 _TOLD = (MovedSession, MovedSample, MovedExplanation, MovedSnapshot, MovedEvent)
 
-_EVERY_S = 0.2
-
 
 class Progress:
     """Counts what moves, and shows it in one line of a terminal."""
 
     def __init__(self, out: TextIO, clock: Clock = time) -> None:
-        self._out = out if out.isatty() else None
-        self._clock = clock
-        self._next_s = 0.0
+        self._line = ProgressLine(out, clock)
         self._samples = 0
         self._agents = 0
         self.counts: dict[type[Row], int] = dict.fromkeys(KINDS, 0)
@@ -63,11 +60,9 @@ class Progress:
         if isinstance(row, MovedLine):
             self._samples += row.on_record
             self._agents += row.agent_id is not None
-        if self._out and self._clock.monotonic() >= self._next_s:
-            self._next_s = self._clock.monotonic() + _EVERY_S
+        if self._line.is_due:
             of = f" of {self._samples:,}" if kind is MovedSample else ""
-            self._out.write(f"\r\x1b[Kmoving: {_number(self.counts[kind], _NOUNS[kind])}{of}")
-            self._out.flush()
+            self._line.show(f"moving: {_number(self.counts[kind], _NOUNS[kind])}{of}")
 
     def __str__(self) -> str:
         """What was moved, for people."""
@@ -76,9 +71,7 @@ class Progress:
 
     def end(self) -> None:
         """Leave the line empty."""
-        if self._out:
-            self._out.write("\r\x1b[K")
-            self._out.flush()
+        self._line.end()
 
 
 async def move(source: MoveSource, target: MoveTarget, progress: Progress) -> None:

@@ -2,11 +2,15 @@
 
 from array import array
 from collections.abc import Iterable
+from struct import Struct
 
 CHANNELS = 4
 
 Values = tuple[float, float, float, float]
 """One value of each channel, taken together. NaN: this reading failed."""
+
+_FLOAT32 = Struct("f")
+_pack, _unpack = _FLOAT32.pack, _FLOAT32.unpack
 
 FLOAT32_MAX = 3.4028234663852886e38
 """The largest finite value that the wire can carry."""
@@ -20,8 +24,8 @@ def as_float32(values: Iterable[float]) -> Values:
 
 def shortest(value: float) -> str:
     """The fewest digits that read back as this float32: 7 for most, 9 for all."""
-    for digits in (7, 8):
-        text = f"{value:.{digits}g}"
-        if array("f", [float(text)])[0] == value:
-            return text
-    return f"{value:.9g}"
+    text = f"{value:.7g}"
+    if _unpack(_pack(float(text)))[0] == value:
+        return text
+    text = f"{value:.8g}"
+    return text if _unpack(_pack(float(text)))[0] == value else f"{value:.9g}"

@@ -15,6 +15,9 @@ _MAX_EXPLANATION = 500
 OVER = "alarm is over: "
 """How an explanation begins that tells the end of an alarm."""
 
+UNTIL_RESET = "in alarm until a reset"
+"""What an explanation says of an alarm that waits for a person."""
+
 
 class Predictor(Protocol):
     """One instance a line, made with the options of `[predictor.options]` as keyword arguments.

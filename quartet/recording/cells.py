@@ -35,7 +35,8 @@ MISSING = frozenset((*_MISSING.split(), *_PHRASES))
 OVERLOAD = 9.9e37
 """What SCPI instruments write for an overload, with either sign."""
 
-_SCPI = (OVERLOAD, 9.91e37)
+OVERLOADS = (OVERLOAD, 9.91e37)
+"""What SCPI instruments write, without its sign, for an overload and for no reading."""
 
 _BLANKS_BEHIND_SIGN = re.compile(r"\A([+-])\s+(?=[\d.,])")
 _DASHES = re.compile(r"-+\.-+")
@@ -66,7 +67,7 @@ def is_missing(cell: str) -> bool:
     if text in MISSING or _DASHES.fullmatch(text):
         return True
     value = number(text.replace(",", ".", 1))
-    return value is not None and abs(value) in _SCPI
+    return value is not None and abs(value) in OVERLOADS
 
 
 def reading(cell: str, decimal: str = ".") -> float:

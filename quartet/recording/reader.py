@@ -1,5 +1,6 @@
 """A recording, read row by row: never whole, and never silently wrong."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -23,6 +24,12 @@ _OTHER = (
     "the logger was started again with other columns than above: save each part in its own file"
 )
 _CLOCK_AGAIN = "the clock starts again here, as the logger was started again: the time continues"
+# Objects, one a line or in a list.
+_JSON = re.compile(r"\ufeff?\s*(?:\[\s*)?\{")
+_IS_JSON = (
+    "this is JSON: expected a CSV file; 'broker export AGENT FILE.csv' writes one of a broker's"
+    " samples"
+)
 _ZEROS = "zeros, as a power failure leaves them, are left out"
 
 
@@ -77,7 +84,7 @@ class Recording:
         if found is None and lines.failure:
             raise lines.failure
         if found is None:
-            self._fail(max(lines.number, 1), self._nothing())
+            self._fail(*self._nothing())
         layout = self._layout = found.layout
         if layout.unclear:
             self._fail(layout.data_line, layout.unclear)
@@ -105,10 +112,15 @@ class Recording:
         self._is_fresh = not lines.is_seekable
         self._row_line = self._top_line = 0
 
-    def _nothing(self) -> str:
+    def _nothing(self) -> tuple[int, str]:
+        """The line, and why there are no rows."""
         if any("\0" in line.strip("\0\r\n") for line in self._first):
-            return "this is not a text of numbers"
-        return "the file has no rows: expected numbers on each line"
+            why = "this is not a text of numbers"
+        elif _JSON.match("".join(self._first)):
+            return 1, _IS_JSON
+        else:
+            why = "the file has no rows: expected numbers on each line"
+        return max(self._lines.number, 1), why
 
     def _clock(self) -> TimeOf | None:
         layout, profiles = self._layout, self._found.profiles

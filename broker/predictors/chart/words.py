@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from broker.predictors import OVER
+from broker.predictors import OVER, UNTIL_RESET
 from quartet.plural import counted
 
 # Less than this is no shift that a person could find at the machine.
@@ -61,5 +61,5 @@ def at_rest(how: str, shift: str | None, *, was_alarm: bool, is_alarm: bool) -> 
     """A machine lies still again, this far from where it was learned."""
     news = f"{how}, {shift}" if shift else how
     if is_alarm:
-        return f"{news}: too far to accept, in alarm until a reset"
+        return f"{news}: too far to accept, {UNTIL_RESET}"
     return f"{OVER}{news}" if was_alarm else news
