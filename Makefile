@@ -1,6 +1,7 @@
 # The one entry point, for a person and for CI. Each target sets itself up.
 #   make demo       broker and agent together on the shipped dataset
 #   make demo-fleet five machines, their broker and its console in a browser, until Ctrl-C
+#   make demo-integrations  an alarm that arrives in Prometheus, webhook, mail, MQTT, an incident file
 #   make test-quick lint, types, rooms and the pure tests, in under a minute
 #   make test       every gate: those first, then stubs and the other tests
 #   make test-browser the console's pages in a real browser, the long tests too
@@ -8,7 +9,7 @@
 #   make chaos      200 faults, and every sample's prediction; make chaos SEED=N repeats
 #   make chaos-fleet  several brokers on one database that fail for 4 minutes; SEED=N repeats, MINUTES=N
 #   make soak       pages open for ten minutes, half an hour without faults: does anything grow? MINUTES=N for more or less
-#   make interop    clients in other languages, and proxies, at a real broker (Debian's packages, npm)
+#   make interop    clients in other languages, proxies and mDNS at a real broker (Debian, npm, PyPI)
 #   make attack     what an attacker would try, in full
 #   make bench      figures, as ratios to a plain implementation; make bench-quick in two minutes
 #   make bench-compare REV=...  what became 10 % worse since a revision
@@ -31,7 +32,7 @@ alone = $(PYTHON) -c 'import fcntl, os, sys; lock = os.open(sys.argv[1], os.O_RD
     os.set_inheritable(lock, True); fcntl.flock(lock, fcntl.LOCK_EX); os.execvp(sys.argv[2], sys.argv[2:])' $(1)
 CODE = agent ansible broker quartet proto tests bench dataset docs
 
-.PHONY: demo demo-fleet test test-quick test-browser test-oldest chaos chaos-fleet soak interop attack bench bench-quick bench-docs bench-compare e2e e2e-services e2e-arm64 image-test dist format picture reference clean
+.PHONY: demo demo-fleet demo-integrations test test-quick test-browser test-oldest chaos chaos-fleet soak interop attack bench bench-quick bench-docs bench-compare e2e e2e-services e2e-arm64 image-test dist format picture reference clean
 
 demo: $(VENV)/demo
 	PATH="$(abspath $(BIN)):$$PATH" sh dataset/demo.sh
@@ -39,11 +40,14 @@ demo: $(VENV)/demo
 demo-fleet: $(VENV)/demo
 	$(BIN)/python dataset/demo_fleet.py
 
+demo-integrations: $(VENV)/demo-integrations
+	$(BIN)/python dataset/demo_integrations.py
+
 test-quick: $(VENV)/dev
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check --quiet $(CODE)
 	$(BIN)/mypy
-	$(BIN)/mypy dataset/make_dataset.py dataset/demo_fleet.py docs/picture.py docs/console_picture.py docs/reference.py docs/performance.py ansible/roles/*/files/*.py
+	$(BIN)/mypy dataset/make_dataset.py dataset/demo_fleet.py dataset/demo_integrations.py docs/picture.py docs/console_picture.py docs/reference.py docs/performance.py ansible/roles/*/files/*.py
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n auto -m "not real"
 
@@ -69,7 +73,7 @@ soak: $(VENV)/dev
 	PYTHONPATH=tests $(BIN)/python -m chaos.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 interop: $(VENV)/dev
-	$(BIN)/pytest tests/interop/test_*.py tests/interop/at_length.py
+	$(BIN)/pytest tests/interop/test_*.py tests/interop/at_length.py tests/interop/by_mdns.py
 
 attack: $(VENV)/dev
 	PYTHONPATH=tests $(BIN)/python -m attack $(if $(SEED),--seed $(SEED))
@@ -88,13 +92,15 @@ bench: $(VENV)/bench
 	$(call measured,spool_bench)
 	$(call measured,drain_bench)
 	$(call measured,console_bench)
+	$(call measured,metrics_bench)
+	$(call measured,export_bench)
 	$(call measured,processes_bench)
 	$(call measured,fleet_bench)
 	$(call measured,detection)
 	$(call measured,scenarios)
 
 bench-quick: $(VENV)/dev
-	for name in chip broker profile agent spool drain processes; do \
+	for name in chip broker profile agent spool drain metrics processes; do \
 	    $(BIN)/python -m bench.$${name}_bench --quick || exit 1; done
 
 bench-docs: $(VENV)/dev
@@ -106,6 +112,7 @@ bench-compare: $(VENV)/dev
 e2e: $(VENV)/e2e e2e-services
 	$(BIN)/pytest --timeout 900 tests/machines/container_checks.py
 	$(BIN)/pytest --timeout 900 tests/machines/deployment.py
+	$(BIN)/pytest --timeout 900 tests/machines/integrations.py
 	$(BIN)/pytest --timeout 900 tests/machines/named.py
 	$(BIN)/pytest --timeout 900 tests/machines/upgrades.py
 	$(BIN)/pytest --timeout 900 tests/machines/fleet.py
@@ -140,18 +147,25 @@ clean:
 
 # Two at once in one checkout: the second waits here, and finds all of it made.
 ifndef ALONE
-$(VENV)/demo: pyproject.toml
+$(VENV)/demo $(VENV)/demo-integrations: pyproject.toml
 $(VENV)/dev: pyproject.toml tests/debian.sh
 $(VENV)/e2e $(VENV)/bench: $(VENV)/dev
 $(VENV)/oldest/dev: pyproject.toml tests/oldest.txt $(VENV)/dev
-$(VENV)/demo $(VENV)/dev $(VENV)/e2e $(VENV)/bench $(VENV)/oldest/dev:
+$(VENV)/demo $(VENV)/demo-integrations $(VENV)/dev $(VENV)/e2e $(VENV)/bench $(VENV)/oldest/dev:
 	@$(call alone,pyproject.toml) $(MAKE) --no-print-directory ALONE=1 $@
 else
 $(VENV)/demo: pyproject.toml | $(VENV)/bin/pip
+	@echo "Packages are installed into $(VENV): this takes a minute or two, once."
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[broker,console,live,plot]'
 	touch $@
 
+$(VENV)/demo-integrations: pyproject.toml | $(VENV)/bin/pip
+	@echo "Packages are installed into $(VENV): this takes a minute or two, once."
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[broker,mqtt,notebook]' 'aiosmtpd>=1.4.6'
+	touch $@
+
 $(VENV)/dev: pyproject.toml tests/debian.sh | $(VENV)/bin/pip
+	@echo "Packages are installed into $(VENV): this takes some minutes, once."
 	sh tests/debian.sh "$(BIN)/python"
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	if command -v cc >/dev/null && pkg-config --exists libsystemd; then $(BIN)/pip install --quiet --disable-pip-version-check -e '.[journal]'; fi

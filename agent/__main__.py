@@ -209,6 +209,7 @@ def _broker(settings: BrokerSettings, options: argparse.Namespace) -> BrokerSett
         return BrokerSettings(
             address=_addresses(options.broker) or settings.address,
             insecure=options.insecure or settings.insecure,
+            proxy=settings.proxy,
         )
     except SettingsError as error:
         raise SettingsError(f"broker.{error}") from error

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from agent.spool.directories import open_directories
 from agent.spool.spool import Spool
 from agent.stages import Agent, Outputs
 from quartet.errors import SettingsError
+from quartet.metrics.settings import MetricsSettings
 from quartet.plural import counted
 from quartet.signals import interruptible
 
@@ -63,7 +66,10 @@ async def _run(settings: Settings, outputs: Outputs, reread: Callable[[], Settin
             who.agent_id,
         )
     credentials = open_credentials(settings.tls, clock)
-    with open_directories(settings.spool, simulated=settings.is_simulated) as directories:
+    with (
+        _bound(settings.metrics) as sockets,
+        open_directories(settings.spool, simulated=settings.is_simulated) as directories,
+    ):
         spool = Spool(directories, settings.spool, settings.sampling.period_ns, clock=clock)
         with (
             contextlib.closing(spool),
@@ -82,6 +88,11 @@ async def _run(settings: Settings, outputs: Outputs, reread: Callable[[], Settin
                 reread=reread,
             )
             async with contextlib.AsyncExitStack() as asked:
+                if sockets:
+                    from quartet.metrics.listener import serving  # noqa: PLC0415 - as below
+
+                    exposed = serving(sockets, agent.figures, agent.trouble)
+                    await asked.enter_async_context(exposed)
                 if not directories.private:
                     await asked.enter_async_context(answering(directories.hot, agent.document))
                     await asked.enter_async_context(obeying(directories.hot, agent.release))
@@ -90,6 +101,15 @@ async def _run(settings: Settings, outputs: Outputs, reread: Callable[[], Settin
     is_taken = outputs.predictions is not None and outputs.predictions.is_stdout
     print(agent.summary.text(), file=sys.stderr if is_taken else sys.stdout)
     return 0 if complete else 1
+
+
+def _bound(settings: MetricsSettings) -> AbstractContextManager[Sequence[socket.socket]]:
+    """The sockets for metrics; none by default."""
+    if settings.listen is None:
+        return contextlib.nullcontext(())
+    from quartet.metrics.listener import bound  # noqa: PLC0415 - so that most agents spare it
+
+    return bound(settings)
 
 
 @contextlib.contextmanager

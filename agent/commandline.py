@@ -7,7 +7,7 @@ import msgspec
 
 from agent.config import Rate
 from agent.config.source import ReplaySettings, SensorSettings
-from agent.instance import NAME, NAME_IN_WORDS
+from agent.instance import FIRST, NAME, NAME_IN_WORDS
 from quartet.commandline import (
     Parser,
     add_columns,
@@ -272,6 +272,8 @@ def _agent_id(text: str) -> str:
 
 
 def _name(text: str) -> str:
+    if text == FIRST:
+        raise argparse.ArgumentTypeError(f"{FIRST} is agent.service's: leave the name out")
     if not NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(f"expected {NAME_IN_WORDS}, got {text!r}")
     return text

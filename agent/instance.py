@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from agent.config import Settings
+from quartet.errors import SettingsError
 
 HOT, COLD = Path("/run/agent"), Path("/var/lib/agent")
 """The directories that systemd makes for agent.service; those of the others lie in them."""
@@ -18,6 +19,9 @@ NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
 NAME_IN_WORDS = "1 to 32 letters, digits, - and _, the first a letter or digit"
 
+FIRST = "agent"
+"""The name of the configuration of agent.service, which no other agent can have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:
@@ -26,6 +30,8 @@ class Instance:
     name: str = ""
     beside: Mapping[Path, str] = field(default_factory=dict)
     """The configurations of the other agents, and their names."""
+    apart_from: Path | None = None
+    """Where the agents of this computer have theirs, if this one lies elsewhere."""
 
     @classmethod
     def of(cls, config: Path | None, default: Path) -> "Instance":
@@ -33,7 +39,7 @@ class Instance:
 
         `default` is the configuration of agent.service, and the others lie beside it.
         """
-        if config is None or config.absolute().parent != default.parent:
+        if config is None:
             return cls()
         names = {
             path: "" if path == default else path.stem
@@ -41,7 +47,9 @@ class Instance:
             if NAME.fullmatch(path.stem)
         }
         name = names.pop(config.absolute(), None)
-        return cls() if name is None else cls(name, names)
+        if name is None:
+            return cls(apart_from=default.parent if names else None)
+        return cls(name, names)
 
     @property
     def unit(self) -> str:
@@ -56,9 +64,14 @@ class Instance:
 def with_places(settings: Settings, instance: Instance) -> Settings:
     """The settings with the directories that systemd makes for a named agent.
 
-    What the configuration or systemd itself names comes before.
+    What the configuration or systemd itself names comes before. SettingsError for agent@agent.
     """
     if not instance.name:
+        if os.environ.get("STATE_DIRECTORY") == str(COLD / FIRST):
+            raise SettingsError(
+                f"agent@{FIRST} would be a second agent with the configuration of agent.service:"
+                " use 'systemctl start agent', or give this one another name"
+            )
         return settings
     spool = settings.spool
     if not (spool.directory or os.environ.get("STATE_DIRECTORY")):

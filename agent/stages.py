@@ -22,7 +22,7 @@ from agent.sampler import Sampler
 from agent.sinks import FanOut
 from agent.sinks.journal import PredictionLog, SendFields
 from agent.sinks.latch import Latch
-from agent.sinks.outputs import add_outputs
+from agent.sinks.outputs import add_mqtt, add_outputs
 from agent.sinks.status import Light
 from agent.sinks.table import PredictionTable
 from agent.sinks.view import open_view
@@ -103,10 +103,10 @@ class Agent:
             spool,
             settings.sampling.period_ns,
             clock,
-            on_start=lambda: loop.call_soon_threadsafe(self._notifier.ready),
+            on_start=lambda: loop.call_soon_threadsafe(self._started),
         )
-        metrics, self._inquiry = Metrics(), Inquiry(who.agent_id)
-        self._sinks = FanOut([metrics, self._inquiry], clock)
+        self._metrics, self._inquiry = Metrics(), Inquiry(who.agent_id)
+        self._sinks = FanOut([self._metrics, self._inquiry], clock)
         if outputs.predictions:
             self._sinks.add(PredictionTable(outputs.predictions, spool.first_sequence))
         to = str(brokers[0]) if len(brokers) == 1 else counted(len(brokers), "broker")
@@ -136,14 +136,28 @@ class Agent:
             sampler=self._sampler,
             spool=spool,
             link=self._link,
-            metrics=metrics,
+            metrics=self._metrics,
             inquiry=self._inquiry,
             sinks=self._sinks,
             alarm=self._alarm,
             latch=latch,
+            mqtt=lambda: self._mqtt.standing if self._mqtt else "",
             clock=clock,
         )
+        self._mqtt = None
+        if (mqtt := settings.outputs.mqtt) and not isinstance(source, Absent):
+            self._mqtt = add_mqtt(
+                mqtt,
+                self._sinks,
+                who.agent_id,
+                source.labels,
+                settings.sampling.period_ns / 1e9,
+                state=self.summary.state,
+                latest=lambda: spool.latest,
+                clock=clock,
+            )
 
+        self._is_started = False
         self._bus = threading.Thread(target=self._sample, name="bus", daemon=True)
         self._source_failed = False  # written by: bus thread, read after its end
         self._stop = asyncio.Event()
@@ -164,6 +178,8 @@ class Agent:
         leaving = on_leaving(self._view.close) if self._view else contextlib.nullcontext()
         with on_signals(lambda: self._stop_or_end(linking), reload), leaving:
             self._bus.start()
+            if self._mqtt:
+                self._mqtt.start()
             try:
                 await self._until_done(linking)
                 self._refresh()
@@ -173,7 +189,30 @@ class Agent:
                 self._sampler.stop()
                 self._bus.join(_JOIN_S)
                 self._sinks.close()
+                if self._mqtt:
+                    await self._mqtt.leave()
         return self.summary.complete and not self._source_failed
+
+    def trouble(self) -> str:
+        """Why no samples are taken; empty while they are."""
+        if not self._is_started:
+            return "no sample has been taken yet"
+        if not self._bus.is_alive():
+            return "the agent takes no more samples"
+        return ""
+
+    def figures(self) -> str:
+        """All metrics, in Prometheus' text format."""
+        from agent.figures import Figures  # noqa: PLC0415 - so that most agents spare it
+
+        return Figures(
+            source=self._source,
+            sampler=self._sampler,
+            spool=self._spool,
+            link=self._link,
+            metrics=self._metrics,
+            credentials=self._credentials,
+        ).text()
 
     def document(self) -> bytes:
         """The present state, as JSON."""
@@ -187,6 +226,10 @@ class Agent:
         elif self._latch and (hold := self._latch.hold):
             answer = Release(Outcome.NO_PIN, hold.since_ns, AlarmState.HELD)
         return msgspec.json.encode(answer)
+
+    def _started(self) -> None:
+        self._is_started = True
+        self._notifier.ready()
 
     def _sample(self) -> None:
         try:

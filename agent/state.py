@@ -97,6 +97,8 @@ class State:
     """Since when it is held on for a person to release; None: it is not held."""
     home: str = ""
     """The broker that the agent prefers, of several; empty: it knows one alone."""
+    mqtt: str = ""
+    """The MQTT server and whether it is told; empty: there is none."""
 
     @property
     def needs_person(self) -> bool:
@@ -124,6 +126,7 @@ def details(state: State) -> list[tuple[str, str]]:
         ("learning", _learning(state.learning)),
         ("alarm", _alarm(state)),
         ("alarm output", _output(state) or "none"),
+        *([("MQTT server", state.mqtt)] if state.mqtt else []),
         ("sensors", state.source_trouble or "no trouble"),
         ("spool", state.spool_trouble.removeprefix("spool: ") or "no trouble"),
     ]

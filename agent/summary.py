@@ -1,5 +1,7 @@
 """What every stage counts and says: the present state on the way, and the sum at the end."""
 
+from collections.abc import Callable
+
 from agent.inquiry import Inquiry
 from agent.link import Link
 from agent.metrics import Metrics
@@ -30,6 +32,7 @@ class Summary:
         sinks: FanOut,
         alarm: Alarm | None,
         latch: Latch | None,
+        mqtt: Callable[[], str],
         clock: Clock,
     ) -> None:
         self._agent_id = agent_id
@@ -42,6 +45,7 @@ class Summary:
         self._sinks = sinks
         self._alarm = alarm
         self._latch = latch
+        self._mqtt = mqtt
         self._clock = clock
 
     @property
@@ -87,6 +91,7 @@ class Summary:
             output_held_since_ns=self._latch.hold.since_ns
             if self._latch and self._latch.hold
             else None,
+            mqtt=self._mqtt(),
         )
 
     def _output(self) -> str:

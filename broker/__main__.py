@@ -5,12 +5,13 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from broker.beside import no_store
 from broker.commandline import CONFIG, parser
 from broker.config import (
     PredictorSettings,
@@ -23,6 +24,8 @@ from broker.config import (
     with_store,
 )
 from broker.console.commandline import CONFIG as CONSOLE_CONFIG
+from broker.mqtt.commandline import CONFIG as MQTT_CONFIG
+from broker.notify.commandline import CONFIG as NOTIFY_CONFIG
 from broker.predictors.load import load as load_predictor
 from quartet import command
 from quartet.distribution import to_install
@@ -40,12 +43,12 @@ def main(
 ) -> int:
     """Run a command; 0 done, 1 failed, 2 wrong use or configuration (nothing started).
 
-    `config` is the configuration that is read where none is named, if it exists; the console's
-    own is beside it.
+    `config` is the configuration that is read where none is named, if it exists; those of the
+    programs that read the records are beside it.
     """
     options = parser().parse_args(arguments)
-    if options.command == "console":
-        config = config.with_name(CONSOLE_CONFIG.name)
+    if own := _OWN_CONFIG.get(options.command):
+        config = config.with_name(own.name)
     options.read = vars(options).get("config") or (config if os.path.lexists(config) else None)
     return command.run("broker", lambda: _COMMANDS[options.command](options), platform=platform)
 
@@ -175,6 +178,37 @@ def _console(options: argparse.Namespace) -> int:
     return console(options)
 
 
+def _notify(options: argparse.Namespace) -> int:
+    from broker.notify.commands import notify  # noqa: PLC0415 - as above
+
+    return notify(options)
+
+
+def _mqtt(options: argparse.Namespace) -> int:
+    from broker.mqtt.commands import mqtt  # noqa: PLC0415 - as above
+
+    return mqtt(options)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from broker.export import commands  # noqa: PLC0415 - as above
+
+    return commands.run(options, _store(options), _settings(options).predictor)
+
+
+def _incident(options: argparse.Namespace) -> int:
+    from broker.incident import commands  # noqa: PLC0415 - as above
+
+    return commands.incident(options, _store(options), _settings(options).predictor)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from broker.incident import commands  # noqa: PLC0415 - as above
+
+    (predictor,) = _predictors(options, [options.predictor] if options.predictor else [])
+    return commands.run_replay(options, predictor)
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     from broker.evaluate import commands  # noqa: PLC0415 - the others need none of it
 
@@ -234,6 +268,8 @@ def _completion(options: argparse.Namespace) -> int:
     return 0
 
 
+_OWN_CONFIG = {"console": CONSOLE_CONFIG, "notify": NOTIFY_CONFIG, "mqtt": MQTT_CONFIG}
+
 _COMMANDS = {
     "run": _run,
     "status": _status,
@@ -241,6 +277,11 @@ _COMMANDS = {
     "rebase": _rebase,
     "forget": _forget,
     "console": _console,
+    "notify": _notify,
+    "mqtt": _mqtt,
+    "export": _export,
+    "incident": _incident,
+    "replay": _replay,
     "evaluate": _evaluate,
     "check-predictor": _check_predictor,
     "store": _upkeep,
@@ -254,12 +295,7 @@ _COMMANDS = {
 def _store(options: argparse.Namespace) -> Store:
     path = store_of(_settings(options), os.environ)
     if path is None:
-        misuse: Callable[[str], NoReturn] = options.misuse
-        misuse(
-            "no store: give --store PATH, or --config with recorder.path. A broker without a store"
-            " keeps its records in memory, where no command can read them: start it with 'broker"
-            " run --store PATH'"
-        )
+        no_store(options, "recorder.path")
     return path
 
 

@@ -5,7 +5,9 @@ import gc
 import logging
 import os
 import resource
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ from broker.access import Access
 from broker.config import Settings, reloaded, store_of
 from broker.connections import ConnectionLog
 from broker.lines import Lines
+from broker.metering import Meter, MeteredRecorder, MeteredWorkers
+from broker.metrics import BrokerMetrics
 from broker.predictors import BlackBox
 from broker.predictors.load import load
 from broker.recorder import Recorder
@@ -21,9 +25,10 @@ from broker.service import Service
 from broker.states import States
 from broker.transport import Health, Transport
 from broker.transport.h2.transport import H2Transport
-from broker.workers import Threads
+from broker.workers import Inline, Threads, Workers
 from quartet.address import Address, Place
 from quartet.journal import log_to_stderr
+from quartet.metrics.listener import bound, serving
 from quartet.notify import Notifier
 from quartet.plural import counted
 from quartet.reload import reconfigured
@@ -71,10 +76,16 @@ async def _run(
     config: Path | None,
 ) -> None:
     store = store_of(settings, os.environ)
-    async with open_recorder(store, settings, black_box.digest) as recorder:
-        count = settings.predictor.threads_to_use
-        lines = Lines(black_box, recorder, Threads(count) if count else None)
-        await _serve(settings, lines, recorder, reread, config)
+    count = settings.predictor.threads_to_use
+    workers: Workers = Threads(count) if count else Inline()
+    with bound(settings.metrics) as sockets:
+        async with open_recorder(store, settings, black_box.digest) as opened:
+            recorder, meter = opened, Meter() if sockets else None
+            if meter:
+                recorder = MeteredRecorder(recorder, meter)
+                workers = MeteredWorkers(workers, meter)
+            lines = Lines(black_box, recorder, workers)
+            await _serve(*(settings, lines, recorder, reread, config), meter=meter, sockets=sockets)
 
 
 async def _serve(
@@ -83,6 +94,9 @@ async def _serve(
     recorder: Recorder,
     reread: Callable[[], Settings] | None,
     config: Path | None,
+    *,
+    meter: Meter | None,
+    sockets: Sequence[socket.socket],
 ) -> None:
     credentials = _credentials(settings)
     access = Access(settings.access.agents, settings.limits_to_use, credentials)
@@ -107,7 +121,7 @@ async def _serve(
 
     with on_signals(stop.set, reload if reread else None):
         handlers = {
-            METHOD_PATH: service.serve,
+            METHOD_PATH: meter.timed(service.serve) if meter else service.serve,
             STATE_METHOD_PATH: states.serve,
             ADMISSION_METHOD_PATH: states.serve_admission,
         }
@@ -134,8 +148,14 @@ async def _serve(
         # All that was imported stays. A garbage collection that looks at it holds the loop for
         # 20 to 60 ms; connections that come in crowds bring one about.
         gc.freeze()
-        notifier.ready()
-        await stop.wait()
+        figures = meter and BrokerMetrics(
+            *(meter, lines, access, recorder),
+            credentials=credentials,
+            store=store_of(settings, os.environ),
+        )
+        async with serving(sockets, figures.text, figures.trouble) if figures else nullcontext():
+            notifier.ready()
+            await stop.wait()
         log.info("stopping")
         notifier.stopping()
         for task in background:

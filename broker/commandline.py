@@ -4,6 +4,10 @@ import argparse
 from pathlib import Path
 
 from broker.console.commandline import add_console
+from broker.export.commandline import add_export
+from broker.incident.commandline import add_incident, add_replay
+from broker.mqtt.commandline import add_mqtt
+from broker.notify.commandline import add_notify
 from broker.pki.commandline import add_pki
 from quartet.commandline import (
     Parser,
@@ -72,6 +76,11 @@ def parser() -> Parser:
     )
     forget.add_argument("agent", metavar="AGENT", help="name of the agent")
     add_console(program)
+    add_notify(program)
+    add_mqtt(program)
+    _with_store(add_export(program))
+    _with_store(add_incident(program))
+    _add_config_of_predictor(add_replay(program))
     _add_evaluate(program)
     _add_check_predictor(program)
     _add_store(program)

@@ -10,6 +10,7 @@ import msgspec
 
 from quartet.address import Address, Place, place
 from quartet.errors import SettingsError
+from quartet.metrics.settings import MetricsSettings, on_port
 from quartet.settings import LogSettings, Table
 from wire.metadata import AGENT_ID, AGENT_ID_IN_WORDS
 
@@ -209,6 +210,7 @@ class Settings(Table, frozen=True):
     predictor: PredictorSettings = msgspec.field(default_factory=PredictorSettings)
     recorder: RecorderSettings = RecorderSettings()
     fleet: FleetSettings = FleetSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
     @property
@@ -242,7 +244,8 @@ def given_store(text: str, option: str = "--store") -> Store:
 def for_process(settings: Settings, number: int) -> Settings:
     """The settings of one of several broker processes on a machine, numbered from 1.
 
-    Each listens on a port of its own, unless they share one. SettingsError.
+    Each listens on a port of its own, unless they share one; and for metrics always.
+    SettingsError.
     """
     if not settings.recorder.url:
         raise SettingsError(
@@ -255,6 +258,7 @@ def for_process(settings: Settings, number: int) -> Settings:
             f"--process: one process alone can listen on {address}: choose HOST:PORT in"
             " listen.address"
         )
+    settings = msgspec.structs.replace(settings, metrics=on_port(settings.metrics, number))
     if settings.listen.shared or not address.port:
         return settings
     port = address.port + number - 1
@@ -292,6 +296,8 @@ def check(settings: Settings) -> None:
     address = settings.listen.place
     if settings.recorder.url and settings.recorder.path:
         raise SettingsError("recorder.url: contradicts recorder.path: remove one of the two")
+    if isinstance(address, Address) and address.port and address == settings.metrics.address:
+        raise SettingsError("metrics.listen: is also listen.address: choose another port")
     if settings.listen.shared and not settings.recorder.url:
         raise SettingsError(
             "listen.shared: the processes on one port need a shared store, and there is no"

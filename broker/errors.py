@@ -3,6 +3,8 @@
 BrokerError
 ├── PredictorError         a black box that cannot be loaded; nothing was started
 ├── EvaluationError        a black box raises offline, or what it said cannot be written
+├── OutputError            a file of an export or an incident that cannot be written
+├── IncidentError          a file that is no whole incident file
 ├── ListenError            the address cannot be listened on
 ├── CommandError           a line cannot be told what it should do
 ├── PkiError               the certificate authority cannot do what it was asked for
@@ -29,6 +31,14 @@ class PredictorError(BrokerError, SettingsError):
 
 class EvaluationError(BrokerError):
     """An evaluation that cannot be ended."""
+
+
+class OutputError(BrokerError, OSError):
+    """A file that cannot be written."""
+
+
+class IncidentError(BrokerError, ValueError):
+    """A file that is not an incident file as this version reads them."""
 
 
 class ListenError(BrokerError, OSError):

@@ -91,6 +91,10 @@ class Lines:
         line = self._lines.get(agent_id)
         return line.standing if line else Standing()
 
+    def held(self) -> Iterator[Line]:
+        """The lines in memory to which nobody else has added, as far as known."""
+        return (line for line in self._lines.values() if line.lease.is_good)
+
     @property
     def alarms(self) -> int:
         """How many lines with an open stream are in alarm."""

@@ -15,9 +15,15 @@ import broker.commandline
 import broker.config
 import broker.console.commandline
 import broker.console.config
+import broker.mqtt.commandline
+import broker.mqtt.config
+import broker.notify.commandline
+import broker.notify.config
 from agent.__main__ import example as agent_example
 from broker.__main__ import example as broker_example
 from broker.console.commands import example as console_example
+from broker.mqtt.commands import example as mqtt_example
+from broker.notify.commands import example as notify_example
 from quartet.commandline import Parser
 from quartet.keys import Key, Section, sections
 from quartet.settings import Table
@@ -26,6 +32,12 @@ DOCS = Path(__file__).parent
 
 _MADE = "This page is made from the code: `make reference` makes it again."
 
+# Programs beside the broker, each with the configuration that it reads by default.
+_BESIDE: dict[str, tuple[Path, type[Table]]] = {
+    "console": (broker.console.commandline.CONFIG, broker.console.config.ConsoleSettings),
+    "notify": (broker.notify.commandline.CONFIG, broker.notify.config.Settings),
+    "mqtt": (broker.mqtt.commandline.CONFIG, broker.mqtt.config.MqttSettings),
+}
 _PROGRAMS: dict[str, tuple[Callable[[], Parser], type[Table]]] = {
     "agent": (agent.commandline.parser, agent.config.Settings),
     "broker": (broker.commandline.parser, broker.config.Settings),
@@ -54,6 +66,8 @@ def _files() -> Iterator[tuple[Path, str]]:
     yield DOCS / "examples" / "agent.example.toml", agent_example()
     yield DOCS / "examples" / "broker.example.toml", broker_example()
     yield DOCS / "examples" / "console.example.toml", console_example()
+    yield DOCS / "examples" / "notify.example.toml", notify_example()
+    yield DOCS / "examples" / "mqtt.example.toml", mqtt_example()
     for program, (parser, _) in _PROGRAMS.items():
         yield DOCS / "man" / f"{program}.1", _lines(_man(parser()))
 
@@ -76,12 +90,14 @@ def _configuration() -> Iterator[str]:
     yield "- Relative paths start at the directory in which the program is started."
     yield "- `agent config --example` and `broker config --example` print a file with all keys."
     yield "- `agent run --check` and `broker run --check` check a file and the files that it names."
-    yield "- The console has a file of its own: `broker console --config console.toml`. By default"
-    yield f"  it reads `{broker.console.commandline.CONFIG}`, if it exists."
+    yield "- Each program beside the broker has a file of its own. Without `--config` it reads,"
+    yield "  if it exists:"
+    for name, (path, _) in _BESIDE.items():
+        yield f"  `{path}` for `broker {name}`{'.' if name == [*_BESIDE][-1] else ','}"
     files: dict[str, type[Table]] = {
         program: settings for program, (_, settings) in _PROGRAMS.items()
     }
-    files["console"] = broker.console.config.ConsoleSettings
+    files |= {name: settings for name, (_, settings) in _BESIDE.items()}
     for name, settings in files.items():
         yield ""
         yield f"## {name}.toml"
@@ -216,9 +232,10 @@ def _man(program: Parser) -> Iterator[str]:
     yield f".B /etc/{name}/{name}.toml"
     yield "The configuration that is read if no other is named."
     if name == "broker":
-        yield ".TP"
-        yield f".B {broker.console.commandline.CONFIG}"
-        yield "The configuration of the console that is read if no other is named."
+        for beside, (path, _) in _BESIDE.items():
+            yield ".TP"
+            yield f".B {path}"
+            yield f"The configuration of \\fBbroker {beside}\\fR that is read if no other is named."
     yield ".SH SEE ALSO"
     yield ".BR agent (1)," if name == "broker" else ".BR broker (1),"
     yield "docs/configuration.md"

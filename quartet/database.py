@@ -58,7 +58,9 @@ def connect(
     try:
         if path.exists():
             _check_version(path, len(migrations), busy_s)
-        connection = sqlite3.connect(path, busy_s, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            path, timeout=busy_s, isolation_level=None, check_same_thread=False
+        )
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise store_error(path, error) from error
     try:
@@ -164,7 +166,7 @@ def _connect_to_read(path: Path, busy_s: float) -> sqlite3.Connection:
     # of commits, it can be read without.
     for how in ("", "&immutable=1"):
         connection = sqlite3.connect(
-            uri + how, busy_s, isolation_level=None, check_same_thread=False, uri=True
+            uri + how, timeout=busy_s, isolation_level=None, check_same_thread=False, uri=True
         )
         try:
             schema_version(connection)

@@ -2,6 +2,7 @@
 
 QuartetError
 ├── SettingsError   the command line or a configuration file; nothing was started
+├── PortError       where nothing can listen
 ├── TableError      a CSV of samples, named by file, line and column
 ├── StoreError      a spool or a recorder that cannot be used
 │   ├── InUseError         by another process
@@ -33,6 +34,10 @@ class QuartetError(Exception):
 
 class SettingsError(QuartetError, ValueError):
     """A command line or configuration that cannot be run; a line for each thing that is wrong."""
+
+
+class PortError(QuartetError):
+    """A host and port that cannot be listened on."""
 
 
 class TableError(QuartetError, ValueError):

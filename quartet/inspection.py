@@ -7,6 +7,7 @@ warning. So is what time alone makes wrong, because the clock may be wrong inste
 import errno
 import os
 import shlex
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from quartet.clock import Clock, utc
 from quartet.commandline import as_given
+from quartet.distribution import to_install
 from quartet.errors import SettingsError, TableError
 from quartet.foreign import shown
 from quartet.plural import counted
-from quartet.settings import secret
+from quartet.settings import SYSTEM_AUTHORITIES, MqttServer, secret
 from quartet.syntax import astray
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 # Where a service of this name has its files.
 _HOMES = ("/etc", "/run", "/var/lib")
+
+_CHECK_PATH = ": check the path"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,39 @@ def inspect_directory(key: str, path: Path, program: str) -> Iterator[Remark]:
         yield Remark(f"{key}: {path} {whose}", fails=not is_services)
 
 
+def inspect_mqtt(table: str, server: MqttServer, program: str) -> Iterator[Remark]:
+    """The library for an MQTT server, and the files that are shown to the server."""
+    try:
+        from quartet.mqtt.cause import MqttServerError  # noqa: PLC0415 - for MQTT alone
+        from quartet.mqtt.connection import credentials  # noqa: PLC0415 - optional
+    except ImportError as error:
+        yield Remark(f"{table}: {error.name} is missing: {to_install('mqtt')}", fails=True)
+        return
+    remarks = list(_inspect_files_of_mqtt(table, server, program))
+    yield from remarks
+    if not remarks:
+        try:
+            credentials(server)
+        except MqttServerError as error:
+            yield Remark(f"{table}.{error}", fails=True)
+
+
+def _inspect_files_of_mqtt(table: str, server: MqttServer, program: str) -> Iterator[Remark]:
+    authorities = None if server.ca == SYSTEM_AUTHORITIES else server.ca
+    for name, path in (("ca", authorities), ("certificate", server.certificate)):
+        if path and (missing := _unreadable(f"{table}.{name}", path, program, _CHECK_PATH)):
+            yield missing
+    for name, path in (("key", server.key), ("password_file", server.password_file)):
+        if path is None:
+            continue
+        remedy = _CHECK_PATH if name == "key" else ": write the password into it"
+        if missing := _unreadable(f"{table}.{name}", secret(path), program, remedy):
+            yield missing
+        elif os.stat(secret(path)).st_mode & stat.S_IROTH:  # noqa: PTH116 - as for the others
+            text = f"{table}.{name}: anyone here can read {path}: 'chmod 600 {path}'"
+            yield Remark(text, fails=False)
+
+
 def inspect_pem(
     key: str, path: str, program: str, clock: Clock, read: "Callable[[], Iterable[Certificate]]"
 ) -> Iterator[Remark]:
@@ -160,8 +197,8 @@ def _ages(key: str, certificates: "Iterable[Certificate]", clock: Clock) -> Iter
             yield Remark(f"{key} ({each}): {age}", fails=False)
 
 
-def _unreadable(key: str, path: str, program: str) -> Remark | None:
-    """Why a file cannot be read; None where it can."""
+def _unreadable(key: str, path: str, program: str, remedy: str = "") -> Remark | None:
+    """Why a file cannot be read, and what to do; None where it can."""
     is_services = is_of_service(Path(path), program)
     try:
         with open(path, "rb"):  # noqa: PTH123 - a path with a zero in it is an error here alone
@@ -174,7 +211,7 @@ def _unreadable(key: str, path: str, program: str) -> Remark | None:
     elif is_services and number == errno.EACCES:
         text = f"{path} is for the service only, and was not checked: try with sudo"
     else:
-        return Remark(f"{key}: {shown(path)}: {reason}", fails=True)
+        return Remark(f"{key}: {shown(path)}: {reason}{remedy}", fails=True)
     return Remark(f"{key}: {text}", fails=False)
 
 

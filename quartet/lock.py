@@ -37,7 +37,7 @@ class FileLock:
             owner = shown(said) or "unknown"
             os.close(self._descriptor)
             raise InUseError(
-                f"{path.parent}: is in use by process {owner} ({path.name}):"
+                f"{_guarded(path)}: is in use by process {owner} ({path.name}):"
                 " stop that one first, or give this one a place of its own",
                 owner,
             )
@@ -118,6 +118,12 @@ def read_note(path: Path) -> str:
         return _read(descriptor).partition("\n")[2]
     finally:
         os.close(descriptor)
+
+
+def _guarded(path: Path) -> Path:
+    """What a lock file is for: the file beside it that it is named after, or its directory."""
+    file = path.with_suffix("")
+    return file if file.is_file() else path.parent
 
 
 def _take(descriptor: int) -> bool:

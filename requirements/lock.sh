@@ -42,11 +42,12 @@ pin() {
 
 cd "$here/.."
 # Every installation has grpcio as a dependency; only the agent imports it.
-pin broker "$@" --extra broker --extra console --extra fleet --no-emit-package grpcio pyproject.toml
+pin broker "$@" --extra broker --extra console --extra fleet --extra mqtt \
+    --no-emit-package grpcio pyproject.toml
 # Both sides of the wire have the same versions. What is published as source alone is
 # built where a device is deployed from, and not on it.
-pin agent "$@" --extra pi --constraint "$here/broker.txt" --no-emit-package "$source_only" \
-    pyproject.toml
+pin agent "$@" --extra pi --extra mqtt --constraint "$here/broker.txt" \
+    --no-emit-package "$source_only" pyproject.toml
 "$venv/bin/python" -c '
 import re, sys, tomllib
 with open("pyproject.toml", "rb") as file:

@@ -14,6 +14,7 @@ from quartet.inspection import (
     Remark,
     inspect_directory,
     inspect_identity,
+    inspect_mqtt,
     inspect_pem,
     inspect_recording,
 )
@@ -28,6 +29,8 @@ def inspect(settings: Settings, clock: Clock) -> Iterator[Remark]:
             yield from _inspect_recording(source)
         case VirtualAds1115Settings():
             yield from _inspect_signals(settings)
+    if mqtt := settings.outputs.mqtt:
+        yield from inspect_mqtt("outputs.mqtt", mqtt, "agent")
     if found := configured_directories(settings.spool):
         directories = found
     elif settings.is_simulated:

@@ -11,7 +11,7 @@ from agent.sinks.pins import GpioPin
 
 def check_outputs(settings: OutputsSettings, host: Host) -> Findings:
     """Each pin, taken for a moment in the state that it has without the agent."""
-    if not settings.alarm and not settings.status:
+    if settings == OutputsSettings():
         yield skipped("outputs", "none in the configuration")
     if alarm := settings.alarm:
         on = alarm.safe == "on"

@@ -17,6 +17,7 @@ from agent.config.source import (
 from agent.config.virtual import VirtualSettings
 from quartet.address import Address
 from quartet.errors import SettingsError
+from quartet.metrics.settings import MetricsSettings
 from quartet.settings import LogSettings, Table
 from wire.metadata import AGENT_ID, AGENT_ID_IN_WORDS
 
@@ -25,6 +26,9 @@ MAX_RATE_HZ = 1000.0
 
 MIN_RATE_HZ = 0.0001
 """A sample in three hours, far below what is worth a stream."""
+
+# What a broker is told to listen at each address of its machine.
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - nothing is bound
 
 # SDA and SCL on the 40-pin header.
 _BUS_PINS = {0: (0, 1), 1: (2, 3)}
@@ -75,7 +79,7 @@ class BrokerSettings(Table, frozen=True):
         seen: dict[tuple[str, int], Address] = {}
         for name, text in self._named():
             address = Address.parse(text, name)
-            key = address.host.lower(), address.port
+            key = address.host.lower().removesuffix("."), address.port
             if key in seen:
                 raise SettingsError(f"{name}: {address} is in the list twice: remove one of them")
             seen[key] = address
@@ -196,6 +200,7 @@ class Settings(Table, frozen=True):
     link: LinkSettings = LinkSettings()
     outputs: OutputsSettings = OutputsSettings()
     journal: JournalSettings = JournalSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
     @property
@@ -246,14 +251,15 @@ def check(settings: Settings) -> None:
     brokers = settings.broker.addresses
     if any(broker.port == 0 for broker in brokers):
         raise SettingsError("broker.address: a broker cannot have port 0")
-    if settings.tls and settings.is_simulated and not settings.agent.id:
-        raise SettingsError(
-            "agent.id: a simulation with [tls] needs the name in its certificate: give --agent-id"
-            " NAME"
-        )
+    _check_name(settings)
     if settings.tls and settings.broker.insecure:
         raise SettingsError(
             "broker.insecure: contradicts [tls]: remove one of the two (or --insecure)"
+        )
+    if everywhere := next((each for each in brokers if each.host in _EVERYWHERE), None):
+        raise SettingsError(
+            f"broker.address: {everywhere} is where a broker listens, not where it is reached: name"
+            " its machine, or 127.0.0.1 for this one"
         )
     away = [broker for broker in brokers if not broker.is_loopback]
     if away and not settings.tls and not settings.broker.insecure:
@@ -280,6 +286,22 @@ def reloaded(running: Settings, latest: Settings) -> Settings:
     settings = msgspec.structs.replace(running, log=latest.log, outputs=outputs)
     check(settings)
     return settings
+
+
+def _check_name(settings: Settings) -> None:
+    """A simulation has a name of its own where another program knows the agent by it."""
+    if not settings.is_simulated or settings.agent.id:
+        return
+    if settings.tls:
+        raise SettingsError(
+            "agent.id: a simulation with [tls] needs the name in its certificate: give --agent-id"
+            " NAME"
+        )
+    if settings.outputs.mqtt:
+        raise SettingsError(
+            "agent.id: a simulation with [outputs.mqtt] needs a name, because the MQTT server"
+            " remembers each one: give --agent-id NAME"
+        )
 
 
 def _check_pins(settings: Settings) -> None:

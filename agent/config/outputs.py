@@ -1,10 +1,10 @@
-"""`[outputs]`: pins that a prediction or the state of the agent switches."""
+"""`[outputs]`: pins that a prediction or the state of the agent switches, and an MQTT server."""
 
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from quartet.settings import Table
+from quartet.settings import MqttServer, Table
 
 Pin = Annotated[int, Meta(ge=0, le=27)]
 """A GPIO of the 40-pin header, by Broadcom's number: 17 is GPIO17."""
@@ -43,11 +43,19 @@ class StatusSettings(Table, frozen=True):
     """true: the LED is on when the pin is high."""
 
 
+class MqttSettings(MqttServer, frozen=True):
+    """`[outputs.mqtt]`: an MQTT server that gets values, alarm and reason, also for Home Assistant.
+
+    It needs the library of the extra "mqtt".
+    """
+
+
 class OutputsSettings(Table, frozen=True):
-    """`[outputs]`: pins that the agent switches. By default it switches none."""
+    """`[outputs]`: pins that the agent switches, and an MQTT server. By default none."""
 
     alarm: AlarmSettings | None = None
     status: StatusSettings | None = None
+    mqtt: MqttSettings | None = None
 
     def __post_init__(self) -> None:
         if self.alarm and self.status and self.alarm.pin == self.status.pin:
