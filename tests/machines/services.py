@@ -7,64 +7,42 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from machines.container import Container, wait_until
+from machines.hearers import PASSWORD, SECRET, Hearers, listening
+from machines.login import free_port
 from machines.plant import Plant, agree, ledger, predictions, show, waiting
+from machines.sandbox import drop_in, probe
 
-# As what, and what of it must be refused, by the sandbox and not by permissions alone.
-_PROBE = """
-import json, os, socket, subprocess
+# What no service has any business with, and as whom it tries.
+_NOBODYS = {
+    "user": "str(os.getuid())",
+    "home": "os.listdir('/home/pi')",
+    "packets": "socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close()",
+    "namespace": "subprocess.getoutput('unshare --user true')",
+    "processes": "'others' if os.path.exists('/proc/1/exe') else 'own alone'",
+}
+_REFUSED = {
+    "home": "Permission denied",
+    "packets": "Address family not supported by protocol",
+    "namespace": "unshare: unshare failed: Operation not permitted",
+    "processes": "own alone",
+}
 
-def attempt(action):
-    try:
-        return action() or "done"
-    except OSError as error:
-        return error.strerror
 
-def copied():
-    return open(os.environ["CREDENTIALS_DIRECTORY"] + "/agent.key").read(27)
-
-print(json.dumps({
-    "user": attempt(lambda: str(os.getuid())),
-    "state": attempt(lambda: open("/var/lib/agent/probe", "w").close()),
-    "lock": attempt(lambda: open("/run/lock/quartet-probe", "w").close()),
-    "etc": attempt(lambda: open("/etc/agent/probe", "w").close()),
-    "home": attempt(lambda: os.listdir("/home/pi")),
-    "key": attempt(lambda: open("/etc/agent/agent.key").close()),
-    "copy of key": attempt(copied),
-    "bus": attempt(lambda: os.close(os.open("/dev/i2c-1", os.O_RDWR))),
-    "other device": attempt(lambda: os.close(os.open("/dev/i2c-2", os.O_RDWR))),
-    "packets": attempt(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close()),
-    "namespace": subprocess.getoutput("unshare --user true"),
-    "processes": attempt(lambda: "others" if os.path.exists("/proc/1/exe") else "own alone"),
-}), file=open("/run/agent/probe", "w"))
-"""
+@pytest.fixture(scope="module")
+def hearers() -> Iterator[Hearers]:
+    with listening() as hearers:
+        yield hearers
 
 
 @pytest.fixture(scope="module", autouse=True)
-def deployed(plant: Plant) -> None:
-    run = plant.play()
+def deployed(plant: Plant, hearers: Hearers) -> None:
+    run = plant.play(**hearers.of_notify, **hearers.of_mqtt)
     assert run.went_well, run.text
-
-
-@contextmanager
-def drop_in(machine: Container, text: str) -> Iterator[None]:
-    """Have the agent started with more settings until the end."""
-    path = "/run/systemd/system/agent.service.d/test.conf"
-    machine.run("mkdir", "-p", path.rpartition("/")[0])
-    machine.run("tee", path, input=f"[Service]\n{text}\n")
-    machine.run("systemctl", "daemon-reload")
-    try:
-        machine.run("systemctl", "restart", "agent", check=False)
-        yield
-    finally:
-        machine.run("rm", path)
-        machine.run("systemctl", "daemon-reload")
-        machine.run("systemctl", "restart", "agent")
 
 
 def goes_on(machine: Container) -> None:
@@ -93,7 +71,8 @@ def latest_session(machine: Container) -> dict[str, Any]:
 
 
 def test_verify_is_silent_and_the_exposure_is_what_we_say(machine: Container) -> None:
-    for unit, most in (("agent", 15), ("broker", 10), ("console", 10)):
+    exposures = {"agent": 15, "broker": 10, "console": 10, "mqtt": 11, "notify": 11}
+    for unit, most in exposures.items():
         if machine.name == "bookworm" and unit != "agent":
             continue
         path = f"/etc/systemd/system/{unit}.service"
@@ -133,7 +112,7 @@ def test_it_comes_back_when_it_is_killed_with_all_that_waited(
     assert ids >= set(range(former["sampled"]))
 
 
-def test_samples_of_an_outage_are_answered_after_it(plant: Plant) -> None:
+def test_samples_of_an_outage_are_answered_after_it(plant: Plant, hearers: Hearers) -> None:
     plant.trixie.run("systemctl", "stop", "broker")
     pids = [show(machine, "agent", "MainPID") for machine in plant.machines]
     for machine in plant.machines:
@@ -143,6 +122,8 @@ def test_samples_of_an_outage_are_answered_after_it(plant: Plant) -> None:
         wait_until(lambda m=machine: waiting(m) < 20, 60, "what waited is answered")
         all_agree(plant, machine)
         assert show(machine, "agent", "MainPID") == pid
+    told = {"recorder_fails", "recorder_works"}
+    wait_until(lambda: hearers.kinds >= told, 60, "the webhook is told of it")
 
 
 def test_a_broker_that_is_killed_costs_nothing(plant: Plant) -> None:
@@ -159,6 +140,7 @@ def test_a_thread_that_hangs_is_found_by_the_watchdog(machine: Container) -> Non
     rows = 'printf "1,2,3,4\\\\n2,3,4,5\\\\n"; sleep 600'
     with drop_in(
         machine,
+        "agent",
         "WatchdogSec=3\nExecStartPre=/bin/sh -c 'test -p hang || mkfifo hang'\n"
         f"ExecStart=\nExecStart=/bin/sh -c '({rows}) >hang & exec {run}'",
     ):
@@ -196,7 +178,7 @@ def test_a_reload_takes_what_it_can_and_refuses_what_is_wrong(machine: Container
 
 def test_a_configuration_that_is_wrong_is_not_tried_again(machine: Container) -> None:
     run = "/opt/quartet/agent/current/bin/agent run --rate never"
-    with drop_in(machine, f"ExecStart=\nExecStart={run}\nRestartSec=0"):
+    with drop_in(machine, "agent", f"ExecStart=\nExecStart={run}\nRestartSec=0"):
         machine.wait_until("systemctl", "is-failed", "agent")
         assert show(machine, "agent", "NRestarts") == "0"
     assert "got 'never'" in machine.run("journalctl", "--unit=agent")
@@ -204,25 +186,89 @@ def test_a_configuration_that_is_wrong_is_not_tried_again(machine: Container) ->
 
 
 def test_the_sandbox_refuses_what_the_agent_has_no_business_with(machine: Container) -> None:
-    machine.run("tee", "/opt/quartet/probe.py", input=_PROBE)
+    asked = {
+        **_NOBODYS,
+        "state": "open('/var/lib/agent/probe', 'w').close()",
+        "lock": "open('/run/lock/quartet-probe', 'w').close()",
+        "etc": "open('/etc/agent/probe', 'w').close()",
+        "key": "open('/etc/agent/agent.key').close()",
+        "copy of key": "open(os.environ['CREDENTIALS_DIRECTORY'] + '/agent.key').read(27)",
+        "bus": "os.close(os.open('/dev/i2c-1', os.O_RDWR))",
+        "other device": "os.close(os.open('/dev/i2c-2', os.O_RDWR))",
+    }
     # char-i2c is what the unit allows; these machines have no such driver.
-    allow = "DeviceAllow=/dev/i2c-1 rw\nExecStartPre=/usr/bin/python3 /opt/quartet/probe.py"
-    with drop_in(machine, allow):
-        found = json.loads(machine.run("cat", "/run/agent/probe"))
+    found = probe(machine, "agent", asked, "DeviceAllow=/dev/i2c-1 rw")
     assert found.pop("user") != "0"
-    assert found.pop("copy of key") == "-----BEGIN PRIVATE KEY-----"
     assert found == {
+        **_REFUSED,
         "state": "done",
         "lock": "done",
         "etc": "Read-only file system",
-        "home": "Permission denied",
         "key": "Permission denied",
+        "copy of key": "-----BEGIN PRIVATE KEY-----",
         "bus": "done",
         "other device": "Operation not permitted",
-        "packets": "Address family not supported by protocol",
-        "namespace": "unshare: unshare failed: Operation not permitted",
-        "processes": "own alone",
     }
+
+
+@pytest.mark.parametrize(
+    ("unit", "secret", "content"),
+    [("notify", "webhook.secret", SECRET), ("mqtt", "mqtt.password", PASSWORD)],
+    ids=["notify", "mqtt"],
+)
+def test_who_tells_others_listens_nowhere_and_has_a_copy_of_its_secret(
+    unit: str, secret: str, content: str, plant: Plant
+) -> None:
+    asked = {
+        **_NOBODYS,
+        "state": "open('/var/lib/broker/probe', 'w').close()",
+        "etc": "open('/etc/broker/probe', 'w').close()",
+        "secret": f"open('/etc/broker/{secret}').close()",
+        "copy of secret": f"open(os.environ['CREDENTIALS_DIRECTORY'] + '/{secret}').read()",
+        "listen": f"socket.socket().bind(('127.0.0.1', {free_port()}))",
+        "connect": f"socket.create_connection(('127.0.0.1', {plant.trixie.login.port})).close()",
+        "device": "os.close(os.open('/dev/i2c-1', os.O_RDWR))",
+    }
+    found = probe(plant.trixie, unit, asked)
+    assert found.pop("user") != "0"
+    assert found == {
+        **_REFUSED,
+        "state": "done",
+        "etc": "Read-only file system",
+        "secret": "Permission denied",
+        "copy of secret": content,
+        "listen": "Operation not permitted",
+        "connect": "done",
+        "device": "No such file or directory",
+    }
+
+
+def test_an_mqtt_server_hears_of_all_agents_and_of_a_stop(plant: Plant, hearers: Hearers) -> None:
+    broker, mailbox = plant.trixie, hearers.mailbox
+    for machine in plant.machines:
+        mailbox.wait_for(f"quartet/broker/{machine.name}/status", lambda said: said == b"online")
+        topic = f"quartet/broker/{machine.name}/state"
+        assert mailbox.wait_for_document(topic)["sensor1"] is not None
+    broker.run("systemctl", "stop", "mqtt")
+    assert show(broker, "mqtt", "Result") == "success"
+    mailbox.wait_for("quartet/status", lambda said: said == b"offline")
+    broker.run("systemctl", "start", "mqtt")
+    mailbox.wait_for("quartet/status", lambda said: said == b"online")
+
+
+@pytest.mark.parametrize("unit", ["notify", "mqtt"])
+def test_who_tells_others_is_the_brokers_guest(unit: str, plant: Plant) -> None:
+    broker = plant.trixie
+    assert show(broker, unit, "User") == "broker"
+    assert show(broker, unit, "CPUWeight") == "20"
+    pid = show(broker, unit, "MainPID")
+    assert broker.run("ps", "-o", "ni=", "-p", pid).strip() == "10"
+    broker.run("kill", "-9", pid)
+    wait_until(lambda: show(broker, unit, "MainPID") not in {"0", pid}, 60, "another one")
+    broker.wait_until("systemctl", "is-active", unit, timeout_s=60)
+    said = broker.run("journalctl", f"--unit={unit}", "--output=cat")
+    assert "Traceback" not in said
+    assert not any(secret in said for secret in (SECRET, PASSWORD, "not-for-the-log"))
 
 
 def test_the_console_shows_all_machines_and_is_the_brokers_guest(plant: Plant) -> None:

@@ -151,3 +151,8 @@ def test_a_device_with_one_agent_is_as_ever(tmp_path: Path) -> None:
         "listed": ["press-4"],
         "issued": ["press-4"],
     }
+
+
+def test_an_output_without_a_pin_needs_no_package_for_pins(tmp_path: Path) -> None:
+    outputs = {"mqtt": {"address": "homeassistant.lan:1883"}}
+    assert "python3-lgpio" not in rendered(tmp_path, agent_outputs=outputs)["packages"]
