@@ -9,7 +9,7 @@ missing=
 want() { missing="$missing $1"; }
 
 if ! command -v dpkg >/dev/null; then
-    echo "not Debian: tests of journald, of clock changes and of pages may be skipped" >&2
+    echo "not Debian: tests of journald, of clock changes, of pages and of Prometheus may be skipped" >&2
     exit 0
 fi
 command -v cc >/dev/null || want gcc
@@ -22,6 +22,8 @@ command -v chromium >/dev/null || want chromium
 command -v curl >/dev/null || want curl
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql
 [ -x /usr/sbin/pgbouncer ] || want pgbouncer
+command -v prometheus >/dev/null || want prometheus
+[ -x /usr/sbin/mosquitto ] || want mosquitto
 "$1" -c 'import pathlib, sys, sysconfig
 sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || want python3-dev
 
@@ -49,10 +51,12 @@ $sudo flock /var/lib/apt/lists sh -euc '
         [ -e /etc/postgresql-common/createcluster.conf ] ||
             echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf ;;
     esac
-    case " $* " in *" pgbouncer "*) # nor a pooler
-        unit=/etc/systemd/system/pgbouncer.service
-        [ -e "$unit" ] || ln -sf /dev/null "$unit" ;;
-    esac
+    for each in pgbouncer prometheus mosquitto; do # nor one of these as a service
+        case " $* " in *" $each "*)
+            unit=/etc/systemd/system/$each.service
+            [ -e "$unit" ] || ln -sf /dev/null "$unit" ;;
+        esac
+    done
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         -o DPkg::Lock::Timeout=600 "$@" >/dev/null
 ' sh $missing

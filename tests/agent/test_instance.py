@@ -43,7 +43,12 @@ def test_a_file_beside_the_default_is_of_the_agent_that_it_names(etc: Path) -> N
 
 @pytest.mark.parametrize("name", ["agent.example.toml", "oil.toml~", "none.toml", "x/oil.toml"])
 def test_any_other_file_is_no_named_agents(name: str, etc: Path) -> None:
-    assert Instance.of(etc / name, etc / "agent.toml") == Instance()
+    instance = Instance.of(etc / name, etc / "agent.toml")
+    assert instance == Instance(apart_from=etc)
+    (finding,) = check_neighbours(Settings(), instance)
+    assert finding.outcome is Outcome.SKIPPED
+    assert f"is of no agent in {etc}, and is not compared with those" in finding.detail
+    assert Instance.of(etc / name, etc / "none" / "agent.toml") == Instance()
     assert Instance.of(None, etc / "agent.toml") == Instance()
 
 
@@ -55,6 +60,19 @@ def test_a_named_agent_has_directories_of_its_own_below_those_of_the_service(
     assert places(with_places(Settings(), oil)) == ("/var/lib/agent/oil", "/run/agent/oil")
     monkeypatch.setenv("STATE_DIRECTORY", "/srv/oil")
     assert places(with_places(Settings(), oil)) == (None, "/run/agent/oil")
+
+
+def test_the_first_agent_is_refused_as_one_more(
+    etc: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As agent@agent.service, and as the name in a command."""
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/agent/agent")
+    config = etc / "agent.toml"
+    assert main(["run", "--config", str(config)], config=config) == 2
+    assert "use 'systemctl start agent', or give this one another name" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["status", "agent"], config=config)
+    assert "agent is agent.service's: leave the name out" in capsys.readouterr().err
 
 
 def test_the_configuration_names_directories_before_anyone(etc: Path) -> None:

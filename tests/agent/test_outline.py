@@ -19,7 +19,7 @@ DEVICE = Settings(
     sampling=SamplingSettings(0.5),
     source=Ads1115Settings(
         sensor1=SensorSettings(name="oil pressure", unit="bar"),
-        sensor2=SensorSettings(input="2-3", unit="mA"),
+        sensor2=SensorSettings(input="2-3", unit="mA", gain="2/3"),
         sensor3=SensorSettings(input="none"),
         sensor4=SensorSettings(input=1),
     ),
@@ -30,13 +30,14 @@ def lines(settings: Settings, who: Identity) -> list[str]:
     return outline(settings, who).splitlines()
 
 
-def test_each_sensor_is_said_with_its_pins_name_and_unit() -> None:
+def test_chip_and_sensors_are_said_with_address_pins_gain_name_and_unit() -> None:
     assert lines(DEVICE, Identity("press-4")) == [
         "id                press-4",
-        "sensor1           A0, oil pressure, bar",
-        "sensor2           A2 against A3, mA",
+        "chip              ADS1115 at 0x48 on bus 1",
+        "sensor1           A0, gain 1 (up to 4.096 V), oil pressure, bar",
+        "sensor2           A2 against A3, gain 2/3 (up to 6.144 V), mA",
         "sensor3           none: its value is always 0",
-        "sensor4           A1, V",
+        "sensor4           A1, gain 1 (up to 4.096 V), V",
         "rate              0.5 Hz",
         "broker            laptop.local:8061, with TLS",
     ]
@@ -76,5 +77,17 @@ def test_a_check_says_it_after_its_verdict(
     assert main(["run", "--check", "--config", str(path)]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"agent press-4: the configuration is right ({path})"
-    assert said[2] == "sensor1           A0, V"
+    assert said[2] == "chip              virtual ADS1115"
+    assert said[3] == "sensor1           A0, gain 1 (up to 4.096 V), V"
     assert said[-1] == "broker            127.0.0.1:8061"
+
+
+def test_the_proxy_of_the_configuration_stays_whatever_broker_the_command_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text('[broker]\nproxy = "127.0.0.1:3128"\n[source]\nkind = "virtual"\n')
+    arguments = ["run", "--check", "--config", str(path), "--broker", "b1:8061", "--insecure"]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == "broker            b1:8061, by the proxy 127.0.0.1:3128"

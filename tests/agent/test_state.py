@@ -134,6 +134,7 @@ def test_what_is_well_is_told_without_an_empty_line() -> None:
     assert ("connection", "streaming for 3 min") in told
     assert ("broker", "bench:8061, its home") in details(state(home="bench:8061"))
     assert ("learning", "not now") in told
+    assert ("MQTT server", "publishing to h:1") in details(state(mqtt="publishing to h:1"))
 
 
 def test_a_state_arrives_as_it_was_sent() -> None:

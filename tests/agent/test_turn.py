@@ -6,9 +6,9 @@ from collections import Counter
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from agent.backoff import Backoff
 from agent.turn import STEADY_S, Turn, ranked
 from quartet.address import Address
+from quartet.backoff import Backoff
 
 many = settings(derandomize=True, deadline=None, max_examples=100)
 

@@ -1,8 +1,10 @@
-"""The SQL of docs/fleet.md gives what it says, to a role that can only read."""
+"""The SQL of docs/fleet.md and of the dashboard gives what it says, to a role that only reads."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -15,6 +17,9 @@ from support.store import header, sample, send_on
 from support.stores import lines_of
 
 _SQL = [block.text for block in blocks("docs/fleet.md") if block.kind == "sql"]
+_DASHBOARD = json.loads(
+    (Path(__file__).parents[2] / "monitoring" / "quartet-postgres.json").read_text("utf-8")
+)
 _QUESTIONS = [text for text in _SQL if text.startswith("SELECT")]
 
 
@@ -42,7 +47,8 @@ async def answers(database: Database, question: str) -> list[Any]:
     query = re.sub(
         r"\$__timeFilter\((\w+)\)", r"\1 BETWEEN now() - interval '1 h' AND now()", question
     )
-    assert "$__" not in query
+    query = query.replace("$__interval", "15s").replace("${agent:sqlstring}", "'press-1'")
+    assert "$" not in query
     connection = await asyncpg.connect(
         database.server.url(database.name, "grafana"),
         server_settings={"default_transaction_read_only": "on"},
@@ -66,6 +72,24 @@ async def test_each_question_of_the_page_is_answered(grafana: Database) -> None:
     assert {row["agent_id"] for row in agents} == {"press-1", "press-2"}
     assert agents[0]["agent_id"] == "press-1"  # its newest answer is True
     assert agents[0]["alarm_since"]
+
+
+async def test_each_panel_of_the_dashboard_shows_something(grafana: Database) -> None:
+    (agent,) = [each for each in _DASHBOARD["templating"]["list"] if each["type"] == "query"]
+    assert [row["agent_id"] for row in await answers(grafana, agent["query"])] == [
+        "press-1",
+        "press-2",
+    ]
+    panels = _DASHBOARD["panels"]
+    questions = {each["title"]: t["rawSql"] for each in panels for t in each["targets"]}
+    assert len(questions) == len(panels)
+    found = {title: await answers(grafana, question) for title, question in questions.items()}
+    assert [title for title, rows in found.items() if not rows] == []
+    least, most = [
+        pick(row[name] for row in found["sensor1 of $agent"])
+        for pick, name in ((min, "least"), (max, "most"))
+    ]
+    assert (least, most) == (0.0, 12.0)
 
 
 async def test_the_role_changes_nothing(grafana: Database) -> None:

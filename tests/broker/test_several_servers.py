@@ -40,7 +40,7 @@ async def database(servers: tuple[Server, Server]) -> AsyncIterator[Database]:
     async with PostgresRecorder(database.url, "d1", FleetKeeping()) as recorder:
         claim = await recorder.claim(header(), "")
         await recorder.record(Batch(claim, [sample(0)], [Answer(0, prediction=True)]))
-    await caught_up(database, Database(standby, database.name))
+    await database.reach(standby)
     yield database
     await database.drop()
 
@@ -66,18 +66,6 @@ async def trouble_of(reader: PostgresReader) -> str:
     return said[0]
 
 
-async def caught_up(primary: Database, standby: Database) -> None:
-    """Wait until the standby has what the primary has."""
-    any_other = Database(standby.server, "postgres")
-    (end,) = (await primary.select("SELECT pg_current_wal_lsn()::text"))[0]
-
-    async def is_there() -> bool:
-        rows = await any_other.select(f"SELECT pg_last_wal_replay_lsn() >= '{end}'::pg_lsn")
-        return rows == [(True,)]
-
-    await until(is_there)
-
-
 def both(servers: tuple[Server, Server], name: str) -> str:
     return f"postgresql://postgres@{','.join(f'127.0.0.1:{each.port}' for each in servers)}/{name}"
 
@@ -88,7 +76,7 @@ async def test_a_standby_knows_that_a_broker_runs_and_takes_no_command(
     standby = Database(servers[1], database.name)
     reader = PostgresReader(standby.url)
     async with PostgresRecorder(database.url, "d1", FleetKeeping()):
-        await caught_up(database, standby)
+        await database.reach(standby.server)
         (opened_at_ns,) = (await database.select("SELECT max(opened_at_ns) FROM brokers"))[0]
         since_ns = await reader.served_since()
         assert since_ns is not None
@@ -131,7 +119,7 @@ async def test_a_standby_that_has_all_says_that_no_broker_runs(
 ) -> None:
     standby = Database(servers[1], database.name)
     await database.do("UPDATE brokers SET alive_at = now() - interval '40 s'")
-    await caught_up(database, standby)
+    await database.reach(standby.server)
     reader = PostgresReader(standby.url)
     assert await reader.served_since() is None
     reader.close()
@@ -142,7 +130,7 @@ async def test_a_standby_that_is_behind_says_so(
 ) -> None:
     standby = Database(servers[1], database.name)
     await database.do("UPDATE brokers SET alive_at = now() - interval '3 min'")
-    await caught_up(database, standby)
+    await database.reach(standby.server)
     reader = PostgresReader(standby.url)
     await standby.do("SELECT pg_wal_replay_pause()")
     try:
@@ -198,7 +186,7 @@ async def test_a_standby_without_its_primary_says_so() -> None:
         old = "now() - interval '2 min'"
         insert = f"INSERT INTO brokers (name, opened_at_ns, alive_at) VALUES ('b1', 1, {old})"  # noqa: S608
         await database.do(insert)
-        await caught_up(database, standby)
+        await database.reach(standby.server)
         primary.kill()
         assert await trouble_of(reader) == (
             f"{standby.url}: this standby has no connection to its primary, and its records end"

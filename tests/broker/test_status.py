@@ -485,5 +485,6 @@ def test_a_store_that_is_not_there_is_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(["status", "--store", str(tmp_path / "none.db")]) == 1
-    assert "none.db: there is no such file" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "none.db: there is no such file: name the store of a broker;" in said
     assert [*tmp_path.iterdir()] == []

@@ -21,6 +21,7 @@ import pytest
 from cryptography import x509
 from grpc_health.v1 import health, health_pb2_grpc
 from support.certificates import Ca
+from support.incidents import made, manifest
 from support.patience import PATIENCE_S
 from support.peers import Peer, scripted_broker
 from support.processes import Agent, Broker
@@ -34,6 +35,7 @@ import broker.config
 from agent import labels, logs
 from agent.check import doctor
 from agent.check.findings import Finding, Outcome
+from agent.clock import SystemClock
 from agent.codec import decode_standing
 from agent.config import LinkSettings, SpoolSettings
 from agent.credentials import Plaintext
@@ -52,11 +54,16 @@ from broker.access import Access
 from broker.access import Peer as Guest
 from broker.config import LimitsSettings
 from broker.errors import AccessError
+from broker.feed import Event, Kind
 from broker.healthcheck import problem
 from broker.host import Host
 from broker.ledger import Ledger
 from broker.lines import Lines
 from broker.model import Answer, Sample
+from broker.notify import words
+from broker.notify.config import MailSettings
+from broker.notify.mail import Mail
+from broker.notify.target import DeliveryError
 from broker.pki.authority import Authority
 from broker.predictors import BlackBox
 from broker.predictors.load import load as load_predictor
@@ -238,8 +245,8 @@ def finding_of_the_doctor(place: Place) -> None:
         "_findings",
         lambda *_: iter([Finding("check", Outcome.FAILED, EVIL, NAME)]),
     )
-    doctor.run(agent.config.Settings(), None, Instance(), agent.config, as_json=False)  # type: ignore[arg-type]
-    doctor.run(agent.config.Settings(), None, Instance(), agent.config, as_json=True)  # type: ignore[arg-type]
+    for as_json in (False, True):
+        doctor.run(agent.config.Settings(), None, Instance(), SystemClock(), as_json=as_json)
 
 
 def notice_for_systemd(place: Place) -> None:
@@ -403,6 +410,25 @@ def offline_black_box(place: Place) -> None:
     assert broker_main(["check-predictor", "evil_offline:Box"]) == 1
 
 
+def incident_of_a_stranger(place: Place) -> None:
+    evil = EVIL[:900]
+    quoted = evil.replace('"', "").replace("\r\n", " ")
+    change = manifest(agent=evil, events=[{"at_ns": 1, "kind": "begun", "text": evil}])
+    path = place.directory / "i.zip"
+    cells = f'"{quoted}","{quoted}",1,1,2,3,nan,1,2026,"{quoted}"\n' * 2
+
+    def filled(tree: dict[str, object], members: dict[str, bytes]) -> None:
+        change(tree, members)
+        members["samples.csv"] = b"head\n" + cells.encode()
+
+    path.write_bytes(made(filled, resum=True))
+    assert broker_main(["replay", str(path), "--predictor", "parity"]) == 1
+    path.write_bytes(made(manifest(predictor={"use": evil, "options": {}})))
+    assert broker_main(["replay", str(path)]) == 1
+    path.write_bytes(made(manifest(format=evil)))
+    assert broker_main(["replay", str(path)]) == 1
+
+
 async def status_of_a_broker(place: Place) -> None:
     async def refuse(peer: Peer) -> None:
         await peer.abort(grpc.StatusCode.PERMISSION_DENIED, EVIL, superseded_by="seen")
@@ -474,6 +500,28 @@ def health_of_another_server(place: Place) -> None:
     server.stop(None).wait()
 
 
+def notification(place: Place) -> None:
+    for kind in Kind:
+        event = Event(kind, EVIL, NOW_NS, NOW_NS, EVIL, NOW_NS, (Label(EVIL, EVIL),) * 4)
+        for message in (words.single(event), words.summary([event], [event.key])):
+            place.add(message.subject)
+            place.add(message.text)
+
+
+async def answer_of_a_mail_server(place: Place) -> None:
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"554 {EVIL}\r\n".encode())
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        mail = Mail(MailSettings("127.0.0.1", "a@b.c", ("d@e.f",), "none", port))
+        with pytest.raises(DeliveryError) as caught:
+            await mail.send(words.trial(NOW_NS))
+    place.add(str(caught.value))
+
+
 PLACES = [
     lock_file,
     *(cell_of_a_table, header_of_a_table, name_of_a_table),
@@ -484,8 +532,9 @@ PLACES = [
     *(finding_of_the_doctor, notice_for_systemd, field_of_the_journal, argument_of_an_entry),
     *(order_of_a_person, live_view, reason_of_an_alarm, label_of_a_sensor, title_of_an_evaluation),
     *(explanation_of_a_black_box, black_box_that_cannot_tell, black_box_that_raises),
-    *(module_of_a_black_box, offline_black_box),
+    *(module_of_a_black_box, offline_black_box, incident_of_a_stranger),
     metadata_of_a_call,
+    *(notification, answer_of_a_mail_server),
     *(status_of_a_broker, unavailable_broker, refusal_of_a_sample, health_of_another_server),
 ]
 

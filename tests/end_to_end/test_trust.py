@@ -404,11 +404,11 @@ def test_agent_check_tells_of_certificates_and_of_the_handshake(
     assert re.search(r"passed  broker +\S+ answers by TLS", check("check-1", good))
     assert "names check-1, not check-2: the broker would refuse it" in check("check-2", good)
     assert re.search(
-        r"failed  tls.certificate +check-3: expired on \S+: renew it\n +-> broker pki issue",
+        r"failed  tls.certificate +check-3: expired on \S+: renew it\n +-> broker pki renew",
         check("check-3", plant.ca.issue("check-3", from_days=-9, days=-2)),
     )
     assert re.search(
-        r"passed  tls.certificate +check-4: expires on \S+, in 9 days\n +-> broker pki issue",
+        r"passed  tls.certificate +check-4: expires on \S+, in 9 days\n +-> broker pki renew",
         check("check-4", plant.ca.issue("check-4", days=10)),
     )
     assert "right after it: it may refuse this device's certificate" in check("x", other.issue("x"))

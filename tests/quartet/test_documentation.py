@@ -10,6 +10,8 @@ from support.markdown import ROOT, Block, anchors, blocks, links, pages
 import agent.config
 import broker.config
 import broker.console.config
+import broker.mqtt.config
+import broker.notify.config
 from quartet.settings import Table, load
 
 _BROKERS = ("[listen]", "[recorder]", "[predictor]")
@@ -61,6 +63,10 @@ def test_each_example_of_a_configuration_is_right(block: Block, tmp_path: Path) 
 def _settings(text: str) -> type[Table]:
     if text.startswith(_BROKERS):
         return broker.config.Settings
+    if text.startswith(("[notify]", "[[webhook]]", "[mail]")):
+        return broker.notify.config.Settings
+    if text.startswith("[mqtt]"):
+        return broker.mqtt.config.MqttSettings
     is_console = text.startswith("[console]")
     return broker.console.config.ConsoleSettings if is_console else agent.config.Settings
 

@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -57,6 +58,14 @@ def test_who_comes_second_is_told_the_process_that_was_first(path: Path) -> None
         f"{path.parent}: is in use by process {owner.pid} (spool.lock):"
         " stop that one first, or give this one a place of its own"
     )
+
+
+def test_of_a_file_with_a_lock_of_its_own_the_file_is_named(tmp_path: Path) -> None:
+    store = tmp_path / "broker.db"
+    store.touch()
+    path = tmp_path / "broker.db.lock"
+    with held(path), pytest.raises(StoreError, match=rf"^{re.escape(str(store))}: is in use by"):
+        FileLock(path)
 
 
 def test_who_only_asks_for_the_owner_keeps_nobody_from_becoming_it(path: Path) -> None:

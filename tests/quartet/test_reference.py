@@ -73,8 +73,15 @@ def test_an_example_is_right_as_printed_and_with_each_key_that_it_has(
     read = load(path, kind)
     assert set(differences(kind(), read)) <= {  # of no default, or none that is always the same
         *("agent", "tls", "source", "spool.directory", "spool.hot_directory", "outputs.alarm"),
-        *("outputs.status", "access.agents", "limits.new_lines_per_minute", "predictor.options"),
+        *(
+            "outputs.status",
+            "outputs.mqtt",
+            "access.agents",
+            "limits.new_lines_per_minute",
+            "predictor.options",
+        ),
         *("predictor.threads", "recorder.path", "recorder.url", "agent.id", "broker.proxy"),
+        "metrics.listen",
     }
 
 

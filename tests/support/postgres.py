@@ -1,5 +1,6 @@
 """A PostgreSQL server of Debian's package, and databases for tests on it."""
 
+import asyncio
 import itertools
 import os
 import shutil
@@ -15,7 +16,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from support.patience import until
+from support.patience import PATIENCE_S, until
 
 from bench.usage import descendants
 from broker.recorder.postgres.schema import migrate
@@ -217,6 +218,15 @@ class Database:
             await migrate(connection, self.url)
         finally:
             await connection.close()
+
+    async def reach(self, standby: Server) -> None:
+        """Wait until the standby has what this database has."""
+        there = Database(standby, "postgres")
+        ((end,),) = await self.select("SELECT pg_current_wal_lsn()::text")
+        query = f"SELECT pg_last_wal_replay_lsn() >= '{end}'::pg_lsn"
+        async with asyncio.timeout(PATIENCE_S):
+            while await there.select(query) != [(True,)]:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
 
     async def drop(self) -> None:
         """Delete it, whoever is connected."""
