@@ -144,6 +144,12 @@ def save(path: Path) -> None:
     assert (busy, frames) == (0, saved)
 
 
+async def fill(rig: Rig) -> None:
+    """Record until the log is long, and no more: the thread comes when it can."""
+    while not rig.recorder._condition.store.checkpoints.is_due():  # noqa: SLF001
+        await rig.record()
+
+
 async def until(holds: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not holds():  # noqa: ASYNC110 - a thread gives no event
@@ -395,8 +401,8 @@ class Flush:
 
     async def begin(self) -> None:
         """Fill the log until it is flushed."""
-        while not self._has_begun.is_set():
-            await self._rig.record()
+        await fill(self._rig)
+        await until(self._has_begun.is_set)
 
     def end(self) -> None:
         self._ends.set()
@@ -443,9 +449,8 @@ async def test_what_came_before_a_flush_does_not_wait_for_its_end(path: Path) ->
             return step(rows)
 
         store.retention.step = hold  # type: ignore[method-assign]
-        while not is_held.is_set():
-            rig.record()
-            await turns()
+        await fill(rig)
+        await until(is_held.is_set)
         last = rig.record()
         await turns()
         released.set()
