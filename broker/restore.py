@@ -200,5 +200,5 @@ class _Replay:
             self.predictor = self._black_box.make()
             return
         if explains(self.predictor):
-            with suppress(BaseException):  # asked as ever; what it said then was told then
+            with suppress(BaseException):  # as a live broker does, which told the words
                 self.predictor.explain()

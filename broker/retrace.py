@@ -58,7 +58,7 @@ class Retrace:
         self.said = None
         if explains(predictor):
             with suppress(Exception):  # a broker goes on without an explanation as well
-                self.said = predictor.explain()  # asked as ever
+                self.said = predictor.explain()
         return bool(prediction)
 
 

@@ -11,7 +11,7 @@ from broker.retrace import Retrace, history
 from quartet.channels import CHANNELS
 from wire.sensors import Sensors
 
-# Explanations are asked for once in so many samples, which take some 5 MB of memory.
+# Samples whose explanations are read at once. They take some 5 MB of memory.
 _AT_ONCE = 10_000
 
 _FIXED = ("time", "session", "id", "prediction", "arrived", "explanation", "statistics")

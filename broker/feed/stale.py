@@ -23,7 +23,7 @@ def should_be_heard(line: LineState, served_since_ns: int, now_ns: int) -> bool:
 
 
 def nothing_recorded(expected: int, newest_ns: int, now_ns: int) -> str:
-    """What to say where so many agents should be heard; empty: some are, or none should be."""
+    """What to say if agents should be heard and none is; else empty."""
     if not expected or now_ns - newest_ns <= _NOTHING_NS:
         return ""
     connected = counted(expected, "agent", "is", "are")

@@ -67,7 +67,7 @@ class Bench:
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until it holds; asked anew at each prediction and each entry of the link's log."""
+        """Wait until it holds; asked again at each prediction and each entry of the link's log."""
         noticed = logging.getLogger("agent.link")
         handler = logging.Handler()
         handler.emit = lambda _: self._changed.set()  # type: ignore[method-assign]

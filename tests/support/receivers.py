@@ -46,7 +46,7 @@ class Hook:
     came: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def wait_for(self, count: int) -> list[Posted]:
-        """The first requests, once there are so many."""
+        """The first `count` requests, once they are there."""
         async with asyncio.timeout(PATIENCE_S), self.came:
             await self.came.wait_for(lambda: len(self.posted) >= count)
         return self.posted[:count]

@@ -139,7 +139,7 @@ class H2Call:
     # The connection's end
 
     def receive(self, payload: bytes, size_bytes: int) -> bool:
-        """Take the payload of a frame that counts so many bytes; whether the peer may send so."""
+        """Take the payload of a frame of this size; False: the peer may not send that."""
         self._receivable_bytes -= size_bytes
         if self._receivable_bytes < 0 or self._has_peer_ended:
             return False

@@ -12,7 +12,7 @@ _COSTS = {frames.WINDOW_UPDATE: 1, frames.DATA: 1, frames.HEADERS: 4, frames.RST
 _COST = 16
 
 # 512 pings, or 8192 updates of windows: grpcio sends up to one for each answer, and a ping for
-# each few kB of them. It is counted anew with each write of answers.
+# each few kB of them. Each write of answers sets the count to 0.
 _MOST_COST = 8192
 
 # Calls that a peer may cancel, or have refused for being too many, between two looks at the

@@ -45,7 +45,7 @@ class Unframer:
         return not self._rest and not self._pieces
 
     def take(self, most: int) -> list[bytes]:
-        """The next messages, at most so many; none where no whole one has arrived."""
+        """The next messages, `most` or fewer; none where no whole one has arrived."""
         data = b"".join((self._rest, *self._pieces))
         self._pieces.clear()
         messages: list[bytes] = []
