@@ -26,9 +26,13 @@ def main(
 
     `config` is the configuration that is read where none is named, if it exists.
     """
-    options = parser().parse_args(arguments)
-    run = _COMMANDS[options.command]
-    return command.run("agent", lambda: run(_with_default(options, config)), platform=platform)
+
+    def started() -> int:
+        options = parser().parse_args(arguments)
+        command.refuse_windows(platform)
+        return _COMMANDS[options.command](_with_default(options, config))
+
+    return command.run("agent", started)
 
 
 def _with_default(options: argparse.Namespace, config: Path) -> argparse.Namespace:

@@ -46,11 +46,21 @@ def main(
     `config` is the configuration that is read where none is named, if it exists; those of the
     programs that read the records are beside it.
     """
-    options = parser().parse_args(arguments)
+
+    def started() -> int:
+        options = parser().parse_args(arguments)
+        command.refuse_windows(platform)
+        return _COMMANDS[options.command](_with_default(options, config))
+
+    return command.run("broker", started)
+
+
+def _with_default(options: argparse.Namespace, config: Path) -> argparse.Namespace:
+    """The options with the file to read in `read`."""
     if own := _OWN_CONFIG.get(options.command):
         config = config.with_name(own.name)
     options.read = vars(options).get("config") or (config if os.path.lexists(config) else None)
-    return command.run("broker", lambda: _COMMANDS[options.command](options), platform=platform)
+    return options
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ bearing, as a voltage. Nothing here was measured on a machine. Needs numpy only.
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -249,7 +250,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fault = "healthy"
     if recording.faulty_channel is not None:
         fault = f"fault on sensor{recording.faulty_channel + 1} from row {recording.onset_row}"
-    print(f"{out}: {args.rows} rows, seed {args.seed}, {fault}")
+    try:
+        print(f"{out}: {args.rows} rows, seed {args.seed}, {fault}", flush=True)
+    except OSError as error:
+        print(f"{parser.prog}: cannot write the output: {error.strerror}", file=sys.stderr)
+        # The interpreter's end would try again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 

@@ -3,6 +3,7 @@
 QuartetError
 ├── SettingsError   the command line or a configuration file; nothing was started
 ├── PortError       where nothing can listen
+├── StdoutError     standard output takes nothing more
 ├── TableError      a CSV of samples, named by file, line and column
 ├── StoreError      a spool or a recorder that cannot be used
 │   ├── InUseError         by another process
@@ -38,6 +39,10 @@ class SettingsError(QuartetError, ValueError):
 
 class PortError(QuartetError):
     """A host and port that cannot be listened on."""
+
+
+class StdoutError(QuartetError):
+    """Standard output that cannot be written. No OSError, because argparse ignores those."""
 
 
 class TableError(QuartetError, ValueError):

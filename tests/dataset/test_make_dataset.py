@@ -1,5 +1,6 @@
 import csv
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -318,6 +319,23 @@ def test_unwritable_output_ends_with_one_line_and_exit_1(
         error = capsys.readouterr().err
         assert error.count("\n") == 1
         assert f"cannot write {out}: " in error
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk to write to")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_to_a_full_disk_is_one_line(unbuffered: str, tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, SCRIPT, "--rows", "500", "--out", tmp_path / "a.csv"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+    assert done.returncode == 1
+    assert done.stderr == "make_dataset.py: cannot write the output: No space left on device\n"
+    assert (tmp_path / "a.csv").exists()
 
 
 def test_make_refuses_what_the_command_refuses() -> None:

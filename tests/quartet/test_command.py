@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -107,4 +108,99 @@ def test_windows_is_refused_in_one_line(program: str, arguments: list[str]) -> N
 
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
 def test_linux_and_macos_are_not(platform: str) -> None:
-    assert command.run("agent", lambda: 0, platform=platform) == 0
+    command.refuse_windows(platform)
+
+
+FULL = Path("/dev/full")
+ON_A_FULL_DISK = pytest.mark.skipif(not FULL.exists(), reason="no full disk to write to")
+UNBUFFERED = pytest.mark.parametrize("unbuffered", ["", "1"])
+NO_SPACE = "cannot write the output: No space left on device\n"
+
+
+def on_a_full_disk(arguments: list[str], unbuffered: str) -> tuple[int, str]:
+    """The exit code, and what stderr has."""
+    with FULL.open("w") as out:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+    return done.returncode, done.stderr
+
+
+@ON_A_FULL_DISK
+@UNBUFFERED
+@pytest.mark.parametrize("length", [1, 1_000_000])
+def test_output_to_a_full_disk_is_one_line(length: int, unbuffered: str) -> None:
+    code = (
+        "import sys\nfrom quartet import command\n"
+        f"sys.exit(command.run('broker', lambda: print('x' * {length}) or 0))"
+    )
+    assert on_a_full_disk(["-c", code], unbuffered) == (1, f"broker: {NO_SPACE}")
+
+
+@ON_A_FULL_DISK
+@UNBUFFERED
+def test_an_error_behind_lost_output_is_told_as_well(unbuffered: str) -> None:
+    code = (
+        "import sys\nfrom quartet import command\nfrom quartet.errors import QuartetError\n"
+        "def fail():\n"
+        "    try:\n        print('a')\n    finally:\n        raise QuartetError('no chip')\n"
+        "sys.exit(command.run('agent', fail))"
+    )
+    status, said = on_a_full_disk(["-c", code], unbuffered)
+    assert status == 1
+    assert said == ("agent: no chip\n" if unbuffered else f"agent: no chip\nagent: {NO_SPACE}")
+
+
+@ON_A_FULL_DISK
+@UNBUFFERED
+def test_a_command_that_prints_nothing_needs_no_room(unbuffered: str) -> None:
+    code = "import sys\nfrom quartet import command\nsys.exit(command.run('agent', lambda: 0))"
+    assert on_a_full_disk(["-c", code], unbuffered) == (0, "")
+
+
+@ON_A_FULL_DISK
+@UNBUFFERED
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["agent", *each] for each in (["--help"], ["run", "--help"], ["--version"])),
+        ["agent", "config", "--example"],
+        ["agent", "run", "--virtual", "--check"],
+        ["broker", "--help"],
+        ["broker", "check-predictor"],
+        ["broker", "run", "--check"],
+    ],
+    ids=" ".join,
+)
+def test_each_program_says_that_its_output_is_lost(arguments: list[str], unbuffered: str) -> None:
+    program = arguments[0]
+    assert on_a_full_disk(["-m", *arguments], unbuffered) == (1, f"{program}: {NO_SPACE}")
+
+
+@UNBUFFERED
+def test_a_standard_output_that_is_closed_is_told_and_no_file_gets_its_number(
+    unbuffered: str, tmp_path: Path
+) -> None:
+    code = (
+        "import sys\nfrom quartet import command\n"
+        "def opened():\n"
+        "    with open('file', 'w') as file:\n"
+        "        print('lost')\n        assert file.fileno() != 1\n    return 0\n"
+        "sys.exit(command.run('agent', opened))"
+    )
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", code],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    said = "agent: cannot write the output: Bad file descriptor\n"
+    assert (done.returncode, done.stderr) == (1, said)
+    assert not (tmp_path / "file").read_text()

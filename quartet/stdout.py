@@ -1,0 +1,81 @@
+"""Standard output, with a failure that cannot be taken for another one."""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import TextIOWrapper
+from typing import NoReturn
+
+from quartet.errors import StdoutError
+
+_DESCRIPTOR = 1
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Have what cannot be printed raise StdoutError, or BrokenPipeError where nobody reads.
+
+    It is raised once: what is printed from then on is dropped, also at the interpreter's end.
+    Main thread only.
+    """
+    if sys.stdout is None and _is_closed():
+        _stop_others()
+        sys.stdout = open(_DESCRIPTOR, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    stream = sys.stdout
+    if not isinstance(stream, TextIOWrapper):
+        yield
+        return
+    output = _Watched(
+        stream.buffer,
+        *(stream.encoding, stream.errors),
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+    with redirect_stdout(output):
+        try:
+            yield
+        finally:
+            output.detach()
+
+
+class _Watched(TextIOWrapper):
+    def write(self, text: str, /) -> int:
+        try:
+            return super().write(text)
+        except OSError as error:
+            self._give_up(error)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> NoReturn:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
+        if isinstance(error, BrokenPipeError):
+            raise error
+        raise StdoutError(f"cannot write the output: {error.strerror}") from error
+
+
+def _is_closed() -> bool:
+    try:
+        os.fstat(_DESCRIPTOR)
+    except OSError as error:
+        return error.errno == errno.EBADF
+    return False
+
+
+def _stop_others() -> None:
+    """Take the closed descriptor, to which nothing can be written.
+
+    Otherwise the next file that is opened would get it, such as a store.
+    """
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    if nowhere != _DESCRIPTOR:
+        os.dup2(nowhere, _DESCRIPTOR)
+        os.close(nowhere)
