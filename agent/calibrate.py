@@ -133,7 +133,7 @@ def _ask(question: str) -> float:
 
 def _see_that_it_can_be_written(path: Path, table: str, unit: str) -> None:
     """SettingsError before anybody has gone to a sensor in vain."""
-    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+    if not os.access(path, os.W_OK) or not os.access(path.resolve().parent, os.W_OK):
         raise SettingsError(f"{path}: cannot be written: run this with sudo, or on a copy of it")
     _edited(path, table, unit, 1.0, 0.0)
 
@@ -163,10 +163,11 @@ def _edited(path: Path, table: str, unit: str, scale: float, offset: float) -> s
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace the file as a whole. AgentError, and nothing done, where that fails."""
+    """Replace the file as a whole, and no link to it. AgentError, and nothing done: that failed."""
     before = path.stat()
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        target = path.resolve()
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         written = Path(name)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
@@ -176,7 +177,7 @@ def _write(path: Path, text: str) -> None:
             written.chmod(stat.S_IMODE(before.st_mode))
             if os.geteuid() == 0:
                 os.chown(written, before.st_uid, before.st_gid)
-            written.replace(path)
+            written.replace(target)
         except BaseException:
             written.unlink(missing_ok=True)
             raise

@@ -36,8 +36,8 @@ def check(path: Path, *, overwrite: bool) -> None:
 def written(path: Path) -> Iterator[BinaryIO]:
     """A file to write. It gets its name at the end; after an error there is none.
 
-    "-" is standard output, and a pipe or a device is written as it is. OutputError where writing
-    fails.
+    "-" is standard output, and a pipe or a device is written as it is. A link stays, and the file
+    that it leads to is written. OutputError where writing fails.
     """
     try:
         if path == STDOUT:
@@ -47,7 +47,7 @@ def written(path: Path) -> Iterator[BinaryIO]:
             with path.open("wb") as file:
                 yield file
         else:
-            with _renamed(path) as file:
+            with _renamed(Path(os.path.realpath(path))) as file:
                 yield file
     except (BrokenPipeError, QuartetError):  # whoever reads has seen enough; a store's
         raise

@@ -50,7 +50,11 @@ def add_export(program: Parser) -> Parser:
 
 def add_overwrite(parser: Parser) -> None:
     """Add --overwrite."""
-    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the file if it exists; of a link, the file that it leads to",
+    )
 
 
 def given_time(text: str) -> int:

@@ -204,6 +204,17 @@ def test_a_file_that_cannot_be_edited_is_refused_before_anybody_is_asked(
     assert [each.name for each in tmp_path.glob(".*")] == []
 
 
+def test_a_link_stays_and_the_file_that_it_leads_to_is_edited(
+    bench: Bench, tmp_path: Path
+) -> None:
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "agent.toml"
+    link.symlink_to(bench.path)
+    assert bench.calibrate("0", "16", path=link) == 0
+    assert link.is_symlink()
+    assert load(bench.path, Settings).source.sensor2.unit == "bar"
+
+
 def test_line_ends_are_kept(bench: Bench) -> None:
     bench.path.write_bytes(bench.path.read_bytes().replace(b"\n", b"\r\n"))
     assert bench.calibrate("0", "16", path=bench.path) == 0

@@ -100,6 +100,23 @@ async def test_a_disk_that_fills_leaves_no_file(site: Site, tmp_path: Path) -> N
     assert names(tmp_path) == ["a.csv"]
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+async def test_a_link_stays_and_the_file_that_it_leads_to_is_written(
+    is_there: bool, site: Site, tmp_path: Path
+) -> None:
+    await site.stream("a", 0, 0, 3, 0)
+    (tmp_path / "shared").mkdir()
+    target, link = tmp_path / "shared" / "latest.csv", tmp_path / "a.csv"
+    link.symlink_to(Path("shared", "latest.csv"))
+    if is_there:
+        target.write_text("the former one")
+    await exported(site, link)
+    assert link.is_symlink()
+    assert len(target.read_text().splitlines()) == 4
+    assert sorted(names(tmp_path)) == ["a.csv", "shared"]
+    assert names(target.parent) == ["latest.csv"]
+
+
 async def test_statistics_are_those_of_a_predictor_that_was_never_interrupted(
     place: Place,
 ) -> None:
