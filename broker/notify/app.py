@@ -15,7 +15,7 @@ from broker.notify.config import Settings
 from broker.notify.courier import Courier
 from broker.notify.gathering import Gathering
 from broker.notify.outbox import Outbox, Place
-from broker.notify.receivers import receivers
+from broker.notify.receivers import receivers, renamed
 from broker.notify.target import Target
 from broker.recorder.opening import open_reader
 from broker.recorder.reader import Reader
@@ -134,7 +134,7 @@ async def opened(
             raise
         raise StoreError(f"{database}: cannot be locked: {error.strerror}", database) from error
     try:
-        outbox = Outbox(database, [target.name for target in targets])
+        outbox = Outbox(database, [target.name for target in targets], renamed(settings))
         try:
             place, ages = await outbox.place(), Ages(clock)
             feed, gathering = _continued(settings, reader, place, clock)

@@ -1,7 +1,8 @@
 """The settings of the notifications: notify.toml, and what the command line puts over it."""
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from quartet.settings import LogSettings, Table
 
 _ADDRESS = re.compile(r"[!#-'*+\-./0-9=?A-Z^_`a-z{|}~]{1,64}@[A-Za-z0-9.-]{1,253}")
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
+_NAME = r"^[A-Za-z0-9._-]{1,64}\Z"
 _VISIBLE = re.compile(r"[!-~]+")
 
 Receivers = Annotated[tuple[str, ...], Meta(examples=[["shift@plant.lan"]])]
@@ -45,6 +47,19 @@ class WebhookSettings(Table, frozen=True):
 
     url: Annotated[str, Meta(examples=["https://hooks.plant.lan/quartet"])]
     """Where to send. It may contain a secret: only its host is logged."""
+    name: (
+        Annotated[
+            str,
+            Meta(
+                pattern=_NAME,
+                description="1 to 64 of A-Z a-z 0-9 . _ -",
+                examples=["shift-chat"],
+            ),
+        ]
+        | None
+    ) = None
+    """Name in the log, and of its unsent messages: two webhooks on one host need names, so that
+    each keeps its own when the file is edited. By default its host."""
     secret_file: Annotated[str, Meta(examples=["/etc/broker/webhook.secret"])] | None = None
     """File with the secret that signs each message, of at least 16 characters. By default messages
     are not signed."""
@@ -168,6 +183,16 @@ def database_path(
     return place.own_file("notify.db", store, environment)
 
 
+def webhook_names(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Of each webhook: what it is called, and what it is called without a name, by its host."""
+    seen: Counter[str] = Counter()
+    for each in settings.webhook:
+        seen[each.host] += 1
+        number = f" ({seen[each.host]})" if seen[each.host] > 1 else ""
+        by_host = f"webhook {each.host}{number}"
+        yield f"webhook {each.name}" if each.name else by_host, by_host
+
+
 def check(settings: Settings) -> None:
     """Raise SettingsError for what only the file as a whole can get wrong."""
     place.check(settings.store)
@@ -176,3 +201,9 @@ def check(settings: Settings) -> None:
             "webhook: nobody receives a message: add [[webhook]] or [mail] to the configuration"
             " file; 'docs/examples/notify.example.toml' has all keys"
         )
+    names = Counter(name for name, _ in webhook_names(settings))
+    for name, count in names.items():
+        if count > 1:
+            raise SettingsError(
+                f"webhook.name: {count} receivers are called {name!r}: give each another name"
+            )

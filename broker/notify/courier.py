@@ -58,30 +58,34 @@ class Courier:
                 if message is None:
                     await self._wanted.wait()
                     continue
-                await self._bring(message)
-                failures = 0
-            except (DeliveryError, StoreError) as error:
+                failures = 0 if await self._is_over(message) else failures + 1
+            except StoreError as error:
                 # The file may be there again at any moment, and new messages wait in memory.
-                failures = failures + 1 if isinstance(error, DeliveryError) else 1
-                pause_s = min(_MOST_S, _FIRST_S * 2 ** min(failures - 1, 10))
+                failures = 1
                 self._outage.failed("%s: %s; trying again", self._target.name, error)
+            if failures:
+                pause_s = min(_MOST_S, _FIRST_S * 2 ** min(failures - 1, 10))
                 await self._pause(pause_s * random.uniform(1 - _SPREAD, 1))  # noqa: S311 - a pause
 
-    async def _bring(self, message: Message) -> None:
-        """Send one message, or give it up. DeliveryError: try again later."""
+    async def _is_over(self, message: Message) -> bool:
+        """Send one message, or give it up. False: it is to be tried again. StoreError."""
         if self._ages.of(message) > self._max_age_ns:
             text = "%s: not sent, as it is older than %s: %s"
             log.warning(text, self._target.name, ago(self._max_age_ns), message.subject)
             await self._outbox.remove(self._target.name, message)
-            return
+            return True
         try:
             said = await self._target.send(message)
         except DeliveryError as error:
             if not error.is_final:
-                raise
+                text = "%s: %s; trying again for up to %s, and later messages wait: %s"
+                most = ago(self._max_age_ns)
+                self._outage.failed(text, self._target.name, error, most, message.subject)
+                return False
             said = f"refused, and not sent again: {error}"
             log.warning("%s: %s: %s", self._target.name, said, message.subject)
         else:
             self._outage.ended("%s: reached again", self._target.name)
             log.info("%s: %s: %s", self._target.name, said, message.subject)
         await self._outbox.remove(self._target.name, message)
+        return True

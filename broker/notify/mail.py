@@ -20,6 +20,9 @@ from quartet.errors import SettingsError
 from quartet.foreign import shown
 from quartet.unreached import unreached
 
+# Within which the thread ends, once its try is cut off. The library's own bound comes no sooner.
+_CUT_S = 1.0
+
 
 class Mail:
     """One mail to all receivers. The library waits in a thread of its own, and is cut off there."""
@@ -47,7 +50,7 @@ class Mail:
             raise DeliveryError(f"not accepted within {settings.timeout_s:g} s") from error
         finally:
             attempt.cut()
-            await asyncio.wait([sending], timeout=1.0)
+            await asyncio.wait([sending], timeout=_CUT_S)
         return "accepted"
 
 
@@ -128,7 +131,7 @@ class _Smtp(smtplib.SMTP):
         self._hold = hold
         # Not the name that DNS may have for this machine: that is looked for, and takes long.
         name = socket.gethostname() or "localhost"
-        super().__init__(settings.host, settings.port_to_use, name, settings.timeout_s)
+        super().__init__(settings.host, settings.port_to_use, name, settings.timeout_s + _CUT_S)
 
     def connect(
         self,

@@ -59,10 +59,16 @@ class Outbox:
     What cannot be written waits in memory, and is sent from there: a full disk is told, too.
     """
 
-    def __init__(self, path: Path, targets: Sequence[str], most: int = MOST) -> None:
-        """Opens the file, or makes it. One that is damaged is renamed, and a new one begun."""
+    def __init__(
+        self, path: Path, targets: Sequence[str], renamed: Mapping[str, str], most: int = MOST
+    ) -> None:
+        """Opens the file, or makes it. One that is damaged is renamed, and a new one begun.
+
+        `renamed` has targets by their former names: they get the messages of those.
+        """
         self.path = path
         self._targets = targets
+        self._renamed = {was: now for was, now in renamed.items() if was not in targets}
         self._most = most
         self._unwritten: dict[str, dict[str, Message]] = {target: {} for target in targets}
         """By receiver and id: of what is not in the file."""
@@ -141,6 +147,10 @@ class Outbox:
         try:
             with transaction(rows):
                 rows.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                rows.executemany(
+                    "UPDATE OR IGNORE messages SET target = ? WHERE target = ?",
+                    [(now, was) for was, now in self._renamed.items()],
+                )
                 marks = ", ".join("?" * len(self._targets))
                 gone = rows.execute(
                     f"DELETE FROM messages WHERE target NOT IN ({marks})",  # noqa: S608

@@ -1,11 +1,10 @@
 """All receivers that are configured, and a test of each."""
 
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from broker.notify import words
-from broker.notify.config import Settings
+from broker.notify.config import Settings, webhook_names
 from broker.notify.mail import Mail
 from broker.notify.target import DeliveryError, Target
 from broker.notify.webhook import Webhook
@@ -14,13 +13,14 @@ from quartet.clock import Clock
 
 def receivers(settings: Settings, clock: Clock = time) -> list[Target]:
     """As configured, each with a name of its own. SettingsError."""
-    found: list[Target] = []
-    seen: Counter[str] = Counter()
-    for each in settings.webhook:
-        seen[each.host] += 1
-        number = f" ({seen[each.host]})" if seen[each.host] > 1 else ""
-        found.append(Webhook(each, f"webhook {each.host}{number}", clock))
+    webhooks = zip(settings.webhook, webhook_names(settings), strict=True)
+    found: list[Target] = [Webhook(each, name, clock) for each, (name, _) in webhooks]
     return [*found, Mail(settings.mail)] if settings.mail else found
+
+
+def renamed(settings: Settings) -> Mapping[str, str]:
+    """By what a receiver was called without its name, what it is called now."""
+    return {by_host: name for name, by_host in webhook_names(settings) if name != by_host}
 
 
 async def tried(targets: Sequence[Target], clock: Clock = time) -> bool:

@@ -204,9 +204,7 @@ def test_a_file_that_cannot_be_edited_is_refused_before_anybody_is_asked(
     assert [each.name for each in tmp_path.glob(".*")] == []
 
 
-def test_a_link_stays_and_the_file_that_it_leads_to_is_edited(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_a_link_stays_and_the_file_that_it_leads_to_is_edited(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "links").mkdir()
     link = tmp_path / "links" / "agent.toml"
     link.symlink_to(bench.path)

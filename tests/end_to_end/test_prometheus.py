@@ -30,6 +30,7 @@ def where(process: Running) -> str:
 
 @dataclass(frozen=True)
 class Site:
+    plant: Plant
     broker: Broker
     agent: Agent
     console: Console
@@ -67,7 +68,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             Console(store, "--config", str(console_toml), scheme="https") as console,
         ):
             agent.wait_for("sample 10: ")
-            yield Site(broker, agent, console)
+            yield Site(plant, broker, agent, console)
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +140,25 @@ def test_what_prometheus_has_is_what_happened(prometheus: Prometheus, site: Site
         '{__name__=~"quartet_(agent|broker|console)_certificate_expiry_timestamp_seconds"}'
     )
     assert len(expiry) == 3
+
+
+@needed
+def test_who_is_gone_in_an_alarm_is_not_in_alarm_any_more(
+    prometheus: Prometheus, site: Site
+) -> None:
+    query = dict(QUERIES)["In alarm"]
+
+    def in_alarm() -> float:
+        ((_, count),) = prometheus.values(query)
+        return count
+
+    until(lambda: in_alarm() == 1)
+    own = site.plant.ca.issue("press-2")
+    agent_toml = site.plant.agent_toml(site.broker.address, "press-2", own)
+    with Agent("--config", agent_toml, "--virtual", "--rate", "20"):
+        until(lambda: in_alarm() == 2)
+    until(lambda: in_alarm() == 1)
+    assert prometheus.values('quartet_broker_alarm{agent="press-2"} == 1')
 
 
 @needed

@@ -121,6 +121,18 @@ def test_a_slip_in_a_webhook_names_which() -> None:
     assert "webhook[2].secretfile: unknown key; did you mean 'secret_file'?" in said
 
 
+def test_no_two_receivers_have_the_same_name() -> None:
+    for first, second in [("name = 'a'\n", "name = 'a'\n"), ("", "name = 'hooks.plant.lan'\n")]:
+        said = refused(f"{WEBHOOK}{first}{WEBHOOK}{second}")
+        assert said.startswith("webhook.name: 2 receivers are called 'webhook ")
+        assert said.endswith(": give each another name")
+
+
+def test_a_name_that_is_none_is_told() -> None:
+    said = refused(f"{WEBHOOK}name = 'shift chat'\n")
+    assert "webhook[1].name: expected 1 to 64 of A-Z a-z 0-9 . _ -, got 'shift chat'" in said
+
+
 def test_the_file_is_in_the_state_directory_or_beside_the_store() -> None:
     settings = with_options(parsed(WEBHOOK), "/srv/broker.db", None)
     store = store_of(settings, {})

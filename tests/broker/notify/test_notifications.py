@@ -59,7 +59,7 @@ class Site:
             await told.step()
 
     async def unsent(self, path: Path | None = None) -> list[Message]:
-        outbox = Outbox(path or self.path, [Nobody.name])
+        outbox = Outbox(path or self.path, [Nobody.name], {})
         found = []
         while message := await outbox.next(Nobody.name):
             found.append(message)

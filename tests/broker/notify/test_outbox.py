@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from broker.notify.message import SUMMARY, Message
 from broker.notify.outbox import Outbox, Place
 from quartet.errors import StoreError
 
+NOBODY: Mapping[str, str] = {}
 AT_NS = 1_750_000_000 * S_NS
 
 
@@ -25,9 +26,12 @@ def message(number: int) -> Message:
 
 @asynccontextmanager
 async def opened(
-    path: Path, targets: Sequence[str] = ("one", "two"), most: int = 1000
+    path: Path,
+    targets: Sequence[str] = ("one", "two"),
+    most: int = 1000,
+    renamed: Mapping[str, str] = NOBODY,
 ) -> AsyncIterator[Outbox]:
-    outbox = Outbox(path, targets, most)
+    outbox = Outbox(path, targets, renamed, most)
     try:
         yield outbox
     finally:
@@ -153,6 +157,15 @@ async def test_a_receiver_that_is_configured_no_more_has_none(
     assert "1 unsent message was for receivers that are not configured any more" in caplog.text
 
 
+async def test_a_receiver_that_gets_a_name_keeps_its_messages(path: Path) -> None:
+    async with opened(path) as outbox:
+        await outbox.save(Place(), sent := [message(1), message(2)])
+    renamed = {"one": "chat", "two": "chat"}
+    async with opened(path, ["chat", "two"], renamed=renamed) as outbox:
+        assert await drained(outbox, "chat") == sent
+        assert await drained(outbox, "two") == sent
+
+
 @pytest.mark.parametrize("how", ["text", "cut", "message"])
 async def test_a_damaged_file_is_set_aside(
     path: Path, how: str, caplog: pytest.LogCaptureFixture
@@ -174,7 +187,7 @@ def test_a_file_of_others_is_not_touched(path: Path) -> None:
         rows.commit()
     before = path.read_bytes()
     with pytest.raises(StoreError, match="not one of 'broker notify'"):
-        Outbox(path, ["one"])
+        Outbox(path, ["one"], NOBODY)
     assert path.read_bytes() == before
 
 
@@ -183,9 +196,9 @@ async def test_a_file_of_a_newer_version_is_refused(path: Path) -> None:
         pass
     change(path, "PRAGMA user_version = 9")
     with pytest.raises(StoreError, match="use the version that wrote it"):
-        Outbox(path, ["one"])
+        Outbox(path, ["one"], NOBODY)
 
 
 async def test_a_place_that_cannot_be_written_is_told(path: Path) -> None:
     with pytest.raises(StoreError, match=r"nowhere/notify\.db"):
-        Outbox(path.parent / "nowhere" / "notify.db", ["one"])
+        Outbox(path.parent / "nowhere" / "notify.db", ["one"], NOBODY)
