@@ -14,6 +14,9 @@ from quartet.foreign import shown, without_secrets
 from quartet.kinds import either, expected, fractions, item, kind_of, parts, toml
 from quartet.syntax import astray, explained
 
+# Ends of keys. Of a file, the secret itself may stand where its path should.
+_MAY_BE_SECRET = ("url", "_file", "key")
+
 # How far off a fraction with two decimals is, at most.
 _ROUNDED = 0.01
 
@@ -245,7 +248,9 @@ def _refusal(value: object, wanted: object) -> str | None:
 def _given(value: object, key: str) -> str:
     """A value that is refused; only its kind where all of it may be secret, as in a URL."""
     text = repr(value)
-    return kind_of(value) if key.endswith("url") or "{" in text else shown(without_secrets(text))
+    if key.endswith(_MAY_BE_SECRET):
+        return "a number" if type(value) in (int, float) else kind_of(value)
+    return kind_of(value) if "{" in text else shown(without_secrets(text))
 
 
 def _hint(name: str, value: object, kind: type[Table], prefix: str) -> str:

@@ -19,12 +19,18 @@ from quartet.journal import log_to_stderr
 from quartet.mqtt.publisher import Leftovers, Publisher
 from quartet.notify import Notifier
 from quartet.outage import Outage
+from quartet.repeat import repeat
 from quartet.signals import on_signals
 
 log = logging.getLogger(__name__)
 
 # Between two looks at the records.
 _LOOK_S = 0.5
+
+_PULSE_S = 1.0
+
+# A look at a slow disk may take minutes. One that takes longer never ends: systemd starts it again.
+_STUCK_S = 600.0
 
 
 def run(server: ServerSettings, store: Store, level: str, config: Path | None) -> None:
@@ -66,15 +72,26 @@ async def follow(
 ) -> None:
     """Have the messages say what is on record, until stopped."""
     feed, outage = Feed(reader, clock=clock), Outage(log, level=logging.WARNING)
-    while not stop.is_set():
-        seen = await feed.look()
-        if seen.trouble:
-            outage.failed("agents are shown as they were last heard: %s", seen.trouble)
-        else:
-            outage.ended("samples are recorded again")
-        messages.take(seen)
-        notifier.watchdog()
-        if not seen.is_behind:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_S):
-                    await stop.wait()
+    began_s = clock.monotonic()
+
+    def beat() -> None:
+        if clock.monotonic() - began_s < _STUCK_S:
+            notifier.watchdog()
+
+    pulse_s = min(_PULSE_S, notifier.watchdog_s / 3 or _PULSE_S)
+    beating = asyncio.create_task(repeat(beat, pulse_s))
+    try:
+        while not stop.is_set():
+            began_s = clock.monotonic()
+            seen = await feed.look()
+            if seen.trouble:
+                outage.failed("agents are shown as they were last heard: %s", seen.trouble)
+            else:
+                outage.ended("samples are recorded again")
+            messages.take(seen)
+            if not seen.is_behind:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_S):
+                        await stop.wait()
+    finally:
+        beating.cancel()

@@ -43,3 +43,9 @@ def test_no_message_tells_people_to_install_a_foreign_package() -> None:
     for package in ("agent", "broker", "quartet"):
         for path in (ROOT / package).rglob("*.py"):
             assert not asked.search(path.read_text("utf-8")), path
+
+
+def test_the_page_lists_each_extra_of_users() -> None:
+    page = (ROOT / "docs" / "install.md").read_text("utf-8")
+    listed = re.findall(r"^\| `([a-z]+)` \|", page, re.MULTILINE)
+    assert sorted(listed) == sorted(EXTRAS.keys() - {"dev", "bench", "e2e"})

@@ -388,6 +388,9 @@ def test_a_slip_in_toml_is_named_by_its_line_and_its_text(
     assert expected in line
 
 
+MQTT = "[outputs.mqtt]\naddress = 'a:1'\n"
+
+
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
@@ -397,13 +400,20 @@ def test_a_slip_in_toml_is_named_by_its_line_and_its_text(
         ("[outputs]\nmqtt = 'mqtt://me:s3@cret@web'", "got text in quotes"),
         ("[outputs.mqtt]\npassword = s3cret", "password = ..."),
         ("url = https://me:s3@hooks.lan/T0/s3cret", "url = https://me:...@hooks.lan/...: text is"),
-        ("[outputs.mqtt]\naddress = 'a:1'\npassword = 's3cret'", "did you mean 'password_file'?"),
+        (f"{MQTT}password = 's3cret'", "did you mean 'password_file'?"),
+        (f"{MQTT}password_file = ['s3cret']", "password_file: expected text in quotes, got a list"),
+        (f"{MQTT}password_file = 4711", "password_file: expected text in quotes, got a number"),
+        (
+            "[tls]\nca = 'c'\ncertificate = 'a'\nkey = ['s3cret']",
+            "tls.key: expected text in quotes, got a list",
+        ),
     ],
 )
 def test_what_may_be_secret_is_not_repeated(toml_path: Path, raw: str, expected: str) -> None:
     (line,) = refusal(toml_path, agent.config.Settings, raw)
     assert expected in line
     assert "cret" not in line
+    assert "4711" not in line
 
 
 def test_an_unknown_key_below_a_table_that_is_commented_out_is_told_so(toml_path: Path) -> None:
