@@ -73,11 +73,6 @@ def steps(course: Course) -> Iterator[Step]:
         yield state
 
 
-def is_over(samples: Sequence[RecordedSample], span: Span) -> bool:
-    """Whether nothing of the span follows. One stamp behind it may be a clock that was set."""
-    return all(each.sampled_at_ns >= span.until_ns for each in samples)
-
-
 async def history(reader: Reader, agent_id: str, span: Span) -> AsyncIterator[Sequence[Step]]:
     """All samples of a span, behind those since the state on record before it. StoreError.
 

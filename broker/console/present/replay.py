@@ -1,6 +1,6 @@
 """The numbers behind a predictor's answers, by a replay of what it saw."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from broker.console.present.folding import Folds
 from broker.model import Sample
 from broker.predictors import BlackBox, measures
 from broker.recorder.reader import Reader, RecordedSample, RecordedSnapshot, Span
-from broker.retrace import Retrace, is_over, steps
+from broker.retrace import Retrace, steps
 from quartet.errors import StoreError
 from quartet.foreign import described
 from quartet.plural import counted
@@ -20,6 +20,9 @@ _MOST_SHOWN = 20_000
 _MOST_BEFORE = 40_000
 
 _CHUNK = 500
+
+# Sample periods between the last sample of a span and its end, at most, where none is missing.
+_NEAR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,8 @@ async def numbers(reader: Reader, black_box: BlackBox, question: Question) -> di
         if basis.sampled_at_ns >= span.until_ns:
             return _told(f"not replayable before {_local(basis.sampled_at_ns)}")
         remarks = [f"not replayable before {_local(basis.sampled_at_ns)}"]
-    replay = _Replay(black_box, Span(since_ns, span.until_ns), Folds(span, question.most))
+    replayed = Span(since_ns, span.until_ns)
+    replay = _Replay(black_box, replayed, line.period_ns or 0, Folds(span, question.most))
     remarks += await replay.run(reader, question.agent_id, basis)
     return {"charts": replay.folds.charts(), "remark": "; ".join(remarks)}
 
@@ -68,10 +72,16 @@ async def numbers(reader: Reader, black_box: BlackBox, question: Question) -> di
 class _Replay:
     """What a predictor says to the samples of a span, and to those before it."""
 
-    def __init__(self, black_box: BlackBox, span: Span, folds: Folds) -> None:
+    def __init__(self, black_box: BlackBox, span: Span, period_ns: int, folds: Folds) -> None:
+        """`period_ns` is the spacing of samples; 0: they have none."""
         self._retrace = Retrace(black_box)
         self._span = span
+        self._near_ns = span.until_ns - _NEAR * period_ns
         self.folds = folds
+        self._seen_ns = span.since_ns
+        """When the latest sample was taken that does not lie behind the span."""
+        self._last_arrived_ns: int | None = None
+        """When the last sample of the span arrived; None: nobody has looked."""
         self._lacks: set[str] = set()
         """Of samples that are shown."""
         self._before = 0
@@ -90,7 +100,7 @@ class _Replay:
                     else:
                         self._see(step)
                 cursor = course.cursor
-                if is_over(course.samples, self._span):
+                if await self._is_over(reader, agent_id, course.samples):
                     break
                 if self._before > _MOST_BEFORE:
                     before = counted(_MOST_BEFORE, "sample")
@@ -103,7 +113,29 @@ class _Replay:
             return [f"the predictor raised {described(error)}"]
         return sorted(self._lacks)
 
+    async def _is_over(
+        self, reader: Reader, agent_id: str, samples: Sequence[RecordedSample]
+    ) -> bool:
+        """Whether nothing of the span follows these.
+
+        Samples behind it, with none shortly before its end, may have a clock that was ahead: all
+        records are looked through then.
+        """
+        if not samples:
+            return True
+        if not all(each.sampled_at_ns >= self._span.until_ns for each in samples):
+            return False
+        if self._seen_ns >= self._near_ns:
+            return True
+        if self._last_arrived_ns is None:
+            self._last_arrived_ns = 0
+            async for some in reader.samples(agent_id, self._span):
+                self._last_arrived_ns = some[-1].arrived_at_ns
+        return samples[-1].arrived_at_ns >= self._last_arrived_ns
+
     def _see(self, sample: RecordedSample) -> None:
+        if sample.sampled_at_ns < self._span.until_ns:
+            self._seen_ns = sample.sampled_at_ns
         is_shown = sample.sampled_at_ns in self._span
         if is_shown:
             self._shown += 1

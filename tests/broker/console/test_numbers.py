@@ -176,6 +176,30 @@ async def test_a_reset_by_a_person_is_replayed_as_it_was_applied(tmp_path: Path)
     assert told["remark"] == ""
 
 
+@pytest.mark.parametrize("asked_for", [(1100, 1400), (900, 1400)])
+async def test_a_clock_that_was_ahead_for_long_ends_no_replay(
+    store: Store, asked_for: tuple[int, int]
+) -> None:
+    await streamed(store, 1000)
+    clock = ManualClock(wall_s=START_NS / S_NS + 100)
+    async with lines_of(store, CHART.make, digest=CHART.digest, clock=clock) as lines:
+        for first, end, ahead_s in [(1000, 1600, 86_400), (1600, 2200, 0)]:
+            # Behind the 600 samples of the wrong clock, the others have the times of 1000 to 1600.
+            at_ns = START_NS + (first if ahead_s else 1000) * PERIOD_NS + ahead_s * S_NS
+            with await lines.open(header(first, at_ns=at_ns, period_ns=PERIOD_NS)) as stream:
+                await send_on(stream, [row(id_) for id_ in range(first, end)])
+                clock.advance(60.0)
+    first, end = asked_for
+    told = await asked(store, first, end)
+    assert told["remark"] == ""
+    wanted = straight(2200)
+    shown = [*range(first, 1000), *range(max(first, 1000) + 600, end + 600)]
+    for chart in told["charts"]:
+        name = chart["name"]
+        assert chart["value"] == [digits(wanted[id_][name][0]) for id_ in shown]
+    assert told["charts"]
+
+
 async def test_answers_of_another_model_are_said_and_not_explained(tmp_path: Path) -> None:
     path = tmp_path / "broker.db"
     await streamed(path, 1200, digest="another")
