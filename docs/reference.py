@@ -143,6 +143,9 @@ def _command_line() -> Iterator[str]:
     yield ""
     yield "`agent COMMAND --help` shows the same on a terminal, and so does `man agent` where the"
     yield "man pages are installed. `python -m agent` and `python -m broker` work as well."
+    yield ""
+    yield "A command that cannot write its output, on a full disk for example, says so in one line"
+    yield "and exits with 1. If a reader such as `head` ends first, it says nothing."
     for program, (parser, _) in _PROGRAMS.items():
         for command in _walk(parser()):
             level = "##" if command.prog == program else "###"
