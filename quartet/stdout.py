@@ -21,7 +21,7 @@ def watched() -> Iterator[None]:
     Main thread only.
     """
     if sys.stdout is None and _is_closed():
-        _stop_others()
+        _occupy()
         sys.stdout = open(_DESCRIPTOR, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     stream = sys.stdout
     if not isinstance(stream, TextIOWrapper):
@@ -70,11 +70,8 @@ def _is_closed() -> bool:
     return False
 
 
-def _stop_others() -> None:
-    """Take the closed descriptor, to which nothing can be written.
-
-    Otherwise the next file that is opened would get it, such as a store.
-    """
+def _occupy() -> None:
+    """Open something under the closed number that takes no byte; otherwise a store may get it."""
     nowhere = os.open(os.devnull, os.O_RDONLY)
     if nowhere != _DESCRIPTOR:
         os.dup2(nowhere, _DESCRIPTOR)
