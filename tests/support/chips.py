@@ -119,3 +119,11 @@ def is_whole(row: Sequence[float]) -> bool:
 
 def is_nothing(row: Sequence[float]) -> bool:
     return all(map(math.isnan, row))
+
+
+# Of the transfers of a verified reading that are not within its wait.
+VERIFIED_NS = 805_000
+
+
+def counted(faults: dict[str, int]) -> dict[str, int]:
+    return {kind: count for kind, count in faults.items() if count}
