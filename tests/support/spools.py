@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.clock import ManualClock
 from support.files import Files
 
@@ -297,3 +298,7 @@ class Blocked:
     def close(self) -> None:
         self._connection.execute("ROLLBACK")
         self._connection.close()
+
+
+def said(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= level]
