@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.clock import ManualClock
 
 
 @pytest.fixture
@@ -76,3 +77,8 @@ async def on_disk(tmp_path: Path) -> AsyncIterator[Any]:
 def path(tmp_path: Path) -> Path:
     """Of a store that is not there yet."""
     return tmp_path / "broker.db"
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
