@@ -1,4 +1,4 @@
-"""A device whose disk thread is stepped by hand, for the tests of the spool."""
+"""Spools for their tests: a device whose disk thread is stepped by hand, and others."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

@@ -258,7 +258,7 @@ def test_a_chip_that_is_half_way_in_a_conversion_at_start_is_awaited() -> None:
     assert is_whole(rig.rows(rig.open(), 0.1)[0])
 
 
-# Through faults
+# Its end, and scans
 
 
 def test_closing_twice_is_harmless() -> None:

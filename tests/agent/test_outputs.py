@@ -255,9 +255,6 @@ def test_the_status_led_tells_the_state_by_its_blinking(light: Light, seen: str)
     assert (pin.on, pin.closed) == (False, True)
 
 
-# On gpiozero's mock of the hardware
-
-
 def test_a_led_that_fails_is_said_once_while_predictions_go_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

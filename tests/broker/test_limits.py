@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.rows import sample
 
 from broker.errors import PredictorError
 from broker.model import Sample
@@ -22,11 +23,6 @@ many = settings(derandomize=True, deadline=None, max_examples=60)
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 bands = st.tuples(finite, finite).map(sorted).filter(lambda band: band[0] < band[1])
 four_bands = st.tuples(bands, bands, bands, bands)
-
-
-def sample(*values: float) -> Sample:
-    first, second, third, fourth = values
-    return Sample(0, (first, second, third, fourth))
 
 
 # Limits

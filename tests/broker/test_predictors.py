@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.rows import sample
 
 from broker.errors import BrokerError, PredictorError
 from broker.model import Sample
@@ -12,11 +13,6 @@ from broker.predictors.limits import Limits
 from broker.predictors.load import load
 from broker.predictors.parity import Parity
 from quartet.errors import SettingsError
-
-
-def sample(*values: float) -> Sample:
-    first, second, third, fourth = values
-    return Sample(0, (first, second, third, fourth))
 
 
 def install(folder: Path, entry_points: str) -> None:

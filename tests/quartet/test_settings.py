@@ -316,7 +316,7 @@ def test_problems_between_keys_are_named_beside_those_of_other_tables(toml_path:
     ]
 
 
-# What only the agent's command line and file together can get wrong
+# Differences, and secrets
 
 
 def test_differences_are_named_by_their_paths_in_the_file(tmp_path: Path) -> None:

@@ -17,9 +17,6 @@ from quartet.settings import load
 many = profile(derandomize=True, deadline=None, max_examples=60)
 
 
-# What is no TOML at all
-
-
 @pytest.mark.parametrize(
     "raw",
     [
@@ -137,9 +134,6 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(
 def test_a_settings_error_is_shown_to_a_person_and_is_a_value_error() -> None:
     assert issubclass(SettingsError, QuartetError)
     assert issubclass(SettingsError, ValueError)
-
-
-# What only the agent's command line and file together can get wrong
 
 
 def test_a_file_in_another_encoding_is_told_so_by_its_line(toml_path: Path) -> None:

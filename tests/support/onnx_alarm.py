@@ -6,12 +6,11 @@ from broker.errors import PredictorError
 from broker.predictors.load import load
 from quartet.channels import Values
 
+ABOVE = {"alarm": "above", "threshold": 0.5}
+
 
 def row(value: float) -> Values:
     return value, value, value, value
-
-
-ABOVE = {"alarm": "above", "threshold": 0.5}
 
 
 def refusal(**options: object) -> str:

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
+from hypothesis import strategies as st
 from support.store import OpenLines, send_on
 
 from broker.model import Answer, Refusal, Sample
 from wire.metadata import StreamHeader
+
+id_runs = st.sets(st.integers(0, 40), min_size=1, max_size=15).map(sorted)
 
 
 class Recording:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from support.chain import Chain
-from support.copies import samples
 from support.damage import damage, noisy_page
-from support.store import lines_in, select, send
+from support.store import lines_in, samples, select, send
 
 from broker.ledger import Ledger
 from broker.model import Answer

@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import pytest
 from support.chain import Chain
-from support.copies import samples
-from support.store import lines_in, select, send
+from support.store import lines_in, samples, select, send
 
 from broker.__main__ import main
 from broker.recorder.sqlite.upkeep import SqliteUpkeep

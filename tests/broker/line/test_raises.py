@@ -6,19 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.store import OpenLines
-from support.workshop import Raising, Recording, Workshop, answer, header, ids_of, samples
+from support.workshop import Raising, Recording, Workshop, answer, header, id_runs, ids_of, samples
 
 from broker.model import Code, Sample
 
 many = settings(derandomize=True, deadline=None, max_examples=80)
-
-
-# Streams of an agent
-
-id_runs = st.sets(st.integers(0, 40), min_size=1, max_size=15).map(sorted)
-
-
-# A black box that raises
 
 
 @many

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.store import LONG_S, OpenLines, send_on
-from support.workshop import Raising, Recording, Workshop, answer, header, ids_of, samples
+from support.workshop import Raising, Recording, Workshop, answer, header, id_runs, ids_of, samples
 
 from broker.model import Answer, Code, Refusal
 from broker.stream import Stream
@@ -17,7 +17,6 @@ many = settings(derandomize=True, deadline=None, max_examples=80)
 
 # Streams of an agent
 
-id_runs = st.sets(st.integers(0, 40), min_size=1, max_size=15).map(sorted)
 streams = st.tuples(st.integers(0, 2), id_runs)
 
 

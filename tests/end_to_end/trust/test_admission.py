@@ -185,9 +185,6 @@ def test_the_doctor_asks_for_admission_and_the_running_agent_keeps_its_stream(
             assert reason in agent.stderr
 
 
-# Bad files, and secrets
-
-
 def test_agent_check_tells_of_certificates_and_of_the_handshake(
     plant: Plant, broker: Broker, tmp_path: Path
 ) -> None:
