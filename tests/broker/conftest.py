@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.clock import ManualClock
 
 
 @pytest.fixture
@@ -54,3 +55,30 @@ async def place(new_place: Callable[[], Awaitable[Any]]) -> AsyncIterator[Any]:
     place = await new_place()
     yield place
     await place.close()
+
+
+@pytest.fixture
+async def site(place: Any) -> AsyncIterator[Any]:
+    """A broker that runs over a store of each kind."""
+    async with place.running() as site:
+        yield site
+
+
+@pytest.fixture
+async def on_disk(tmp_path: Path) -> AsyncIterator[Any]:
+    """One whose file a test damages."""
+    from support.read import File
+
+    async with File(tmp_path).running() as site:
+        yield site
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Of a store that is not there yet."""
+    return tmp_path / "broker.db"
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()

@@ -31,12 +31,6 @@ from broker.records import SNAPSHOT_EVERY
 from broker.workers import Inline, Result
 from quartet.database import connect
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "broker.db"
-
-
 # Commands
 
 

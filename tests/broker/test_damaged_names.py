@@ -27,11 +27,6 @@ integers = st.integers(-(2**63), 2**63 - 1)
 names = st.none() | st.text(max_size=9)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "broker.db"
-
-
 async def filled(path: Path) -> None:
     with lines_in(path, Chain, snapshot_every=20) as lines:
         await send(lines, range(50), session=7, agent=AGENT)

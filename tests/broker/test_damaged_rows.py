@@ -38,11 +38,6 @@ MORE = 40
 many = settings(derandomize=True, deadline=None, max_examples=200)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "broker.db"
-
-
 # Checksums
 
 integers = st.integers(-(2**63), 2**63 - 1)

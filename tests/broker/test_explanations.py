@@ -48,11 +48,6 @@ class Saying(Telling):
         return self._thing()
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "broker.db"
-
-
 @pytest.fixture(autouse=True)
 def count() -> Iterator[None]:
     Saying.asked = 0

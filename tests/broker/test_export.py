@@ -5,7 +5,6 @@ import csv
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -33,12 +32,6 @@ class Measured(Chain):
 
     def statistics(self) -> dict[str, tuple[float, float]]:
         return {"chain": (float(self.state[1]), 100.0)}
-
-
-@pytest.fixture
-async def site(place: Place) -> AsyncIterator[Site]:
-    async with place.running() as site:
-        yield site
 
 
 async def exported(site: Site, path: Path, span: Span = Span(), agent: str = "a") -> Exported:  # noqa: B008

@@ -68,11 +68,6 @@ async def sessions(where: Path | Place) -> list[SessionAccount]:
     return [*(await reader_of(where).accounts()).sessions]
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "broker.db"
-
-
 # On record
 
 

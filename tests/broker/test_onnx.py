@@ -1,6 +1,5 @@
-"""A model in an ONNX file as the black box: small models, made here."""
+"""A model in an ONNX file as the predictor: small models, made here."""
 
-import json
 import os
 import struct
 import sys
@@ -13,15 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from support.onnx_alarm import ABOVE, refusal, row
 
 from broker.config import PredictorSettings
-from broker.errors import PredictorError
 from broker.model import Sample
 from broker.predictors import explains, is_stateful
 from broker.predictors.load import load
 from broker.predictors.onnx import Onnx
-from quartet.channels import Values, as_float32
-from quartet.recording import Recording
+from quartet.channels import Values
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -71,13 +69,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model(folder / "three.onnx", ["batch", 3, 4])
     model(folder / "root.onnx", [1, 1, 4], ROOT)
     return folder
-
-
-def row(value: float) -> Values:
-    return value, value, value, value
-
-
-ABOVE = {"alarm": "above", "threshold": 0.5}
 
 
 def answers(box: Onnx, rows: Sequence[Values]) -> list[bool]:
@@ -237,16 +228,6 @@ def test_it_runs_in_two_threads_unless_told_otherwise() -> None:
     assert PredictorSettings("chart", threads=3).threads_to_use == 3
 
 
-def refusal(**options: object) -> str:
-    with pytest.raises(PredictorError) as raised:
-        load("onnx", ABOVE | options)
-    message = str(raised.value)
-    assert message.startswith("predictor onnx: ")
-    assert "Traceback" not in message
-    assert "\n" not in message
-    return message
-
-
 @pytest.mark.parametrize(
     ("make", "window", "reason"),
     [
@@ -326,118 +307,3 @@ def test_without_its_library_the_way_to_it_is_told(
     assert refusal(path=path).endswith(
         "onnxruntime is missing: pip install 'numpy>=2.0' 'onnxruntime>=1.20'"
     )
-
-
-# Models as their libraries export them; models/make_models.py makes them
-
-MODELS = Path(__file__).parent / "models"
-EXPORTED = json.loads((MODELS / "expected.json").read_text())
-
-
-def exported(name: str, **options: object) -> dict[str, object]:
-    return (
-        EXPORTED.get(name, {}).get("options", {}) | options | {"path": str(MODELS / name) + ".onnx"}
-    )
-
-
-@pytest.mark.parametrize("name", EXPORTED)
-def test_an_exported_model_answers_as_its_own_library_does(name: str) -> None:
-    box = load("onnx", exported(name)).make()
-    with Recording(MODELS.parents[2] / "dataset" / "sensors.csv") as table:
-        got = [box.predict(Sample(n, as_float32(row.values))) for n, row in enumerate(table)]
-    wanted = EXPORTED[name]["answers"]
-    assert "".join(str(int(answer)) for answer in got) == wanted
-    assert {*wanted} == {"0", "1"}
-
-
-LABEL = '"label" (int64 [?, 1]), a label: cannot be used'
-SCORES = '"scores" (float [?, 1]), a score: set alarm and threshold'
-BY_CLASS = '"output_probability", a probability for each class: set label and alarm'
-SWAPPED = ["worn", "healthy"]
-WRITTEN = ["healthy", "worn"]
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "reason"),
-    [
-        (
-            "isolation_forest",
-            {"output": None},
-            f"the model has 2 outputs: set output to one. Outputs of the model: {LABEL}; {SCORES}",
-        ),
-        (
-            "isolation_forest",
-            {"output": "label"},
-            f'"label" is not a score. Outputs of the model: {LABEL}; {SCORES}',
-        ),
-        ("isolation_forest", {"alarm": None}, "alarm: missing"),
-        ("one_class_svm", {"threshold": None}, "threshold: missing"),
-        ("one_class_svm", {"label": -1}, "for a score, leave label out"),
-        ("forest_classifier", {"output": None}, BY_CLASS),
-        ("forest_classifier", {"output": "output_label"}, '"output_label" is not a score'),
-        (
-            "forest_classifier",
-            {"label": None},
-            'label: "output_probability" has the classes 0, 1: set label to one of them',
-        ),
-        ("forest_classifier", {"label": "1"}, "has the classes 0, 1: not '1'"),
-        ("forest_classifier", {"alarm": None}, 'set "above" if high values of probability of 1'),
-        ("forest_classifier", {"classes": [0, 1]}, "names its own: leave classes out"),
-        (
-            "scaled_classifier",
-            {"label": "faulty"},
-            "has the classes 'healthy', 'worn': not 'faulty'",
-        ),
-        (
-            "scaled_classifier",
-            {"threshold": 50},
-            "threshold of a probability must be above 0 and at most 1",
-        ),
-        (
-            "scaled_classifier",
-            {"threshold": 0},
-            "threshold of a probability must be above 0 and at most 1",
-        ),
-        ("classifier_array", {"label": None, "classes": None}, "gives 2 numbers, not one score"),
-        (
-            "classifier_array",
-            {"classes": None},
-            'classes: "probabilities" has numbers without labels',
-        ),
-        (
-            "classifier_array",
-            {"classes": ["a", "b", "healthy"]},
-            "gives 2 numbers, and 3 classes are named",
-        ),
-        ("classifier_array", {"classes": SWAPPED}, "the model answers 'healthy', but by classes"),
-        (
-            "support_vectors",
-            {"output": "probabilities", "classes": WRITTEN, "label": "worn"},
-            "probabilities are 0 to 1",
-        ),
-        (
-            "torch_reconstruction",
-            {"window": 8},
-            "of an autoencoder, export the error (docs/models.md)",
-        ),
-    ],
-)
-def test_an_exported_model_is_refused_where_its_alarm_could_be_turned_round(
-    name: str, options: dict[str, object], reason: str
-) -> None:
-    assert reason in refusal(**exported(name, **options))
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("one_class_svm", "alarm: scores is -"),
-        ("scaled_classifier", "alarm: probability of worn is 1 (alarm from 0.5)"),
-        ("classifier_array", "alarm: probability of healthy is 0 (alarm below 0.2)"),
-    ],
-)
-def test_an_alarm_names_its_output_or_its_class(name: str, said: str) -> None:
-    box = load("onnx", exported(name)).make()
-    assert box.predict(Sample(0, (0.35, 0.16, 0.11, 0.07))) is True
-    assert explains(box)
-    assert str(box.explain()).startswith(said)

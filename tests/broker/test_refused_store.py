@@ -24,11 +24,6 @@ from quartet.errors import StoreError
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "broker.db"
-
-
-@pytest.fixture
 def killed(path: Path, tmp_path: Path) -> Path:
     """A store whose broker was killed in its second run: samples 300 to 599 are in its log."""
     with lines_in(path, Chain) as lines:

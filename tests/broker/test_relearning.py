@@ -14,11 +14,6 @@ from broker.recorder.reader import Span
 EVERY = 5
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "broker.db"
-
-
 class Student(Chain):
     """Learns from a hundred samples."""
 

@@ -30,11 +30,6 @@ async def _make(sound: Path) -> None:
                 await send(lines, range(begin, begin + 60), session, "press-1")
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "broker.db"
-
-
 def test_a_repair_counts_what_is_missing_and_never_denies_a_large_loss(
     sound: Path, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

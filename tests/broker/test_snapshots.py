@@ -15,11 +15,6 @@ from broker.model import Sample
 from broker.recorder.sqlite.keeping import Keeping
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "broker.db"
-
-
 class Quiet(Chain):
     """Predicts True from sample 50 on, up to 60."""
 

@@ -3,12 +3,12 @@
 import io
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from support.chain import Chain
 from support.clock import ManualClock
+from support.status import S_NS, Records, line
 from support.store import header, lines_in, sample, send_on
 
 from broker.__main__ import main
@@ -20,65 +20,13 @@ from broker.recorder.reader import (
     PlainAccount,
     RecordedEvent,
     RecordedExplanation,
-    RecordedSample,
 )
 from broker.records import EventKind
 from broker.status import Status, read
-from broker.watching import framed, show, watch
+from broker.watching import show
 
-S_NS = 10**9
 DAY_NS = 86_400 * S_NS
 ENDED = "the connection broke"
-
-
-class Records:
-    """A reader of what a test says."""
-
-    def __init__(self, clock: ManualClock, *lines: LineState, served_for_s: float | None = 3600.0):
-        self._clock = clock
-        self.states: Sequence[LineState] = lines
-        self.streams = PlainAccount(0, 0, 0)
-        self.takes_s = 0.0
-        self.served_since_ns = None if served_for_s is None else self.ago(served_for_s)
-
-    def ago(self, seconds: float) -> int:
-        return self._clock.time_ns() - round(seconds * S_NS)
-
-    async def lines(self) -> Sequence[LineState]:
-        self._clock.advance(self.takes_s)
-        return self.states
-
-    async def plain(self) -> PlainAccount:
-        return self.streams
-
-    async def fleet(self) -> None:
-        return None
-
-    async def served_since(self) -> int | None:
-        return self.served_since_ns
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-def line(
-    clock: ManualClock,
-    agent: str = "press-4",
-    heard_s: float | None = 0.0,
-    kept_s: float = 0.0,
-    **more: object,
-) -> LineState:
-    """A line whose latest sample arrived so long ago, and was taken so long before."""
-    latest = None
-    if heard_s is not None:
-        at_ns = clock.time_ns() - round(heard_s * S_NS)
-        prediction = bool(more.pop("prediction", False))
-        taken_ns = at_ns - round(kept_s * S_NS)
-        latest = RecordedSample(agent, "0" * 32, 7, (0.0,) * 4, taken_ns, at_ns, prediction)
-    explanation = more.pop("explanation", None)
-    return LineState(agent, "1.2.3.4:5", 0, latest, explanation, **more)  # type: ignore[arg-type]
 
 
 def event(clock: ManualClock, kind: EventKind, text: str, ago_s: float) -> RecordedEvent:
@@ -367,82 +315,6 @@ async def test_the_document_says_all_of_it(clock: ManualClock) -> None:
         "plain": {"streams": 0, "received": 0, "answered": 0},
         "silent_rehearsals": 0,
     }
-
-
-# Again and again
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-class EnoughError(Exception):
-    """A test has seen enough."""
-
-
-async def watched(
-    records: Records, clock: ManualClock, out: io.StringIO, *, as_json: bool = False
-) -> None:
-    """Watch for three turns, of a minute each."""
-    turns = iter(range(3))
-
-    async def pause(rest_s: float) -> None:
-        assert rest_s == max(1.0, records.takes_s)
-        clock.advance(60.0)
-        if next(turns) == 2:
-            raise EnoughError
-
-    with pytest.raises(EnoughError):
-        await watch(records, as_json=as_json, clock=clock, out=out, pause=pause)  # type: ignore[arg-type]
-
-
-async def test_who_watches_many_agents_rests_as_long_as_a_look_takes(clock: ManualClock) -> None:
-    records = Records(clock, line(clock))
-    records.takes_s = 4.5
-    await watched(records, clock, io.StringIO())
-
-
-async def test_in_a_pipe_each_turn_is_a_block(clock: ManualClock) -> None:
-    out = io.StringIO()
-    await watched(Records(clock, line(clock)), clock, out)
-    blocks = out.getvalue().split("\n\n")
-    assert [("normal" in each, "offline" in each) for each in blocks] == [
-        *((True, False), (False, True), (False, True), (False, False)),
-    ]
-    assert "\x1b" not in out.getvalue()
-
-
-async def test_as_json_each_turn_is_a_line(clock: ManualClock) -> None:
-    out = io.StringIO()
-    await watched(Records(clock, line(clock)), clock, out, as_json=True)
-    states = [json.loads(each)["agents"][0]["state"] for each in out.getvalue().splitlines()]
-    assert states == ["normal", "offline", "offline"]
-
-
-async def test_on_a_terminal_each_turn_is_written_over_the_one_before(
-    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setenv("LINES", "5")
-    out = Terminal()
-    records = Records(clock, *(line(clock, f"press-{number}") for number in range(9)))
-    await watched(records, clock, out)
-    frames = out.getvalue().split("\x1b[H")[1:]
-    assert len(frames) == 3
-    for frame in frames:
-        lines = frame.split("\n")
-        assert len(lines) == 5
-        assert lines[3] == "... 8 more: make the window larger\x1b[K"
-        assert all(len(each.removesuffix("\x1b[K")) <= 60 for each in lines)
-
-
-def test_a_text_that_fits_is_shown_whole() -> None:
-    assert framed("one\ntwo", 80, 3) == "\x1b[Hone\x1b[K\ntwo\x1b[K\n\x1b[J"
-
-
-def test_a_line_of_wide_characters_is_cut_where_the_terminal_ends() -> None:
-    assert framed("温度e\u0301高い", 6, 3) == "\x1b[H温度e\u0301\x1b[K\n\x1b[J"
 
 
 # Over a store

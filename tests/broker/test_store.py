@@ -37,11 +37,6 @@ from quartet.errors import NewerSchemaError, StoreError
 many = settings(derandomize=True, deadline=None, max_examples=25)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "broker.db"
-
-
 # What is recorded
 
 

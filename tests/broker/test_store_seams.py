@@ -27,12 +27,6 @@ from broker.recorder.sqlite.upkeep import SqliteUpkeep
 from quartet.database import connect
 from quartet.errors import StoreError
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "broker.db"
-
-
 # After a repair
 
 

@@ -1,7 +1,6 @@
 """Records as strips: what a program reads that wants very many of them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 import pytest
 from hypothesis import given, settings
@@ -16,19 +15,6 @@ from quartet.errors import StoreError
 NewPlace = Callable[[], Awaitable[Place]]
 
 many = settings(derandomize=True, deadline=None, max_examples=40)
-
-
-@pytest.fixture
-async def site(place: Place) -> AsyncIterator[Site]:
-    async with place.running() as site:
-        yield site
-
-
-@pytest.fixture
-async def on_disk(tmp_path: Path) -> AsyncIterator[Site]:
-    """One whose file a test damages."""
-    async with File(tmp_path).running() as site:
-        yield site
 
 
 async def another(place: Place) -> Place:

@@ -31,11 +31,6 @@ def two() -> Threads:
     return Threads(2)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "broker.db"
-
-
 class Gate:
     """Where black boxes wait, at the ids that a test names, until it lets them go on."""
 

@@ -55,11 +55,6 @@ async def _make(stores: Path) -> None:
         killed_copy(path, stores / "killed.db")
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "broker.db"
-
-
 def take(stores: Path, which: str, path: Path) -> Path:
     for companion in ("", "-wal"):
         if (source := stores / f"{which}.db{companion}").exists():

@@ -31,11 +31,6 @@ from quartet.errors import InUseError
 from quartet.lock import FileLock
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "broker.db"
-
-
 def move(path: Path, to: Path) -> None:
     path.rename(to)
 

@@ -1,16 +1,16 @@
-import re
-from collections.abc import Callable
+"""A file of settings: what is right, and what is said of each value that is wrong."""
+
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
+from support.settings import Kind, refusal
 
 import agent.config
 import broker.config
 from agent.config.source import ReplaySettings
-from quartet.errors import QuartetError, SettingsError
 from quartet.settings import differences, load, secret
 from wire.metadata import AGENT_ID
 
@@ -73,13 +73,6 @@ KINDS = {
     "broker": (broker.config.Settings, BROKER_PROBLEMS),
 }
 
-Kind = type[agent.config.Settings] | type[broker.config.Settings]
-
-
-@pytest.fixture(scope="module")
-def toml_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("settings") / "some.toml"
-
 
 def toml(lines: dict[str, str]) -> str:
     """TOML of lines by their dotted names."""
@@ -87,16 +80,6 @@ def toml(lines: dict[str, str]) -> str:
     for name, line in lines.items():
         tables.setdefault(name.partition(".")[0], []).append(line)
     return "\n".join(f"[{table}]\n" + "\n".join(rows) for table, rows in tables.items())
-
-
-def refusal(path: Path, kind: Kind, raw: bytes | str) -> list[str]:
-    """The lines of the error, without the path that each begins with."""
-    path.write_bytes(raw.encode() if isinstance(raw, str) else raw)
-    with pytest.raises(SettingsError) as raised:
-        load(path, kind)
-    lines = str(raised.value).splitlines()
-    assert all(line.startswith(f"{path}: ") for line in lines)
-    return [line.removeprefix(f"{path}: ") for line in lines]
 
 
 # What is right
@@ -333,228 +316,7 @@ def test_problems_between_keys_are_named_beside_those_of_other_tables(toml_path:
     ]
 
 
-# What is no TOML at all
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        "[link",
-        "window",
-        "a = 1\na = 2",
-        "[link]\n[link]",
-        "a = 01",
-        "a = 2024-13-01",
-        b"\0",
-        "a = " + "[" * 5_000,  # deeper than Python's stack
-        "a = " + "1" * 5_000,  # more digits than Python reads
-    ],
-)
-def test_what_is_no_toml_is_refused_as_such(toml_path: Path, raw: bytes | str) -> None:
-    lines = refusal(toml_path, agent.config.Settings, raw)
-    assert "is not TOML: " in lines[0]
-
-
-@pytest.mark.parametrize(
-    ("raw", "expected"),
-    [
-        (
-            "[sampling]\nrate_hz = 0,1",
-            "line 2: is not TOML: rate_hz = 0,1: a decimal number is written with a point: 0.1",
-        ),
-        ("x = {min = 0,5, max = 3}", "with a point: 0.5"),
-        ("[agent]\nid = press-4 # we", 'text is written in quotes: "press-4"'),
-        ("address = 127.0.0.1:8061", 'text is written in quotes: "127.0.0.1:8061"'),
-        ("id = \u201cpress-4\u201d", "text is written in straight quotes"),
-        ('id = "press-4\n[broker]', "the closing quote is missing"),
-        ("insecure = True", "true and false are written in lower case"),
-        ("ttl_s = 10.0 s", "a number is written without its unit"),
-        ("id", "line 1: is not TOML: id: Expected '=' after a key in a key/value pair"),
-        ("[link]\n[link]", "line 2: is not TOML: [link]: this table is there already"),
-        ("a.b = 1\na = 2", "line 2: is not TOML: a = 2: Cannot overwrite a value"),
-        ("[link]\nwindow = [1,", "line 2: is not TOML: window = [1,: "),
-        ("[link]\nwindow = 1\nwindow = 2", "window = 2: line 2 sets link.window already"),
-        (
-            "[outputs.alarm]\npin = 1\nsafe = 'on'\n#[outputs.status]\npin = 2",
-            "line 5: is not TOML: pin = 2: line 2 sets outputs.alarm.pin already; line 4,"
-            ' [outputs.status], is commented out: remove its "#"',
-        ),
-    ],
-)
-def test_a_slip_in_toml_is_named_by_its_line_and_its_text(
-    toml_path: Path, raw: str, expected: str
-) -> None:
-    (line,) = refusal(toml_path, agent.config.Settings, raw)
-    assert expected in line
-
-
-MQTT = "[outputs.mqtt]\naddress = 'a:1'\n"
-
-
-@pytest.mark.parametrize(
-    ("raw", "expected"),
-    [
-        ("[broker]\nproxy = http://me:s3cret@web:3128", "proxy = http://me:...@web:3128"),
-        ("[broker]\nproxy = ['http://me:s3cret@web:3128']", "got ['http://me:...@web:3128']"),
-        ("[broker]\nproxy = 'http://me:s3cret@web:3128'", "without a user or password"),
-        ("[outputs]\nmqtt = 'mqtt://me:s3@cret@web'", "got text in quotes"),
-        ("[outputs.mqtt]\npassword = s3cret", "password = ..."),
-        ("url = https://me:s3@hooks.lan/T0/s3cret", "url = https://me:...@hooks.lan/...: text is"),
-        (f"{MQTT}password = 's3cret'", "did you mean 'password_file'?"),
-        (f"{MQTT}password_file = ['s3cret']", "password_file: expected text in quotes, got a list"),
-        (f"{MQTT}password_file = 4711", "password_file: expected text in quotes, got a number"),
-        (
-            "[tls]\nca = 'c'\ncertificate = 'a'\nkey = ['s3cret']",
-            "tls.key: expected text in quotes, got a list",
-        ),
-    ],
-)
-def test_what_may_be_secret_is_not_repeated(toml_path: Path, raw: str, expected: str) -> None:
-    (line,) = refusal(toml_path, agent.config.Settings, raw)
-    assert expected in line
-    assert "cret" not in line
-    assert "4711" not in line
-
-
-def test_an_unknown_key_below_a_table_that_is_commented_out_is_told_so(toml_path: Path) -> None:
-    lines = refusal(toml_path, agent.config.Settings, "[broker]\nx = 1\n# [tls]\nca = 'ca.pem'")
-    assert lines == [
-        "broker.x: unknown key; known keys are address, insecure, proxy",
-        "broker.ca: unknown key; known keys are address, insecure, proxy; line 3, [tls], is"
-        ' commented out: remove its "#"',
-    ]
-
-
-@profile(many, max_examples=100)
-@given(st.binary(max_size=40) | st.text("[]{}='\"#.,\n ab1-:TZ", max_size=40).map(str.encode))
-def test_any_bytes_give_settings_or_a_settings_error(toml_path: Path, raw: bytes) -> None:
-    toml_path.write_bytes(raw)
-    try:
-        read = load(toml_path, broker.config.Settings)
-    except SettingsError as error:
-        refusal = str(error)
-    else:
-        assert isinstance(read, broker.config.Settings)
-        return
-    assert refusal.startswith(f"{toml_path}: ")
-
-
-@pytest.mark.parametrize(
-    ("make", "reason"),
-    [
-        (
-            lambda _: None,
-            "No such file or directory: write it, or name another file with --config",
-        ),
-        (Path.mkdir, "Is a directory"),
-        (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
-    ],
-)
-def test_a_file_that_cannot_be_read_is_named_with_the_reason(
-    tmp_path: Path, make: Callable[[Path], object], reason: str
-) -> None:
-    path = tmp_path / "some.toml"
-    make(path)
-    with pytest.raises(SettingsError) as raised:
-        load(path, agent.config.Settings)
-    assert str(raised.value) == f"{path}: cannot be read: {reason}"
-
-
-def test_a_settings_error_is_shown_to_a_person_and_is_a_value_error() -> None:
-    assert issubclass(SettingsError, QuartetError)
-    assert issubclass(SettingsError, ValueError)
-
-
-# What only the agent's command line and file together can get wrong
-
-
-def agent_settings(address: str, *, insecure: bool = False) -> agent.config.Settings:
-    return agent.config.Settings(
-        broker=agent.config.BrokerSettings(address, insecure),
-        source=ReplaySettings("x.csv"),
-    )
-
-
-def test_an_agent_without_a_source_is_told_where_to_give_one() -> None:
-    with pytest.raises(SettingsError, match="--simulate CSV"):
-        agent.config.check(agent.config.Settings())
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "localhost:1", "[::1]:1", "127.8.9.1:1"])
-def test_an_agent_streams_on_this_machine_as_it_is(address: str) -> None:
-    agent.config.check(agent_settings(address))
-
-
-@pytest.mark.parametrize("address", ["192.168.1.2:1", "broker.example:1", "[fe80::1]:1"])
-def test_an_agent_streams_beyond_this_machine_only_when_told_so(address: str) -> None:
-    with pytest.raises(
-        SettingsError, match=re.escape(f"broker.address: {address} is another machine")
-    ):
-        agent.config.check(agent_settings(address))
-    agent.config.check(agent_settings(address, insecure=True))
-
-
-@pytest.mark.parametrize(
-    ("host", "agent_id"),
-    [
-        ("raspberrypi.local", "raspberrypi.local"),
-        ("", "agent"),
-        ("p\u00fcmp #1", "p-mp--1"),
-        ("x" * 80, "x" * 64),
-    ],
-)
-def test_a_host_name_of_any_form_makes_an_agent_id(
-    monkeypatch: pytest.MonkeyPatch, host: str, agent_id: str
-) -> None:
-    monkeypatch.setattr("platform.node", lambda: host)
-    assert agent.config.AgentSettings().device_id == agent_id
-    assert AGENT_ID.fullmatch(agent_id)
-
-
-@pytest.mark.parametrize(
-    ("bus", "pin", "refused"),
-    [(1, 2, True), (1, 3, True), (0, 1, True), (0, 2, False), (1, 4, False)],
-)
-def test_the_pins_of_the_bus_are_no_outputs(
-    toml_path: Path, bus: int, pin: int, refused: bool
-) -> None:
-    toml_path.write_text(
-        f"[source]\nkind = 'ads1115'\nbus = {bus}\n[outputs.alarm]\npin = {pin}", "utf-8"
-    )
-    settings_ = load(toml_path, agent.config.Settings)
-    if refused:
-        with pytest.raises(SettingsError, match=f"outputs.alarm.pin: GPIO{pin} is used by I2C"):
-            agent.config.check(settings_)
-    else:
-        agent.config.check(settings_)
-
-
-def test_a_file_in_another_encoding_is_told_so_by_its_line(toml_path: Path) -> None:
-    toml_path.write_bytes(b"[log]\n# 20 \xb0C\n")
-    with pytest.raises(SettingsError, match="line 2: is not UTF-8: save the file as UTF-8"):
-        load(toml_path, agent.config.Settings)
-
-
-def test_a_mark_at_the_begin_of_a_file_is_no_matter(toml_path: Path) -> None:
-    toml_path.write_bytes(b"\xef\xbb\xbf[log]\nlevel = 'debug'\n")
-    assert load(toml_path, agent.config.Settings).log.level == "debug"
-
-
-@pytest.mark.parametrize(("rate", "ttl_s", "refused"), [(0.05, 39, True), (0.05, 40, False)])
-def test_an_alarm_outlives_the_wait_for_the_next_prediction(
-    toml_path: Path, rate: float, ttl_s: float, refused: bool
-) -> None:
-    toml_path.write_text(
-        f"[source]\nkind = 'ads1115'\n[sampling]\nrate_hz = {rate}\n"
-        f"[outputs.alarm]\npin = 17\nttl_s = {ttl_s}",
-        "utf-8",
-    )
-    settings_ = load(toml_path, agent.config.Settings)
-    if refused:
-        with pytest.raises(SettingsError, match=r"outputs\.alarm\.ttl_s: 39 s is too short"):
-            agent.config.check(settings_)
-    else:
-        agent.config.check(settings_)
+# Differences, and secrets
 
 
 def test_differences_are_named_by_their_paths_in_the_file(tmp_path: Path) -> None:

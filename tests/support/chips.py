@@ -20,6 +20,9 @@ S = 1_000_000_000
 ADDRESS = 0x48
 PIN_V = (0.5, 1.0, 1.5, 2.0)
 
+# Of the transfers of a verified reading that are not within its wait.
+VERIFIED_NS = 805_000
+
 
 def wobble() -> Signal:
     """A few codes up and down, as a working sensor has; not the same twice in a row."""
@@ -119,3 +122,7 @@ def is_whole(row: Sequence[float]) -> bool:
 
 def is_nothing(row: Sequence[float]) -> bool:
     return all(map(math.isnan, row))
+
+
+def counted(faults: dict[str, int]) -> dict[str, int]:
+    return {kind: count for kind, count in faults.items() if count}

@@ -19,6 +19,11 @@ NAN = float("nan")
 FAILED = NAN, NAN, NAN, NAN
 
 
+def sample(*values: float) -> Sample:
+    first, second, third, fourth = values
+    return Sample(0, (first, second, third, fourth))
+
+
 def float32(values: Sequence[float]) -> Values:
     """As the wire rounds them."""
     one, two, three, four = array("f", values)

@@ -1,6 +1,7 @@
 """A spool without threads: its keeper is stepped by hand, its clock is set, its power is cut."""
 
 import asyncio
+import logging
 import shutil
 import sqlite3
 import tempfile
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.clock import ManualClock
 from support.files import Files
 
@@ -297,3 +299,19 @@ class Blocked:
     def close(self) -> None:
         self._connection.execute("ROLLBACK")
         self._connection.close()
+
+
+def said(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= level]
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+def turns(device: Device, clock: ManualClock, number: int) -> list[Sample]:
+    samples: list[Sample] = []
+    for _ in range(number):
+        samples += device.keep(3)
+        clock.advance(0.7)
+    return samples

@@ -126,6 +126,10 @@ def select(path: Path, query: str, *parameters: object) -> list[tuple[object, ..
         return connection.execute(query, parameters).fetchall()
 
 
+def samples(path: Path) -> list[tuple[object, ...]]:
+    return select(path, "SELECT * FROM samples ORDER BY position")
+
+
 def change(path: Path, query: str, *parameters: object) -> int:
     """Change a store beside its owner; how many rows."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:

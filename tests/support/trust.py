@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from support.certificates import Ca, Files
+from support.processes import Agent
 
 
 class Plant:
@@ -37,3 +38,7 @@ class Plant:
         path = self.directory / name
         path.write_text(text)
         return str(path)
+
+
+def endless(config: str, dataset: Path, *more: str) -> Agent:
+    return Agent("--config", config, "--simulate", str(dataset), "--loop", "--rate", "100", *more)
