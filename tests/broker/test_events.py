@@ -10,6 +10,7 @@ import pytest
 from support.certificates import Ca
 from support.chain import Chain
 from support.clock import ManualClock
+from support.patience import PATIENCE_S
 from support.pruned import Bench
 from support.read import Place
 from support.scene import AGENT, request
@@ -47,7 +48,6 @@ from quartet.database import connect, transaction
 from wire import METHOD_PATH
 from wire.metadata import StreamHeader
 
-PATIENCE_S = 20.0
 LONG_S = 3600.0
 """A tick that never comes: then only commits that happen anyway write anything."""
 

@@ -5,18 +5,18 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 from support.patience import PATIENCE_S, until
+from support.ports import kept_port
 
 from bench.usage import descendants
 from broker.recorder.postgres.schema import migrate
@@ -67,9 +67,9 @@ class Server:
         self._settings = _SETTINGS | {**(settings or {})}
         self._numbers = itertools.count(1)
         self._shared: Database | None = None
-        with socket.socket() as place:
-            place.bind(("127.0.0.1", 0))
-            self.port: int = place.getsockname()[1]
+        # Nobody else gets it, also between a kill and a restart.
+        self._leaving = ExitStack()
+        self.port = self._leaving.enter_context(kept_port())
         if primary:
             where = f"host=127.0.0.1 port={primary.port} user=postgres"
             self._run(
@@ -154,6 +154,7 @@ class Server:
         """End it, with all its connections."""
         self.process.send_signal(2)
         self.process.wait()
+        self._leaving.close()
 
     def url(self, database: str, user: str = "postgres", port: int = 0) -> str:
         """Of one of its databases; by another port where something stands between."""
