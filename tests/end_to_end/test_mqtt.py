@@ -169,6 +169,7 @@ def test_what_is_told_of_a_forgotten_agent_is_taken_away_even_if_nobody_ran(
     with Broker("--store", store) as broker, Mailbox(server.port) as box:
         with Publishing(tmp_path, server) as publishing:
             with plant.agent(broker.port):
+                box.wait_for(DEVICE)
                 box.wait_for(f"{OF_BROKER}state")
             box.publish("quartet/broker/elsewhere/other", "mine", retain=True)
             assert publishing.stop() == 0

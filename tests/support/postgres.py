@@ -40,7 +40,8 @@ _TRUNCATE = """
         commands, events, standings, labels, asides, losses RESTART IDENTITY
 """
 
-_END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
+# With their locks, which a broker of the same number would not get.
+_END_ALL = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = '{}'"
 
 # What the server says when its disk is full, without a disk of its own.
 _FULL = """
@@ -165,6 +166,7 @@ class Server:
         if self._shared is None:
             self._shared = await self.create()
             await self._shared.prepare()
+        await self._shared.lose()  # to those of the test before
         await self._shared.find()
         await self._shared.select(_TRUNCATE)
         return self._shared
@@ -234,7 +236,7 @@ class Database:
         await self.server.command(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
 
     async def lose(self) -> None:
-        """Have it where no broker reaches it."""
+        """Have it where no broker reaches it; returns when no session is left."""
         await self.server.command(f"ALTER DATABASE {self.name} ALLOW_CONNECTIONS false")
         await self.server.command(_END_ALL.format(self.name))
 
