@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.buses import NO_BUS
 from support.ports import kept_port
 from support.processes import Agent, Broker
 
@@ -21,9 +22,6 @@ lock = lock_chip(int(sys.argv[1]), 0x48)
 print("held", flush=True)
 sys.stdin.read()
 """
-
-# A bus that no machine has, so that no chip of this one is meant.
-NO_BUS = 247
 
 
 @pytest.fixture(scope="module")
