@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.buses import NO_BUS
 from support.clock import ManualClock
 from support.processes import Broker, Running
 
@@ -189,13 +190,13 @@ def test_a_computer_without_a_bus_gets_no_advice_for_a_pi(tmp_path: Path) -> Non
 
 
 def test_a_chip_that_an_agent_reads_passes_with_what_that_agent_says() -> None:
-    source = Ads1115Settings(bus=253)  # no machine has that number of buses
+    source = Ads1115Settings(bus=NO_BUS)
     working = Host(is_pi=True, running_agent="streaming; 600 samples")
-    with contextlib.closing(lock_chip(253, source.address)):
+    with contextlib.closing(lock_chip(NO_BUS, source.address)):
         for host, says in ((working, ", which says: streaming; 600 samples"), (PI, "")):
             (finding,) = check_chip(Settings(source=source), source, ManualClock(), host)
             assert finding.outcome is Outcome.PASSED
-            detail = f"ADS1115 at 0x48 on bus 253 is read by process {os.getpid()}{says}"
+            detail = f"ADS1115 at 0x48 on bus {NO_BUS} is read by process {os.getpid()}{says}"
             assert finding.detail == detail
     (finding,) = check_chip(Settings(source=source), source, ManualClock(), working)
     assert (finding.check, finding.outcome) == ("bus", Outcome.FAILED)

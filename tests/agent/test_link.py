@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from support.link_bench import PERIOD_NS, QUICK, VALUES, Bench, by_parity, leaving_the_benches
 from support.patience import PATIENCE_S
@@ -172,7 +173,7 @@ async def test_a_peer_that_never_ends_its_side_keeps_nobody_from_ending(
         await asyncio.Event().wait()
 
     async with scripted_broker(script) as port:
-        bench = Bench(port)
+        bench = Bench(port, msgspec.structs.replace(QUICK, reply_deadline_s=2.0))
         bench.sample(3)
         await bench.run()
     assert bench.answers == by_parity(3)

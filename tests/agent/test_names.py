@@ -108,7 +108,7 @@ async def test_a_look_up_that_is_slow_succeeds_late_and_is_not_asked_twice() -> 
     asked: list[str] = []
     async with (
         scripted_broker(Peer.echo) as port,
-        Tried(Address("broker.plant", port), names=Names(slow)) as tried,
+        Tried(Address("broker.plant", port), names=Names(slow), settings=QUICK) as tried,
     ):
         assert await tried.trouble() == (
             "nobody answers within 0.5 s what address the name broker.plant has"
@@ -122,7 +122,10 @@ async def test_a_connection_that_is_slow_succeeds_late() -> None:
     """Its first byte comes later than the first patience, and sooner than the second."""
     async with scripted_broker(Peer.echo) as port:
         late = box.late(port, 1.5 * QUICK.reply_deadline_s)
-        async with box.middle_box(late) as via, Tried(Address("127.0.0.1", via)) as tried:
+        async with (
+            box.middle_box(late) as via,
+            Tried(Address("127.0.0.1", via), settings=QUICK) as tried,
+        ):
             assert "sends no HTTP/2 within 0.5 s" in await tried.trouble()
             await tried.until(lambda: tried.predictions)
 
@@ -131,7 +134,10 @@ async def test_the_wait_for_an_answer_begins_when_the_sample_was_sent() -> None:
     async def mute(_: Peer) -> None:
         await asyncio.Event().wait()
 
-    async with scripted_broker(mute) as port, Tried(Address("127.0.0.1", port)) as tried:
+    async with (
+        scripted_broker(mute) as port,
+        Tried(Address("127.0.0.1", port), settings=QUICK) as tried,
+    ):
         assert await tried.trouble() == "no answer for 0.5 s to a sample that was sent"
 
 

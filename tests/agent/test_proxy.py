@@ -90,7 +90,7 @@ ENDS = {
 
 async def said(via: Address, tls: TlsSettings | None = None) -> Finding:
     """What the doctor says; the agent says the same."""
-    async with Tried(FAR, open_credentials(tls), proxy=via) as tried:
+    async with Tried(FAR, open_credentials(tls), proxy=via, settings=QUICK) as tried:
         trouble = await tried.trouble()
     settings = Settings(AgentSettings("press-1"), BrokerSettings(str(FAR), proxy=str(via)), tls)
     (finding,) = await asyncio.to_thread(list, check_brokers(settings, PATIENCE, PATIENCE_S))
@@ -159,7 +159,7 @@ async def test_a_slow_proxy_connects_late() -> None:
             await asyncio.sleep(1.5 * QUICK.reply_deadline_s)
             await http_proxy(port, [])(reader, writer)
 
-        async with middle_box(slow) as via, Tried(FAR, proxy=at(via)) as tried:
+        async with middle_box(slow) as via, Tried(FAR, proxy=at(via), settings=QUICK) as tried:
             await tried.until(lambda: tried.predictions)
 
 

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 from support.clock import ManualClock
+from support.patience import PATIENCE_S
 from support.pupil import Pupil
 from support.store import OpenLines
 
@@ -14,8 +15,6 @@ from broker.model import Code, Ending
 from broker.states import States
 from broker.transport.memory import MemoryTransport, Metadata
 from wire import ADMISSION_METHOD_PATH
-
-PATIENCE_S = 10.0
 
 
 async def asked(access: Access, metadata: Metadata = (("agent-id", "press-1"),)) -> Ending:

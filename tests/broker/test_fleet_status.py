@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
+import asyncpg
 import pytest
 from support.chain import Chain
 from support.patience import PATIENCE_S
@@ -77,6 +78,17 @@ async def test_each_line_is_of_the_broker_that_claimed_it_last(database: Databas
         assert f"database: 127.0.0.1:{database.server.port}, the primary" in gone.to_text()
         assert told["owners"][1]["agent_id"] == "b"
     reader.close()
+
+
+async def test_a_broker_that_has_left_is_live_no_more(database: Database) -> None:
+    await database.prepare()
+    asking = await asyncpg.connect(database.url)
+    asked = await asking.prepare(_BROKERS)
+    for _ in range(10):
+        async with PostgresRecorder(database.url, "d", FleetKeeping(), tick_s=0.01):
+            assert await asked.fetchval() == 1
+        assert await asked.fetchval() == 0
+    await asking.close()
 
 
 async def test_who_watches_sees_a_broker_go(database: Database) -> None:

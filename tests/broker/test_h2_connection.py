@@ -9,6 +9,7 @@ from h2.settings import SettingCodes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.h2_peer import Peer, echo, lose_all, status, stay
+from support.patience import PATIENCE_S
 
 from broker.model import Code
 from broker.transport import Call
@@ -187,7 +188,7 @@ async def test_a_connection_without_calls_ends_at_a_stop() -> None:
 async def test_a_deadline_ends_the_call_with_a_status() -> None:
     peer = Peer({METHOD_PATH: stay})
     stream = peer.call(grpc_timeout="1m")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not stream.has_ended:
             await peer.settle()
     assert stream.status == status(Code.DEADLINE_EXCEEDED)
@@ -201,7 +202,7 @@ async def test_a_deadline_behind_half_an_answer_is_a_reset() -> None:
     peer.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 7})
     peer.reads_windows = False
     stream = peer.call(grpc_timeout="1m")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while stream.reset is None:
             await peer.settle()
     assert stream.reset is ErrorCodes.CANCEL

@@ -105,7 +105,9 @@ async def test_a_primary_that_is_told_to_be_one_no_more_is_left(
 
 
 _HOLDERS = """
-    SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid IN (SELECT broker FROM brokers)
+    SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database
+    WHERE datname = current_database() AND locktype = 'advisory'
+        AND objid IN (SELECT broker FROM brokers)
 """
 
 

@@ -51,6 +51,10 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def has_sessions(database: Database, count: int) -> bool:
+    return await database.select(_SESSIONS) == [(count,)]
+
+
 async def trouble_of(reader: PostgresReader) -> str:
     """What it says once it cannot tell whether a broker runs."""
     said: list[str] = []
@@ -106,6 +110,7 @@ async def test_of_two_servers_one_is_read_and_the_primary_commanded(
 ) -> None:
     standby = Database(servers[1], database.name)
     reader = PostgresReader(both(servers, database.name), prefers_standby=prefers_standby)
+    await until(lambda: has_sessions(database, 0))  # of those that have made the records
     assert [each.agent_id for each in await reader.lines()] == ["a"]
     asked = [(await each.select(_SESSIONS))[0][0] for each in (database, standby)]
     assert asked == ([0, 1] if prefers_standby else [1, 0])
@@ -121,8 +126,18 @@ async def test_a_standby_that_has_all_says_that_no_broker_runs(
     await database.do("UPDATE brokers SET alive_at = now() - interval '40 s'")
     await database.reach(standby.server)
     reader = PostgresReader(standby.url)
-    assert await reader.served_since() is None
+
+    async def is_said() -> bool:
+        with suppress(StoreError):  # something has just come that it has yet to replay
+            return await reader.served_since() is None
+        return False
+
+    await until(is_said)
     reader.close()
+
+
+async def is_paused(standby: Database) -> bool:
+    return await standby.select("SELECT pg_get_wal_replay_pause_state()") == [("paused",)]
 
 
 async def test_a_standby_that_is_behind_says_so(
@@ -133,6 +148,7 @@ async def test_a_standby_that_is_behind_says_so(
     await database.reach(standby.server)
     reader = PostgresReader(standby.url)
     await standby.do("SELECT pg_wal_replay_pause()")
+    await until(lambda: is_paused(standby))
     try:
         await database.do("UPDATE brokers SET alive_at = now()")
 

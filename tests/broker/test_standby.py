@@ -23,6 +23,12 @@ _IS_CONFIRMED = """
         AND EXISTS (SELECT 1 FROM pg_stat_replication WHERE sync_state = 'quorum')
 """
 
+# A broker also says every few seconds that it lives, whatever a test is about.
+_WAITING = """
+    SELECT pid FROM pg_stat_activity
+    WHERE wait_event = 'SyncRep' AND query NOT LIKE '%UPDATE brokers SET alive_at%'
+"""
+
 
 class Pair:
     """A primary and its standby."""
@@ -47,10 +53,7 @@ class Pair:
 
     async def waits(self) -> list[int]:
         """Those of this moment."""
-        rows = await self.database.select(
-            "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-        )
-        return [pid for (pid,) in rows]
+        return [pid for (pid,) in await self.database.select(_WAITING)]
 
 
 @contextmanager

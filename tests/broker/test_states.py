@@ -9,6 +9,7 @@ import grpc
 import pytest
 from support.certificates import Ca
 from support.clock import ManualClock
+from support.patience import PATIENCE_S
 from support.pupil import Pupil
 from support.store import OpenLines, header, send_on
 
@@ -24,7 +25,6 @@ from quartet.address import Address
 from wire import STATE_METHOD_PATH
 from wire.state_pb2 import Alarm, Learning, StateRequest, StateResponse
 
-PATIENCE_S = 10.0
 Ask = Callable[[Metadata], Awaitable[StateResponse | Ending]]
 
 

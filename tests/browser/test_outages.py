@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from playwright.async_api import Browser, Locator, Page, Route, expect
@@ -24,22 +25,28 @@ async def test_a_fault_is_red_and_first_with_its_why_and_can_be_acknowledged(
     browser: Browser, tmp_path: Path
 ) -> None:
     store = tmp_path / "broker.db"
-    with own(Broker("--store", str(store))) as broker, Console(store) as console:
-        healthy = [_agent(name, broker, "--rate", "10") for name in ("press-1", "press-2")]
-        with healthy[0], healthy[1], _agent("press-9", broker):
-            async with window(browser, console.url) as opened:
-                page = await opened.open()
-                row = agent(page, "press-9")
-                await expect(row.locator(".state")).to_have_text("learning")
-                await expect(row.locator(".state")).to_have_text("alarm")
-                assert await is_red(row.locator(".state"))
-                await is_first(page, "press-9")
-                await expect(row.locator(".why")).to_contain_text("sensor1")
-                await expect(page).to_have_title("(1) Quartet")
-                await everybody_can_read(page)
-                await row.get_by_role("link").click()
-                await expect(page.locator("#why")).to_contain_text("sensor1")
-                await everybody_can_read(page)
+    with (
+        own(Broker("--store", str(store))) as broker,
+        Console(store) as console,
+        ExitStack() as agents,
+    ):
+        for name in ("press-1", "press-2"):
+            agents.enter_context(_agent(name, broker, "--rate", "10"))
+        async with window(browser, console.url) as opened:
+            page = await opened.open()
+            row = agent(page, "press-9")
+            # Not before the page is there: it learns for six seconds.
+            agents.enter_context(_agent("press-9", broker, "--rate", "50"))
+            await expect(row.locator(".state")).to_have_text("learning")
+            await expect(row.locator(".state")).to_have_text("alarm")
+            assert await is_red(row.locator(".state"))
+            await is_first(page, "press-9")
+            await expect(row.locator(".why")).to_contain_text("sensor1")
+            await expect(page).to_have_title("(1) Quartet")
+            await everybody_can_read(page)
+            await row.get_by_role("link").click()
+            await expect(page.locator("#why")).to_contain_text("sensor1")
+            await everybody_can_read(page)
 
 
 async def test_a_level_that_was_accepted_is_on_show_and_can_be_picked_out(

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from support.peers import Peer, scripted_broker
+from support.ports import kept_port
 from support.processes import PATIENCE_S, Agent, Broker, Running
 
 from agent import status
@@ -112,9 +113,7 @@ def test_an_agent_in_alarm_says_since_when_and_why(config: Path, fault: Path) ->
 def test_an_agent_without_a_broker_says_since_when_and_how_much_waits(
     config: Path, fault: Path
 ) -> None:
-    with Broker() as former:
-        port = former.port
-    with simulate(config, fault, f"127.0.0.1:{port}") as agent:
+    with kept_port() as port, simulate(config, fault, f"127.0.0.1:{port}") as agent:
         agent.wait_for("no connection to ")
         code, state = until(config, lambda state: state["waiting"])
         assert code == 1

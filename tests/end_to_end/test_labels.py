@@ -7,6 +7,7 @@ from random import Random
 
 import grpc
 from support.patience import PATIENCE_S
+from support.ports import kept_port
 from support.processes import Agent, Broker, Running
 
 from broker.recorder.sqlite.reader import SqliteReader
@@ -63,7 +64,7 @@ def test_a_backlog_has_the_names_that_its_sensors_had(tmp_path: Path) -> None:
 
     options = ("--config", str(config), "--rate", "40")
     configured("oil")
-    with Agent(*options, "--broker", "127.0.0.1:1") as agent:
+    with kept_port() as port, Agent(*options, "--broker", f"127.0.0.1:{port}") as agent:
         agent.wait_for("no connection to")
         agent.stop()
     configured("water")

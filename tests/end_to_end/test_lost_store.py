@@ -4,7 +4,8 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -83,6 +84,16 @@ async def until(holds: Callable[[], object]) -> None:
             await asyncio.sleep(0.05)
 
 
+@contextmanager
+def frozen(broker: Broker) -> Iterator[None]:
+    """It sees nothing of what is done while entered before all of it is done."""
+    broker.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        broker.signal(signal.SIGCONT)
+
+
 def remove(path: Path, *companions: str) -> None:
     for name in companions:
         Path(f"{path}{name}").unlink()
@@ -134,8 +145,9 @@ async def test_a_store_that_is_not_in_its_place_any_more_ends_the_answers(
         answers, code, _ = await converse(broker.address, 0, 1, 2)
         assert (answers, code) == (expected(box, range(3)), grpc.StatusCode.OK)
         assert await asyncio.to_thread(health, broker) == 0
-        how(path)
-        files = set(path.parent.iterdir()) if path.parent.exists() else set()
+        with frozen(broker):
+            how(path)
+            files = set(path.parent.iterdir()) if path.parent.exists() else set()
         for _ in range(3):
             code, details = await refused(broker.address)
             assert code is grpc.StatusCode.UNAVAILABLE
@@ -178,7 +190,8 @@ async def test_logs_that_were_deleted_are_saved_and_made_again(
     with Broker(*CHAIN, "--store", str(path)) as broker:
         box = Chain()
         assert (await converse(broker.address, 0, 1))[0] == expected(box, range(2))
-        remove(path, *gone)
+        with frozen(broker):
+            remove(path, *gone)
         await asyncio.to_thread(
             broker.wait_for, "its records are saved, and the store is opened again"
         )

@@ -58,7 +58,7 @@ def test_a_full_disk_is_told_until_it_has_room_again(
         ) as agent,
     ):
         agent.wait_for("sample 20: ")
-        assert readiness(broker) == readiness(agent) == (200, "ready\n")
+        until(lambda: readiness(broker) == readiness(agent) == (200, "ready\n"))
         assert value(broker, failures) == 0
         with full_disk(store, broker.pid):
             until(lambda: value(broker, failures) > 0)

@@ -146,7 +146,8 @@ def test_a_brokers_view_and_an_agents_stand_beside_each_other(
     plant: Plant, server: Mosquitto, tmp_path: Path
 ) -> None:
     with Broker("--store", str(tmp_path / "broker.db")) as broker, Mailbox(server.port) as box:
-        with plant.agent(broker.port), Publishing(tmp_path, server) as publishing:
+        slow = plant.agent(broker.port, "--rate", "2")  # it learns for as long as this takes
+        with slow, Publishing(tmp_path, server) as publishing:
             box.wait_for("quartet/status", b"online".__eq__)
             box.wait_for(f"{OF_BROKER}status", b"online".__eq__)
             told = box.wait_for_document(f"{OF_BROKER}state", lambda told: told["alarm"] is False)
@@ -155,6 +156,8 @@ def test_a_brokers_view_and_an_agents_stand_beside_each_other(
             publishing.kill()
             box.wait_for("quartet/status", b"offline".__eq__)
             assert box.kept[STATUS] == b"online"
+        for own in (DEVICE, DEVICE.replace("agent", "broker")):
+            box.wait_for(own)
         devices = [topic for topic in box.kept if topic.startswith("homeassistant/device/")]
         assert len(devices) == 2
 
@@ -166,6 +169,7 @@ def test_what_is_told_of_a_forgotten_agent_is_taken_away_even_if_nobody_ran(
     with Broker("--store", store) as broker, Mailbox(server.port) as box:
         with Publishing(tmp_path, server) as publishing:
             with plant.agent(broker.port):
+                box.wait_for(DEVICE)
                 box.wait_for(f"{OF_BROKER}state")
             box.publish("quartet/broker/elsewhere/other", "mine", retain=True)
             assert publishing.stop() == 0

@@ -1,13 +1,14 @@
 """The agent on a chip: a virtual one under the real driver, and what a real one refuses."""
 
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.buses import NO_BUS
+from support.ports import kept_port
 from support.processes import Agent, Broker
 
 from agent.errors import ChipInUseError, SourceError
@@ -21,9 +22,6 @@ lock = lock_chip(int(sys.argv[1]), 0x48)
 print("held", flush=True)
 sys.stdin.read()
 """
-
-# A bus that no machine has, so that no chip of this one is meant.
-NO_BUS = 247
 
 
 @pytest.fixture(scope="module")
@@ -229,9 +227,8 @@ def waiting(config: Path, tmp_path: Path) -> Path:
             f'[spool]\ndirectory = "{tmp_path}"\nhot_directory = "{tmp_path / "hot"}"\n'
             '[agent]\nid = "press-4"\n'
         )
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        address = f"127.0.0.1:{nobody.getsockname()[1]}"
-    with Agent("--config", str(config), "--rate", "50", "--broker", address) as agent:
+    run = ("--config", str(config), "--rate", "50")
+    with kept_port() as port, Agent(*run, "--broker", f"127.0.0.1:{port}") as agent:
         agent.wait_for("cannot be reached|no connection|streaming to|not reachable")
         agent.stop()
     with config.open("a") as file:
@@ -255,9 +252,8 @@ def test_what_waits_is_sent_also_while_the_chip_is_dead(waiting: Path, broker: B
 
 
 def test_a_signal_ends_the_wait_for_a_broker_beside_a_dead_chip(waiting: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        address = f"127.0.0.1:{nobody.getsockname()[1]}"
-    with Agent("--config", str(waiting), "--broker", address) as agent:
+    run = ("--config", str(waiting))
+    with kept_port() as port, Agent(*run, "--broker", f"127.0.0.1:{port}") as agent:
         agent.wait_for("no virtual ADS1115 at 0x48")
         assert agent.stop() == 1
     assert "Traceback" not in agent.stderr

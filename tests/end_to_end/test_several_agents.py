@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.buses import NO_BUS
 from support.processes import Agent, Broker, Running
 
 from quartet.lock import for_all_users
-
-# A bus that no machine has, so that no chip of this one is meant.
-NO_BUS = 246
 
 CHIP = """
 [agent]

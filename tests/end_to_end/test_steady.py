@@ -63,7 +63,7 @@ def test_a_level_that_was_accepted_is_on_show_over_restarts_until_a_reset(tmp_pa
     assert STEP_AT + 300 <= ended.id < STEP_AT + 450
     found = re.search(r"steady, (\d+\.\d spreads off \(sensor2 \+\d+\.\d\))", ended.text)
     assert found
-    with Broker(*run) as broker, agent(broker, steady, "--loop", "--rate", "50") as press:
+    with Broker(*run) as broker, agent(broker, steady, "--loop", "--rate", "5") as press:
         press.wait_for("sample 5: ")
         told = status(store)
         assert (told["state"], told["shift"], told["alarm"]) == ("steady", found[1], None)

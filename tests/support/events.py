@@ -9,7 +9,6 @@ from broker.model import Sample
 from broker.recorder.opening import open_reader
 from broker.recorder.reader import LineState, Reader, Span
 
-PATIENCE_S = 20.0
 LONG_S = 3600.0
 """A tick that never comes: then only commits that happen anyway write anything."""
 

@@ -22,7 +22,7 @@ from quartet.clock import Clock
 PERIOD_NS = 100_000_000
 VALUES = (0.25, 0.5, 0.75, 1.0)
 QUICK = LinkSettings(
-    window=8, reply_deadline_s=0.5, backoff_min_s=0.01, backoff_max_s=0.02, keepalive_s=10
+    window=8, reply_deadline_s=PATIENCE_S, backoff_min_s=0.01, backoff_max_s=0.02, keepalive_s=10
 )
 
 

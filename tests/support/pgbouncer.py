@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from support.patience import until
+from support.ports import kept_port
 from support.postgres import Server
 
 _PROGRAM = Path("/usr/sbin/pgbouncer")
@@ -37,29 +38,29 @@ def is_there() -> bool:
 @contextmanager
 def pooled(server: Server, mode: str, more: str = "") -> Iterator[int]:
     """A pooler while entered; its port. `more`: settings."""
-    folder = Path(tempfile.mkdtemp(prefix="quartet-pgbouncer-"))
-    try:
-        with socket.socket() as place:
-            place.bind(("127.0.0.1", 0))
-            port: int = place.getsockname()[1]
-        settings = folder / "pgbouncer.ini"
-        settings.write_text(_SETTINGS.format(server=server.port, port=port, mode=mode, more=more))
-        if _USER:
-            for each in (folder, settings):
-                shutil.chown(each, "postgres", "postgres")
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen([_PROGRAM, settings], stdout=log, stderr=log, **_USER)
+    with kept_port() as port:
+        folder = Path(tempfile.mkdtemp(prefix="quartet-pgbouncer-"))
         try:
+            settings = folder / "pgbouncer.ini"
+            settings.write_text(
+                _SETTINGS.format(server=server.port, port=port, mode=mode, more=more)
+            )
+            if _USER:
+                for each in (folder, settings):
+                    shutil.chown(each, "postgres", "postgres")
+            with (folder / "log").open("wb") as log:
+                process = subprocess.Popen([_PROGRAM, settings], stdout=log, stderr=log, **_USER)
+            try:
 
-            def answers() -> bool:
-                assert process.poll() is None, (folder / "log").read_text()
-                with socket.socket() as asked:
-                    return asked.connect_ex(("127.0.0.1", port)) == 0
+                def answers() -> bool:
+                    assert process.poll() is None, (folder / "log").read_text()
+                    with socket.socket() as asked:
+                        return asked.connect_ex(("127.0.0.1", port)) == 0
 
-            until(answers)
-            yield port
+                until(answers)
+                yield port
+            finally:
+                process.kill()
+                process.wait()
         finally:
-            process.kill()
-            process.wait()
-    finally:
-        shutil.rmtree(folder)
+            shutil.rmtree(folder)

@@ -5,18 +5,18 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 from support.patience import PATIENCE_S, until
+from support.ports import kept_port
 
 from bench.usage import descendants
 from broker.recorder.postgres.schema import migrate
@@ -40,7 +40,8 @@ _TRUNCATE = """
         commands, events, standings, labels, asides, losses RESTART IDENTITY
 """
 
-_END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
+# With their locks, which a broker of the same number would not get.
+_END_ALL = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = '{}'"
 
 # What the server says when its disk is full, without a disk of its own.
 _FULL = """
@@ -67,9 +68,9 @@ class Server:
         self._settings = _SETTINGS | {**(settings or {})}
         self._numbers = itertools.count(1)
         self._shared: Database | None = None
-        with socket.socket() as place:
-            place.bind(("127.0.0.1", 0))
-            self.port: int = place.getsockname()[1]
+        # Nobody else gets it, also between a kill and a restart.
+        self._leaving = ExitStack()
+        self.port = self._leaving.enter_context(kept_port())
         if primary:
             where = f"host=127.0.0.1 port={primary.port} user=postgres"
             self._run(
@@ -154,6 +155,7 @@ class Server:
         """End it, with all its connections."""
         self.process.send_signal(2)
         self.process.wait()
+        self._leaving.close()
 
     def url(self, database: str, user: str = "postgres", port: int = 0) -> str:
         """Of one of its databases; by another port where something stands between."""
@@ -164,6 +166,7 @@ class Server:
         if self._shared is None:
             self._shared = await self.create()
             await self._shared.prepare()
+        await self._shared.lose()  # to those of the test before
         await self._shared.find()
         await self._shared.select(_TRUNCATE)
         return self._shared
@@ -233,7 +236,7 @@ class Database:
         await self.server.command(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
 
     async def lose(self) -> None:
-        """Have it where no broker reaches it."""
+        """Have it where no broker reaches it; returns when no session is left."""
         await self.server.command(f"ALTER DATABASE {self.name} ALLOW_CONNECTIONS false")
         await self.server.command(_END_ALL.format(self.name))
 

@@ -27,7 +27,10 @@ _ENDED = "the server has ended the connection"
 # As long as the server is asked to give up what a connection waits for.
 _GIVE_UP_S = 5.0
 
-_ended: set[asyncio.Task[None]] = set()
+# A server ends a session in milliseconds. A stop waits no longer for one that does not answer.
+_LEAVE_S = 2.0
+
+_ending: set[asyncio.Task[None]] = set()
 
 
 class Link:
@@ -57,9 +60,13 @@ class Link:
         return int(self._connection.get_server_pid())
 
     def close(self) -> None:
-        """End it at once; nothing is under way."""
+        """End it at once; nothing is under way. The server notices a moment later."""
         with suppress(RuntimeError):  # its event loop has ended before it
             self._connection.terminate()
+
+    async def leave(self) -> None:
+        """End it; nothing is under way. The server has ended its session when this returns."""
+        await self._end(_LEAVE_S)
 
     def give_up(self) -> None:
         """End it, whatever is under way: the server gives that up too.
@@ -68,13 +75,13 @@ class Link:
         """
         if not self._is_given_up:
             self._is_given_up = True
-            task = asyncio.create_task(self._end())
-            _ended.add(task)
-            task.add_done_callback(_ended.discard)
+            task = asyncio.create_task(self._end(_GIVE_UP_S))
+            _ending.add(task)
+            task.add_done_callback(_ending.discard)
 
-    async def _end(self) -> None:
+    async def _end(self, timeout_s: float) -> None:
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            await self._connection.close(timeout=_GIVE_UP_S)
+            await self._connection.close(timeout=timeout_s)
 
     async def ask(self, query: str, *arguments: object) -> list[Any]:
         """Read. Raises PostgresError, InterfaceError or OSError."""
@@ -133,6 +140,12 @@ class Link:
             self._warning = shown(message)
 
 
+async def given_up() -> None:
+    """Return when the server has ended what was given up, or has not within 5 s."""
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(*(task for task in _ending if task.get_loop() is loop))
+
+
 class Links:
     """A few connections for questions, each made when it is needed. Loop only."""
 
@@ -160,6 +173,11 @@ class Links:
         """End those that are idle."""
         while self._idle:
             self._idle.pop().close()
+
+    async def leave(self) -> None:
+        """End those that are idle, and return when the server has."""
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(link.leave() for link in idle))
 
     def _free(self) -> Link | None:
         while self._idle:

@@ -102,10 +102,10 @@ class Primary:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    def close(self) -> None:
-        """End it."""
+    async def leave(self) -> None:
+        """End it, and return when the server has."""
         if self._link:
-            self._link.close()
+            await self._link.leave()
 
     async def _try(self) -> bool:
         """Connect; whether that went well."""

@@ -21,7 +21,7 @@ from broker.recorder.postgres.claims import LOOK_S, Claims
 from broker.recorder.postgres.housekeeping import HOUSE_S, Housekeeping
 from broker.recorder.postgres.keeping import FleetKeeping
 from broker.recorder.postgres.leases import Leases
-from broker.recorder.postgres.link import Link, Links
+from broker.recorder.postgres.link import Link, Links, given_up
 from broker.recorder.postgres.moment import ServerClock, moment
 from broker.recorder.postgres.primary import TROUBLE_S, UNCONFIRMED, Primary
 from broker.recorder.postgres.rebases import Rebases
@@ -110,8 +110,7 @@ class PostgresRecorder:
         """Connect, prepare the database, and begin. StoreError where that cannot be."""
         async with AsyncExitStack() as undo:
             await self._primary.open()
-            undo.callback(self._links.close)
-            undo.callback(self._primary.close)
+            undo.push_async_callback(self._leave)
             await self._begin(await self._primary.link())
             rounds = asyncio.create_task(self._rounds.run())
             undo.push_async_callback(self._end_rounds, rounds)
@@ -141,6 +140,10 @@ class PostgresRecorder:
             raise StoreError(f"{self._url}: {UNCONFIRMED}") from error
         except _UNREACHED as error:
             raise store_error(self._url, error) from error
+
+    async def _leave(self) -> None:
+        """Live no longer: who asks the server after this finds this broker gone."""
+        await asyncio.gather(self._links.leave(), self._primary.leave(), given_up())
 
     async def _end_rounds(self, rounds: asyncio.Task[None]) -> None:
         done, _ = await asyncio.wait([rounds], timeout=_CLOSE_S)

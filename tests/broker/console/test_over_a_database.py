@@ -9,7 +9,7 @@ import pytest
 from support.chain import Chain
 from support.console import Streaming, make_store, served
 from support.patience import PATIENCE_S
-from support.postgres import Server, running
+from support.postgres import Database, Server, running
 from support.store import header, sample, send_on
 from support.stores import lines_of
 
@@ -33,6 +33,13 @@ async def told(stream: Streaming, holds: Callable[[dict[str, Any]], bool]) -> di
             store = (await stream.tick()).get("store")
             if store and holds(store):
                 return store  # type: ignore[no-any-return]
+
+
+async def is_left(database: Database) -> None:
+    """Return once the server has ended the sessions of those that have made the records."""
+    async with asyncio.timeout(PATIENCE_S):
+        while await database.select(_CONNECTIONS) != [(0,)]:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.01)
 
 
 async def test_a_server_that_dies_is_said_and_all_is_well_once_it_is_back(
@@ -66,6 +73,7 @@ async def test_however_many_ask_the_server_has_few_connections(
 ) -> None:
     database = await postgres.create()
     await make_store(database.url, ["a", "b"], samples=200)
+    await is_left(database)
     async with served(tmp_path, store=database.url) as site:
         paths = ["/api/agent/a", "/api/agent/b/history?from=0&to=1000&px=10", "/api/alarms"]
         replies = await asyncio.gather(*(site.get(path) for path in paths * 8))
@@ -82,6 +90,7 @@ async def test_where_only_a_standby_is_known_a_reset_is_refused_and_all_else_wor
     with running(server) as standby:
         await make_store(database.url)
         await database.reach(standby)
+        await is_left(database)
         both = f"127.0.0.1:{standby.port},127.0.0.1:{server.port}"
         for url, status in (
             (standby.url(database.name), 503),

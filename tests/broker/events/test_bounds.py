@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from support.clock import ManualClock
-from support.events import LONG_S, PATIENCE_S, events, state
+from support.events import LONG_S, events, state
+from support.patience import PATIENCE_S
 from support.pruned import Bench
 from support.read import Place
 from support.store import (

@@ -8,7 +8,8 @@ from pathlib import Path
 from support.certificates import Ca
 from support.chain import Chain
 from support.clock import ManualClock
-from support.events import LONG_S, PATIENCE_S, events, state
+from support.events import LONG_S, events, state
+from support.patience import PATIENCE_S
 from support.read import Place
 from support.scene import AGENT, request
 from support.scene import header as agents_header

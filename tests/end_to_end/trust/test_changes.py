@@ -64,6 +64,7 @@ def test_an_agent_takes_a_new_certificate_and_loses_nothing(
             agent.wait_for("streaming to ")
             copy(own_plant.ca.issue("new", ("press-1",)), mine)
             agent.wait_for("certificates reloaded")
+            broker.wait_for("press-1 at .*: connected$", 2)
             own_plant.ca.revoke(former)  # nothing streams by it any more
             broker.wait_for("tls.crl reloaded: 1 revoked")
             answered = len(re.findall("sample ", agent.stderr))
