@@ -24,6 +24,14 @@ _ENDINGS = (
 # What the library says then is about itself.
 _ENDED = "the server has ended the connection"
 
+# What a connection may say that is being ended.
+_LAST_WORDS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+
 # As long as the server is asked to give up what a connection waits for.
 _GIVE_UP_S = 5.0
 
@@ -80,7 +88,7 @@ class Link:
             task.add_done_callback(_ending.discard)
 
     async def _end(self, timeout_s: float) -> None:
-        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        with suppress(*_LAST_WORDS):
             await self._connection.close(timeout=timeout_s)
 
     async def ask(self, query: str, *arguments: object) -> list[Any]:
