@@ -44,7 +44,7 @@ class Bases:
         if state and state.digest == self._digest:
             return Basis(state.position, state.state)
         if state:
-            with self._history.undone(), transaction(self._connection):
+            with self._history, transaction(self._connection):
                 self._asides.keep(line, state, self._answered(line, state.position))
                 self._history.bar(line, newest)
         if away := self._asides.told(line, begun, name):

@@ -29,8 +29,7 @@ _MOST_BESIDE = _MOST_FRAMES + _FRAMES
 _flush = getattr(os, "fdatasync", os.fsync)
 
 # In the index: the frames that are committed, and those of them that are in the file.
-_COMMITTED = struct.Struct("=16xI")
-_SAVED = struct.Struct("=96xI")
+_COUNTS = struct.Struct("=16xI76xI")
 
 
 class Checkpoints:
@@ -49,7 +48,7 @@ class Checkpoints:
             # To close any descriptor of the index drops SQLite's locks on it: see close().
             self._descriptor = _opened(f"{file}-shm", undo)
             try:
-                self._index = mmap(self._descriptor, _SAVED.size, access=ACCESS_READ)
+                self._index = mmap(self._descriptor, _COUNTS.size, access=ACCESS_READ)
             except (OSError, ValueError) as error:
                 raise StoreError(f"{file}-shm: cannot be read: {error}") from error
             undo.pop_all()
@@ -59,18 +58,21 @@ class Checkpoints:
 
         After 0 the next commit begins the log again, and flushes it.
         """
-        committed: int = _COMMITTED.unpack_from(self._index)[0]
-        saved: int = _SAVED.unpack_from(self._index)[0]
-        return max(0, committed - saved)
+        committed, saved = _COUNTS.unpack_from(self._index)
+        return committed - saved if committed > saved else 0
 
     def is_due(self) -> bool:
         """Whether the log is long, and longer than the latest step() left it. Any thread."""
         new = self._new()
         return new >= _FRAMES and (new >= _MOST_FRAMES or self._monotonic() >= self._next_s)
 
-    def is_overdue(self) -> bool:
-        """Whether the medium does not keep up with the log. Any thread."""
-        return self._new() >= _MOST_BESIDE
+    def takes_commits(self) -> bool:
+        """Whether the next commit flushes nothing, and the medium keeps up with the log.
+
+        Any thread.
+        """
+        new = self._new()
+        return new + self._left > 0 and new < _MOST_BESIDE
 
     def flush(self) -> None:
         """Flush most of what step() would, which is nearly all of its time. Raises OSError.

@@ -3,7 +3,6 @@
 import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from broker.recorder.sqlite.aside import Asides, StoredState
@@ -76,14 +75,13 @@ class History:
             newest.prediction = answers[-1].prediction
         self._lines[line] = newest
 
-    @contextmanager
-    def undone(self) -> Iterator[None]:
-        """Forget what is known of lines where what is written while entered is rolled back."""
-        try:
-            yield
-        except BaseException:
+    def __enter__(self) -> None:
+        """To be entered around each transaction that writes to it."""
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Forget what is known of lines, where what was written is rolled back."""
+        if kind:
             self._lines.clear()
-            raise
 
     def bar(self, line: int, position: int) -> None:
         """Have nothing restored that is recorded up to a position. In a transaction."""

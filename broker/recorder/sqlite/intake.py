@@ -112,13 +112,14 @@ class Intake:
     def __init__(self, turn: Callable[[], None]) -> None:
         """`turn`: called by the loop once its callbacks of now have added what they have."""
         self._turn = turn
-        self._changed = threading.Condition()
-        self._round = Round()  # guarded by: _changed
-        self._is_called = False  # guarded by: _changed
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._round = Round()  # guarded by: _lock
+        self._is_called = False  # guarded by: _lock
 
     def record(self, batch: Batch) -> Commit:
         """Add a batch. Loop only. RecordError: it is too late."""
-        with self._changed:
+        with self._lock:
             gathering = self._open()
             gathering.entries.append(batch)
             gathering.samples += len(batch.samples)
@@ -126,41 +127,41 @@ class Intake:
 
     def ask(self, question: Question[Any]) -> None:
         """Add a question. Loop only."""
-        with self._changed:
+        with self._lock:
             self._open().questions.append(question)
 
     def release(self, released: Released) -> None:
         """Tell that a stream has ended. Any thread; in no hurry."""
-        with self._changed:
+        with self._lock:
             self._round.entries.append(released)
 
     def close(self) -> None:
         """Make this round the last. Any thread."""
-        with self._changed:
+        with self._lock:
             self._round.last = True
         self.call()
 
     def call(self) -> None:
         """Have the thread come, for what gathered or for the log. Any thread."""
-        with self._changed:
+        with self._lock:
             self._is_called = True
             self._changed.notify()
 
     def wait(self, timeout_s: float) -> None:
         """Wait for a call, as long as that. The recorder's thread only."""
-        with self._changed:
+        with self._lock:
             if not self._is_called:
                 self._changed.wait(timeout_s)
             self._is_called = False
 
     def waited_for(self) -> asyncio.AbstractEventLoop | None:
         """The loop where somebody waits for what gathers now. Any thread."""
-        with self._changed:
+        with self._lock:
             return self._round.loop
 
     def take(self) -> Round:
         """All that gathered. With the turn at the store held until it is settled."""
-        with self._changed:
+        with self._lock:
             gathered = self._round
             self._round = Round(last=gathered.last)
             return gathered
@@ -170,7 +171,7 @@ class Intake:
 
         None: it is large, or has questions, so that the thread must take it.
         """
-        with self._changed:
+        with self._lock:
             gathered = self._round
             if gathered.last or gathered.questions or gathered.samples > _SMALL:
                 return None
@@ -181,7 +182,7 @@ class Intake:
 
     def give_back(self, taken: Round) -> None:
         """Have a round be the next one. In the callback of the loop that has taken it."""
-        with self._changed:
+        with self._lock:
             behind = self._round  # no callback has recorded or asked since
             taken.entries += behind.entries
             taken.last = behind.last

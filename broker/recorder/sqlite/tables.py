@@ -94,7 +94,7 @@ class Tables:
         lines: dict[Lease, int] = {}
         sessions: dict[Claim, int] = {}
         rows: list[Iterator[tuple[object, ...]]] = []
-        with self._history.undone(), self._transaction:
+        with self._history, self._transaction:
             for batch in entries:
                 claim = batch.claim
                 if isinstance(batch, Happened):
@@ -284,6 +284,7 @@ def _rows(batch: Batch, line: int, session: int, position: int) -> Iterator[tupl
     answered = zip(batch.samples, batch.answers, strict=True)
     for at, (sample, answer) in enumerate(answered, position + 1):
         sampled_at_ns = taken_at_ns(header, sample.id, arrived_at_ns)
-        sensors, prediction = SENSORS.pack(*sample.values), answer.prediction
+        # As an int: SQLite's module looks for an adapter of a bool.
+        sensors, prediction = SENSORS.pack(*sample.values), int(answer.prediction)
         row = (at, line, session, sample.id, sensors, sampled_at_ns, arrived_at_ns, prediction)
         yield (*row, sample_checksum(*row))

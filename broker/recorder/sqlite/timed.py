@@ -14,13 +14,14 @@ class Timed:
 
     def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
         self._connection = connection
+        self._execute = connection.cursor().execute
         self._monotonic = clock.monotonic
         self.at_file_s = 0.0
         """How long the latest one has waited for its lock and for its commit."""
 
     def __enter__(self) -> None:
         began_s = self._monotonic()
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._execute("BEGIN IMMEDIATE")
         self.at_file_s = self._monotonic() - began_s
 
     def __exit__(
@@ -29,8 +30,8 @@ class Timed:
         try:
             if kind is None:
                 began_s = self._monotonic()
-                self._connection.execute("COMMIT")
+                self._execute("COMMIT")
                 self.at_file_s += self._monotonic() - began_s
         finally:
             if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+                self._execute("ROLLBACK")

@@ -95,9 +95,7 @@ class Turns:
     def _commit(self) -> bool:
         """Commit the round, with the turn; whether the thread has nothing to do."""
         checkpoints = self._condition.store.checkpoints
-        if self._condition.trouble or not checkpoints.unsaved():
-            return False
-        if self.stall or checkpoints.is_overdue():
+        if self._condition.trouble or self.stall or not checkpoints.takes_commits():
             return False
         work = self.intake.take_small()
         if work is None:
