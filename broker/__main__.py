@@ -33,6 +33,7 @@ from quartet.errors import StoreError
 from quartet.foreign import in_json, shown
 from quartet.plural import counted
 from quartet.settings import load
+from quartet.stdout import dispensable
 
 if TYPE_CHECKING:
     from quartet.inspection import Remark
@@ -72,7 +73,8 @@ def _run(options: argparse.Namespace) -> int:
     except ImportError as error:
         print(f"broker: {error.name} is missing: {to_install('broker')}", file=sys.stderr)
         return 1
-    app.run(settings, (lambda: _checked(options)) if options.read else None, options.read)
+    with dispensable():
+        app.run(settings, (lambda: _checked(options)) if options.read else None, options.read)
     return 0
 
 

@@ -24,8 +24,11 @@ def check(path: Path, *, overwrite: bool) -> None:
         return
     if path.is_dir():
         raise SettingsError(f"{path}: is a directory: name a file in it")
-    if not path.parent.is_dir():
-        raise SettingsError(f"{path}: there is no directory {path.parent}")
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if target.is_symlink():
+        raise SettingsError(f"{path}: is a link that leads back to itself: choose another name")
+    if not target.parent.is_dir():
+        raise SettingsError(f"{path}: there is no directory {target.parent}")
     if path.is_file() and not overwrite:
         raise SettingsError(
             f"{path}: exists already: give --overwrite to replace it, or another name"

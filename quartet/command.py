@@ -7,7 +7,7 @@ from io import TextIOWrapper
 
 from quartet.errors import QuartetError, SettingsError
 from quartet.journal import LineFormatter
-from quartet.stdout import watched
+from quartet.stdout import checked
 
 
 def run(program: str, command: Callable[[], int]) -> int:
@@ -21,7 +21,7 @@ def run(program: str, command: Callable[[], int]) -> int:
             stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII alone
     if logging.lastResort:  # what is logged by a command that sets up no log
         logging.lastResort.setFormatter(LineFormatter())
-    with watched():
+    with checked():
         try:
             code = _code(program, command)
         except SystemExit:  # --help, or wrong use

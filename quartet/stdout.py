@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import TextIOWrapper
-from typing import NoReturn
 
 from quartet.errors import StdoutError
 
@@ -14,7 +13,7 @@ _DESCRIPTOR = 1
 
 
 @contextmanager
-def watched() -> Iterator[None]:
+def checked() -> Iterator[None]:
     """Have what cannot be printed raise StdoutError, or BrokenPipeError where nobody reads.
 
     It is raised once: what is printed from then on is dropped, also at the interpreter's end.
@@ -27,7 +26,7 @@ def watched() -> Iterator[None]:
     if not isinstance(stream, TextIOWrapper):
         yield
         return
-    output = _Watched(
+    output = _Checked(
         stream.buffer,
         *(stream.encoding, stream.errors),
         line_buffering=stream.line_buffering,
@@ -40,12 +39,33 @@ def watched() -> Iterator[None]:
             output.detach()
 
 
-class _Watched(TextIOWrapper):
+@contextmanager
+def dispensable() -> Iterator[None]:
+    """Have what cannot be printed dropped: no service ends for a line of it, or of its predictor.
+
+    Main thread only.
+    """
+    output = sys.stdout
+    if not isinstance(output, _Checked):
+        yield
+        return
+    output.is_dispensable = True
+    try:
+        yield
+    finally:
+        output.flush()
+        output.is_dispensable = False
+
+
+class _Checked(TextIOWrapper):
+    is_dispensable = False
+
     def write(self, text: str, /) -> int:
         try:
             return super().write(text)
         except OSError as error:
             self._give_up(error)
+        return len(text)
 
     def flush(self) -> None:
         try:
@@ -53,10 +73,12 @@ class _Watched(TextIOWrapper):
         except OSError as error:
             self._give_up(error)
 
-    def _give_up(self, error: OSError) -> NoReturn:
+    def _give_up(self, error: OSError) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.fileno())
         os.close(nowhere)
+        if self.is_dispensable:
+            return
         if isinstance(error, BrokenPipeError):
             raise error
         raise StdoutError(f"cannot write the output: {error.strerror}") from error

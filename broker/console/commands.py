@@ -22,6 +22,7 @@ from quartet.inspection import (
     inspect_identity,
 )
 from quartet.settings import load
+from quartet.stdout import dispensable
 
 NO_DATABASE = (
     "no file for history, notes and users: give --database PATH, or --config with console.database"
@@ -49,7 +50,8 @@ def console(options: argparse.Namespace) -> int:
         missing = (error.name or "").partition(".")[0]
         print(f"broker: {missing} is missing: {to_install('console')}", file=sys.stderr)
         return 1
-    app.run(settings, store, database, options.read)
+    with dispensable():
+        app.run(settings, store, database, options.read)
     return 0
 
 

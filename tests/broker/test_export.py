@@ -110,6 +110,20 @@ async def test_a_link_stays_and_the_file_that_it_leads_to_is_written(
     assert names(target.parent) == ["latest.csv"]
 
 
+@pytest.mark.parametrize(
+    ("leads_to", "said"),
+    [("b.csv", "leads back to itself"), ("none/b.csv", "no directory /.*none$")],
+)
+def test_a_link_to_nowhere_is_told_before_anything_is_read(
+    leads_to: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").symlink_to(leads_to)
+    (tmp_path / "b.csv").symlink_to("a.csv")
+    with pytest.raises(SettingsError, match=said):
+        check(tmp_path / "a.csv", overwrite=True)
+    assert (tmp_path / "a.csv").is_symlink()
+
+
 async def test_statistics_are_those_of_a_predictor_that_was_never_interrupted(
     place: Place,
 ) -> None:

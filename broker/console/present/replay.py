@@ -35,8 +35,13 @@ class Question:
     """Points of each chart."""
 
 
-async def numbers(reader: Reader, black_box: BlackBox, question: Question) -> dict[str, Any]:
-    """The charts, and a remark about what they lack. Raises StoreError."""
+async def numbers(
+    reader: Reader, black_box: BlackBox, question: Question, most_before: int = _MOST_BEFORE
+) -> dict[str, Any]:
+    """The charts, and a remark about what they lack. Raises StoreError.
+
+    At most `most_before` samples are replayed that are not shown.
+    """
     line = await reader.line(question.agent_id)
     if line is None or line.latest is None or line.oldest_ns is None:
         return _told("no sample of it is on record")
@@ -64,7 +69,9 @@ async def numbers(reader: Reader, black_box: BlackBox, question: Question) -> di
             return _told(f"not replayable before {_local(basis.sampled_at_ns)}")
         remarks = [f"not replayable before {_local(basis.sampled_at_ns)}"]
     replayed = Span(since_ns, span.until_ns)
-    replay = _Replay(black_box, replayed, line.period_ns or 0, Folds(span, question.most))
+    replay = _Replay(
+        black_box, Folds(span, question.most), replayed, line.period_ns or 0, most_before
+    )
     remarks += await replay.run(reader, question.agent_id, basis)
     return {"charts": replay.folds.charts(), "remark": "; ".join(remarks)}
 
@@ -72,7 +79,9 @@ async def numbers(reader: Reader, black_box: BlackBox, question: Question) -> di
 class _Replay:
     """What a predictor says to the samples of a span, and to those before it."""
 
-    def __init__(self, black_box: BlackBox, span: Span, period_ns: int, folds: Folds) -> None:
+    def __init__(
+        self, black_box: BlackBox, folds: Folds, span: Span, period_ns: int, most_before: int
+    ) -> None:
         """`period_ns` is the spacing of samples; 0: they have none."""
         self._retrace = Retrace(black_box)
         self._span = span
@@ -84,6 +93,7 @@ class _Replay:
         """When the last sample of the span arrived; None: nobody has looked."""
         self._lacks: set[str] = set()
         """Of samples that are shown."""
+        self._most_before = most_before
         self._before = 0
         self._shown = 0
 
@@ -102,8 +112,10 @@ class _Replay:
                 cursor = course.cursor
                 if await self._is_over(reader, agent_id, course.samples):
                     break
-                if self._before > _MOST_BEFORE:
-                    before = counted(_MOST_BEFORE, "sample")
+                if self._before > self._most_before:
+                    if self._shown:
+                        return [f"only up to {_local(self._seen_ns)}"]
+                    before = counted(self._most_before, "sample")
                     return [f"not replayable: the state on record lies more than {before} before"]
                 if self._shown > _MOST_SHOWN:
                     return [f"only up to {_local(course.samples[-1].sampled_at_ns)}"]

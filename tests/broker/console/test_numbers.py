@@ -18,8 +18,10 @@ from support.stores import lines_of
 
 from broker.config import PredictorSettings, Store
 from broker.console.present import Numbers
+from broker.console.present.replay import Question, numbers
 from broker.model import Sample
 from broker.predictors.load import load
+from broker.recorder.opening import open_reader
 from broker.recorder.reader import Span
 from quartet.channels import as_float32
 
@@ -197,6 +199,26 @@ async def test_a_clock_that_was_ahead_for_long_ends_no_replay(
     for chart in told["charts"]:
         name = chart["name"]
         assert chart["value"] == [digits(wanted[id_][name][0]) for id_ in shown]
+    assert told["charts"]
+
+
+async def test_a_replay_that_is_given_up_behind_its_first_samples_says_how_far_it_came(
+    store: Store,
+) -> None:
+    await streamed(store, 1000)
+    clock = ManualClock(wall_s=START_NS / S_NS + 100)
+    async with lines_of(store, CHART.make, digest=CHART.digest, clock=clock) as lines:
+        ahead = header(1000, at_ns=START_NS + 1000 * PERIOD_NS + 86_400 * S_NS, period_ns=PERIOD_NS)
+        with await lines.open(ahead) as stream:
+            await send_on(stream, [row(id_) for id_ in range(1000, 1600)])
+        clock.advance(60.0)
+        again = header(1600, at_ns=START_NS + 1100 * PERIOD_NS, period_ns=PERIOD_NS)
+        with await lines.open(again) as stream:
+            await send_on(stream, [row(id_) for id_ in range(1600, 1700)])
+    question = Question("a", span(900, 1200), 4000)
+    told = await numbers(open_reader(store), CHART, question, most_before=550)
+    assert told["remark"].startswith("only up to ")
+    assert [len(each["value"]) for each in told["charts"]] == [100] * len(told["charts"])
     assert told["charts"]
 
 
