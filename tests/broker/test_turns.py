@@ -6,6 +6,7 @@ import math
 import sqlite3
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -200,6 +201,21 @@ async def test_a_backlog_is_committed_beside_the_loop(path: Path) -> None:
         await asyncio.gather(rig.record(200), rig.record(200))
         assert rig.by[before:] == [THREAD, THREAD]
         assert await rig.commit() == LOOP
+
+
+@pytest.mark.parametrize("count", [1, 300])
+async def test_a_stream_keeps_its_latest_commit_and_none_of_its_samples(
+    path: Path, count: int
+) -> None:
+    async with opened(path) as rig:
+        samples = Written(range(1, 1 + count), rig.by, int)
+        answers = [Answer(each.id, False) for each in list.__iter__(samples)]
+        kept = weakref.ref(samples)
+        commit = rig.recorder.record(Batch(rig.claim, samples, answers))
+        del samples
+        await commit
+        await rig.rest()
+        assert kept() is None
 
 
 async def test_all_that_one_turn_brings_is_one_commit_at_its_end(path: Path) -> None:
