@@ -16,7 +16,6 @@ from broker.config import Settings, reloaded, store_of
 from broker.connections import ConnectionLog
 from broker.lines import Lines
 from broker.metering import Meter, MeteredRecorder, MeteredWorkers
-from broker.metrics import BrokerMetrics
 from broker.predictors import BlackBox
 from broker.predictors.load import load
 from broker.recorder import Recorder
@@ -38,6 +37,7 @@ from wire import ADMISSION_METHOD_PATH, METHOD_PATH, STATE_METHOD_PATH
 
 if TYPE_CHECKING:
     from broker.credentials import Credentials
+    from broker.metrics import BrokerMetrics
 
 log = logging.getLogger(__name__)
 
@@ -148,11 +148,7 @@ async def _serve(
         # All that was imported stays. A garbage collection that looks at it holds the loop for
         # 20 to 60 ms; connections that come in crowds bring one about.
         gc.freeze()
-        figures = meter and BrokerMetrics(
-            *(meter, lines, access, recorder),
-            credentials=credentials,
-            store=store_of(settings, os.environ),
-        )
+        figures = meter and _figures(settings, meter, lines, access, recorder, credentials)
         async with serving(sockets, figures.text, figures.trouble) if figures else nullcontext():
             notifier.ready()
             await stop.wait()
@@ -181,6 +177,20 @@ def _credentials(settings: Settings) -> "Credentials | None":
     from broker.credentials import Credentials  # noqa: PLC0415 - costs 20 MB
 
     return Credentials(settings.tls)
+
+
+def _figures(  # noqa: PLR0917 - all that has figures
+    settings: Settings,
+    meter: Meter,
+    lines: Lines,
+    access: Access,
+    recorder: Recorder,
+    credentials: "Credentials | None",
+) -> "BrokerMetrics":
+    from broker.metrics import BrokerMetrics  # noqa: PLC0415 - costs 1 MB
+
+    store = store_of(settings, os.environ)
+    return BrokerMetrics(meter, lines, access, recorder, credentials=credentials, store=store)
 
 
 def _security(settings: Settings, address: Place) -> str:

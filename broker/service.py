@@ -144,6 +144,7 @@ class Service:
                 log.warning("%s: %s", peer, problem)
                 end(Ending(Code.INVALID_ARGUMENT, problem))
                 return
+            del messages, answers  # of a backlog, they would stay as long as the stream is idle
             messages = await call.read()
 
     @contextmanager

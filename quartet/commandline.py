@@ -2,10 +2,11 @@
 
 import argparse
 import csv
+import os
 import shlex
 import sys
 from collections.abc import Sequence
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,30 @@ class _ShowVersion(argparse.Action):
         parser.exit()
 
 
+# Without a terminal, and beside its right edge, as argparse has them.
+_USUAL_COLUMNS = 80
+_EDGE_COLUMNS = 2
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal. To find that out, argparse itself would import shutil, which brings
+    formats of archives, 0.5 MB; and it makes a formatter for each option of a parser.
+    """
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=_terminal_columns() - _EDGE_COLUMNS)
+
+
+def _terminal_columns() -> int:
+    with suppress(KeyError, ValueError):
+        if (given := int(os.environ["COLUMNS"])) > 0:
+            return given
+    with suppress(ValueError, OSError):  # it is closed, or no terminal
+        if sys.__stdout__:
+            return os.get_terminal_size(sys.__stdout__.fileno()).columns or _USUAL_COLUMNS
+    return _USUAL_COLUMNS
+
+
 class Parser(argparse.ArgumentParser):
     """A program or one of its commands. An error shows the usage of the command that was given."""
 
@@ -34,7 +59,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             **options,
             epilog="\n".join(lines),
-            formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=28),
+            formatter_class=_Formatter,
         )
         self.examples = tuple(examples)
         self.summaries: dict[str, str] = {}

@@ -1,6 +1,5 @@
 """The options of a predictor, compared with what its class takes."""
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 
@@ -35,10 +34,15 @@ def _problems(
         if option in former:
             yield f"predictor.options.{option}: no option any more: {former[option]}"
             continue
-        near = difflib.get_close_matches(option, known, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        has = f"{name} has {', '.join(known)}" if known else f"{name} has no options"
-        yield f"predictor.options.{option}: unknown option{hint or f'; {has}'}"
+        yield f"predictor.options.{option}: unknown option; {_hint(name, known, option)}"
     for option, is_required in known.items():
         if is_required and option not in options:
             yield f"predictor.options.{option}: missing: {name} needs this option"
+
+
+def _hint(name: str, known: Mapping[str, bool], option: str) -> str:
+    import difflib  # noqa: PLC0415 - only a mistake needs it
+
+    if near := difflib.get_close_matches(option, known, n=1):
+        return f"did you mean '{near[0]}'?"
+    return f"{name} has {', '.join(known)}" if known else f"{name} has no options"

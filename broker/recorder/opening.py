@@ -6,16 +6,19 @@ Each is imported where it is opened: a process has one of them, and one has 3 MB
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from broker.config import Settings, Store
 from broker.recorder import Recorder
-from broker.recorder.moving import MoveSource, MoveTarget
-from broker.recorder.reader import Reader
-from broker.recorder.upkeep import Upkeep
 from broker.records import SNAPSHOT_EVERY
 from quartet.clock import Clock
 from quartet.distribution import to_install
 from quartet.errors import SettingsError, StoreError
+
+if TYPE_CHECKING:
+    from broker.recorder.moving import MoveSource, MoveTarget
+    from broker.recorder.reader import Reader
+    from broker.recorder.upkeep import Upkeep
 
 
 @asynccontextmanager
@@ -48,7 +51,7 @@ async def open_recorder(
         yield embedded
 
 
-def open_reader(store: Store, *, prefers_standby: bool = False) -> Reader:
+def open_reader(store: Store, *, prefers_standby: bool = False) -> "Reader":
     """The reader of a store. StoreError.
 
     `prefers_standby`: who asks without end spares the server that the brokers write to.
@@ -71,7 +74,7 @@ async def inspect_database(
     return await inspect(url, settings.recorder.sync, settings.fleet.generation, digest, clock)
 
 
-def open_upkeep(store: Store) -> Upkeep:
+def open_upkeep(store: Store) -> "Upkeep":
     """The upkeep of a store. StoreError."""
     if isinstance(store, str):
         with _library(store):
@@ -85,7 +88,7 @@ def open_upkeep(store: Store) -> Upkeep:
 @asynccontextmanager
 async def open_to_move(
     source: Store, target: Store
-) -> AsyncIterator[tuple[MoveSource, MoveTarget]]:
+) -> AsyncIterator["tuple[MoveSource, MoveTarget]"]:
     """Both stores of a move, for us alone while entered. StoreError."""
     if isinstance(source, str) and isinstance(target, Path):
         with _library(source):

@@ -1,13 +1,9 @@
 """The lines of a file as text: unpacked and decoded, never whole, from a disk or a pipe."""
 
-import bz2
-import gzip
 import io
-import lzma
 import os
 import shlex
 import sys
-import zipfile
 import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from collections.abc import Iterator
@@ -32,8 +28,6 @@ _MARKS = (
     (BOM_UTF16_BE, "utf-16"),
 )
 
-_DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile)
-
 
 class Lines:
     """Iterates over the lines of a file; `number` is that of the latest one, from 1.
@@ -50,6 +44,8 @@ class Lines:
         """Why the file ends before its end, if it does."""
         self.failure: TableError | None = None
         """What a first look met, and left to whoever reads the rows."""
+        self._damaged: tuple[type[Exception], ...] = (EOFError, zlib.error)
+        """What says that packed data is damaged."""
         try:
             file = _stdin() if path == STDIN else path.open("rb")
         except (OSError, ValueError) as error:
@@ -60,7 +56,7 @@ class Lines:
             self._size = os.fstat(file.fileno()).st_size if self.is_seekable else 0
             head = file.peek(_MARK_BYTES)[:_MARK_BYTES]
             self._text = self._decoded(self._unpacked(head))
-        except (OSError, RuntimeError, NotImplementedError, *_DAMAGED) as error:
+        except (OSError, RuntimeError, NotImplementedError, *self._damaged) as error:
             file.close()
             self._unreadable(error)
         except TableError:
@@ -72,7 +68,7 @@ class Lines:
         while True:
             try:
                 line = readline(MAX_LINE_BYTES + 1)
-            except _DAMAGED as error:
+            except self._damaged as error:
                 self.cut = f"the compressed data ends early or is damaged ({error})"
                 return
             except UnicodeError as error:
@@ -108,11 +104,20 @@ class Lines:
         self._file.close()
 
     def _unpacked(self, head: bytes) -> IO[bytes]:
+        # Few files are packed, and an agent that replays another one spares the memory.
         if head.startswith(b"\x1f\x8b"):
+            import gzip  # noqa: PLC0415
+
+            self._damaged += (gzip.BadGzipFile,)
             return cast("IO[bytes]", gzip.GzipFile(fileobj=self._file))
         if head.startswith(b"BZh"):
+            import bz2  # noqa: PLC0415
+
             return bz2.BZ2File(self._file)
         if head.startswith(b"\xfd7zXZ\0"):
+            import lzma  # noqa: PLC0415
+
+            self._damaged += (lzma.LZMAError,)
             return lzma.LZMAFile(self._file)
         if head.startswith(b"PK\3\4"):
             return self._only_member()
@@ -124,6 +129,10 @@ class Lines:
     def _only_member(self) -> IO[bytes]:
         if not self.is_seekable:
             raise TableError(f"{self.path}: a zip file cannot be read from a pipe: unpack it first")
+        import lzma  # noqa: PLC0415 - as above
+        import zipfile  # noqa: PLC0415
+
+        self._damaged += (zipfile.BadZipFile, lzma.LZMAError)
         packed = zipfile.ZipFile(self._file)
         names = [name for name in packed.namelist() if not name.endswith("/")]
         if "[Content_Types].xml" in names or "content.xml" in names:

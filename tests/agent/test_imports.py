@@ -22,15 +22,26 @@ OTHERS = {
 MOST_OF_OURS = 108
 
 
-def modules(*imports: str) -> set[str]:
-    code = f"import sys, {', '.join(imports)}; print(*sys.modules)"
+# Of archives: of a recording that is one alone.
+ARCHIVES = {"bz2", "lzma", "shutil", "zipfile"}
+
+
+def modules(*imports: str, then: str = "pass") -> set[str]:
+    code = f"import sys, {', '.join(imports)}; {then}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return {*done.stdout.split()}
 
 
 def test_an_agent_imports_what_it_needs_and_no_more() -> None:
     of_grpc = modules("grpc", "wire.databroker_pb2")
-    of_agent = modules("agent.__main__", "agent.app") - of_grpc
+    parsed = "agent.__main__.parser().parse_args(['run'])"
+    of_agent = modules("agent.__main__", "agent.app", then=parsed) - of_grpc
     assert not of_agent & (SPARED | OTHERS)
     ours = {each for each in of_agent if each.partition(".")[0] in {"agent", "quartet", "wire"}}
     assert len(ours) <= MOST_OF_OURS, sorted(ours)
+
+
+def test_a_replay_imports_no_archives() -> None:
+    opened = "quartet.recording.text.Lines(pathlib.Path('/dev/null'))"
+    imported = modules("pathlib", "agent.sources.replay", "quartet.recording.text", then=opened)
+    assert not imported & ARCHIVES

@@ -57,7 +57,7 @@ async def test_all_that_one_read_brings_is_one_list_and_goes_out_in_one_write() 
     stream = peer.call(b"0")
     await peer.settle()
     peer.send(stream, *[b"%d" % number for number in range(100)])
-    peer.connection.data_received(peer.h2.data_to_send())
+    peer.deliver(peer.h2.data_to_send())
     await asyncio.sleep(0)
     assert seen == [1, 100]
     assert len(peer.pipe.written) == 1
@@ -163,9 +163,9 @@ async def test_a_stop_says_goaway_lets_calls_end_and_accepts_no_more() -> None:
     late = peer.call(b"1")  # on its way when the broker stops
     peer.connection.stop()
     sent = peer.h2.data_to_send()
-    peer.connection.data_received(sent)
+    peer.deliver(sent)
     peer.send(stream, b"2", end=True)
-    peer.connection.data_received(peer.h2.data_to_send())
+    peer.deliver(peer.h2.data_to_send())
     for _ in range(5):
         await asyncio.sleep(0)
     written = frames.PREFACE + b"".join(peer.pipe.written)

@@ -85,7 +85,7 @@ async def survives(data: bytes) -> None:
     try:
         peer = Peer({METHOD_PATH: echo})
         await peer.settle()
-        peer.connection.data_received(data)
+        peer.deliver(data)
         for _ in range(5):
             await asyncio.sleep(0)
         written = b"".join(peer.pipe.written)

@@ -285,7 +285,7 @@ async def test_many_answers_permit_many_pings_and_updates() -> None:
 @pytest.mark.parametrize("opening", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01"])
 async def test_what_is_no_http_2_is_closed_at_once(opening: bytes) -> None:
     peer = Peer({METHOD_PATH: echo})
-    peer.connection.data_received(opening)
+    peer.deliver(opening)
     assert peer.pipe.is_closed
 
 

@@ -5,11 +5,14 @@ import logging
 import shutil
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import Event, StreamEnded
 from support.certificates import Ca, Files
 from support.clock import ManualClock
 from support.patience import PATIENCE_S
@@ -17,11 +20,15 @@ from support.patience import PATIENCE_S
 from broker.config import TlsSettings
 from broker.credentials import Credentials
 from broker.errors import ListenError
+from broker.transport import Call, Handler
+from broker.transport.h2.connection import read_buffer
 from broker.transport.h2.machine import GREETING
+from broker.transport.h2.messages import framed
 from broker.transport.h2.peer_log import PeerLog
 from broker.transport.h2.transport import H2Transport, Limits
 from quartet.address import Address
 from quartet.certificates import Certificate
+from wire import METHOD_PATH
 
 Said = Callable[[str], Awaitable[None]]
 
@@ -63,12 +70,14 @@ def said(caplog: pytest.LogCaptureFixture) -> Said:
 
 
 @asynccontextmanager
-async def served(plant: Plant, limits: Limits | None = None) -> AsyncIterator[int]:
+async def served(
+    plant: Plant, limits: Limits | None = None, handlers: Mapping[str, Handler] | None = None
+) -> AsyncIterator[int]:
     """The port of a broker with this certificate, while entered."""
     transport = H2Transport(
         Address("127.0.0.1", 0), plant.credentials, limits or Limits(handshake_s=PATIENCE_S)
     )
-    port = await transport.start({})
+    port = await transport.start(handlers or {})
     try:
         async with asyncio.timeout(PATIENCE_S):
             yield port
@@ -290,3 +299,39 @@ async def test_a_port_that_is_taken_is_named() -> None:
 async def test_a_name_that_no_host_can_have_is_told() -> None:
     with pytest.raises(ListenError, match=r"cannot listen on a\.\.b:0"):
         await H2Transport(Address("a..b", 0), None).start({})
+
+
+async def test_what_comes_at_once_may_be_more_than_one_read_takes(plant: Plant) -> None:
+    seen: list[bytes] = []
+
+    async def take(call: Call) -> None:
+        while messages := await call.read():
+            seen.extend(messages)
+
+    client = H2Connection(H2Configuration(client_side=True))
+    client.initiate_connection()
+    client.send_headers(
+        1,
+        [
+            (":method", "POST"),
+            (":scheme", "https"),
+            (":path", METHOD_PATH),
+            (":authority", "localhost"),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+        ],
+    )
+    messages = [bytes([number % 256]) * 20 for number in range(2600)]
+    for message in messages:  # each in a frame of its own, within the window of all of them
+        client.send_data(1, framed([message]))
+    client.end_stream(1)
+    data = client.data_to_send()
+    assert len(data) > len(read_buffer())
+    async with served(plant, handlers={METHOD_PATH: take}) as port:
+        context = plant.client(plant.ca.issue("a"))
+        async with connected(port, context) as (reader, writer):
+            writer.write(data)
+            events: list[Event] = []
+            while not any(isinstance(each, StreamEnded) for each in events):
+                events = client.receive_data(await reader.read(65_536))
+    assert seen == messages

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import traceback
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import ClassVar
@@ -80,6 +81,25 @@ async def answers(call: MemoryCall, count: int) -> list[int]:
     while len(ids) < count and (messages := await call.receive()):
         ids += [BrokerResponse.FromString(message).id for message in messages]
     return ids
+
+
+class Messages(list[bytes]):
+    """They can be seen to be gone."""
+
+
+class Watched(MemoryCall):
+    """Notes with each read how many of the former ones' messages are still in memory."""
+
+    def __init__(self) -> None:
+        super().__init__(METHOD_PATH, metadata(), "1.2.3.4:5", None, PAUSE_AT)
+        self.kept: list[int] = []
+        self._read: list[weakref.ref[Messages]] = []
+
+    async def read(self) -> Messages:
+        self.kept.append(sum(each() is not None for each in self._read))
+        messages = Messages(await super().read())
+        self._read.append(weakref.ref(messages))
+        return messages
 
 
 # The first sample
@@ -335,3 +355,15 @@ async def test_a_stream_whose_line_another_broker_has_claimed_records_nothing_mo
         await fresh.send(request(2))
         assert await answers(fresh, 1) == [2]
     assert "press-1 at 1.2.3.4:5: another broker has taken the line over" in caplog.messages
+
+
+async def test_an_idle_stream_keeps_none_of_the_messages_that_were_answered() -> None:
+    async with serving() as broker:
+        call = Watched()
+        call.serve(broker.service.serve)
+        for id_ in range(3):
+            await call.send(request(id_))
+            assert await answers(call, 1) == [id_]
+        call.done_sending()
+        assert await call.ending() == Ending(Code.OK)
+    assert call.kept == [0, 0, 0, 0]

@@ -6,6 +6,7 @@ import math
 import sqlite3
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from support.clock import ManualClock
 from support.patience import PATIENCE_S
 from support.store import header
-from support.turns import LOOP, THREAD, Rig, ids, opened, save, turns, until
+from support.turns import LOOP, THREAD, Rig, Written, ids, opened, save, turns, until
 
 from broker.app import show_health
 from broker.errors import RecordError
@@ -63,6 +64,21 @@ async def test_a_backlog_is_committed_beside_the_loop(path: Path) -> None:
         await asyncio.gather(rig.record(200), rig.record(200))
         assert rig.by[before:] == [THREAD, THREAD]
         assert await rig.commit() == LOOP
+
+
+@pytest.mark.parametrize("count", [1, 300])
+async def test_a_stream_keeps_its_latest_commit_and_none_of_its_samples(
+    path: Path, count: int
+) -> None:
+    async with opened(path) as rig:
+        samples = Written(range(1, 1 + count), rig.by, int)
+        answers = [Answer(each.id, False) for each in list.__iter__(samples)]
+        kept = weakref.ref(samples)
+        commit = rig.recorder.record(Batch(rig.claim, samples, answers))
+        del samples
+        await commit
+        await rig.rest()
+        assert kept() is None
 
 
 async def test_all_that_one_turn_brings_is_one_commit_at_its_end(path: Path) -> None:

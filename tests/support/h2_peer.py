@@ -20,7 +20,7 @@ from h2.events import (
 
 from broker.model import Code
 from broker.transport import Call, Handler
-from broker.transport.h2.connection import Connection
+from broker.transport.h2.connection import Connection, read_buffer
 from broker.transport.h2.messages import Unframer, framed
 from wire import METHOD_PATH
 
@@ -98,6 +98,7 @@ class Peer:
             handlers,
             "127.0.0.1:7",
             asyncio.get_running_loop().time(),
+            read_buffer(),
             opened=lambda _: None,
             closed=self._leave,
             tell=lambda _, what: self.told.append(what),
@@ -182,7 +183,12 @@ class Peer:
         for start in range(0, len(data), self._piece):
             if self.pipe.is_closed:
                 return
-            self.connection.data_received(data[start : start + self._piece])
+            self.deliver(data[start : start + self._piece])
+
+    def deliver(self, data: bytes) -> None:
+        """Have a read bring these bytes."""
+        self.connection.get_buffer(-1)[: len(data)] = data
+        self.connection.buffer_updated(len(data))
 
     def _note(self, event: object) -> None:
         match event:

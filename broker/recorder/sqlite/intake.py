@@ -99,8 +99,9 @@ class Round:
         return any(isinstance(each, Batch) for each in self.entries)
 
     def settle(self) -> None:
-        """Let those go on who wait. Loop only."""
+        """Let those go on who wait, and the entries go. Loop only."""
         self.is_settled = True
+        self.entries = []  # each stream keeps the round, until its next one
         for settled in self.waiting:
             if not settled.done():  # who waited may have left
                 settled.set_result(None)

@@ -80,15 +80,16 @@ class RecorderThread:
     def _work(self, work: Round) -> None:
         """Commit a round, and answer what was asked."""
         self._condition.look()
+        entries = work.entries  # the loop drops them when they are settled
         if work.has_batches:
-            self._commits.commit(work.entries)
+            self._commits.commit(entries)
             _call(work.loop, work.settle)
         else:
-            self._commits.keep(work.entries)
+            self._commits.keep(entries)
         for question in work.questions:
             self._answer(question)
             _call(work.loop, question.deliver)
-        self._commits.release(work.entries)
+        self._commits.release(entries)
 
     def _answer(self, question: Question[Any]) -> None:
         if trouble := self._condition.trouble:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from broker.transport import Handler, Health
-from broker.transport.h2.connection import Connection
+from broker.transport.h2.connection import Connection, read_buffer
 from broker.transport.h2.health import HealthService
 from broker.transport.h2.listening import Listening, listen
 from broker.transport.h2.peer_log import PeerLog
@@ -67,6 +67,7 @@ class H2Transport:
         self._limits = limits
         self._handlers: dict[str, Handler] = {}
         self._contexts: Contexts | None = None
+        self._buffer = read_buffer()
         self._connections: set[Connection] = set()
         self._crowd = Outage(log)
         self._peer_log = PeerLog()
@@ -163,7 +164,7 @@ class H2Transport:
 
     def _connection(self, peer: str) -> Connection:
         return Connection(
-            *(self._handlers, peer, self._loop.time()),
+            *(self._handlers, peer, self._loop.time(), self._buffer),
             opened=self._connections.add,
             closed=self._left,
             tell=self._peer_log.tell,
