@@ -9,10 +9,16 @@ from pathlib import Path
 
 from support.processes import let_children_be_signalled
 
-from attack.attacks import ATTACKS
+from attack.attacks import ATTACKS, Target
 from attack.plant import under_attack
 
 _DATASET = Path(__file__).parents[2] / "dataset" / "sensors.csv"
+
+
+def idle(_: Target, seconds: int) -> str:
+    """No attack, to compare with. Nearly all of them end sooner."""
+    time.sleep(seconds)
+    return "no attack"
 
 
 def main() -> int:
@@ -27,7 +33,7 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="quartet-attack-") as home,
         under_attack(Path(home), _DATASET, seed) as plant,
     ):
-        for attack, count in ATTACKS.items():
+        for attack, count in {idle: 2, **ATTACKS}.items():
             began_s = time.monotonic()
             try:
                 outcome = plant.attack(attack, count)
