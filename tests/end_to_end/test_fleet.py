@@ -133,7 +133,7 @@ async def test_a_broker_that_wakes_up_is_refused(
         async with plain_stream(frozen.address, header(0)) as call:
             await call.write(request(0))
             assert (await call.read()).id == 0
-            frozen.signal(signal.SIGSTOP)
+            frozen.freeze()
             await call.write(request(1))
             taken = await send(other.address, range(3), session)
             frozen.signal(signal.SIGCONT)

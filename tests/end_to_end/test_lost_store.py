@@ -87,7 +87,7 @@ async def until(holds: Callable[[], object]) -> None:
 @contextmanager
 def frozen(broker: Broker) -> Iterator[None]:
     """It sees nothing of what is done while entered before all of it is done."""
-    broker.signal(signal.SIGSTOP)
+    broker.freeze()
     try:
         yield
     finally:
@@ -213,7 +213,7 @@ async def test_no_second_program_makes_logs_that_a_broker_lacks(
 ) -> None:
     with Broker(*CHAIN, "--store", str(path)) as broker:
         await converse(broker.address, 0, 1)
-        broker.signal(signal.SIGSTOP)  # it cannot mend them
+        broker.freeze()  # it cannot mend them
         remove(path, "-wal", "-shm")
         told = await asyncio.to_thread(running, "broker", *command, "--store", str(path))
         assert told.returncode == 1
@@ -250,7 +250,7 @@ async def test_no_second_program_opens_another_file_beside_the_logs_of_a_broker(
 
 async def test_a_deleted_lock_file_lets_no_second_broker_start(path: Path) -> None:
     with Broker(*CHAIN, "--store", str(path)) as broker:
-        broker.signal(signal.SIGSTOP)  # it cannot make it again
+        broker.freeze()  # it cannot make it again
         remove(path, ".lock")
         run = ("broker", "run", "--listen", "127.0.0.1:0", "--store", str(path))
         second = await asyncio.to_thread(running, *run)

@@ -124,7 +124,7 @@ def test_a_broker_tells_its_start_its_streams_its_beats_and_its_stop(
 def test_a_broker_that_hangs_is_silent(systemd: socket.socket) -> None:
     with Broker(env=environment(systemd)) as broker:
         told(systemd, "READY=1")
-        broker.signal(signal.SIGSTOP)
+        broker.freeze()
         systemd.settimeout(1.0)
         with pytest.raises(TimeoutError):
             told(systemd, "nothing that is ever said")

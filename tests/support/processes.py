@@ -143,6 +143,11 @@ class Running:
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
+    def freeze(self) -> None:
+        """Have it do nothing until SIGCONT. A signal alone comes while it is amid something."""
+        self.signal(signal.SIGSTOP)
+        os.waitpid(self.pid, os.WUNTRACED)
+
     def wait(self, timeout_s: float = PATIENCE_S) -> int:
         """The exit code, once the process has ended by itself."""
         code = self._process.wait(timeout_s)

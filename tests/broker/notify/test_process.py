@@ -198,7 +198,7 @@ async def test_40_alarms_at_once_are_one_message(tmp_path: Path) -> None:
         await site.send(40)
         async with telling(configured(tmp_path, webhook(server)), store) as running:
             Told.alarms = True
-            running.signal(signal.SIGSTOP)  # it sees them at once, however long they take to come
+            running.freeze()  # it sees them at once, however long they take to come
             await site.send(40)
             running.signal(signal.SIGCONT)
             (first,) = await server.wait_for(1)
