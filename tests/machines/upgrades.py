@@ -29,8 +29,8 @@ _STORE = (
 )
 _SPOOL = (
     "agent/spool/schema.py",
-    "\n# The schema that brought the checksums.\n",
-    '\nMIGRATIONS += ("CREATE TABLE tomorrow (x)",)\n\n# The schema that brought the checksums.\n',
+    "\n# The schemas that brought ",
+    '\nMIGRATIONS += ("CREATE TABLE tomorrow (x)",)\n\n# The schemas that brought ',
 )
 # The distribution had this name before; both own the packages agent, broker, quartet and wire.
 _FORMER_NAME = (
@@ -205,7 +205,7 @@ def test_a_broker_that_fails_goes_back_with_its_store_and_trusts_nobody_again(pl
     assert schema(machine, f"{_STATE}/broker.db") == known
     (backup,) = files(machine, f"{_STATE}/backups/*.db")
     assert schema(machine, backup) == known
-    (aside,) = [path for path in files(machine, f"{_STATE}/*.db") if path != f"{_STATE}/broker.db"]
+    (aside,) = files(machine, f"{_STATE}/broker.schema-*.db")
     assert schema(machine, aside) == known + 1
     assert aside in run.text
     assert "not in the backup" in run.text
@@ -259,7 +259,11 @@ def test_an_upgrade_of_the_store_keeps_a_backup(plant: Plant) -> None:
 def test_a_return_from_an_upgrade_keeps_every_sample_of_the_agent(plant: Plant) -> None:
     machine = plant.bookworm
     former = release(machine, "agent")
-    astray = ("agent/app.py", "Address.parse(settings.broker.address,", 'Address.parse("[::1]:1",')
+    astray = (
+        "agent/config/__init__.py",
+        "Address.parse(text, name) for",
+        'Address.parse("[::1]:1") for',
+    )
     project = project_of(plant, "0.1.3", _SPOOL, astray)
     run = plant.play("--limit=bookworm", project=project, service_smoke_s=10)
     assert run.failed["bookworm"] == 1
