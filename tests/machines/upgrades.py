@@ -262,7 +262,7 @@ def test_a_return_from_an_upgrade_keeps_every_sample_of_the_agent(plant: Plant) 
     astray = (
         "agent/config/__init__.py",
         "Address.parse(text, name) for",
-        'Address.parse("[::1]:1") for',
+        'Address.parse("[::1]:1", name) for',
     )
     project = project_of(plant, "0.1.3", _SPOOL, astray)
     run = plant.play("--limit=bookworm", project=project, service_smoke_s=10)
