@@ -73,8 +73,12 @@ class Link:
             self._connection.terminate()
 
     async def leave(self) -> None:
-        """End it; nothing is under way. The server has ended its session when this returns."""
-        await self._end(_LEAVE_S)
+        """End it; nothing is under way. The server has ended its session when this returns.
+
+        One that was given up is left to given_up(): to end it twice would take the request back.
+        """
+        if not self._is_given_up:
+            await self._end(_LEAVE_S)
 
     def give_up(self) -> None:
         """End it, whatever is under way: the server gives that up too.
@@ -149,9 +153,10 @@ class Link:
 
 
 async def given_up() -> None:
-    """Return when the server has ended what was given up, or has not within 5 s."""
+    """Return when the server has ended what was given up, or does not answer."""
     loop = asyncio.get_running_loop()
-    await asyncio.gather(*(task for task in _ending if task.get_loop() is loop))
+    if ending := [task for task in _ending if task.get_loop() is loop]:
+        await asyncio.wait(ending, timeout=_LEAVE_S)
 
 
 class Links:
