@@ -145,10 +145,10 @@ async def _serve(
         )
         if config:
             log.info("configuration: %s", config)
+        figures = meter and _figures(settings, meter, lines, access, recorder, credentials)
         # All that was imported stays. A garbage collection that looks at it holds the loop for
         # 20 to 60 ms; connections that come in crowds bring one about.
         gc.freeze()
-        figures = meter and _figures(settings, meter, lines, access, recorder, credentials)
         async with serving(sockets, figures.text, figures.trouble) if figures else nullcontext():
             notifier.ready()
             await stop.wait()
