@@ -7,6 +7,7 @@ import resource
 import signal
 import sys
 import tempfile
+from pathlib import Path
 
 from bench import figures
 from bench.child import Child, ChildError
@@ -46,13 +47,21 @@ def measure(rate_hz: float, agents: int, seconds: float) -> Report:
     Raises:
         ChildError: the broker or the load failed.
     """
-    with tempfile.TemporaryDirectory() as folder, Child(*_BROKER, f"{folder}/broker.db") as broker:
-        target = ("--broker", broker.address(), "--pid", str(broker.pid))
-        load = ("--streams", str(agents), "--rate", str(rate_hz), "--seconds", str(seconds))
-        # A baseline is computed once for an agent: of few it would fall into the run.
-        warm_up = () if rate_hz >= 100 else ("--warm-up", "0")
-        with Child("bench.load", *target, *load, "--predictor", "chart", *warm_up) as child:
-            return Report(**json.loads(child.finish(_LOAD_S)))
+    with tempfile.TemporaryDirectory() as folder:
+        store, config = f"{folder}/broker.db", Path(folder, "broker.toml")
+        # More agents than a broker serves unless it is told to.
+        config.write_text(f"[limits]\nstreams = {2 * agents}\nnew_lines_per_minute = 0\n", "utf-8")
+        with Child(*_BROKER, store, "--config", str(config)) as broker:
+            return _loaded(broker, rate_hz, agents, seconds)
+
+
+def _loaded(broker: Child, rate_hz: float, agents: int, seconds: float) -> Report:
+    target = ("--broker", broker.address(), "--pid", str(broker.pid))
+    load = ("--streams", str(agents), "--rate", str(rate_hz), "--seconds", str(seconds))
+    # A baseline is computed once for an agent: of few it would fall into the run.
+    warm_up = () if rate_hz >= 100 else ("--warm-up", "0")
+    with Child("bench.load", *target, *load, "--predictor", "chart", *warm_up) as child:
+        return Report(**json.loads(child.finish(_LOAD_S)))
 
 
 def is_carried(report: Report) -> bool:

@@ -1,4 +1,4 @@
-"""A file of settings: what is right, and what is said of each value that is wrong."""
+"""Files of settings: those that are right, and the error for each value that is wrong."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is said of a file of settings that is wrong."""
+"""The error that a wrong file of settings gives."""
 
 from pathlib import Path
 

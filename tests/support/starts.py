@@ -64,7 +64,7 @@ async def read(spool: Spool, limit: int) -> list[Sample]:
 
 
 async def read_all(spool: Spool, count: int) -> list[Sample]:
-    """The next so many samples."""
+    """The next `count` samples."""
     samples: list[Sample] = []
     while len(samples) < count:
         samples += await read(spool, count - len(samples))

@@ -53,7 +53,7 @@ async def test_a_sample_from_the_future_is_not_late_until_time_has_passed(site: 
 async def test_an_agent_that_measures_nothing_becomes_late_all_the_same(site: Site) -> None:
     sample = site.records.send("a", (NAN,) * 4)
     for _ in range(10):
-        # As read anew from a store: a NaN is not equal to another.
+        # As read from a store again: a NaN is not equal to another.
         again = replace(sample, values=(float("nan"),) * 4)
         site.records.change("a", latest=again)
         await site.look(4.0)
