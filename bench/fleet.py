@@ -42,7 +42,8 @@ class _Agent:
                 self.skipped += 1
             else:
                 if self.skipped:
-                    batch.gaps.append((self.next_id - self.skipped, self.next_id - 1))
+                    jumped = self.next_id - self.skipped, self.next_id - 1
+                    batch.gaps = [*batch.gaps, jumped]
                     self.skipped = 0
                 self.machine.add(batch, self.next_id, at_ns, faulty=self.faulty)
             self.next_id += 1

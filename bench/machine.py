@@ -58,7 +58,7 @@ class Machine:
             shares = [(81 if n == self._faulty else 7 if n else 5, n + 1) for n in range(4)]
             parts = ", ".join(f"sensor{n} {share}%" for share, n in sorted(shares, reverse=True))
             text = f"alarm: MEWMA is 35.6, its limit 28: {parts}"
-        batch.explanations.append(Explanation(len(batch.samples), text))
+        batch.explanations = [*batch.explanations, Explanation(len(batch.samples), text)]
         self.alarm = Alarm(at_ns, text) if begins else None
         batch.standing = Standing(alarm=self.alarm)
 

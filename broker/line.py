@@ -228,7 +228,7 @@ class Line:
             track.follow(answer, said)
             if ordered:
                 if last_id is not None and sample.id > last_id + 1:
-                    batch.gaps.append((last_id + 1, sample.id - 1))
+                    batch.gaps = (*batch.gaps, (last_id + 1, sample.id - 1))
                 session.last_id = cursor.last_id = sample.id
             if self._monotonic() > end_s:
                 break
@@ -241,8 +241,10 @@ class Line:
 
     def add(self, batch: Batch) -> None:
         """Count what a stream has added."""
-        self.is_rehearsal &= batch.claim.is_rehearsal
-        self.has_records |= bool(batch.samples)
+        if self.is_rehearsal:
+            self.is_rehearsal = batch.claim.is_rehearsal
+        if batch.samples:
+            self.has_records = True
         self.received += batch.received
         self.duplicates += batch.duplicates
         for first, last in batch.gaps:
@@ -256,7 +258,7 @@ class Line:
             return self._throw_away(sample, error, batch)
         self._reset_in_alarm = bool(self._reset_in_alarm or self.standing.alarm)
         self.rebased_by = batch.rebased_by = command
-        batch.events.append(Event(EventKind.BEGUN, BEGUN_BY_PERSON))
+        batch.events = [Event(EventKind.BEGUN, BEGUN_BY_PERSON)]
         log.info("%s: %s", self.name, RESET_BY_PERSON)
         if self._host:
             self.standing = self._host.standing()
@@ -273,8 +275,9 @@ class Line:
         text = f"{OVER}{RESET_BY_PERSON}" if is_end else RESET_BY_PERSON
         said = batch.explanations
         if said and said[0].after == 1:
-            text = one_line(f"{text}; {said.pop(0).text}")
-        said.insert(0, Explanation(1, text))
+            text = one_line(f"{text}; {said[0].text}")
+            said = said[1:]
+        batch.explanations = [Explanation(1, text), *said]
 
     def _throw_away(self, sample: Sample, error: BaseException, batch: Batch) -> Refusal:
         self._host = None
@@ -285,7 +288,7 @@ class Line:
 def _add_more(host: Host, answer: Answer, batch: Batch, period_ns: int) -> str | None:
     """Add what the black box says of its latest answer, which is returned, and its state if due."""
     if (text := host.explain(answer, period_ns)) is not None:
-        batch.explanations.append(Explanation(len(batch.samples), text))
+        batch.explanations = (*batch.explanations, Explanation(len(batch.samples), text))
     if host.is_due:
         batch.snapshot = Snapshot(len(batch.samples), host.snapshot())
     return text

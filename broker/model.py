@@ -2,20 +2,19 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from quartet.channels import Values
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """Four values with their id. A value that is NaN is a reading that failed."""
 
     id: int
     values: Values
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The prediction for the sample with this id."""
 
     id: int

@@ -1,5 +1,6 @@
 """What a stream adds to its line, and by which right. Filled by the line, kept by a recorder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -147,17 +148,17 @@ class Batch:
     samples: list[Sample] = field(default_factory=list)
     """Those that the black box has answered, in its order."""
     answers: list[Answer] = field(default_factory=list)
-    gaps: list[tuple[int, int]] = field(default_factory=list)
+    gaps: Sequence[tuple[int, int]] = ()
     """First and last id of each range that was jumped over."""
     duplicates: int = 0
     refused: int = 0
-    explanations: list[Explanation] = field(default_factory=list)
+    explanations: Sequence[Explanation] = ()
     snapshot: Snapshot | None = None
     rebased_by: int = 0
     """The command by which the black box was a fresh one before the first sample; 0: none."""
     opened: Opened | None = None
     """Where it is the first of its stream."""
-    events: list[Event] = field(default_factory=list)
+    events: Sequence[Event] = ()
     """What happened to the line before its first sample."""
     standing: Standing | None = None
     """How the line stands from here on; None: as before."""

@@ -157,7 +157,7 @@ class Stream:
     def _record(self, batch: Batch) -> Awaitable[None]:
         batch.opened, self._opened = self._opened, None
         if self.line.events:
-            batch.events[:0] = self.line.events
+            batch.events = [*self.line.events, *batch.events]
             self.line.events = []
         self.line.add(batch)
         return self._recorder.record(batch)

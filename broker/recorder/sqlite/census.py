@@ -100,14 +100,15 @@ class Census:
             agent_id = claim.header.agent_id if claim.header else None
             resident = self._residents[line] = Resident(line, agent_id, batch.arrived_at_ns)
             resident.is_rehearsal = claim.is_rehearsal
-        resident.is_rehearsal &= claim.is_rehearsal
+        if resident.is_rehearsal:
+            resident.is_rehearsal = claim.is_rehearsal
         if claim.header is None and line not in self._claims:
             self._hold(line, claim)
-        if batch.samples:
+        if count := len(batch.samples):
             resident.is_empty = resident.is_cut = False
             resident.heard = position
-            resident.samples += len(batch.samples)
-        resident.bytes += len(batch.samples) * _SAMPLE_BYTES
+            resident.samples += count
+            resident.bytes += count * _SAMPLE_BYTES
         for explanation in batch.explanations:
             resident.bytes += _SAMPLE_BYTES + len(explanation.text)
         if batch.snapshot:

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 # Ends of streams that wait for a commit: more than there are streams.
 _MOST_ENDS = 65_536
 
+Written = Sequence[tuple[int, Batch]]
+"""Batches, with the numbers of their lines."""
+
 _NO_SAMPLES = "%s: samples cannot be recorded, their streams are ended: %s"
 _NO_ENDS = "%s: ends of streams cannot be recorded yet: %s"
 
@@ -49,20 +52,20 @@ class Commits:
             return
         try:
             self._condition.check()
-            self._write_aside(due)
+            written = self._write_aside(due)
             self._condition.look()  # what was written to files that are gone is on no record
             self._condition.check()
         except Exception as error:  # whatever it is: streams wait to hear of it
             self._failed(due, error)
         else:
-            self._done(due)
+            self._done(written)
 
     def commit_at_once(self, entries: Sequence[Batch | Released]) -> bool:
         """The same on the event loop. False: another program is at the store; nothing is done."""
         due = self._due(entries)
         try:
             self._condition.store.wait_for_locks(is_patient=False)
-            self._write_at_once(due)
+            written = self._write_at_once(due)
             self._condition.glance()
             self._condition.check()
         except Exception as error:  # whatever it is: streams wait to hear of it
@@ -70,7 +73,7 @@ class Commits:
                 return False
             self._failed(due, error)
         else:
-            self._done(due)
+            self._done(written)
         return True
 
     def release(self, entries: Sequence[Batch | Released]) -> None:
@@ -106,43 +109,47 @@ class Commits:
                 due.append(each)
         return due
 
-    def _write_at_once(self, due: Sequence[Batch | Happened]) -> None:
+    def _write_at_once(self, due: Sequence[Batch | Happened]) -> Written:
         """On the loop, which stands still as long as it takes."""
-        began_s = self._clock.monotonic()
-        self._write(due)
-        self._pace.took(self._clock.monotonic() - began_s)
+        written = self._write(due)
+        self._pace.took(self._condition.store.tables.took_s)
+        return written
 
-    def _write_aside(self, due: Sequence[Batch | Happened]) -> None:
+    def _write_aside(self, due: Sequence[Batch | Happened]) -> Written:
         """On the thread. The rest of its time it may have waited for the loop to let it work."""
         store = self._condition.store
         flushes = not store.checkpoints.unsaved()
-        self._write(due)
+        written = self._write(due)
         if not flushes:  # what the loop never does is no measure for it
             self._pace.took(store.tables.at_file_s)
+        return written
 
-    def _write(self, due: Sequence[Batch | Happened]) -> None:
+    def _write(self, due: Sequence[Batch | Happened]) -> Written:
         try:
-            self._condition.store.tables.write(due)
+            return self._condition.store.tables.write(due)
         except Exception:
             self._pace.was_slow()
             raise
 
-    def _done(self, due: Sequence[Batch | Happened]) -> None:
+    def _done(self, written: Written) -> None:
         """Tell of it all who know lines."""
         store = self._condition.store
         self._ends.clear()
         self._noting.ended("%s: ends of streams are recorded again", self._path)
-        for batch in due:
-            if isinstance(batch, Happened):
-                continue
+        if written:
             self._recording.ended("%s: samples are recorded again", self._path)
+        for line, batch in written:
             self.added += len(batch.samples)
-            line, header = store.tables.line(batch.claim), batch.claim.header
             store.census.added(line, batch, store.tables.position)
+            header = batch.claim.header
             if header is None:
                 store.plain_lines.streams(line)
-            elif batch.rebased_by >= self.rebases.get(header.agent_id, sys.maxsize):
-                self.rebases = {k: v for k, v in self.rebases.items() if k != header.agent_id}
+            elif batch.rebased_by:
+                self._rebased(header.agent_id, batch.rebased_by)
+
+    def _rebased(self, agent_id: str, command: int) -> None:
+        if command >= self.rebases.get(agent_id, sys.maxsize):
+            self.rebases = {k: v for k, v in self.rebases.items() if k != agent_id}
 
     def _failed(self, due: Sequence[Batch | Happened], error: Exception) -> None:
         """Tell that something could not be written, and end the streams that wait for it."""

@@ -3,7 +3,8 @@
 import itertools
 import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from broker.errors import RecordError
@@ -38,6 +39,22 @@ log = logging.getLogger(__name__)
 _ADD = "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
+class _Place(NamedTuple):
+    """Where the batches of a claim belong."""
+
+    line: int
+    """Its number; 0 before the first commit of the line."""
+    session: int
+    """Its number; 0 where it was not looked for yet, or is new."""
+
+
+class _Begun(NamedTuple):
+    """What begins in a transaction, and is so once it is committed."""
+
+    lines: dict[Lease, int]
+    places: dict[Claim, _Place]
+
+
 class Tables:
     """An open store. One thread at a time; each method raises sqlite3.Error."""
 
@@ -61,7 +78,7 @@ class Tables:
         # twice: somebody may hold one whose row is deleted, and a repair has kept samples with
         # one whose row is lost.
         self._lines: WeakKeyDictionary[Lease, int] = WeakKeyDictionary()
-        self._claimed: WeakKeyDictionary[Claim, int] = WeakKeyDictionary()
+        self._places: WeakKeyDictionary[Claim, _Place] = WeakKeyDictionary()
         kept = ["samples"] if self._value("SELECT count(*) FROM losses") else []
         self._next_line = 1 + self._newest("line", ["lines", "sessions", *kept])
         next_session = 1 + self._newest("session", ["sessions", *kept])
@@ -69,7 +86,7 @@ class Tables:
 
     def line(self, claim: Claim) -> int:
         """The number of a claim's line; 0 before its first commit."""
-        return self._lines.get(claim.lease, 0)
+        return self._place(claim).line
 
     @property
     def position(self) -> int:
@@ -77,8 +94,13 @@ class Tables:
         return self._position
 
     @property
+    def took_s(self) -> float:
+        """How long the latest write() took."""
+        return self._transaction.took_s
+
+    @property
     def at_file_s(self) -> float:
-        """How long the latest write() has waited for its lock and for its commit."""
+        """How long of that it has waited for its lock and for its commit."""
         return self._transaction.at_file_s
 
     def fail_leases(self, error: RecordError) -> None:
@@ -88,42 +110,54 @@ class Tables:
 
     # Writing
 
-    def write(self, entries: Sequence[Batch | Happened]) -> None:
-        """Add batches and events, in their order: all of them or, if it raises, none."""
+    def write(self, entries: Sequence[Batch | Happened]) -> list[tuple[int, Batch]]:
+        """Add batches and events, in their order: all of them or, if it raises, none.
+
+        The batches, with the numbers of their lines.
+        """
         position = self._position
-        lines: dict[Lease, int] = {}
-        sessions: dict[Claim, int] = {}
-        rows: list[Iterator[tuple[object, ...]]] = []
+        begun = _Begun({}, {})
+        written: list[tuple[int, Batch]] = []
+        rows: list[tuple[object, ...]] = []
         with self._history, self._transaction:
-            for batch in entries:
-                claim = batch.claim
-                if isinstance(batch, Happened):
-                    line = batch.line or lines.get(claim.lease, 0)
-                    self._events.add(line, batch.at_ns, [batch.event])
+            for entry in entries:
+                if isinstance(entry, Happened):
+                    line = entry.line or begun.lines.get(entry.claim.lease, 0)
+                    self._events.add(line, entry.at_ns, [entry.event])
                     continue
-                line = lines.get(claim.lease) or self.line(claim)
-                if not line:
-                    line = lines[claim.lease] = self._begin_line(batch)
-                unmark(self._connection, batch)
-                known = self._claimed.get(claim) or sessions.get(claim)
-                session = self._sessions.write(batch, line, known or self._session(claim, line))
-                if session != known:
-                    sessions[claim] = session
-                if batch.rebased_by:
-                    self._write_rebase(batch, position)
-                if claim.header:
-                    self._history.write(batch, line, position)
-                    self._events.write(batch, line)
-                if batch.explanations:
-                    self._write_explanations(batch, line, session, position)
-                rows.append(_rows(batch, line, session, position))
-                position += len(batch.samples)
-            self._connection.executemany(_ADD, itertools.chain.from_iterable(rows))
+                place = self._write(entry, position, begun)
+                written.append((place.line, entry))
+                _add_rows(rows, entry, place, position)
+                position += len(entry.samples)
+            self._connection.executemany(_ADD, rows)
         self._position = position
-        if lines:
-            self._lines.update(lines)
-        if sessions:
-            self._claimed.update(sessions)
+        if begun.places:
+            self._lines.update(begun.lines)
+            self._places.update(begun.places)
+        return written
+
+    def _write(self, batch: Batch, position: int, begun: _Begun) -> _Place:
+        """Add all of a batch but its samples, which come behind a position."""
+        claim = batch.claim
+        known = begun.places.get(claim) or self._place(claim)
+        line = known.line or begun.lines.get(claim.lease, 0)
+        if not line:
+            line = begun.lines[claim.lease] = self._begin_line(batch)
+        if batch.opened:
+            unmark(self._connection, batch)
+        session = self._sessions.write(batch, line, known.session or self._session(claim, line))
+        if batch.rebased_by:
+            self._write_rebase(batch, position)
+        if claim.header:
+            self._history.write(batch, line, position)
+            if batch.opened or batch.events or batch.standing:
+                self._events.write(batch, line)
+        if batch.explanations:
+            self._write_explanations(batch, line, session, position)
+        if session == known.session:
+            return known
+        place = begun.places[claim] = _Place(line, session)
+        return place
 
     def _begin_line(self, batch: Batch) -> int:
         claim = batch.claim
@@ -134,12 +168,15 @@ class Tables:
         mark(self._connection, batch)
         return line
 
+    def _place(self, claim: Claim) -> _Place:
+        """What is committed of a claim."""
+        return self._places.get(claim) or _Place(self._lines.get(claim.lease, 0), 0)
+
     def _session(self, claim: Claim, line: int) -> int:
-        """The number of a claim's session; 0 where it is new."""
-        session = self._claimed.get(claim, 0)
-        if claim.header and not session:
-            session = self._sessions.number(line, claim.header.session_id)
-        return session
+        """The number of a session that was not looked for yet; 0 where it is new."""
+        if claim.header is None:
+            return 0
+        return self._sessions.number(line, claim.header.session_id)
 
     def _write_explanations(self, batch: Batch, line: int, session: int, position: int) -> None:
         self._connection.executemany(
@@ -200,8 +237,7 @@ class Tables:
         )
         if line is not None:
             self._lines[lease] = line
-        if session is not None:
-            self._claimed[claim] = session
+            self._places[claim] = _Place(line, session or 0)
         return claim
 
     def _recorded_id(self, session: int, last_id: int, agent_id: str) -> int:
@@ -223,10 +259,12 @@ class Tables:
 
     def answers(self, claim: Claim, first_id: int, count: int) -> list[Answer]:
         """The recorded answers to `count` ids of a session, from `first_id` on, that verify."""
+        place = self._place(claim)
+        session = place.session or self._session(claim, place.line)
         rows = self._connection.execute(
             f"SELECT {SAMPLE_COLUMNS} FROM samples WHERE session = ? AND id >= ? AND id < ?"  # noqa: S608
             " ORDER BY id",
-            (self._session(claim, self.line(claim)), first_id, first_id + count),
+            (session, first_id, first_id + count),
         ).fetchall()
         whole = [row for row in rows if sample_verifies(row)]
         if len(whole) < len(rows) and claim.header:
@@ -278,7 +316,11 @@ class Tables:
         return value
 
 
-def _rows(batch: Batch, line: int, session: int, position: int) -> Iterator[tuple[object, ...]]:
+def _add_rows(
+    rows: list[tuple[object, ...]], batch: Batch, place: _Place, position: int
+) -> None:
+    """Add the rows of a batch's samples, which come behind a position."""
+    line, session = place
     arrived_at_ns = batch.arrived_at_ns
     header = batch.claim.header
     answered = zip(batch.samples, batch.answers, strict=True)
@@ -287,4 +329,4 @@ def _rows(batch: Batch, line: int, session: int, position: int) -> Iterator[tupl
         # As an int: SQLite's module looks for an adapter of a bool.
         sensors, prediction = SENSORS.pack(*sample.values), int(answer.prediction)
         row = (at, line, session, sample.id, sensors, sampled_at_ns, arrived_at_ns, prediction)
-        yield (*row, sample_checksum(*row))
+        rows.append((*row, sample_checksum(*row)))
