@@ -97,9 +97,7 @@ class Census:
         if resident is None:
             if line <= self._last_stored:
                 return  # not read yet
-            agent_id = claim.header.agent_id if claim.header else None
-            resident = self._residents[line] = Resident(line, agent_id, batch.arrived_at_ns)
-            resident.is_rehearsal = claim.is_rehearsal
+            resident = self._residents[line] = _newcomer(line, batch)
         if resident.is_rehearsal:
             resident.is_rehearsal = claim.is_rehearsal
         if claim.header is None and line not in self._claims:
@@ -233,3 +231,12 @@ class Census:
             position = end
             if count == _SAMPLES:
                 yield
+
+
+def _newcomer(line: int, batch: Batch) -> Resident:
+    """A line that begins with this batch."""
+    claim = batch.claim
+    agent_id = claim.header.agent_id if claim.header else None
+    resident = Resident(line, agent_id, batch.arrived_at_ns)
+    resident.is_rehearsal = claim.is_rehearsal
+    return resident

@@ -65,7 +65,8 @@ class Commits:
         due = self._due(entries)
         try:
             self._condition.store.wait_for_locks(is_patient=False)
-            written = self._write_at_once(due)
+            written = self._write(due)
+            self._pace.took(self._condition.store.tables.took_s)
             self._condition.glance()
             self._condition.check()
         except Exception as error:  # whatever it is: streams wait to hear of it
@@ -109,12 +110,6 @@ class Commits:
                 due.append(each)
         return due
 
-    def _write_at_once(self, due: Sequence[Batch | Happened]) -> Written:
-        """On the loop, which stands still as long as it takes."""
-        written = self._write(due)
-        self._pace.took(self._condition.store.tables.took_s)
-        return written
-
     def _write_aside(self, due: Sequence[Batch | Happened]) -> Written:
         """On the thread. The rest of its time it may have waited for the loop to let it work."""
         store = self._condition.store
@@ -138,9 +133,10 @@ class Commits:
         self._noting.ended("%s: ends of streams are recorded again", self._path)
         if written:
             self._recording.ended("%s: samples are recorded again", self._path)
+        position = store.tables.position
         for line, batch in written:
             self.added += len(batch.samples)
-            store.census.added(line, batch, store.tables.position)
+            store.census.added(line, batch, position)
             header = batch.claim.header
             if header is None:
                 store.plain_lines.streams(line)

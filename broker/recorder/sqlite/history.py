@@ -4,6 +4,7 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from broker.recorder.sqlite.aside import Asides, StoredState
 from broker.recorder.sqlite.checksums import (
@@ -16,6 +17,8 @@ from broker.records import Batch
 log = logging.getLogger(__name__)
 
 _HOUR_NS = 3600 * 10**9
+
+_PREDICTION = attrgetter("prediction")
 
 # Known without a look; of more the records are read again.
 _MOST_LINES = 10_000
@@ -52,10 +55,14 @@ class History:
         if len(self._lines) > _MOST_LINES:
             self._lines.clear()
         newest = self._newest(line)
+        answers, snapshot = batch.answers, batch.snapshot
+        is_alarm = newest.prediction or any(map(_PREDICTION, answers))
+        if not (is_alarm or snapshot or batch.rebased_by):  # as nearly always
+            self._lines[line] = newest
+            return
         if batch.rebased_by:
             newest = self._add(line, newest, position, None, batch.arrived_at_ns)
             self._asides.clear(line)
-        answers, snapshot = batch.answers, batch.snapshot
         seen = snapshot.after if snapshot else len(answers)
         alarms = _alarms(batch, newest.prediction)
         if alarms and alarms[0] < seen:

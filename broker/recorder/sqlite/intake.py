@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from broker.errors import RecordError
@@ -76,22 +76,24 @@ class Commit:
         self._lease.check()
 
 
-@dataclass(slots=True)
 class Round:
     """What gathers until the store is free for it."""
 
-    entries: list[Batch | Released] = field(default_factory=list)
-    """In the order in which they came."""
-    samples: int = 0
-    """In the batches."""
-    questions: list[Question[Any]] = field(default_factory=list)
-    loop: asyncio.AbstractEventLoop | None = None
-    """Where somebody waits for batches or questions."""
-    waiting: list[asyncio.Future[None]] = field(default_factory=list)
-    """For settle(). Loop only."""
-    is_settled: bool = False
-    """Whether all entries are committed, or their leases failed. Loop only."""
-    last: bool = False
+    __slots__ = ("entries", "is_settled", "last", "loop", "questions", "samples", "waiting")
+
+    def __init__(self, *, last: bool = False) -> None:
+        self.entries: list[Batch | Released] = []
+        """In the order in which they came."""
+        self.samples = 0
+        """In the batches."""
+        self.questions: list[Question[Any]] = []
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """Where somebody waits for batches or questions."""
+        self.waiting: list[asyncio.Future[None]] = []
+        """For settle(). Loop only."""
+        self.is_settled = False
+        """Whether all entries are committed, or their leases failed. Loop only."""
+        self.last = last
 
     @property
     def has_batches(self) -> bool:

@@ -24,7 +24,7 @@ class Pace:
         """A commit held the loop for so long, or would have, as it was on the thread."""
         if seconds >= self._quick_s:
             self.was_slow()
-        elif self._clock.monotonic() - self._slow_at_s >= _PROBATION_S:
+        elif not self.is_quick and self._clock.monotonic() - self._slow_at_s >= _PROBATION_S:
             self.is_quick = True
 
     def was_slow(self) -> None:

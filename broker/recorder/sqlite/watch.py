@@ -31,13 +31,30 @@ class Watch:
         self._hold = hold
         self._name = str(path)
         self._logs = [f"{self._file}{log}" for log in LOGS]
+        self._names = [self._name, *self._logs]
         self._opened = _identity(self._name)
         self._opened_logs = list(map(_identity, self._logs))
+        self._all_opened = (self._opened, *self._opened_logs)
         self._size = 0
         self._away: tuple[int, int] | None = None
 
     def look(self) -> Change | None:
         """What has changed, if something has."""
+        return None if self._is_as_opened() else self._change()
+
+    def _is_as_opened(self) -> bool:
+        """Whether nothing has changed. Asked for each commit."""
+        try:
+            file, log, index = map(os.stat, self._names)
+        except OSError:
+            return False
+        if self._away or file.st_size < self._size:
+            return False
+        self._size = file.st_size
+        found = (file.st_dev, file.st_ino), (log.st_dev, log.st_ino), (index.st_dev, index.st_ino)
+        return found == self._all_opened
+
+    def _change(self) -> Change | None:
         seen = _stat(self._name)
         if seen is None or (seen.st_dev, seen.st_ino) != self._opened:
             self._away = self._away or self._hold.stamp()
