@@ -171,7 +171,7 @@ class Batch:
         return len(self.answers) + self.duplicates + self.refused
 
     def __bool__(self) -> bool:
-        return bool(self.received or self.rebased_by)
+        return bool(self.answers or self.received or self.rebased_by)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ class H2Call:
             self._has_begun = True
             self._wire.send_headers(self.stream_id, RESPONSE)
         self._unsent += framed(messages)
-        self.pump()
+        self._send()
         while self._unsent or self._wire.is_full:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
@@ -170,10 +170,13 @@ class H2Call:
     def pump(self) -> None:
         """Send what may be sent now."""
         if self._unsent:
-            sent = self._wire.send_data(self, self._unsent, max(0, self._window_bytes))
-            self._window_bytes -= sent
-            self._unsent = self._unsent[sent:]
+            self._send()
         self.wake_writer()
+
+    def _send(self) -> None:
+        sent = self._wire.send_data(self, self._unsent, max(0, self._window_bytes))
+        self._window_bytes -= sent
+        self._unsent = self._unsent[sent:]
 
     def wake_writer(self) -> None:
         """Let the handler write on, if nothing holds it back any more."""

@@ -46,7 +46,7 @@ class Unframer:
 
     def take(self, most: int) -> list[bytes]:
         """The next messages, `most` or fewer; none where no whole one has arrived."""
-        if self.is_empty:  # as each time when all has been answered
+        if not (self._pieces or self._rest):  # as each time when all has been answered
             return []
         data = b"".join((self._rest, *self._pieces))
         self._pieces.clear()
