@@ -316,9 +316,7 @@ class Tables:
         return value
 
 
-def _add_rows(
-    rows: list[tuple[object, ...]], batch: Batch, place: _Place, position: int
-) -> None:
+def _add_rows(rows: list[tuple[object, ...]], batch: Batch, place: _Place, position: int) -> None:
     """Add the rows of a batch's samples, which come behind a position."""
     line, session = place
     arrived_at_ns = batch.arrived_at_ns
