@@ -79,8 +79,7 @@ class Alarm:
     """What the predictor said first; empty: nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How a line stands after its latest answer."""
 
     learning: Learning | None = None

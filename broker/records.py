@@ -113,7 +113,7 @@ class Claim:
     """Whether the line has any: if so, its black box is rebuilt from them."""
     keeps_state: bool
     """Whether snapshots of the black box are kept."""
-    standing: Standing = Standing()  # noqa: RUF009 - frozen
+    standing: Standing = Standing()  # noqa: RUF009 - a tuple
     """How the line stands on record."""
 
     @property

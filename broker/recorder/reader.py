@@ -153,7 +153,7 @@ class LineState:
     """When its oldest sample on record was taken; None: all are pruned."""
     latest: RecordedSample | None
     explanation: RecordedExplanation | None
-    standing: Standing = Standing()  # noqa: RUF009 - frozen
+    standing: Standing = Standing()  # noqa: RUF009 - a tuple
     certificate_until_ns: int | None = None
     """When the certificate of its latest stream expires; None: that showed none."""
     stream: RecordedEvent | None = None

@@ -83,7 +83,7 @@ class Agent:
             before = sample.prediction
         standing = line.standing
         if not last.prediction and standing.alarm:
-            standing = replace(standing, alarm=None)
+            standing = standing._replace(alarm=None)
         said = None if has_turned and last.prediction else line.explanation
         self.line = replace(line, latest=last, standing=standing, explanation=said)
         return has_turned
