@@ -74,7 +74,7 @@ class Records:
         if prediction and alarm is None:
             alarm = Alarm(taken_ns, reason)
         said = RecordedExplanation(SESSION, id_, taken_ns, reason) if reason else line.explanation
-        standing = replace(line.standing, alarm=alarm)
+        standing = line.standing._replace(alarm=alarm)
         self.change(agent, latest=sample, standing=standing, explanation=said)
         return sample
 
