@@ -50,9 +50,6 @@ _DRAIN_S = 4.0
 # ready. The next start tries the source again, and continues.
 _ABSENT_S = 60.0
 
-# How often systemd hears a status and, unless it wants it more often, a beat.
-_PULSE_S = 1.0
-
 # Of certificates that expire.
 _REMIND_S = 86_400.0
 
@@ -171,7 +168,7 @@ class Agent:
         ]
         # Each of them wakes the loop: only where somebody sees it.
         if self._notifier.is_heard:
-            background.append(asyncio.create_task(repeat(self._pulse, self._pulse_s())))
+            background.append(asyncio.create_task(repeat(self._pulse, self._notifier.pulse_s)))
         if self._sinks.changes_with_time or self._view:
             background.append(asyncio.create_task(repeat(self._refresh, _REFRESH_S)))
         reload = self._reload if self._reread else None
@@ -285,10 +282,6 @@ class Agent:
         silence_s = (self._clock.monotonic_ns() - min(beats_ns)) / 1e9
         if silence_s < self._notifier.watchdog_s:
             self._notifier.watchdog()
-
-    def _pulse_s(self) -> float:
-        """systemd's advice is half of its limit; a third leaves room for a late loop."""
-        return min(_PULSE_S, self._notifier.watchdog_s / 3 or _PULSE_S)
 
     def _light(self) -> Light:
         if self._source_failed or self._source.trouble or self._link.state is LinkState.REFUSED:

@@ -48,7 +48,7 @@ _STOP_S = 3.0
 # Far more than there are streams: those that never finish a handshake are held for 10 s.
 _MOST_CONNECTIONS = 65_536
 
-# How often systemd hears a status and, unless it wants it more often, a beat.
+# Between two looks at the health that clients ask for, and at quiet connections.
 _PULSE_S = 1.0
 
 # How soon a change of certificates or of the revocation list is taken.
@@ -239,7 +239,7 @@ def _background(
         access.sweep()
 
     calls = [
-        (pulse, min(_PULSE_S, notifier.watchdog_s / 3 or _PULSE_S)),
+        (pulse, notifier.pulse_s),
         (refresh, _REFRESH_S),
     ]
     if credentials:

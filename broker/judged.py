@@ -6,7 +6,7 @@ from enum import Enum
 
 from broker.model import Alarm, Learning, Standing
 from broker.recorder.reader import LineState, RecordedEvent
-from broker.records import EventKind
+from broker.records import ENDED_BY_AGENT, EventKind
 from quartet.duration import lasted
 from quartet.renewal import SOON
 from wire.sensors import Sensors
@@ -174,7 +174,7 @@ def ago(ns: int) -> str:
 def _silent_because(line: LineState, served_since_ns: int | None) -> str:
     stream = line.stream
     if stream and stream.kind is EventKind.ENDED:
-        return stream.text
+        return "the agent ended its stream" if stream.text == ENDED_BY_AGENT else stream.text
     if served_since_ns is None:
         return "the broker stopped"
     if stream is None or stream.at_ns < served_since_ns:

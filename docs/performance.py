@@ -10,19 +10,18 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure as Plot
 
-from bench.figures import Figure, read
+from bench.figures import read
+from docs import performance_chip
+from docs.tables import Figures, Rows, shown, table
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "performance.md"
-
-Figures = dict[str, Figure]
-Rows = list[list[str]]
 
 _FULL, _MEMORY, _TLS = "+store+chart", "broker", "+TLS"
 _ECHO, _PLAIN = "C++ echo", "plain(1100)"
@@ -134,23 +133,6 @@ def replaced(page: str, name: str, text: str) -> str:
     return f"{parts[0]}{mark}\n{text}\n{mark}{parts[2]}"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown: words to the left, figures to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def shown(figure: Figure | None, ratio_to: Figure | None = None) -> str:
-    """A figure with its spread or with its ratio; a dash where it was not measured."""
-    if not figure:
-        return "-"
-    if ratio_to:
-        return f"{figure.value / ratio_to.value:.2f}"
-    low, high = figure.spread
-    spread = f" ({low:.3g} to {high:.3g})" if low != high else ""
-    return f"{figure.value:.3g}{spread}" if figure.value < 1000 else f"{figure.value:,.0f}{spread}"
-
-
 # The sections: text between two marks, by the file that it is from
 
 
@@ -243,13 +225,13 @@ def sizes_by_rate(found: Figures) -> dict[str, list[int]]:
 
 
 def profile(found: Figures, path: Path) -> str:
-    """A row for each room of the broker."""
+    """A row for each module of the broker."""
     whole = sum(each.value for each in found.values())
     rows = [
         [f"`{n}`" if " " not in n else n, f"{f.value:.1f}", f"{f.value / whole:.0%}"]
         for n, f in found.items()
     ]
-    return "\n\n".join([taken_on(path), table(["room", "us a sample", "share"], rows)])
+    return "\n\n".join([taken_on(path), table(["module", "us a sample", "share"], rows)])
 
 
 def every(found: Figures, path: Path) -> str:
@@ -259,6 +241,11 @@ def every(found: Figures, path: Path) -> str:
         for each in found.values()
     ]
     return "\n\n".join([taken_on(path), table(["figure", "value (spread)", "unit", "ratio"], rows)])
+
+
+def chip(found: Figures, path: Path) -> str:
+    """What performance_chip makes of the figures."""
+    return "\n\n".join([taken_on(path), *performance_chip.parts(found)])
 
 
 def taken_on(path: Path) -> str:
@@ -290,7 +277,7 @@ SECTIONS: dict[str, Callable[[Figures, Path], str]] = {
     "processes": every,
     "fleet": every,
     "console": every,
-    "chip": every,
+    "chip": chip,
 }
 
 

@@ -12,6 +12,9 @@ from quartet.foreign import shown
 # systemd takes no notice that is much longer.
 _MOST_IN_STATUS = 1000
 
+# How often systemd hears a status and, unless it wants it more often, a beat.
+_PULSE_S = 1.0
+
 
 class Notifier:
     """Speaks sd_notify(3) to $NOTIFY_SOCKET, where it is set. Any thread.
@@ -34,6 +37,13 @@ class Notifier:
     def is_heard(self) -> bool:
         """Whether there is anybody to tell."""
         return bool(self._address)
+
+    @property
+    def pulse_s(self) -> float:
+        """How often to beat, in seconds. systemd's advice is half of its limit; a third leaves
+        room for a late loop.
+        """
+        return min(_PULSE_S, self.watchdog_s / 3 or _PULSE_S)
 
     def ready(self) -> None:
         """It does what it is there for."""

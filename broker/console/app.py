@@ -35,12 +35,11 @@ from quartet.metrics.listener import bound
 from quartet.metrics.listener import serving as serving_metrics
 from quartet.notify import Notifier
 from quartet.outage import Outage
-from quartet.repeat import repeat
+from quartet.repeat import beside, repeat
 from quartet.signals import on_signals
 
 log = logging.getLogger(__name__)
 
-_PULSE_S = 1.0
 _REFRESH_S = 5.0
 _REMIND_S = 86_400.0
 
@@ -133,7 +132,8 @@ async def _serve(
     notifier = Notifier()
     tls = certificate.context if certificate else None
     with on_signals(console.stop.set):
-        async with _beside(console, certificate, notifier), serving(app, sockets, tls):
+        works = _works(console, certificate, notifier)
+        async with beside(works, _STOP_S), serving(app, sockets, tls):
             url = _url(settings.address.host, port, is_secure=certificate is not None)
             print(f"broker console: {url}", flush=True)
             log.info("listening on %s", url)
@@ -158,30 +158,18 @@ async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
     await files.unknown(Request(scope))(scope, receive, send)
 
 
-@asynccontextmanager
-async def _beside(
+def _works(
     console: Console, certificate: ServedCertificate | None, notifier: Notifier
-) -> AsyncIterator[None]:
-    """Read history, follow the present, take new certificates and tell systemd while entered."""
-
-    def pulse() -> None:
-        notifier.watchdog()
-
-    calls = [repeat(pulse, min(_PULSE_S, notifier.watchdog_s / 3 or _PULSE_S))]
-    if certificate:
-        calls += [repeat(certificate.refresh, _REFRESH_S), repeat(certificate.remind, _REMIND_S)]
+) -> Sequence[Coroutine[None, None, None]]:
+    """Read history, follow the present, take new certificates and tell systemd."""
     works = [
-        ("history", lambda: _feed(console)),
-        ("the present", console.present.run),
+        repeat(notifier.watchdog, notifier.pulse_s),
+        _lasting("history", lambda: _feed(console)),
+        _lasting("the present", console.present.run),
     ]
-    calls += [_lasting(what, work) for what, work in works]
-    tasks = [asyncio.create_task(call) for call in calls]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=_STOP_S)
+    if certificate:
+        works += [repeat(certificate.refresh, _REFRESH_S), repeat(certificate.remind, _REMIND_S)]
+    return works
 
 
 async def _feed(console: Console) -> None:

@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 # Between two looks at the records.
 _LOOK_S = 0.5
 
-_PULSE_S = 1.0
-
 # A look at a slow disk may take minutes. One that takes longer never ends: systemd starts it again.
 _STUCK_S = 600.0
 
@@ -78,8 +76,7 @@ async def follow(
         if clock.monotonic() - began_s < _STUCK_S:
             notifier.watchdog()
 
-    pulse_s = min(_PULSE_S, notifier.watchdog_s / 3 or _PULSE_S)
-    beating = asyncio.create_task(repeat(beat, pulse_s))
+    beating = asyncio.create_task(repeat(beat, notifier.pulse_s))
     try:
         while not stop.is_set():
             began_s = clock.monotonic()

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from quartet.lock import FileLock
 from quartet.notify import Notifier
 from quartet.outage import Outage
 from quartet.plural import counted
-from quartet.repeat import repeat
+from quartet.repeat import beside, repeat
 from quartet.signals import on_signals
 
 log = logging.getLogger(__name__)
@@ -36,8 +36,6 @@ LOOK_S = 0.5
 
 # How long a place may wait to be saved where nothing happens: less to read after a restart.
 _SAVE_S = 60.0
-
-_PULSE_S = 1.0
 
 # After a failure that nobody expects.
 _AGAIN_S = 60.0
@@ -171,8 +169,8 @@ async def _run(settings: Settings, store: Store, database: Path, config: Path | 
     async with opened(settings, reader, database, targets) as (notifications, couriers):
         with on_signals(stop.set):
             notifier = Notifier()
-            pulse_s = min(_PULSE_S, notifier.watchdog_s / 3 or _PULSE_S)
-            async with _beside([repeat(notifier.watchdog, pulse_s), *map(_lasting, couriers)]):
+            works = [repeat(notifier.watchdog, notifier.pulse_s), *map(_lasting, couriers)]
+            async with beside(works, _STOP_S):
                 await notifications.step()
                 log.info("store: %s; unsent messages: %s", store, database)
                 log.info("receivers: %s", ", ".join(target.name for target in targets))
@@ -199,14 +197,3 @@ async def _lasting(courier: Courier) -> None:
         except Exception:
             log.exception("internal error: please report it")
             await asyncio.sleep(_AGAIN_S)
-
-
-@asynccontextmanager
-async def _beside(works: Sequence[Awaitable[None]]) -> AsyncIterator[None]:
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=_STOP_S)

@@ -21,7 +21,7 @@ from broker.recorder.reader import (
     RecordedEvent,
     RecordedExplanation,
 )
-from broker.records import EventKind
+from broker.records import ENDED_BY_AGENT, EventKind
 from broker.status import Status, read
 from broker.watching import show
 
@@ -205,6 +205,14 @@ async def test_an_agent_that_is_offline_says_why(
     )
     assert found.agents[0].connection == why
     assert found.to_text().endswith(why)
+
+
+async def test_a_stream_that_the_agent_ended_is_told_in_a_whole_sentence(
+    clock: ManualClock,
+) -> None:
+    stream = event(clock, EventKind.ENDED, ENDED_BY_AGENT, 100.0)
+    found = await status(clock, line(clock, heard_s=100.0, stream=stream), served_for_s=3600.0)
+    assert found.agents[0].connection == "the agent ended its stream"
 
 
 async def test_without_a_broker_somebody_must_start_it(clock: ManualClock) -> None:

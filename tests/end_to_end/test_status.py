@@ -25,7 +25,7 @@ from wire import STATE_METHOD_PATH, STATE_SERVICE
 from wire.state_pb2 import StateRequest, StateResponse
 
 HEADLINE = "the broker has run for"
-GONE = "the connection broke|the agent ended it"
+GONE = "the connection broke|the agent ended its stream"
 """gRPC cannot always tell them from each other where a process dies."""
 
 

@@ -146,3 +146,11 @@ def test_a_beat_wanted_of_another_process_is_not_ours(monkeypatch: pytest.Monkey
 def test_a_beat_that_is_no_number_is_none(monkeypatch: pytest.MonkeyPatch, usec: str) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", usec)
     assert Notifier().watchdog_s == 0
+
+
+@pytest.mark.parametrize(("usec", "pulse_s"), [("0", 1.0), ("1500000", 0.5), ("30000000", 1.0)])
+def test_a_beat_comes_thrice_in_the_time_of_systemd(
+    monkeypatch: pytest.MonkeyPatch, usec: str, pulse_s: float
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", usec)
+    assert Notifier().pulse_s == pulse_s

@@ -95,7 +95,7 @@ async def test_a_look_that_takes_long_is_no_reason_to_be_killed_and_one_without_
         await beats.next()
     clock.advance(400.0)
     count, ticks = beats.count, asyncio.Queue[None]()
-    ticking = asyncio.create_task(repeat(lambda: ticks.put_nowait(None), beats.watchdog_s / 3))
+    ticking = asyncio.create_task(repeat(lambda: ticks.put_nowait(None), beats.pulse_s))
     for _ in range(10):  # in this time it would have beaten
         await ticks.get()
     ticking.cancel()

@@ -3,14 +3,13 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.notices import AT_NS
 
 from broker.feed import Event, Kind
 from broker.judged import S_NS
 from broker.notify.config import NotifySettings
 from broker.notify.gathering import GATHER_S, Gathering
 from broker.notify.message import SUMMARY
-
-AT_NS = 1_750_000_000 * S_NS
 
 
 def event(

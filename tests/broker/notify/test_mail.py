@@ -10,26 +10,23 @@ from pathlib import Path
 
 import pytest
 from support.certificates import Ca
+from support.notices import AT_NS, alarm, failed
 from support.patience import PATIENCE_S
 from support.ports import kept_port
 from support.receivers import Sink, mail_server
 
-from broker.feed import Event, Kind
 from broker.judged import S_NS
-from broker.notify import words
 from broker.notify.config import MailSettings
 from broker.notify.mail import Mail
 from broker.notify.message import Message
-from broker.notify.target import DeliveryError
 
-AT_NS = 1_750_000_000 * S_NS
 PASSWORD = "let me in"  # noqa: S105 - of a test
 
 
 @pytest.fixture
 def message() -> Message:
     reason = "alarm: T2 is 30 °C\r\nBcc: c@d.e\n.\nQUIT: sensor2 74%"
-    return words.single(Event(Kind.ALARM_BEGUN, "press-4", AT_NS, AT_NS, reason, AT_NS))
+    return alarm("press-4", reason)
 
 
 def mail(port: int, **options: object) -> Mail:
@@ -42,12 +39,6 @@ def mail(port: int, **options: object) -> Mail:
         **options,
     }
     return Mail(MailSettings(**given))  # type: ignore[arg-type]
-
-
-async def failed(target: Mail, message: Message) -> DeliveryError:
-    with pytest.raises(DeliveryError) as caught:
-        await target.send(message)
-    return caught.value
 
 
 @pytest.fixture

@@ -7,21 +7,18 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
+from support.notices import AT_NS, alarm
 from support.store import change, full_disk, killed_copy
 
-from broker.feed import Event, Kind
-from broker.judged import S_NS
-from broker.notify import words
 from broker.notify.message import SUMMARY, Message
 from broker.notify.outbox import Outbox, Place
 from quartet.errors import StoreError
 
 NOBODY: Mapping[str, str] = {}
-AT_NS = 1_750_000_000 * S_NS
 
 
 def message(number: int) -> Message:
-    return words.single(Event(Kind.ALARM_BEGUN, f"m{number}", AT_NS + number, AT_NS, "hot", AT_NS))
+    return alarm(f"m{number}", at_ns=AT_NS + number)
 
 
 @asynccontextmanager

@@ -3,18 +3,15 @@
 from pathlib import Path
 
 import pytest
+from support.notices import alarm
 
-from broker.feed import Event, Kind
-from broker.judged import S_NS
-from broker.notify import words
 from broker.notify.config import Settings, WebhookSettings
 from broker.notify.outbox import Outbox, Place
 from broker.notify.receivers import receivers, renamed
 
 pytestmark = pytest.mark.real
 
-AT_NS = 1_750_000_000 * S_NS
-MESSAGE = words.single(Event(Kind.ALARM_BEGUN, "m1", AT_NS, AT_NS, "hot", AT_NS))
+MESSAGE = alarm("m1")
 
 
 def configured(*webhooks: tuple[str, str | None]) -> Settings:

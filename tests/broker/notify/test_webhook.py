@@ -8,27 +8,25 @@ import ssl
 from pathlib import Path
 
 import pytest
+from support import notices
 from support.certificates import Ca
 from support.clock import ManualClock
+from support.notices import alarm
 from support.ports import kept_port
 from support.receivers import answer, hook
 
-from broker.feed import Event, Kind
-from broker.judged import S_NS
-from broker.notify import words
 from broker.notify.config import WebhookSettings
 from broker.notify.message import Message
 from broker.notify.target import DeliveryError
 from broker.notify.webhook import Webhook
 
-AT_NS = 1_750_000_000 * S_NS
 SECRET = "sixteen characters and more"  # noqa: S105 - of a test
 
 
 @pytest.fixture
 def message() -> Message:
     reason = "alarm: T2 is 30\x1b[2J\u202e: sensor2 74%"
-    return words.single(Event(Kind.ALARM_BEGUN, "press-4", AT_NS, AT_NS, reason, AT_NS))
+    return alarm("press-4", reason)
 
 
 def webhook(url: str, **options: object) -> Webhook:
@@ -37,10 +35,9 @@ def webhook(url: str, **options: object) -> Webhook:
 
 
 async def failed(target: Webhook, message: Message) -> DeliveryError:
-    with pytest.raises(DeliveryError) as caught:
-        await target.send(message)
-    assert "not-for-the-log" not in str(caught.value)
-    return caught.value
+    error = await notices.failed(target, message)
+    assert "not-for-the-log" not in str(error)
+    return error
 
 
 async def test_a_message_is_posted_as_json_with_its_id(message: Message) -> None:

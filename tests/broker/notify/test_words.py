@@ -3,13 +3,13 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.notices import AT_NS
 
 from broker.feed import FORGOTTEN, Event, Kind
 from broker.judged import S_NS, local
 from broker.notify import words
 from wire.sensors import Label
 
-AT_NS = 1_750_000_000 * S_NS
 T2 = "alarm: T2 is 30, its limit 22: sensor2 74%, sensor1 26%"
 SENSORS = (Label("bearing", "g"), Label("pump\r\nBcc: x@y.z", "g"), None, Label("sensor4"))
 
