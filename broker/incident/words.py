@@ -73,8 +73,9 @@ def result(name: str, found: Comparison, events: Sequence[Event] = ()) -> Iterat
     if difference := found.first:
         row = difference.row
         yield f"first difference: {_place(row)}: recorded {row.prediction}, now {difference.now}"
-        yield f"  recorded: {_said(row.said)}"
-        yield f"  now:      {_said(difference.said)}"
+        if row.said or difference.said:
+            yield f"  explanation recorded: {_said(row.said)}"
+            yield f"  explanation now:      {_said(difference.said)}"
         if event := _latest_change(events, row):
             yield f"  before it, at {iso(event.at_ns)}, the predictor was {_changed(event)}"
         yield (
@@ -119,7 +120,7 @@ def _place(row: Row) -> str:
 
 
 def _said(text: str) -> str:
-    return shown(text, _MOST) or "(nothing)"
+    return shown(text, _MOST) or "none"
 
 
 def _about(around: Around) -> str:

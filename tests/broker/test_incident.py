@@ -15,7 +15,7 @@ from broker.errors import CommandError
 from broker.incident.archive import opened
 from broker.incident.capture import Bounds, Capture, capture
 from broker.incident.manifest import Around, Event, Manifest
-from broker.incident.replay import Comparison, replay
+from broker.incident.replay import Comparison, Difference, replay
 from broker.incident.sought import sample_of
 from broker.incident.words import result
 from broker.model import Sample
@@ -220,6 +220,10 @@ async def test_the_first_difference_is_told(filled: Place, tmp_path: Path) -> No
     events = [Event(at_ns, "begun", f"for reason {at_ns}") for at_ns in (0, 1, 2**62)]
     (told,) = [each for each in result("chain", found, events) if "before it" in each]
     assert told.endswith("the predictor was started again: for reason 1")
+    assert not [each for each in result("chain", found) if "explanation" in each]
+    found.first = Difference(row, found.first.now, "too high")
+    said = [each.split(": ") for each in result("chain", found) if "explanation" in each]
+    assert [words.strip() for _, words in said] == ["none", "too high"]
     other = replayed(path, BlackBox(Chain, "d2"))
     assert not other.is_same
     assert other.compared == len(ids(path))
