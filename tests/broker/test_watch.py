@@ -100,11 +100,17 @@ async def test_a_link_that_leads_to_another_file_is_noticed(path: Path) -> None:
         await send(lines, range(5))
         other = path.with_name("other.db")
         other.touch()
+        os.truncate(other, 1 << 20)  # its size says nothing of the store's
         link.unlink()
         link.symlink_to(other)
         with pytest.raises(RecordError, match="is another file than the one in use"):
             await send(lines, [5])
-    assert other.read_bytes() == b""
+        link.unlink()
+        link.symlink_to(path)
+        await until(lambda: not lines.recorder.trouble)
+        await send(lines, range(5, 9))
+    assert other.read_bytes() == bytes(1 << 20)
+    assert select(path, "SELECT id FROM samples") == [(id_,) for id_ in range(9)]
 
 
 async def test_a_store_that_was_changed_while_it_was_away_is_not_used_again(path: Path) -> None:

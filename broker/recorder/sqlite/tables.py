@@ -3,7 +3,7 @@
 import itertools
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -118,7 +118,7 @@ class Tables:
         position = self._position
         begun = _Begun({}, {})
         written: list[tuple[int, Batch]] = []
-        rows: list[tuple[object, ...]] = []
+        rows: list[Iterator[tuple[object, ...]]] = []
         with self._history, self._transaction:
             for entry in entries:
                 if isinstance(entry, Happened):
@@ -127,9 +127,9 @@ class Tables:
                     continue
                 place = self._write(entry, position, begun)
                 written.append((place.line, entry))
-                _add_rows(rows, entry, place, position)
+                rows.append(_rows(entry, place, position))
                 position += len(entry.samples)
-            self._connection.executemany(_ADD, rows)
+            self._connection.executemany(_ADD, itertools.chain.from_iterable(rows))
         self._position = position
         if begun.places:
             self._lines.update(begun.lines)
@@ -316,8 +316,8 @@ class Tables:
         return value
 
 
-def _add_rows(rows: list[tuple[object, ...]], batch: Batch, place: _Place, position: int) -> None:
-    """Add the rows of a batch's samples, which come behind a position."""
+def _rows(batch: Batch, place: _Place, position: int) -> Iterator[tuple[object, ...]]:
+    """The rows of a batch's samples, which come behind a position. Of a backlog, one at a time."""
     line, session = place
     arrived_at_ns = batch.arrived_at_ns
     header = batch.claim.header
@@ -327,4 +327,4 @@ def _add_rows(rows: list[tuple[object, ...]], batch: Batch, place: _Place, posit
         # As an int: SQLite's module looks for an adapter of a bool.
         sensors, prediction = SENSORS.pack(*sample.values), int(answer.prediction)
         row = (at, line, session, sample.id, sensors, sampled_at_ns, arrived_at_ns, prediction)
-        rows.append((*row, sample_checksum(*row)))
+        yield (*row, sample_checksum(*row))

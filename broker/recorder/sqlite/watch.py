@@ -48,11 +48,11 @@ class Watch:
             file, log, index = map(os.stat, self._names)
         except OSError:
             return False
-        if self._away or file.st_size < self._size:
+        found = (file.st_dev, file.st_ino), (log.st_dev, log.st_ino), (index.st_dev, index.st_ino)
+        if found != self._all_opened or self._away or file.st_size < self._size:
             return False
         self._size = file.st_size
-        found = (file.st_dev, file.st_ino), (log.st_dev, log.st_ino), (index.st_dev, index.st_ino)
-        return found == self._all_opened
+        return True
 
     def _change(self) -> Change | None:
         seen = _stat(self._name)
