@@ -47,6 +47,7 @@ class Host:
         self._shifting: ShiftingPredictor | None = predictor if shifts(predictor) else None
         self._snapshot_every = snapshot_every
         self._unsaved = unsaved
+        self._standing = Standing()
 
     def ask(self, sample: Sample) -> bool:
         """The prediction. Raises whatever the black box raises; it is useless from then on."""
@@ -104,8 +105,14 @@ class Host:
         return None
 
     def standing(self, alarm: Alarm | None = None) -> Standing:
-        """How the line stands by what the black box tells now, and by its alarm."""
-        return Standing(self.learning(), alarm, self._shift())
+        """How the line stands by what the black box tells now, and by its alarm.
+
+        The same object as before, if that has not changed.
+        """
+        learning, shift, was = self.learning(), self._shift(), self._standing
+        if learning != was.learning or alarm is not was.alarm or shift != was.shift:
+            self._standing = Standing(learning, alarm, shift)
+        return self._standing
 
     def _shift(self) -> str | None:
         """How far the accepted level is off the first one; None: not at all, or it does not say.

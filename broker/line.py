@@ -235,7 +235,7 @@ class Line:
         if batch.samples:
             self.standing = host.standing(track.alarm)
             self._explain_reset(batch)
-        if self.standing != self._told:
+        if self.standing is not self._told and self.standing != self._told:
             self._told = batch.standing = self.standing
         return batch, refusal
 

@@ -5,12 +5,15 @@ from collections.abc import Iterator, Mapping
 from broker.predictors.chart import vectors, words
 from broker.predictors.chart.baseline import Baseline
 from broker.predictors.chart.forms import shares
+from broker.predictors.chart.vectors import quadratic
 from quartet.channels import Values
 
 # Weight of a row in the average: it looks back over about 20 rows.
 WEIGHT = 0.1
 # No row counts for more than so many spreads, in the average or where the level follows.
 _MOST_SPREADS = 6.0
+# If the squares of all four do not sum up to more than this, none counts for more.
+_BOUNDED_SQUARES = _MOST_SPREADS**2
 
 # A limit grows with what its statistic usually is, and by no more than this.
 _MOST_STRETCH = 2.0
@@ -35,45 +38,36 @@ _ZERO: Values = (0.0, 0.0, 0.0, 0.0)
 class Statistic:
     """One chart: its statistic's latest value, and the limit, which stretches with usual values."""
 
-    __slots__ = ("_first", "_most", "_per_value", "least", "limit", "value")
+    __slots__ = ("_first", "least", "limit", "most", "per_value", "value")
 
     def __init__(self, limit: float, usual: float) -> None:
         self._first = limit
         self.least = limit
         """The limit never falls below it."""
-        self._most = limit * _MOST_STRETCH
-        self._per_value = limit / usual
+        self.most = limit * _MOST_STRETCH
+        """The limit never rises above it."""
+        self.per_value = limit / usual
+        """The limit that belongs to a usual value of 1; a larger one is in proportion."""
         self.limit = limit
         """What is above it is hot."""
         self.value = 0.0
 
     def raise_least(self) -> None:
         """Let the limit be higher from now on, whatever the usual values are."""
-        self.least = min(self._most, self.least + _RAISED_BY * self._first)
-
-    def learn(self, weight: float) -> None:
-        """Take the latest value as a usual one."""
-        limit = self.limit
-        limit += weight * (self.value * self._per_value - limit)
-        # Compared by hand: this is done twice a row, and min() and max() take longer than the rest.
-        # An infinite limit, of a chart that is not wanted, gives NaN here, and stays infinite.
-        if not limit >= self.least:
-            limit = self.least
-        elif limit > self._most:
-            limit = self._most
-        self.limit = limit
+        self.least = min(self.most, self.least + _RAISED_BY * self._first)
 
 
 class ControlCharts:
     """T2 of the latest row, and MEWMA of the latest rows, each against its limit."""
 
-    __slots__ = ("average", "bounded", "deviation", "mewma", "quiet_rows", "t2")
+    __slots__ = ("_both", "average", "bounded", "deviation", "mewma", "quiet_rows", "t2")
 
     def __init__(self, t2_limit: float, mewma_limit: float) -> None:
         # A statistic of four channels has mean 4, if the baseline is that of the line for all
         # time; that of single rows is known less well than that, as their level wanders.
         self.t2 = Statistic(t2_limit, usual=6.0)
         self.mewma = Statistic(mewma_limit, usual=4.0)
+        self._both = self.t2, self.mewma
         self.deviation = _ZERO
         """Of the latest row, in spreads."""
         self.bounded = _ZERO
@@ -84,22 +78,43 @@ class ControlCharts:
 
     def are_hot(self, baseline: Baseline, values: Values) -> bool:
         """Draw a row; whether one of the statistics is above its limit."""
-        deviation = vectors.deviation(values, baseline.level, baseline.spread)
-        bounded = vectors.bounded(deviation, _MOST_SPREADS)
-        average = vectors.average(self.average, bounded, WEIGHT)
+        # Done with each row, and a call takes as long as its arithmetic: so this is written out.
+        v1, v2, v3, v4 = values
+        l1, l2, l3, l4 = baseline.level
+        s1, s2, s3, s4 = baseline.spread
+        deviation = (v1 - l1) / s1, (v2 - l2) / s2, (v3 - l3) / s3, (v4 - l4) / s4
+        b1, b2, b3, b4 = bounded = deviation
+        if not b1 * b1 + b2 * b2 + b3 * b3 + b4 * b4 <= _BOUNDED_SQUARES:
+            b1, b2, b3, b4 = bounded = vectors.bounded(deviation, _MOST_SPREADS)
+        a1, a2, a3, a4 = self.average
+        average = (
+            a1 + WEIGHT * (b1 - a1),
+            a2 + WEIGHT * (b2 - a2),
+            a3 + WEIGHT * (b3 - a3),
+            a4 + WEIGHT * (b4 - a4),
+        )
         self.deviation, self.bounded, self.average = deviation, bounded, average
         t2, mewma = self.t2, self.mewma
-        t2.value = vectors.quadratic(baseline.row_form, deviation)
-        mewma.value = vectors.quadratic(baseline.average_form, average)
-        return t2.value > t2.limit or mewma.value > mewma.limit
+        t2.value = its_t2 = quadratic(baseline.row_form, deviation)
+        mewma.value = its_mewma = quadratic(baseline.average_form, average)
+        return its_t2 > t2.limit or its_mewma > mewma.limit
 
     def learn(self) -> None:
         """Take the latest row as a usual one."""
-        self.quiet_rows += 1
-        weight = _EARLY_WEIGHT if self.quiet_rows <= _EARLY_ROWS else _LATE_WEIGHT
-        self.t2.learn(weight)
-        self.mewma.learn(weight)
-        if self.quiet_rows > _EXPERIENCED_ROWS and self.mewma.value > _NEARLY * self.mewma.limit:
+        self.quiet_rows = rows = self.quiet_rows + 1
+        weight = _EARLY_WEIGHT if rows <= _EARLY_ROWS else _LATE_WEIGHT
+        for chart in self._both:
+            limit, least, usual = chart.limit, chart.least, chart.value * chart.per_value
+            # Mostly it rests on the least; an infinite one, of a chart that is not wanted, always.
+            if usual > limit or limit != least:
+                limit += weight * (usual - limit)
+                # Compared by hand, as min() and max() take longer than the rest.
+                if not limit >= least:
+                    limit = least
+                elif limit > chart.most:
+                    limit = chart.most
+                chart.limit = limit
+        if rows > _EXPERIENCED_ROWS and self.mewma.value > _NEARLY * self.mewma.limit:
             self.mewma.raise_least()
 
     def restart(self) -> None:

@@ -57,7 +57,7 @@ class Scale:
 
     __slots__ = (
         *("_baseline", "_charts", "_count", "_follow", "_gathered", "_home", "_patience"),
-        *("_returning", "_rows_a_point", "_settle", "_steps", "_warm_up"),
+        *("_returning", "_rows_a_point", "_settle", "_shift", "_steps", "_warm_up"),
         *("is_alarm", "jump", "news", "phase"),
     )
 
@@ -76,6 +76,7 @@ class Scale:
         self._warm_up: WarmUp | None = WarmUp()
         self._baseline: Baseline
         self._steps: Steps
+        self._shift: str | None = None  # in words: it changes seldom, and is asked for often
         self._gathered: Rows | None = None
         self._count = self._returning = 0
         self._patience = 1
@@ -108,7 +109,7 @@ class Scale:
     def count(self, jump: Values) -> None:
         """Add a jump, of this scale or a slower one, to those that no person has accepted."""
         self._steps.add(vectors.deviation(jump, _ZERO, self._baseline.spread))
-        self._follow = self._steps.follow(self._baseline.spread, self._FOLLOW)
+        self._heed_steps()
         if self.phase is Phase.QUIET:
             self._enter(self._phase_at_rest())
 
@@ -118,7 +119,7 @@ class Scale:
 
     def shift(self) -> str | None:
         """How far off it runs steadily without a person's consent; None: it does not."""
-        return self._steps.told(self._baseline) if self._warm_up is None else None
+        return self._shift
 
     @property
     def spread(self) -> Values | None:
@@ -140,8 +141,13 @@ class Scale:
         are_all = learned.rows == warm_up.rows.span
         self.news = words.learned(rows, None if are_all else used, learned.moving)
         self._baseline, self._steps = learned.baseline, Steps(learned.baseline.level)
-        self._follow = self._steps.follow(self._baseline.spread, self._FOLLOW)
+        self._heed_steps()
         self._enter(Phase.QUIET)
+
+    def _heed_steps(self) -> None:
+        """Take in that the sum of the steps is another one."""
+        self._follow = self._steps.follow(self._baseline.spread, self._FOLLOW)
+        self._shift = self._steps.told(self._baseline)
 
     def _followed(self) -> Values:
         """How far the level has followed what is slow, in spreads."""
@@ -244,7 +250,7 @@ class Scale:
             self._baseline = Baseline.of(numbers)
             self._charts.take(numbers)
             self._steps = Steps.of(numbers)
-            self._follow = self._steps.follow(self._baseline.spread, self._FOLLOW)
+            self._heed_steps()
             place += _LEARNED.size
         gathered = vectors.sound(struct.unpack(f"<{kept}f", state[place:]))
         if (rows := self._rows()) is not None:

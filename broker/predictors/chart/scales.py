@@ -13,9 +13,13 @@ from quartet.plural import counted
 # scales see what takes seconds, minutes, hours and days; a factor of 30 leaves no gap between the
 # 20 points that MEWMA looks back over and the 500 with which a level follows.
 _POINTS = 30
+_MOST_WAIT = _POINTS - 1
 # The rows of a point, and the points of a warm-up. At 10 rows a second 1000 points of 900 rows are
 # a day, and hold whatever comes with it; 300 points of 27,000 rows are nine days.
 _SLOWER = ((_POINTS, 1000), (_POINTS**2, 1000), (_POINTS**3, 300))
+
+# A member of an enumeration is found slowly, and this one is asked for with each row.
+_QUIET = Phase.QUIET
 
 # Of each scale: the length of its state, and how many points of the next slower scale's wait.
 _PART = struct.Struct("<HB")
@@ -52,7 +56,7 @@ class Scales:
         """Take a row; what is new with it, for a person."""
         first, gathered = self.first, self._gathered[0]
         first.add(values)
-        if first.news is None and first.phase is Phase.QUIET and len(gathered) < _POINTS - 1:
+        if first.news is None and first.phase is _QUIET and len(gathered) < _MOST_WAIT:
             gathered.append(values)
             return None
         return self._pass_on(values)
@@ -67,7 +71,7 @@ class Scales:
                 self._heed(place, scale)
                 news = self._with_others(scale.news)
                 told.append(_over(_POINTS**place, news) if place else news)
-            if scale.phase is not Phase.QUIET:
+            if scale.phase is not _QUIET:
                 break
             gathered.append(values)
             if len(gathered) < _POINTS:
@@ -119,7 +123,7 @@ class Scales:
             place += _PART.size
             scale.restore(state[place : place + size])
             place += size
-            if points >= _POINTS:
+            if points > _MOST_WAIT:
                 raise ValueError(f"{points} points that wait to be one")
             numbers = vectors.sound(struct.unpack_from(f"<{points * CHANNELS}d", state, place))
             place += points * CHANNELS * struct.calcsize("<d")

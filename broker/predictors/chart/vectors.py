@@ -31,18 +31,6 @@ def bounded(values: Values, most: float) -> Values:
     )
 
 
-def average(old: Values, new: Values, weight: float) -> Values:
-    """The average, moved towards the new values by this share of the way."""
-    a1, a2, a3, a4 = old
-    n1, n2, n3, n4 = new
-    return (
-        a1 + weight * (n1 - a1),
-        a2 + weight * (n2 - a2),
-        a3 + weight * (n3 - a3),
-        a4 + weight * (n4 - a4),
-    )
-
-
 def moved(values: Values, by: Values, share: Values) -> Values:
     """The values, moved by a share of each number of `by`."""
     v1, v2, v3, v4 = values
