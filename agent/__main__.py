@@ -59,6 +59,8 @@ def _run(options: argparse.Namespace) -> int:
     _quiet_grpc()  # imported not before the settings are right: it takes a Pi half a second
     # Its older way to wait for a connection wakes half as many threads for each sample.
     os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_client")
+    if not settings.outputs.mqtt:
+        _spare_own_tls()
     from agent import app, stages  # noqa: PLC0415
 
     reread = (lambda: _checked(options)) if options.read else None
@@ -69,6 +71,18 @@ def _run(options: argparse.Namespace) -> int:
 def _quiet_grpc() -> None:
     """Its own log is for those who ask for it."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
+def _spare_own_tls() -> None:
+    """Import asyncio without Python's `ssl`, which is optional to it, and takes 4.5 MB.
+
+    gRPC brings TLS of its own. Only the connection to an MQTT server has it from asyncio.
+    """
+    if "ssl" not in sys.modules:
+        sys.modules["ssl"] = None  # type: ignore[assignment] # which an import takes for missing
+        import asyncio  # noqa: F401, PLC0415
+
+        del sys.modules["ssl"]
 
 
 def _check_files(settings: Settings, path: Path | None, instance: Instance) -> int:

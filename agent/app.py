@@ -48,9 +48,8 @@ def run(
     `config` is the file that the settings were read from. At SIGHUP they are read again, where
     that is possible. AgentError where a stage cannot be opened; nothing was started then.
     """
-    journal = logs.set_up(settings.log.level, to_journal=outputs.journal)
-    if journal:
-        outputs = replace(outputs, send_fields=journal.send_fields)
+    direct = logs.set_up(settings.log.level, to_journal=outputs.journal)
+    outputs = replace(outputs, direct=direct)
     if config:
         log.info("configuration: %s", config)
     sys.setswitchinterval(SWITCH_INTERVAL_S)

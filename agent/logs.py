@@ -1,8 +1,11 @@
 """Where log entries go: to journald with their fields, or to stderr as lines."""
 
+import functools
 import logging
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from agent.errors import SinkError
 from quartet.distribution import sees_debian_packages, to_install
@@ -12,8 +15,18 @@ from quartet.journal import SYSLOG_PRIORITY, LineFormatter, PriorityFormatter, u
 log = logging.getLogger(__name__)
 
 
-def set_up(level: str, *, to_journal: bool) -> "JournalHandler | None":
-    """Send all log entries of this process to journald, or else to stderr; how, if to journald.
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """A way past the logging of Python, which costs more than an entry: to one of both."""
+
+    send_fields: Callable[..., None] | None = None
+    """Send an entry to journald: its fields, each as NAME=VALUE on one line. OSError."""
+    print_line: Callable[[int, str], None] | None = None
+    """Print an entry as a line: its level, and a text that needs no escape. OSError, ValueError."""
+
+
+def set_up(level: str, *, to_journal: bool) -> Direct:
+    """Send all log entries of this process to journald, or else to stderr.
 
     With `to_journal` SinkError where journald cannot be written to. Under
     systemd without its Python library, entries go to the journal as lines,
@@ -23,7 +36,7 @@ def set_up(level: str, *, to_journal: bool) -> "JournalHandler | None":
     set_level(level)
     if to_journal:
         root.addHandler(journal := JournalHandler())
-        return journal
+        return Direct(send_fields=journal.send_fields)
     root.addHandler(StderrLines())
     if under_systemd():
         try:
@@ -31,10 +44,10 @@ def set_up(level: str, *, to_journal: bool) -> "JournalHandler | None":
         except SinkError as error:
             root.handlers[0].setFormatter(PriorityFormatter())
             log.warning("%s; until then predictions go to the journal without fields", error)
-        else:
-            root.handlers[:] = [handler]
-            return handler
-    return None
+            return Direct(print_line=print_with_priority)
+        root.handlers[:] = [handler]
+        return Direct(send_fields=handler.send_fields)
+    return Direct(print_line=print_with_time)
 
 
 def set_level(level: str) -> None:
@@ -65,7 +78,7 @@ class JournalHandler(logging.Handler):
         self.setFormatter(LineFormatter())
         self._send = send
         self.send_fields: Callable[..., None] = sendv
-        """Send an entry of fields that are ready, each as NAME=VALUE, on one line; OSError."""
+        """Send an entry of fields that are ready, as in Direct."""
         self._otherwise = StderrLines()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -96,6 +109,29 @@ class StderrLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line."""
         try:
-            print(self.format(record), file=sys.stderr, flush=True)
+            _print(self.format(record))
         except (OSError, ValueError):
             self.handleError(record)
+
+
+def _print(text: str) -> None:
+    """Print a line with one write, so that no other program's output gets into it."""
+    print(f"{text}\n", end="", file=sys.stderr, flush=True)
+
+
+def print_with_time(level: int, text: str) -> None:
+    """The line of StderrLines, for an entry of now."""
+    seconds, ns = divmod(time.time_ns(), 10**9)
+    name = logging.getLevelName(level)
+    _print(f"{_second(seconds)},{ns // 10**6:03} {name:<7} {text}")
+
+
+def print_with_priority(level: int, text: str) -> None:
+    """The line of PriorityFormatter."""
+    _print(f"<{SYSLOG_PRIORITY[level]}>{text}")
+
+
+@functools.lru_cache(1)
+def _second(seconds: int) -> str:
+    """A second of Unix time, in local time as logging has it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

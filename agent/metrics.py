@@ -1,6 +1,7 @@
 """Predictions and their round trips, summed up in bounded memory; and the latest prediction."""
 
 import math
+from bisect import bisect
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -9,20 +10,26 @@ from agent.model import Prediction
 # A bucket is 4.7 % wide, so that a percentile, its middle, is right to within 2.4 %.
 _BUCKETS_PER_DECADE = 50
 _DECADES = 12
+_FIRST_NS = 1000
+
+# In rising order, where a bucket ends and the next begins.
+_ENDS_NS = [
+    _FIRST_NS * 10 ** (number / _BUCKETS_PER_DECADE)
+    for number in range(1, _BUCKETS_PER_DECADE * _DECADES)
+]
 
 
 class Histogram:
     """Durations in ns, by their logarithm; percentiles within 2.4 % from 1 us to 10^6 s."""
 
     def __init__(self) -> None:
-        self._counts = [0] * (_BUCKETS_PER_DECADE * _DECADES)
+        self._counts = [0] * (len(_ENDS_NS) + 1)
         self.count = 0
         self.sum_ns = 0
 
     def add(self, duration_ns: int) -> None:
         """Count one duration."""
-        bucket = int(math.log10(max(duration_ns, 1000) / 1000) * _BUCKETS_PER_DECADE)
-        self._counts[min(bucket, len(self._counts) - 1)] += 1
+        self._counts[bisect(_ENDS_NS, duration_ns)] += 1
         self.count += 1
         self.sum_ns += duration_ns
 

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -20,7 +20,7 @@ from agent.metrics import Metrics
 from agent.model import Identity
 from agent.sampler import Sampler
 from agent.sinks import FanOut
-from agent.sinks.journal import PredictionLog, SendFields
+from agent.sinks.journal import PredictionLog
 from agent.sinks.latch import Latch
 from agent.sinks.outputs import add_mqtt, add_outputs
 from agent.sinks.status import Light
@@ -63,8 +63,8 @@ class Outputs:
 
     predictions: Target | None
     journal: bool
-    send_fields: SendFields | None = None
-    """The way to journald, once it is open."""
+    direct: logs.Direct = field(default_factory=logs.Direct)
+    """The way of entries past logging, once that is set up."""
 
 
 class Agent:
@@ -112,8 +112,14 @@ class Agent:
             self._sinks.add(self._view)
         if outputs.journal or not self._view:
             changes_only = settings.journal.predictions == "changes"
-            send = outputs.send_fields
-            self._sinks.add(PredictionLog(who.agent_id, changes_only=changes_only, send=send))
+            self._sinks.add(
+                PredictionLog(
+                    who.agent_id,
+                    changes_only=changes_only,
+                    send=outputs.direct.send_fields,
+                    print_line=outputs.direct.print_line,
+                )
+            )
         self._latch = latch
         self._alarm = add_outputs(settings.outputs, self._sinks, clock, self._light, latch)
         self._link = Link(

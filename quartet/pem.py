@@ -6,7 +6,6 @@ Whatever cannot be used is a SettingsError that names the setting, the file and 
 import codecs
 import itertools
 import logging
-import ssl
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +113,8 @@ def trusted_file(ca: str) -> str:
     """Where those of tls.ca are."""
     if ca != SYSTEM:
         return ca
+    import ssl  # noqa: PLC0415 - 4.5 MB, which an agent with a file of its own spares
+
     bundles = (ssl.get_default_verify_paths().cafile, *_BUNDLES)
     for path in bundles:
         if path and Path(path).is_file():

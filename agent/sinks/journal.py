@@ -1,6 +1,5 @@
 """One log entry a prediction, with fields for journald."""
 
-import contextlib
 import functools
 import logging
 from collections.abc import Callable
@@ -11,24 +10,28 @@ from quartet.journal import SYSLOG_PRIORITY
 
 log = logging.getLogger("agent.predictions")
 
-SendFields = Callable[..., None]
-"""Sends an entry to journald: its fields, each as NAME=VALUE on one line. OSError."""
-
 _LEVELS = (logging.INFO, logging.WARNING)
 
 
 class PredictionLog:
     """Logs predictions: info for False, warning for True. All, or only the changes.
 
-    With `send` they go to journald past the logging of Python, which costs more than the entry.
+    With `send` they go to journald past the logging of Python, with `print_line` to stderr, unless
+    this logger has a handler of its own. What cannot be written in this way is logged as all else.
     """
 
     def __init__(
-        self, agent_id: str, *, changes_only: bool, send: SendFields | None = None
+        self,
+        agent_id: str,
+        *,
+        changes_only: bool,
+        send: Callable[..., None] | None = None,
+        print_line: Callable[[int, str], None] | None = None,
     ) -> None:
         self._agent_id = agent_id
         self._changes_only = changes_only
         self._send = send
+        self._print_line = None if log.handlers else print_line
         self._same = "SYSLOG_IDENTIFIER=agent", f"LOGGER={log.name}", f"AGENT_ID={agent_id}"
         self._priorities = [f"PRIORITY={SYSLOG_PRIORITY[level]}" for level in _LEVELS]
         self._last: bool | None = None
@@ -44,15 +47,20 @@ class PredictionLog:
         first, second, third, fourth = sample.values
         shown = f"{first:.5g}  {second:.5g}  {third:.5g}  {fourth:.5g}"
         message = f"sample {sample.id}: {value}  {shown}"
-        fields = _fields(prediction)
-        if self._send:
-            ready = [f"{name}={text}" for name, text in fields]
-            # What journald does not take goes the way of all such entries.
-            with contextlib.suppress(OSError):
+        try:
+            if self._send:
+                ready = [f"{name}={text}" for name, text in _fields(prediction)]
                 self._send(f"MESSAGE={message}", self._priorities[value], *self._same, *ready)
-                return
-        journal_fields = {"AGENT_ID": self._agent_id, **dict(fields)}
-        log.log(_LEVELS[value], message, extra={"journal_fields": journal_fields})
+            elif self._print_line:
+                self._print_line(_LEVELS[value], message)
+            else:
+                self._log(prediction, message)
+        except (OSError, ValueError):
+            self._log(prediction, message)
+
+    def _log(self, prediction: Prediction, message: str) -> None:
+        fields = {"AGENT_ID": self._agent_id, **dict(_fields(prediction))}
+        log.log(_LEVELS[prediction.value], message, extra={"journal_fields": fields})
 
     def close(self) -> None:
         """Nothing is held back."""

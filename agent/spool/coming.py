@@ -121,13 +121,13 @@ class Coming:
             self.is_late = True
         return self.is_late
 
-    def settle(self, sample: Sample, *, answered: bool) -> bool:
+    def settle(self, key: Key, *, answered: bool) -> bool:
         """Forget a sample that is settled; whether it needs no row, and is booked in a run."""
         if not self._early:
             return False
-        key = Key.of(sample)
         self._early.discard(key)
-        if self._appended.pop(key, None) is None:
+        sample = self._appended.pop(key, None)
+        if sample is None:
             return False
         self._pass(sample, None if answered else Fate.UNANSWERABLE)
         return True

@@ -138,8 +138,7 @@ class Queue:
                 if self._failure:
                     raise RuntimeError("the disk thread has ended") from self._failure
                 began = self._give_from_memory()
-                given = [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
-                self._in_flight.update((Key.of(sample), sample) for sample in given)
+                given = self._take(limit) if self._ready else []
                 if self._supply is Supply.ENOUGH and len(self._ready) < self._few_ready:
                     self._supply = Supply.WANTED
                     self._changed.notify()
@@ -155,6 +154,12 @@ class Queue:
                 self._look = self._loop.call_later(self._coming.patience_s, self._look_after_it)
             await arrived
 
+    def _take(self, limit: int) -> list[Sample]:
+        given = [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
+        for sample in given:
+            self._in_flight[Key.of(sample)] = sample
+        return given
+
     def rewind(self) -> None:
         """Let read() give every sample again that it gave and that is not settled."""
         with self._lock:
@@ -168,7 +173,7 @@ class Queue:
         with self._lock:
             key = Key.of(sample)
             del self._in_flight[key]
-            if self._coming.settle(sample, answered=answered):
+            if self._coming.settle(key, answered=answered):
                 return
             self._settled.append((sample, answered))
             if len(self._settled) >= _MANY_SETTLED:

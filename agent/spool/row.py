@@ -49,9 +49,13 @@ class Row(NamedTuple):
 
 def pack(sample: Sample) -> Row:
     """Give the row of a sample."""
-    session = sample.session
-    reading = _READING.pack(sample.sampled_at_ns, *sample.values)
-    return Row(session.sequence, sample.id, _with_checksum(reading, session.id, sample.id))
+    return Row(sample.session.sequence, sample.id, reading(sample))
+
+
+def reading(sample: Sample) -> bytes:
+    """The reading of a sample's row."""
+    packed = _READING.pack(sample.sampled_at_ns, *sample.values)
+    return _with_checksum(packed, sample.session.id, sample.id)
 
 
 def unpack(row: Row, session: Session) -> Sample | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from agent.model import Sample, Session
 from agent.spool.account import Account, Fate, Sessions
-from agent.spool.row import READING_BYTES, Row, pack, verifies
+from agent.spool.row import READING_BYTES, Row, reading, verifies
 from quartet.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -152,9 +152,9 @@ def read(directory: Path) -> Records:
     found: Records = {}
     for at in range(0, len(ring) - _SLOT_BYTES + 1, _SLOT_BYTES):
         session, id_ = _HEAD.unpack_from(ring, at)
-        reading = ring[at + _HEAD.size : at + _RECORD_BYTES]
-        if verifies(reading, session.hex(), id_):
-            found.setdefault(session.hex(), []).append((id_, reading))
+        noted = ring[at + _HEAD.size : at + _RECORD_BYTES]
+        if verifies(noted, session.hex(), id_):
+            found.setdefault(session.hex(), []).append((id_, noted))
     return {session: sorted(records) for session, records in found.items()}
 
 
@@ -190,4 +190,4 @@ def adopt(records: Records, *known: Sessions, name_gaps: bool) -> tuple[Sessions
 
 
 def _record(sample: Sample) -> bytes:
-    return _HEAD.pack(bytes.fromhex(sample.session.id), sample.id) + pack(sample).reading
+    return _HEAD.pack(bytes.fromhex(sample.session.id), sample.id) + reading(sample)

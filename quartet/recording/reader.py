@@ -244,7 +244,8 @@ class Recording:
             at_ns = time_of(cells) if time_of else None
             if at_ns is None and time_of:
                 return None
-            return Row(number, at_ns, (a, b, c, d), tuple([cells[i].strip() for i in extra]))
+            others = tuple([cells[i].strip() for i in extra]) if extra else ()
+            return Row(number, at_ns, (a, b, c, d), others)
 
         return fast
 

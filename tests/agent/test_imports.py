@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 # Of the standard library, each of some 0.2 to 3 MB with what it imports.
 SPARED = {
@@ -21,6 +24,12 @@ OTHERS = {
 # Our own, with the packages: what is more must be worth it.
 MOST_OF_OURS = 109
 
+
+MQTT = """
+agent.id = "pump-1"
+[outputs.mqtt]
+address = "127.0.0.1:1"
+"""
 
 # Of archives: of a recording that is one alone.
 ARCHIVES = {"bz2", "lzma", "shutil", "zipfile"}
@@ -45,3 +54,16 @@ def test_a_replay_imports_no_archives() -> None:
     opened = "quartet.recording.text.Lines(pathlib.Path('/dev/null'))"
     imported = modules("pathlib", "agent.sources.replay", "quartet.recording.text", then=opened)
     assert not imported & ARCHIVES
+
+
+@pytest.mark.parametrize("config", ["", MQTT])
+def test_an_agent_has_pythons_own_tls_only_for_mqtt(config: str, tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(config, "utf-8")
+    arguments = ["run", "--config", str(path), "--simulate", str(tmp_path / "missing.csv")]
+    code = (
+        f"import agent.__main__, sys; assert agent.__main__.main({arguments}) == 1;"
+        " import asyncio; print('_ssl' in sys.modules, asyncio.sslproto.ssl is not None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(bool(config))] * 2

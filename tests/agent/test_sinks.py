@@ -1,5 +1,6 @@
 import logging
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,12 +14,14 @@ from hypothesis import strategies as st
 from support.clock import ManualClock
 
 from agent.errors import AgentError, SinkError
+from agent.logs import StderrLines, print_with_priority, print_with_time
 from agent.metrics import Metrics
 from agent.model import Prediction, Sample, Session
 from agent.sinks import FanOut, Sink
 from agent.sinks.journal import PredictionLog
 from agent.sinks.table import PredictionTable
 from quartet.channels import Values
+from quartet.journal import PriorityFormatter
 from quartet.predictions import Existing, Target
 from wire import MAX_ID
 
@@ -27,6 +30,7 @@ BARE = partial(Target, is_bare=True, existing=Existing.OVERWRITE)
 many = settings(derandomize=True, deadline=None, max_examples=60)
 
 SESSION = Session(1, "0123456789abcdef" * 2, 100_000_000, 0)
+TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ")  # of a line on stderr
 NOON_NS = 1_714_564_800_000_000_000  # 2024-05-01 12:00 UTC
 
 float32s = st.floats(width=32)
@@ -372,3 +376,43 @@ def test_predictions_are_logged_whatever_the_level_of_the_other_loggers(
     assert [record.getMessage() for record in caplog.records] == [
         "sample 7: False  0.1  0.2  0.3  0.4"
     ]
+
+
+@pytest.mark.parametrize("value", [False, True])
+@pytest.mark.parametrize("under_systemd", [False, True])
+def test_a_line_past_logging_is_the_one_that_logging_prints(
+    value: bool, under_systemd: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = StderrLines()
+    print_line = print_with_time
+    if under_systemd:
+        handler.setFormatter(PriorityFormatter())
+        print_line = print_with_priority
+    (record,) = logged([prediction(7, value)], changes_only=False)
+    handler.emit(record)
+    PredictionLog("pump-1", changes_only=False, print_line=print_line).emit(prediction(7, value))
+    by_logging, past_it = capsys.readouterr().err.splitlines()
+    at, now = (TIME.sub("", line) for line in (by_logging, past_it))
+    assert at == now
+    if not under_systemd:
+        moments = [datetime.fromisoformat(line[:23]) for line in (by_logging, past_it)]
+        assert timedelta(0) <= moments[1] - moments[0] < timedelta(hours=1)
+
+
+def test_what_cannot_be_printed_is_logged_as_all_else(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no space left")
+
+    caplog.set_level(logging.INFO)
+    PredictionLog("pump-1", changes_only=False, print_line=refuse).emit(prediction(7))
+    assert caplog.messages == ["sample 7: False  0.1  0.2  0.3  0.4"]
+
+
+def test_a_handler_of_the_predictions_own_gets_all_of_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with kept_records("agent.predictions") as records:
+        log = PredictionLog("pump-1", changes_only=False, print_line=print_with_time)
+        log.emit(prediction(7))
+    assert [record.journal_fields["SAMPLE_ID"] for record in records] == ["7"]
+    assert not capsys.readouterr().err

@@ -167,7 +167,7 @@ def test_what_is_appended_while_the_disk_thread_hangs_is_bounded(clock: ManualCl
     clock.advance(1)
     assert coming.take_early(4) == samples[:4]
     for sample in samples[:2]:
-        assert coming.settle(sample, answered=True)
+        assert coming.settle(Key.of(sample), answered=True)
     coming.take_back(samples[:4])
     assert coming.refuse(samples[:2]) == []
     assert coming.take_early(2) == samples[2:4]

@@ -8,11 +8,11 @@ import tempfile
 from array import array
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.clock import ManualClock
 from support.files import Files
 
