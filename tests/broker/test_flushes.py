@@ -97,6 +97,68 @@ class Flush:
         self._ends.set()
 
 
+async def test_commits_go_on_beside_a_copy_and_leave_little_for_the_turn(path: Path) -> None:
+    async with opened(path) as rig:
+        checkpoints = rig.recorder._condition.store.checkpoints  # noqa: SLF001
+        copy, copied, ends, left = checkpoints.copy, threading.Event(), threading.Event(), []
+
+        def hold() -> None:
+            copied.set()
+            ends.wait(PATIENCE_S)
+            left.append(checkpoints.unsaved())
+            copy()
+            left.append(checkpoints.unsaved())
+
+        checkpoints.copy = hold  # type: ignore[method-assign]
+        while not checkpoints.is_long():
+            await rig.record()
+        await until(copied.is_set)
+        before = len(rig.by)
+        await rig.record()
+        assert rig.by[before:] == [LOOP]
+        ends.set()
+        await rig.rest()
+        assert left[0] > 1000
+        assert left[1] == 0
+
+
+async def test_each_log_is_flushed_in_small_parts(path: Path) -> None:
+    async with opened(path) as rig:
+        checkpoints = rig.recorder._condition.store.checkpoints  # noqa: SLF001
+        flush, sizes = checkpoints.flush, []
+
+        def note() -> None:
+            sizes.append(checkpoints.unsaved())
+            flush()
+
+        checkpoints.flush = note  # type: ignore[method-assign]
+        for _ in range(1000):
+            rig.clock.advance(0.01)
+            await rig.commit()
+        assert len(sizes) >= 6
+        assert sizes[0] < 600
+        assert max(sizes) < 1600
+
+
+async def test_a_flush_takes_no_turn_at_the_store(path: Path) -> None:
+    async with opened(path) as rig:
+        await rig.rest()
+        flush, rounds = Flush(rig), len(rig.by)
+        looks = rig.recorder._condition.look  # noqa: SLF001
+        seen: list[None] = []
+
+        def look() -> str:
+            seen.append(None)
+            return looks()
+
+        rig.recorder._condition.look = look  # type: ignore[method-assign] # noqa: SLF001
+        await flush.begin()
+        flush.end()
+        await rig.rest()
+        assert len(rig.by) - rounds > 100
+        assert seen == []
+
+
 async def test_the_log_is_flushed_before_the_turn_and_commits_go_on(path: Path) -> None:
     async with opened(path) as rig:
         flush = Flush(rig)
@@ -138,6 +200,8 @@ async def test_what_came_before_a_flush_does_not_wait_for_its_end(path: Path) ->
             return step(rows)
 
         store.retention.step = hold  # type: ignore[method-assign]
+        await rig.rest()
+        rig.clock.advance(3601)  # the thread has more to do than to flush
         await fill(rig)
         await until(is_held.is_set)
         last = rig.record()
@@ -168,19 +232,27 @@ async def test_a_store_that_comes_back_after_a_flush_is_used_again(path: Path) -
     async with opened(path) as rig:
         flush = Flush(rig)
         await flush.begin()
+        checkpoints, copies = rig.recorder._condition.store.checkpoints, []  # noqa: SLF001
+        checkpoints.copy = lambda: copies.append(None)  # type: ignore[method-assign]
+        while not checkpoints.is_long():
+            await rig.record()
         away = move(path, path.with_name("away.db"))
         with pytest.raises(RecordError, match="was moved away"):
             await rig.record()
         flush.end()
         await rig.rest()
+        assert copies == []
         move(away, path)
         rig.claim = await rig.recorder.claim(header(), "1.2.3.4:5")
         await rig.record()
 
 
-@pytest.mark.parametrize("part", ["flush", "step"])
+@pytest.mark.parametrize("parts", [("flush",), ("copy", "step")])
 async def test_a_log_that_cannot_be_saved_grows_and_is_told_once(
-    path: Path, part: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    path: Path,
+    parts: tuple[str, ...],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail() -> None:
         raise OSError("the medium has an error")
@@ -192,7 +264,8 @@ async def test_a_log_that_cannot_be_saved_grows_and_is_told_once(
     async with opened(path) as rig:
         checkpoints = rig.recorder._condition.store.checkpoints  # noqa: SLF001
         with monkeypatch.context() as broken:
-            broken.setattr(checkpoints, part, fail)
+            for part in parts:
+                broken.setattr(checkpoints, part, fail)
             while checkpoints.unsaved() < 1100:
                 assert await rig.commit() == LOOP
             await rig.rest()

@@ -58,6 +58,14 @@ def test_a_message_that_must_not_be_is_told_behind_those_before_it(head: bytes, 
     assert unframer.problem.code is code
 
 
+def all_frames(reader: FrameReader, data: bytes) -> list[frames.Frame]:
+    """Of as many turns as it takes."""
+    read = list(reader.read(data))
+    while reader.is_behind:
+        read += reader.read()
+    return read
+
+
 frame = st.tuples(st.integers(0, 11), st.integers(0, 255), st.integers(0, 2**31 - 1), st.binary())
 
 
@@ -74,7 +82,7 @@ def test_frames_come_out_as_they_went_in_whatever_the_pieces(
     read = [
         each
         for piece in in_pieces(frames.PREFACE + b"".join(whole), pieces)
-        for each in reader.read(piece)
+        for each in all_frames(reader, piece)
     ]
     assert read == [
         (kind, flags, stream, each)
@@ -92,6 +100,24 @@ def test_what_is_no_preface_is_refused_at_its_first_wrong_byte(at: int, pieces: 
         assert list(reader.read(piece)) == []
     with pytest.raises(ViolationError, match="HTTP/2 alone"):
         list(reader.read(bytes(wrong[at : at + 1])))
+
+
+def turns(frame: bytes, count: int) -> list[int]:
+    """How many of these frames a reader gives in each turn."""
+    reader = FrameReader()
+    taken = [len(list(reader.read(frames.PREFACE + frame * count)))]
+    while reader.is_behind:
+        taken.append(len(list(reader.read())))
+    return taken
+
+
+def test_samples_have_longer_turns_than_what_brings_none() -> None:
+    sample = frames.data_frames(1, bytes(35))
+    ping = frames.HEAD.pack(8 << 8 | frames.PING, 0, 0) + bytes(8)
+    call = frames.HEAD.pack(40 << 8 | frames.HEADERS, frames.END_HEADERS, 1) + bytes(40)
+    assert turns(sample, 1000) == [1000]
+    assert turns(ping, 50) == [20, 20, 10]
+    assert turns(call, 10) == [4, 4, 2]
 
 
 def test_a_frame_that_is_too_large_is_refused_by_its_head() -> None:

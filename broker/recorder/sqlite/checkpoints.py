@@ -11,15 +11,21 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from quartet.clock import Clock
+from quartet.database import schema_version
 from quartet.errors import StoreError
 
 # SQLite's own default for the same.
 _FRAMES = 1000
 
-# Who commits waits for a checkpoint, for a few milliseconds. With 100 agents that send 20 samples a
-# second, 1000 frames are written in an eighth of a second: one sample in 25 would wait. They are of
-# the same pages mostly, so that a checkpoint of more of them takes little longer.
+# Who commits waits for the end of a checkpoint. With 100 agents that send 20 samples a second, 1000
+# frames are written in an eighth of a second. They are of the same pages mostly, so that a
+# checkpoint of more of them takes little longer.
 _APART_S = 0.5
+
+# Flushed at a time. The kernel works on these for a third of a millisecond, and may let nobody else
+# have that processor meanwhile, such as the event loop.
+_FLUSH_FRAMES = 500
+
 # A start after a kill reads all of it.
 _MOST_FRAMES = 5000
 # Commits on the loop go on beside a flush up to here, which are 25 MB.
@@ -33,19 +39,27 @@ _COUNTS = struct.Struct("=16xI76xI")
 
 
 class Checkpoints:
-    """Of one open store. One thread at a time; raises sqlite3.Error."""
+    """Of one open store. One thread at a time; raises sqlite3.Error.
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, clock: Clock) -> None:
+    They have a connection of their own, so that commits may be made beside flush() and copy().
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
         """StoreError where the index cannot be read."""
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
-        self._connection = connection
         self._monotonic = clock.monotonic
         self._next_s = clock.monotonic()
         self._left = 0
+        self._flushed = 0
         file = path.resolve()
         with ExitStack() as undo:
+            self._connection = sqlite3.connect(
+                path, timeout=0, isolation_level=None, check_same_thread=False
+            )
+            undo.callback(self._connection.close)
+            schema_version(self._connection)  # opens the log, which may be another one later
+            # To close any descriptor of a file drops SQLite's locks on it: see close().
+            self._file = _opened(str(file), undo)
             self._log = _opened(f"{file}-wal", undo)
-            # To close any descriptor of the index drops SQLite's locks on it: see close().
             self._descriptor = _opened(f"{file}-shm", undo)
             try:
                 self._index = mmap(self._descriptor, _COUNTS.size, access=ACCESS_READ)
@@ -62,6 +76,13 @@ class Checkpoints:
         return committed - saved if committed > saved else 0
 
     def is_due(self) -> bool:
+        """Whether there is enough to flush or to save. Any thread."""
+        committed, saved = _COUNTS.unpack_from(self._index)
+        if committed < self._flushed:  # the log has begun again
+            self._flushed = 0
+        return committed - max(saved, self._flushed) >= _FLUSH_FRAMES or self.is_long()
+
+    def is_long(self) -> bool:
         """Whether the log is long, and longer than the latest step() left it. Any thread."""
         new = self._new()
         return new >= _FRAMES and (new >= _MOST_FRAMES or self._monotonic() >= self._next_s)
@@ -75,24 +96,33 @@ class Checkpoints:
         return new + self._left > 0 and new < _MOST_BESIDE
 
     def flush(self) -> None:
-        """Flush most of what step() would, which is nearly all of its time. Raises OSError.
-
-        Commits may be made beside it.
-        """
+        """Flush the log as it is now. Commits may be made beside it. Raises OSError."""
+        self._flushed, _ = _COUNTS.unpack_from(self._index)
         _flush(self._log)
 
+    def copy(self) -> None:
+        """Save most of what step() would, and flush it. Commits may be made beside it.
+
+        SQLite flushes the file only once nothing is left in the log. Raises OSError as well.
+        """
+        self._save()
+        _flush(self._file)
+
     def step(self) -> None:
-        """Save what no reader needs in the log, if it is due."""
-        if self.is_due():
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            self._left = self.unsaved()
-            self._next_s = self._monotonic() + _APART_S
+        """Save what no reader needs in the log. No commit may be made beside it."""
+        self._save()
+        self._left = self.unsaved()
+        self._next_s = self._monotonic() + _APART_S
+
+    def _save(self) -> None:
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def close(self) -> None:
-        """Let the index go, once the connection is closed."""
+        """Let the log go, once the connection that commits is closed."""
+        self._connection.close()
         self._index.close()
-        os.close(self._descriptor)
-        os.close(self._log)
+        for descriptor in (self._file, self._log, self._descriptor):
+            os.close(descriptor)
 
     def _new(self) -> int:
         """Number of frames that are not in the file, beside those that a step() left."""

@@ -119,6 +119,7 @@ class Intake:
         self._changed = threading.Condition(self._lock)
         self._round = Round()  # guarded by: _lock
         self._is_called = False  # guarded by: _lock
+        self._is_woken = False  # guarded by: _lock
 
     def record(self, batch: Batch) -> Commit:
         """Add a batch. Loop only. RecordError: it is too late."""
@@ -145,17 +146,24 @@ class Intake:
         self.call()
 
     def call(self) -> None:
-        """Have the thread come, for what gathered or for the log. Any thread."""
+        """Have the thread come for what gathered. Any thread."""
         with self._lock:
             self._is_called = True
             self._changed.notify()
 
-    def wait(self, timeout_s: float) -> None:
-        """Wait for a call, as long as that. The recorder's thread only."""
+    def wake(self) -> None:
+        """Have the thread wait no more, without a call. Any thread."""
         with self._lock:
-            if not self._is_called:
+            self._is_woken = True
+            self._changed.notify()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a call, as long as that; whether it was called. The recorder's thread only."""
+        with self._lock:
+            if not (self._is_called or self._is_woken):
                 self._changed.wait(timeout_s)
-            self._is_called = False
+            is_called, self._is_called, self._is_woken = self._is_called, False, False
+            return is_called
 
     def waited_for(self) -> asyncio.AbstractEventLoop | None:
         """The loop where somebody waits for what gathers now. Any thread."""

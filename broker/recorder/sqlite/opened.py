@@ -43,7 +43,8 @@ class Opened:
             self._is_patient = True
             try:
                 self._build(signature, digest, keeping, clock)
-                self.checkpoints = Checkpoints(path, self._connection, clock)
+                self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+                self.checkpoints = Checkpoints(path, clock)
             except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise store_error(path, error) from error
             undo.pop_all()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -68,14 +69,19 @@ class RecorderThread:
     def _run(self) -> None:
         more, last = True, False
         while not last:
-            self._turns.intake.wait(0 if more else self._tick_s)
-            with self._turns.aside() as work:
-                self._work(work)
-                more, last = self._keep_house(), work.last
-                if last:
-                    self._commits.commit()
+            is_called = self._turns.intake.wait(0 if more else self._tick_s)
+            if is_called or more or self._is_house_due():
+                with self._turns.aside() as work:
+                    self._work(work)
+                    more, last = self._keep_house(), work.last
+                    if last:
+                        self._commits.commit()
             if not last:
                 self._save()
+
+    def _is_house_due(self) -> bool:
+        """Whether it is time, or much has been added since."""
+        return self._commits.added >= STEP_ROWS or self._clock.monotonic() >= self._next_tick_s
 
     def _work(self, work: Round) -> None:
         """Commit a round, and answer what was asked."""
@@ -133,7 +139,7 @@ class RecorderThread:
         return more or self._plain_excess
 
     def _save(self) -> None:
-        """Shorten the log of commits, where it is long."""
+        """Flush the log of commits, and shorten it where it is long; most of it beside commits."""
         checkpoints = self._condition.store.checkpoints
         if self._condition.trouble or not checkpoints.is_due():
             return
@@ -145,11 +151,16 @@ class RecorderThread:
         except OSError as error:
             self._not_saved(error)
             return
+        if self._condition.trouble or not checkpoints.is_long():  # as the loop may have seen
+            return
+        # What fails here fails with the turn again, where it is told.
+        with suppress(sqlite3.Error, OSError), self._turns.timed():
+            checkpoints.copy()
         with self._turns.alone():
             self._checkpoint()
 
     def _checkpoint(self) -> None:
-        if self._condition.trouble:  # as the loop has seen during the flush
+        if self._condition.trouble:  # as the loop has seen during the copy
             return
         try:
             self._condition.store.checkpoints.step()

@@ -1,5 +1,6 @@
 """Whose turn it is at the store: the event loop's, or the recorder's thread's."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,10 +46,14 @@ class Turns:
             return
         try:
             is_for_thread = not self._commit()
+            is_due = not is_for_thread and self._condition.store.checkpoints.is_due()
         finally:
             self._turn.release()
         if is_for_thread:
             self.intake.call()
+        elif is_due:
+            # Behind the answers: the thread, once awake, may have the processor for a while.
+            asyncio.get_running_loop().call_soon(self.intake.wake)
 
     @contextmanager
     def aside(self) -> Iterator[Round]:
@@ -107,4 +112,4 @@ class Turns:
             return False
         self._commits.release(work.entries)
         work.settle()
-        return not (self._condition.trouble or checkpoints.is_due())
+        return not self._condition.trouble

@@ -7,9 +7,11 @@ from h2.errors import ErrorCodes
 from broker.transport.h2 import frames
 from broker.transport.h2.errors import ViolationError
 
-# What a frame costs on a slow core: those of HEADERS open calls, the others go through h2.
-_COSTS_US = {frames.DATA: 2, frames.WINDOW_UPDATE: 2, frames.HEADERS: 250}
-_COST_US = 25
+# What a frame takes of a turn. DATA and WINDOW_UPDATE take their time on a slow core. HEADERS take
+# twice theirs, as they open calls, and all others four times, as they go through h2. An agent sends
+# few of these. Who sends many delays each of the four or five steps of others' answers by a turn.
+_COSTS_US = {frames.DATA: 2, frames.WINDOW_UPDATE: 2, frames.HEADERS: 500}
+_COST_US = 100
 
 # Then the other connections come to their turn, however much this one has sent.
 _TURN_US = 2000
