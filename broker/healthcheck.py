@@ -31,8 +31,8 @@ from quartet.address import Address, Place, place
 from quartet.errors import SettingsError
 from quartet.foreign import shown
 from quartet.settings import load
-from wire import HEALTH_METHOD_PATH
-from wire.standard import HEALTH_SERVICE, decoded, message
+from wire import HEALTH_METHOD_PATH, HEALTH_SERVICE
+from wire.standard import decoded, message
 
 # A broker that listens on all addresses of the machine is asked on its loopback.
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing listens there

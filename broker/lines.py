@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
+from broker.backlog import Backlog
 from broker.idle import forget_idle
 from broker.line import Bounds, Line
 from broker.model import Ending, Standing
@@ -42,6 +43,7 @@ class Lines:
         self._recorder = recorder
         self._workers = workers or Inline(clock)
         self._restorer = Restorer(black_box, recorder, self._workers, clock)
+        self._backlog = Backlog()
         self._bounds = bounds
         self._clock = clock
         self._lines: OrderedDict[str, Line] = OrderedDict()
@@ -133,6 +135,7 @@ class Lines:
             recorder=self._recorder,
             restorer=self._restorer,
             workers=self._workers,
+            backlog=self._backlog,
             opened=opened,
         )
 

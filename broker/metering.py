@@ -12,7 +12,7 @@ from broker.errors import RecordError, TakenError
 from broker.model import Answer, Ending, Refusal, Sample
 from broker.recorder import Recorder
 from broker.records import Basis, Batch, Claim, Event, Lease
-from broker.transport import Call, Handler
+from broker.transport import Call, Handler, Room
 from broker.workers import Workers
 from quartet.clock import Clock
 from quartet.metrics.text import Histogram
@@ -183,9 +183,9 @@ class _TimedCall:
         self.metadata = call.metadata
         self.certificate = call.certificate
 
-    async def read(self) -> Sequence[bytes]:
+    async def read(self, room: Room | None = None) -> Sequence[bytes]:
         """All messages that have arrived."""
-        messages = await self._call.read()
+        messages = await self._call.read(room)
         self._read_at_s = self._meter.clock.monotonic()
         return messages
 

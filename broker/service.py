@@ -130,6 +130,7 @@ class Service:
         """Answer a call's messages until they end, or one is refused."""
         with self._first_sample_deadline(end, peer):
             messages = await call.read()
+        await stream.room()
         while messages:
             samples, problem = codec.decode(messages)
             while samples:
@@ -145,7 +146,7 @@ class Service:
                 end(Ending(Code.INVALID_ARGUMENT, problem))
                 return
             del messages, answers  # of a backlog, they would stay as long as the stream is idle
-            messages = await call.read()
+            messages = await call.read(stream.room)
 
     @contextmanager
     def _told(self, peer: Peer, stream: Stream, end: _End) -> Iterator[None]:

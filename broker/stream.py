@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Self
 
+from broker.backlog import Backlog
 from broker.line import Cursor, Line, raised
 from broker.model import Answer, Code, Ending, Refusal, Sample
 from broker.recorder import ANSWERS_AT_ONCE, Recorder
@@ -33,6 +34,7 @@ class Stream:
         recorder: Recorder,
         restorer: Restorer,
         workers: Workers,
+        backlog: Backlog,
         opened: Opened | None = None,
     ) -> None:
         """`opened`: to be recorded with the first batch."""
@@ -45,6 +47,7 @@ class Stream:
         self._recorder = recorder
         self._restorer = restorer
         self._workers = workers
+        self._backlog = backlog
         self._opened = opened
         self.ended: Event | None = None
         """Why it ends, to be recorded if its opening was; set before it is left."""
@@ -88,6 +91,10 @@ class Stream:
             )
         )
 
+    async def room(self) -> None:
+        """Wait until few enough samples of all streams wait for their records."""
+        await self._backlog.room()
+
     async def answer(self, samples: Sequence[Sample]) -> tuple[list[Answer], Refusal | None]:
         """Answer samples in their order, one at least; the refusal of the next, if any.
 
@@ -107,11 +114,12 @@ class Stream:
             batch, refusal = await self._workers.run(
                 partial(self.line.answer, self._cursor, samples, command), self._settle, self
             )
-            if len(batch.answers) < len(samples):
-                await asyncio.sleep(0)  # the others come to their turn
-            if self._committed:
-                await self._committed
-                return batch.answers, refusal
+            with self._backlog.waiting(len(samples)):
+                if len(batch.answers) < len(samples):
+                    await asyncio.sleep(0)  # the others come to their turn
+                if self._committed:
+                    await self._committed
+                    return batch.answers, refusal
         return [], None
 
     def _settle(self, turn: Turn | None) -> None:

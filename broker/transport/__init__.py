@@ -6,6 +6,9 @@ from typing import Protocol
 
 from broker.model import Ending
 
+Room = Callable[[], Awaitable[None]]
+"""Waits until there is room for more messages."""
+
 
 class Call(Protocol):
     """One call of a peer. Loop only.
@@ -33,8 +36,11 @@ class Call(Protocol):
         """What the peer has shown, in PEM, and the handshake has verified."""
         ...
 
-    async def read(self) -> Sequence[bytes]:
+    async def read(self, room: Room | None = None) -> Sequence[bytes]:
         """All messages that arrived since the last time, at least one; none at the end.
+
+        `room` is awaited as soon as there are some: until then they stay as they came, which
+        takes less memory.
 
         The end is the peer's, or end(). LostError where the connection broke, after all that
         arrived before. Who does not read holds the peer back.

@@ -56,14 +56,18 @@ class Inbox:
         self.ending = self.ending or ending
         self.close()
 
+    async def arrival(self) -> None:
+        """Wait until take() need not wait."""
+        while not self._gathered and not self._closed:
+            self._arrived.clear()
+            await self._arrived.wait()
+
     async def take(self) -> Sequence[bytes]:
         """All that gathered since the last time, at least one message; none at the end.
 
         Raises what close() was given, after all that came before.
         """
-        while not self._gathered and not self._closed:
-            self._arrived.clear()
-            await self._arrived.wait()
+        await self.arrival()
         taken, self._gathered = self._gathered, []
         self._room.set()
         if not taken and self._error:

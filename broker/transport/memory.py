@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from broker.errors import LostError
 from broker.model import Code, Ending
-from broker.transport import Handler, Health
+from broker.transport import Handler, Health, Room
 from broker.transport.inbox import PAUSE_AT, Inbox
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,11 @@ class MemoryCall:
 
     # The handler's end
 
-    async def read(self) -> Sequence[bytes]:
+    async def read(self, room: Room | None = None) -> Sequence[bytes]:
         """The messages that arrived since the last time; none at the end."""
+        await self._requests.arrival()
+        if room:
+            await room()
         return await self._requests.take()
 
     async def write(self, messages: Sequence[bytes]) -> None:

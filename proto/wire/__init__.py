@@ -11,8 +11,15 @@ STATE_METHOD_PATH = f"/{STATE_SERVICE}/{STATE_METHOD}"
 ADMISSION_METHOD = "CheckAdmission"
 ADMISSION_METHOD_PATH = f"/{STATE_SERVICE}/{ADMISSION_METHOD}"
 
-HEALTH_METHOD_PATH = "/grpc.health.v1.Health/Check"
+HEALTH_SERVICE = "grpc.health.v1.Health"
 """gRPC's standard service of health."""
+HEALTH_METHOD_PATH = f"/{HEALTH_SERVICE}/Check"
+
+REFLECTION_SERVICES = (
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+)
+"""gRPC's standard service of reflection, by two names."""
 
 MAX_ID = 2**31 - 1
 """The highest id of a sample: the wire's int32. The next sample starts a new session."""

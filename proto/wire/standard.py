@@ -1,4 +1,4 @@
-"""gRPC's standard services, health and reflection: their names, messages and descriptors.
+"""gRPC's standard services, health and reflection: their messages and descriptors.
 
 Written from their documents, so that no package of gRPC's is needed to serve them. They live in a
 pool of their own: a program that has those packages too meets no name twice.
@@ -22,12 +22,6 @@ from google.protobuf.message_factory import GetMessageClass
 
 from wire.databroker_pb2 import DESCRIPTOR as DATABROKER
 from wire.state_pb2 import DESCRIPTOR as STATE
-
-HEALTH_SERVICE = "grpc.health.v1.Health"
-REFLECTION_SERVICES = (
-    "grpc.reflection.v1.ServerReflection",
-    "grpc.reflection.v1alpha.ServerReflection",
-)
 
 _KINDS = {
     "bytes": FieldDescriptorProto.TYPE_BYTES,

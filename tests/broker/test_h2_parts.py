@@ -3,7 +3,10 @@
 import struct
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
 from h2.errors import ErrorCodes
+from hyperframe.frame import SettingsFrame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.h2_peer import in_pieces
@@ -12,6 +15,7 @@ from broker.model import Code
 from broker.transport.h2 import frames
 from broker.transport.h2.errors import ViolationError
 from broker.transport.h2.guard import Guard
+from broker.transport.h2.machine import machine, receive_settings
 from broker.transport.h2.messages import MOST_BYTES, Unframer, framed
 from broker.transport.h2.pulse import Pulse, Step
 from broker.transport.h2.reader import FrameReader
@@ -262,3 +266,46 @@ def test_who_answers_stays() -> None:
         assert step in {Step.NOTHING, Step.PING}
         if step is Step.PING:
             pulse.heard_s = now_s + 0.5
+
+
+said = st.dictionaries(
+    st.integers(1, 12).filter(lambda key: key not in {2, 5, 8}), st.integers(1, 99)
+)
+
+
+def settings_frame(values: dict[int, int]) -> bytes:
+    frame = SettingsFrame(0)
+    frame.settings = values
+    return bytes(frame.serialize())
+
+
+@many
+@given(st.lists(st.tuples(st.integers(0, 2), said), max_size=8))
+def test_a_peer_is_known_by_what_it_has_said_itself(told: list[tuple[int, dict[int, int]]]) -> None:
+    machines = [machine() for _ in range(3)]
+    apart = [H2Connection(H2Configuration(client_side=False)) for _ in machines]
+    for each in apart:
+        each.initiate_connection()
+        each.receive_data(frames.PREFACE)
+    for place, values in told:
+        frame = settings_frame(values)
+        receive_settings(machines[place], frame)
+        apart[place].receive_data(frame)
+        for one, other in zip(machines, apart, strict=True):
+            assert {**one.remote_settings} == {**other.remote_settings}
+
+
+def test_peers_that_say_the_same_are_known_by_the_same() -> None:
+    one, other = machine(), machine()
+    assert one.remote_settings is other.remote_settings
+    for each in (one, other):
+        receive_settings(each, settings_frame({3: 7}))
+    assert one.remote_settings is other.remote_settings
+    assert one.remote_settings[3] == 7
+
+
+def test_peers_that_say_much_are_known_by_nobody_else() -> None:
+    one, other = machine(), machine()
+    for each in (one, other):
+        receive_settings(each, settings_frame(dict.fromkeys(range(100, 120), 1)))
+    assert one.remote_settings is not other.remote_settings

@@ -11,7 +11,8 @@ SPARED = {
 
 # Each optional, or of another command.
 OTHERS = {
-    *("agent", "asyncpg", "cryptography", "grpc", "numpy", "onnxruntime", "rich", "starlette"),
+    *("agent", "asyncpg", "cryptography", "google.protobuf", "grpc", "numpy", "onnxruntime"),
+    *("rich", "starlette"),
     *("broker.console.app", "broker.credentials", "broker.export.export", "broker.judged"),
     *("broker.metrics", "broker.notify.app", "broker.recorder.moving", "broker.recorder.postgres"),
     *("broker.recorder.reader", "broker.recorder.sqlite", "broker.recorder.upkeep"),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from support.chain import Chain
 from support.clock import ManualClock
 from support.patience import PATIENCE_S
+from support.scene import Gate
 
 from broker.access import Access
 from broker.config import LimitsSettings
@@ -23,6 +24,7 @@ from broker.model import Code, Ending, Sample
 from broker.predictors import BlackBox, Predictor
 from broker.recorder.memory import Memory, MemoryRecorder
 from broker.service import Service
+from broker.transport import Room
 from broker.transport.inbox import PAUSE_AT
 from broker.transport.memory import MemoryCall, MemoryTransport
 from wire import METHOD_PATH
@@ -95,9 +97,9 @@ class Watched(MemoryCall):
         self.kept: list[int] = []
         self._read: list[weakref.ref[Messages]] = []
 
-    async def read(self) -> Messages:
+    async def read(self, room: Room | None = None) -> Messages:
         self.kept.append(sum(each() is not None for each in self._read))
-        messages = Messages(await super().read())
+        messages = Messages(await super().read(room))
         self._read.append(weakref.ref(messages))
         return messages
 
@@ -367,3 +369,45 @@ async def test_an_idle_stream_keeps_none_of_the_messages_that_were_answered() ->
         call.done_sending()
         assert await call.ending() == Ending(Code.OK)
     assert call.kept == [0, 0, 0, 0]
+
+
+# Many that drain at once
+
+
+async def test_messages_stay_as_they_came_while_enough_samples_wait_for_their_records() -> None:
+    recorder = Gate(Memory())
+    async with serving(recorder) as broker:
+        calls = [broker.call(metadata(agent=f"press-{number}")) for number in range(20)]
+        for call in calls:
+            await call.send(request(0))
+            assert await answers(call, 1) == [0]
+        recorder.closed_at = "commit"
+        for call in calls:
+            await call.send(*map(request, range(1, 101)))
+        await recorder.reached.wait()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        recorded = recorder.recorded - len(calls)
+        assert 512 <= recorded < 512 + 100
+        assert recorded + sum(call._requests.size for call in calls) == 20 * 100  # noqa: SLF001
+        recorder.opened.set()
+        for call in calls:
+            assert await answers(call, 100) == [*range(1, 101)]
+
+
+async def test_a_stream_that_is_cut_while_it_waits_for_room_holds_up_nobody() -> None:
+    recorder = Gate(Memory())
+    async with serving(recorder) as broker:
+        calls = [broker.call(metadata(agent=f"press-{number}")) for number in range(20)]
+        for call in calls:
+            await call.send(request(0))
+            assert await answers(call, 1) == [0]
+        recorder.closed_at = "commit"
+        for call in calls:
+            await call.send(*map(request, range(1, 101)))
+        await recorder.reached.wait()
+        for call in calls[::2]:
+            call.cancel()
+        recorder.opened.set()
+        for call in calls[1::2]:
+            assert await answers(call, 100) == [*range(1, 101)]

@@ -62,6 +62,31 @@ async def test_all_messages_come_once_in_order_both_ways(serving: Serving) -> No
     assert await call.ending() == Ending(Code.OK)
 
 
+async def test_messages_are_taken_once_there_is_room_for_them(serving: Serving) -> None:
+    asked, is_room = asyncio.Event(), asyncio.Event()
+
+    async def room() -> None:
+        asked.set()
+        await is_room.wait()
+
+    async def serve(call: Call) -> None:
+        while messages := await call.read(room):
+            await call.write([b"%d" % len(messages), *messages])
+
+    broker = await serving({METHOD_PATH: serve, OTHER_PATH: one})
+    call = broker.call(METHOD_PATH, ())
+    await call.send(b"0")
+    await asked.wait()
+    await call.send(b"1")
+    other = broker.call(OTHER_PATH, ())  # behind it, on the same connection
+    await other.send(b"ping")
+    assert await other.receive() == b"<ping>"
+    is_room.set()
+    assert [await call.receive() for _ in range(3)] == [b"2", b"0", b"1"]
+    await call.done_sending()
+    assert await call.ending() == Ending(Code.OK)
+
+
 async def test_a_handler_is_told_who_calls_what(serving: Serving) -> None:
     seen: list[Call] = []
 

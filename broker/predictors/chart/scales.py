@@ -1,6 +1,7 @@
 """A line at several lengths of time at once: its rows, and means of 30, 900 and 27,000 of them."""
 
 import struct
+from array import array
 
 from broker.predictors import OVER
 from broker.predictors.chart import vectors
@@ -13,7 +14,8 @@ from quartet.plural import counted
 # scales see what takes seconds, minutes, hours and days; a factor of 30 leaves no gap between the
 # 20 points that MEWMA looks back over and the 500 with which a level follows.
 _POINTS = 30
-_MOST_WAIT = _POINTS - 1
+_NUMBERS = _POINTS * CHANNELS
+_MOST_WAIT = _NUMBERS - CHANNELS
 # The rows of a point, and the points of a warm-up. At 10 rows a second 1000 points of 900 rows are
 # a day, and hold whatever comes with it; 300 points of 27,000 rows are nine days.
 _SLOWER = ((_POINTS, 1000), (_POINTS**2, 1000), (_POINTS**3, 300))
@@ -46,8 +48,9 @@ class Scales:
         limits = t2_limit, mewma_limit
         self._slower = [slow(self.first, limits, settle, *each) for each in _SLOWER]
         self._scales = [self.first, *self._slower]
-        # Behind each scale, its points that are to be one of the next.
-        self._gathered: list[list[Values]] = [[] for _ in self._scales]
+        # Behind each scale, its points that are to be one of the next: number after number, for
+        # a tuple of four takes six times the memory.
+        self._gathered = [array("d") for _ in self._scales]
         self._ladder = tuple(zip(self._scales, self._gathered, strict=True))
         self.is_alarm = False
         """Whether any scale is in alarm."""
@@ -57,7 +60,7 @@ class Scales:
         first, gathered = self.first, self._gathered[0]
         first.add(values)
         if first.news is None and first.phase is _QUIET and len(gathered) < _MOST_WAIT:
-            gathered.append(values)
+            gathered.extend(values)
             return None
         return self._pass_on(values)
 
@@ -73,24 +76,27 @@ class Scales:
                 told.append(_over(_POINTS**place, news) if place else news)
             if scale.phase is not _QUIET:
                 break
-            gathered.append(values)
-            if len(gathered) < _POINTS:
+            gathered.extend(values)
+            if len(gathered) < _NUMBERS:
                 break
-            values = vectors.mean(gathered)
-            gathered.clear()
+            values = vectors.mean(_points(gathered))
+            del gathered[:]
         return "; ".join(told) or None
 
     def _heed(self, place: int, scale: Scale) -> None:
         """Take what is new with a scale; hand a step on."""
         if scale.is_alarm or scale.jump is not None:
             # Some of them are from before the change, and some from after it.
-            self._gathered[place].clear()
+            del self._gathered[place][:]
         if scale.jump is not None:
             slower = zip(self._slower[place:], self._gathered[place + 1 :], strict=True)
             for each, gathered in slower:
                 each.accept(scale.jump)
-                moved = (vectors.added(point, scale.jump) for point in gathered)
-                gathered[:] = [vectors.bounded(point, FLOAT32_MAX) for point in moved]
+                points = _points(gathered)
+                del gathered[:]
+                for point in points:
+                    moved = vectors.added(point, scale.jump)
+                    gathered.extend(vectors.bounded(moved, FLOAT32_MAX))
         self.is_alarm = any(each.is_alarm for each in self._scales)
 
     def _with_others(self, news: str) -> str:
@@ -110,9 +116,8 @@ class Scales:
         state = b""
         for scale, gathered in self._ladder:
             its = scale.snapshot()
-            numbers = [value for point in gathered for value in point]
-            state += _PART.pack(len(its), len(gathered)) + its
-            state += struct.pack(f"<{len(numbers)}d", *numbers)
+            state += _PART.pack(len(its), len(gathered) // CHANNELS) + its
+            state += struct.pack(f"<{len(gathered)}d", *gathered)
         return state
 
     def restore(self, state: bytes) -> None:
@@ -123,16 +128,21 @@ class Scales:
             place += _PART.size
             scale.restore(state[place : place + size])
             place += size
-            if points > _MOST_WAIT:
+            if points >= _POINTS:
                 raise ValueError(f"{points} points that wait to be one")
             numbers = vectors.sound(struct.unpack_from(f"<{points * CHANNELS}d", state, place))
             place += points * CHANNELS * struct.calcsize("<d")
-            gathered[:] = zip(numbers, numbers, numbers, numbers, strict=True)
+            gathered[:] = array("d", numbers)
         if place != len(state):
             raise ValueError(f"{len(state) - place} bytes behind the scales")
         if any(scale.spread and not self.first.spread for scale in self._slower):
             raise ValueError("a scale that has learned before that of rows")
         self.is_alarm = any(scale.is_alarm for scale in self._scales)
+
+
+def _points(numbers: "array[float]") -> list[Values]:
+    each = iter(numbers)
+    return list(zip(each, each, each, each, strict=True))
 
 
 def _over(rows: int, news: str) -> str:

@@ -6,10 +6,10 @@ id of its run into the file and into the lock file, where it also notes a clean 
 """
 
 import logging
+import os
 import re
 import sqlite3
 import time
-import uuid
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +127,7 @@ class Signature:
 
         Until it is in the file itself and not in its log, the file may have either state.
         """
-        run = uuid.uuid4().hex
+        run = os.urandom(16).hex()
         self._write(self._note.runs | {run})
         try:
             with transaction(rows):

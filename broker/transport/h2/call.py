@@ -9,7 +9,7 @@ from h2.errors import ErrorCodes
 
 from broker.errors import LostError
 from broker.model import Code, Ending
-from broker.transport import Handler
+from broker.transport import Handler, Room
 from broker.transport.h2 import frames
 from broker.transport.h2.headers import RESPONSE, Header, Request, trailers
 from broker.transport.h2.messages import Unframer, framed
@@ -92,12 +92,14 @@ class H2Call:
 
     # The handler's end
 
-    async def read(self) -> Sequence[bytes]:
+    async def read(self, room: Room | None = None) -> Sequence[bytes]:
         """The messages that arrived since the last time; none at the end."""
         if self._took_all_it_might:
             await asyncio.sleep(0)
         while True:
             self._credit()
+            if room and not self._unframer.is_empty:
+                await room()
             if messages := self._unframer.take(_AT_ONCE):
                 self._took_all_it_might = len(messages) == _AT_ONCE
                 return messages

@@ -24,7 +24,12 @@ from broker.transport.h2.errors import ViolationError
 from broker.transport.h2.guard import Guard
 from broker.transport.h2.half_closed import HalfClosed
 from broker.transport.h2.headers import Header, MalformedError, request
-from broker.transport.h2.machine import MOST_CALLS, MOST_HEADER_FRAMES_BYTES, machine
+from broker.transport.h2.machine import (
+    MOST_CALLS,
+    MOST_HEADER_FRAMES_BYTES,
+    machine,
+    receive_settings,
+)
 from broker.transport.h2.outlet import Outlet
 from broker.transport.h2.pulse import Pulse
 from broker.transport.h2.windows import Inflow, Outflow
@@ -135,7 +140,10 @@ class Exchange:
             self._header_bytes = 0 if is_whole else self._header_bytes + len(frame)
             if self._header_bytes > MOST_HEADER_FRAMES_BYTES:
                 raise ViolationError(ErrorCodes.ENHANCE_YOUR_CALM, "headers without an end")
-        events = self._machine.receive_data(frame)
+        if kind == frames.SETTINGS:
+            events = receive_settings(self._machine, frame)
+        else:
+            events = self._machine.receive_data(frame)
         if kind == frames.RST_STREAM:
             self._half_closed.peer_ended(stream_id)
         self.flush()

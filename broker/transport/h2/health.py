@@ -5,12 +5,12 @@ from collections.abc import Collection
 
 from broker.model import Code, Ending
 from broker.transport import Call, Handler, Health
-from wire.standard import HEALTH_SERVICE, decoded, message
+from wire import HEALTH_SERVICE
+from wire.fields import number, text
 
-_Request = message(f"{HEALTH_SERVICE}CheckRequest")
-_Response = message(f"{HEALTH_SERVICE}CheckResponse")
-
-_UNKNOWN = "SERVICE_UNKNOWN"
+# The numbers of the standard's ServingStatus.
+_STATUS = {Health.SERVING: 1, Health.NOT_SERVING: 2}
+_UNKNOWN = 3
 
 # A question comes with its call.
 _QUESTION_S = 10.0
@@ -24,6 +24,7 @@ class HealthService:
 
     def __init__(self, services: Collection[str]) -> None:
         self._services = {*services, ""}
+        self._questions = {text(1, service): service for service in self._services}
         self._status = Health.NOT_SERVING
         self._changed = asyncio.Event()
         self._is_stopping = False
@@ -45,7 +46,7 @@ class HealthService:
 
     async def check(self, call: Call) -> None:
         """Answer once; NOT_FOUND for a service that is not here."""
-        service = await _asked(call)
+        service = await self._asked(call)
         if service is None:
             return
         if service not in self._services:
@@ -55,7 +56,7 @@ class HealthService:
 
     async def watch(self, call: Call) -> None:
         """Answer at once, and again with each change."""
-        service = await _asked(call)
+        service = await self._asked(call)
         if service is None:
             return
         told = b""
@@ -70,24 +71,29 @@ class HealthService:
         call.end(_STOPPING)
 
     def _answer(self, service: str) -> bytes:
-        status = self._status.value if service in self._services else _UNKNOWN
-        encoded: bytes = _Response(status=status).SerializeToString()
-        return encoded
+        return number(1, _STATUS[self._status] if service in self._services else _UNKNOWN)
+
+    async def _asked(self, call: Call) -> str | None:
+        """The service that a call asks for; None: it does not ask, and its ending is given."""
+        late = asyncio.get_running_loop().call_later(_QUESTION_S, call.end, _LATE)
+        try:
+            questions = await call.read()
+        finally:
+            late.cancel()
+        try:
+            return self._service(questions[0]) if questions else None
+        except ValueError as error:
+            call.end(Ending(Code.INVALID_ARGUMENT, str(error)))
+            return None
+
+    def _service(self, question: bytes) -> str:
+        """The service that a message names. ValueError: it is no question."""
+        if (known := self._questions.get(question)) is not None:
+            return known
+        from wire.standard import decoded, message  # noqa: PLC0415 - costs 4 MB
+
+        return str(decoded(message(f"{HEALTH_SERVICE}CheckRequest"), question).service)
 
     def _tell(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-async def _asked(call: Call) -> str | None:
-    """The service that a call asks for; None: it does not ask, and its ending is given."""
-    late = asyncio.get_running_loop().call_later(_QUESTION_S, call.end, _LATE)
-    try:
-        questions = await call.read()
-    finally:
-        late.cancel()
-    try:
-        return str(decoded(_Request, questions[0]).service) if questions else None
-    except ValueError as error:
-        call.end(Ending(Code.INVALID_ARGUMENT, str(error)))
-        return None

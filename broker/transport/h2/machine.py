@@ -1,7 +1,10 @@
 """The state machine of the library h2, set up as a connection of ours needs it."""
 
+from weakref import WeakValueDictionary
+
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.events import Event
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import SettingsFrame
 
@@ -40,6 +43,12 @@ _PERMITTED = Settings(
 )
 
 
+# What a peer says is nearly always what others have said: those that say the same share it, 4 kB
+# each otherwise. A peer that says something odd, or more than there is to say, keeps its own.
+_MOST_SAID = 8
+_PEERS: WeakValueDictionary[tuple[tuple[int, int], ...], Settings] = WeakValueDictionary()
+
+
 class _Machine(H2Connection):
     # Of calls that are over it remembers this many, of 65,536 by default.
     MAX_CLOSED_STREAMS = 256
@@ -57,8 +66,27 @@ def machine() -> H2Connection:
         )
     )
     made.local_settings = _PERMITTED
+    _share(made)
     made.decoder.max_header_list_size = _MOST_HEADER_BYTES
     made.initiate_connection()
     made.receive_data(frames.PREFACE)
     made.data_to_send()  # GREETING goes out in place of its own
     return made
+
+
+def receive_settings(machine: H2Connection, frame: bytes) -> list[Event]:
+    """What comes of a whole frame of SETTINGS. Raises as receive_data() does."""
+    own = Settings(client=True)
+    own.update(machine.remote_settings)
+    own.acknowledge()
+    machine.remote_settings = own
+    events = machine.receive_data(frame)
+    _share(machine)
+    return events
+
+
+def _share(machine: H2Connection) -> None:
+    """Have what a machine knows of its peer be the same object as that of peers that are alike."""
+    known = machine.remote_settings
+    if len(known) <= _MOST_SAID:
+        machine.remote_settings = _PEERS.setdefault(tuple(sorted(known.items())), known)

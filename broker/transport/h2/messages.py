@@ -28,8 +28,8 @@ class Unframer:
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._pieces: list[bytes] = []
-        self._rest = b""
+        # As a list, pieces of a message each would take three times as much while they wait.
+        self._unread = bytearray()
         self.taken_bytes = 0
         """How many bytes the messages had that were taken since somebody set this to 0."""
         self.problem: Ending | None = None
@@ -37,19 +37,18 @@ class Unframer:
 
     def put(self, piece: bytes) -> None:
         """Add what has arrived."""
-        self._pieces.append(piece)
+        self._unread += piece
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left, not even a part of a message."""
-        return not self._rest and not self._pieces
+        return not self._unread
 
     def take(self, most: int) -> list[bytes]:
         """The next messages, `most` or fewer; none where no whole one has arrived."""
-        if not (self._pieces or self._rest):  # as each time when all has been answered
+        if not self._unread:  # as each time when all has been answered
             return []
-        data = b"".join((self._rest, *self._pieces))
-        self._pieces.clear()
+        data = bytes(self._unread)
         messages: list[bytes] = []
         start, size = 0, len(data)
         while size - start >= 5 and len(messages) < most:
@@ -62,7 +61,7 @@ class Unframer:
                 break
             messages.append(data[start + 5 : stop])
             start = stop
-        self._rest = data[start:]
+        del self._unread[:start]
         self.taken_bytes += start
         return messages
 

@@ -1,4 +1,8 @@
-"""gRPC's standard service of reflection: which services are here, and their descriptors."""
+"""gRPC's standard service of reflection: which services are here, and their descriptors.
+
+It is asked by people who try things out. So the descriptors are made when the first one asks: with
+the protobuf library, they take 4 MB.
+"""
 
 from collections.abc import Callable, Collection
 from functools import partial
@@ -7,7 +11,7 @@ from typing import Any
 from broker.model import Code, Ending
 from broker.transport import Call, Handler
 from quartet.foreign import shown
-from wire.standard import REFLECTION_SERVICES, decoded, file_named, file_of, message
+from wire import REFLECTION_SERVICES
 
 _NOT_FOUND = 5
 
@@ -33,6 +37,8 @@ class ReflectionService:
             call.end(Ending(Code.UNAVAILABLE, "the broker is stopping"))
 
     async def _serve(self, package: str, call: Call) -> None:
+        from wire.standard import decoded, message  # noqa: PLC0415 - see above
+
         request = message(f"{package}.ServerReflectionRequest")
         response = message(f"{package}.ServerReflectionResponse")
         self._calls.add(call)
@@ -46,6 +52,8 @@ class ReflectionService:
             self._calls.discard(call)
 
     def _answer(self, response: Callable[..., Any], asked: Any) -> Any:
+        from wire.standard import file_named, file_of  # noqa: PLC0415 - see above
+
         answer = response(valid_host=asked.host, original_request=asked)
         kind = asked.WhichOneof("message_request")
         sought = str(getattr(asked, kind or "host"))

@@ -19,7 +19,7 @@ from broker.transport.h2.tls import Contexts, failure
 from quartet.address import Address, Place
 from quartet.outage import Outage
 from quartet.repeat import repeat
-from wire.standard import HEALTH_SERVICE
+from wire import HEALTH_SERVICE
 
 if TYPE_CHECKING:
     from broker.credentials import Credentials
