@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 # Decoded, a sample takes ten times the memory of its bytes, and Python keeps what it took once.
 # Fewer at a time would be slow where each commit flushes (sync = "full"), which takes a card 20 ms.
@@ -34,14 +32,14 @@ class Backlog:
             self._queue.remove(turn)
             self._call_first()
 
-    @contextmanager
-    def waiting(self, samples: int) -> Iterator[None]:
-        """Count these samples while entered."""
+    def add(self, samples: int) -> None:
+        """So many more samples wait, until they are removed."""
         self._samples += samples
-        try:
-            yield
-        finally:
-            self._samples -= samples
+
+    def remove(self, samples: int) -> None:
+        """So many wait no more."""
+        self._samples -= samples
+        if self._queue:
             self._call_first()
 
     def _call_first(self) -> None:

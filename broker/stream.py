@@ -114,12 +114,15 @@ class Stream:
             batch, refusal = await self._workers.run(
                 partial(self.line.answer, self._cursor, samples, command), self._settle, self
             )
-            with self._backlog.waiting(len(samples)):
+            self._backlog.add(len(samples))
+            try:
                 if len(batch.answers) < len(samples):
                     await asyncio.sleep(0)  # the others come to their turn
                 if self._committed:
                     await self._committed
                     return batch.answers, refusal
+            finally:
+                self._backlog.remove(len(samples))
         return [], None
 
     def _settle(self, turn: Turn | None) -> None:

@@ -1,7 +1,8 @@
 """How many samples wait for their records at a time, and which stream comes next."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,15 @@ from broker.backlog import Backlog
 
 many = settings(derandomize=True, deadline=None, max_examples=200)
 MOST = 8
+
+
+@contextmanager
+def waiting_in(backlog: Backlog, samples: int) -> Iterator[None]:
+    backlog.add(samples)
+    try:
+        yield
+    finally:
+        backlog.remove(samples)
 
 
 async def steps(count: int = 10) -> None:
@@ -43,7 +53,7 @@ async def test_each_stream_goes_on_and_few_samples_wait_whoever_is_cut(
         nonlocal waiting, most
         for samples, turns in pieces:
             await backlog.room()
-            with backlog.waiting(samples):
+            with waiting_in(backlog, samples):
                 waiting += samples
                 most = max(most, waiting)
                 try:
@@ -69,10 +79,10 @@ async def test_streams_that_wait_go_on_in_their_order(backlog: Backlog) -> None:
     async def stream(number: int) -> None:
         await backlog.room()
         came.append(number)
-        with backlog.waiting(MOST):
+        with waiting_in(backlog, MOST):
             await steps(number % 3)
 
-    with backlog.waiting(MOST):
+    with waiting_in(backlog, MOST):
         tasks = [asyncio.create_task(stream(number)) for number in range(6)]
         await steps()
         assert not came
@@ -87,7 +97,7 @@ async def test_who_comes_later_does_not_overtake_those_that_wait(backlog: Backlo
         await backlog.room()
         came.append(name)
 
-    with backlog.waiting(MOST):
+    with waiting_in(backlog, MOST):
         first = asyncio.create_task(stream("first"))
         await steps()
     later = asyncio.create_task(stream("later"))
@@ -96,7 +106,7 @@ async def test_who_comes_later_does_not_overtake_those_that_wait(backlog: Backlo
 
 
 async def test_where_there_is_room_nobody_waits(backlog: Backlog) -> None:
-    with backlog.waiting(MOST - 1):
+    with waiting_in(backlog, MOST - 1):
         room = backlog.room()
         with pytest.raises(StopIteration):
             room.send(None)
