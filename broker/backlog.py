@@ -1,18 +1,25 @@
 """How many samples may wait for their records at a time, of all streams together."""
 
 import asyncio
+import time
 from collections import deque
 
+from quartet.clock import Clock
+
 # Decoded, a sample takes ten times the memory of its bytes, and Python keeps what it took once.
-# Fewer at a time would be slow where each commit flushes (sync = "full"), which takes a card 20 ms.
 _MOST_SAMPLES = 512
+
+# Where a commit waits for a slow medium, it must carry more. 512 samples take 10 ms at the most.
+_SLOW_S = 0.02
+_MOST_WHILE_SLOW = 16
 
 
 class Backlog:
     """Holds streams back, in their order, while enough samples wait. Loop only."""
 
-    def __init__(self, most: int = _MOST_SAMPLES) -> None:
-        self._most = most
+    def __init__(self, clock: Clock = time, most: int = _MOST_SAMPLES) -> None:
+        self._clock = clock
+        self._usual_most = self._most = most
         self._samples = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         """Of streams that wait. The first one stays until it has gone on."""
@@ -32,13 +39,16 @@ class Backlog:
             self._queue.remove(turn)
             self._call_first()
 
-    def add(self, samples: int) -> None:
-        """So many more samples wait, until they are removed."""
+    def add(self, samples: int) -> float:
+        """So many more samples wait; since when, to be told when they are removed."""
         self._samples += samples
+        return self._clock.monotonic()
 
-    def remove(self, samples: int) -> None:
-        """So many wait no more."""
+    def remove(self, samples: int, since_s: float) -> None:
+        """So many wait no more. More may wait at a time while they wait for long."""
         self._samples -= samples
+        is_slow = self._clock.monotonic() - since_s >= _SLOW_S
+        self._most = self._usual_most * (_MOST_WHILE_SLOW if is_slow else 1)
         if self._queue:
             self._call_first()
 

@@ -43,7 +43,7 @@ class Lines:
         self._recorder = recorder
         self._workers = workers or Inline(clock)
         self._restorer = Restorer(black_box, recorder, self._workers, clock)
-        self._backlog = Backlog()
+        self._backlog = Backlog(clock)
         self._bounds = bounds
         self._clock = clock
         self._lines: OrderedDict[str, Line] = OrderedDict()

@@ -185,9 +185,14 @@ class _TimedCall:
 
     async def read(self, room: Room | None = None) -> Sequence[bytes]:
         """All messages that have arrived."""
-        messages = await self._call.read(room)
-        self._read_at_s = self._meter.clock.monotonic()
-        return messages
+        monotonic = self._meter.clock.monotonic
+
+        async def noted() -> None:
+            self._read_at_s = monotonic()
+            if room:
+                await room()
+
+        return await self._call.read(noted)
 
     async def write(self, messages: Sequence[bytes]) -> None:
         """Send answers."""

@@ -130,7 +130,8 @@ class Service:
         """Answer a call's messages until they end, or one is refused."""
         with self._first_sample_deadline(end, peer):
             messages = await call.read()
-        await stream.room()
+        if messages:  # the deadline above has nothing to do with a wait for room
+            await stream.room()
         while messages:
             samples, problem = codec.decode(messages)
             while samples:

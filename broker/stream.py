@@ -114,7 +114,7 @@ class Stream:
             batch, refusal = await self._workers.run(
                 partial(self.line.answer, self._cursor, samples, command), self._settle, self
             )
-            self._backlog.add(len(samples))
+            since_s = self._backlog.add(len(samples))
             try:
                 if len(batch.answers) < len(samples):
                     await asyncio.sleep(0)  # the others come to their turn
@@ -122,7 +122,7 @@ class Stream:
                     await self._committed
                     return batch.answers, refusal
             finally:
-                self._backlog.remove(len(samples))
+                self._backlog.remove(len(samples), since_s)
         return [], None
 
     def _settle(self, turn: Turn | None) -> None:

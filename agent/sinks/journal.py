@@ -1,5 +1,6 @@
 """One log entry a prediction, with fields for journald."""
 
+import contextlib
 import functools
 import logging
 from collections.abc import Callable
@@ -17,7 +18,7 @@ class PredictionLog:
     """Logs predictions: info for False, warning for True. All, or only the changes.
 
     With `send` they go to journald past the logging of Python, with `print_line` to stderr, unless
-    this logger has a handler of its own. What cannot be written in this way is logged as all else.
+    this logger has a handler of its own.
     """
 
     def __init__(
@@ -47,20 +48,20 @@ class PredictionLog:
         first, second, third, fourth = sample.values
         shown = f"{first:.5g}  {second:.5g}  {third:.5g}  {fourth:.5g}"
         message = f"sample {sample.id}: {value}  {shown}"
-        try:
-            if self._send:
-                ready = [f"{name}={text}" for name, text in _fields(prediction)]
-                self._send(f"MESSAGE={message}", self._priorities[value], *self._same, *ready)
-            elif self._print_line:
+        if self._print_line:
+            # What stderr does not take now, it may have in its buffer: once is enough.
+            with contextlib.suppress(OSError, ValueError):
                 self._print_line(_LEVELS[value], message)
-            else:
-                self._log(prediction, message)
-        except (OSError, ValueError):
-            self._log(prediction, message)
-
-    def _log(self, prediction: Prediction, message: str) -> None:
-        fields = {"AGENT_ID": self._agent_id, **dict(_fields(prediction))}
-        log.log(_LEVELS[prediction.value], message, extra={"journal_fields": fields})
+            return
+        fields = _fields(prediction)
+        if self._send:
+            ready = [f"{name}={text}" for name, text in fields]
+            # What journald does not take goes the way of all such entries.
+            with contextlib.suppress(OSError):
+                self._send(f"MESSAGE={message}", self._priorities[value], *self._same, *ready)
+                return
+        journal_fields = {"AGENT_ID": self._agent_id, **dict(fields)}
+        log.log(_LEVELS[value], message, extra={"journal_fields": journal_fields})
 
     def close(self) -> None:
         """Nothing is held back."""

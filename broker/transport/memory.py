@@ -42,7 +42,7 @@ class MemoryCall:
     async def read(self, room: Room | None = None) -> Sequence[bytes]:
         """The messages that arrived since the last time; none at the end."""
         await self._requests.arrival()
-        if room:
+        if room and self._requests.size:
             await room()
         return await self._requests.take()
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.clock import ManualClock
 from support.patience import PATIENCE_S
 
 from broker.backlog import Backlog
@@ -17,11 +18,11 @@ MOST = 8
 
 @contextmanager
 def waiting_in(backlog: Backlog, samples: int) -> Iterator[None]:
-    backlog.add(samples)
+    since_s = backlog.add(samples)
     try:
         yield
     finally:
-        backlog.remove(samples)
+        backlog.remove(samples, since_s)
 
 
 async def steps(count: int = 10) -> None:
@@ -33,7 +34,7 @@ async def steps(count: int = 10) -> None:
 @pytest.fixture
 async def backlog() -> AsyncIterator[Backlog]:
     async with asyncio.timeout(PATIENCE_S):
-        yield Backlog(MOST)
+        yield Backlog(ManualClock(), MOST)
 
 
 @many
@@ -46,7 +47,7 @@ async def test_each_stream_goes_on_and_few_samples_wait_whoever_is_cut(
     streams: list[list[tuple[int, int]]], cut: set[int], cut_after: int
 ) -> None:
     """Each stream has pieces: of so many samples, committed after so many turns of the loop."""
-    backlog = Backlog(MOST)
+    backlog = Backlog(ManualClock(), MOST)
     waiting, most = 0, 0
 
     async def stream(pieces: list[tuple[int, int]]) -> None:
@@ -110,3 +111,23 @@ async def test_where_there_is_room_nobody_waits(backlog: Backlog) -> None:
         room = backlog.room()
         with pytest.raises(StopIteration):
             room.send(None)
+
+
+async def test_more_may_wait_while_commits_are_slow() -> None:
+    clock = ManualClock()
+    backlog = Backlog(clock, MOST)
+
+    async def fits(samples: int) -> bool:
+        with waiting_in(backlog, samples):
+            room = asyncio.create_task(backlog.room())
+            await steps()
+            went_on = room.done()
+            room.cancel()
+            await asyncio.wait([room])
+            return went_on
+
+    assert not await fits(MOST)
+    with waiting_in(backlog, 1):
+        clock.advance(0.03)
+    assert await fits(MOST)
+    assert not await fits(MOST)  # as the wait before was short

@@ -16,7 +16,7 @@ from wire.state_pb2 import AdmissionResponse, StateResponse
 
 many = settings(derandomize=True, deadline=None, max_examples=500)
 ids = st.integers(-MAX_ID - 1, MAX_ID) | st.integers(0, 2**21)
-values = st.just(0.0) | st.floats(width=32, allow_nan=False)
+values = st.just(0.0) | st.floats(width=32)
 requests = st.builds(
     BrokerRequest, id=ids, sensor1=values, sensor2=values, sensor3=values, sensor4=values
 ).map(BrokerRequest.SerializeToString)

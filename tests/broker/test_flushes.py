@@ -1,5 +1,6 @@
 """The log of commits, flushed and saved by the recorder's thread, and what that costs commits."""
 
+import errno
 import threading
 from pathlib import Path
 
@@ -30,6 +31,39 @@ def move(path: Path, to: Path) -> Path:
 def size(path: Path) -> int:
     """Of the log of commits."""
     return Path(f"{path}-wal").stat().st_size
+
+
+async def test_a_log_that_was_saved_meanwhile_is_not_begun_again_on_the_loop(path: Path) -> None:
+    async with opened(path) as rig:
+        checkpoints = rig.recorder._condition.store.checkpoints  # noqa: SLF001
+        takes = checkpoints.takes_commits
+
+        def saved_behind() -> bool:
+            answer = takes()
+            save(path)
+            return answer
+
+        checkpoints.takes_commits = saved_behind  # type: ignore[method-assign]
+        assert await rig.commit() == THREAD
+        checkpoints.takes_commits = takes  # type: ignore[method-assign]
+        assert await rig.commit() == LOOP
+    assert ids(path) == [0, 1, 2]
+
+
+async def test_a_file_that_cannot_be_flushed_is_damaged(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(path) as rig:
+        checkpoints = rig.recorder._condition.store.checkpoints  # noqa: SLF001
+
+        def flush(descriptor: int) -> None:
+            if descriptor == checkpoints._file:  # noqa: SLF001
+                raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr("broker.recorder.sqlite.checkpoints._flush", flush)
+        with pytest.raises(RecordError, match="the file cannot be flushed: Input/output error"):
+            await commit_on(rig)
+        assert "broker store repair" in rig.recorder.trouble
 
 
 async def test_the_log_is_saved_and_begun_again_on_the_thread(path: Path) -> None:

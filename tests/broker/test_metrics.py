@@ -21,6 +21,7 @@ from broker.model import Sample
 from broker.predictors import BlackBox
 from broker.recorder.memory import Memory, MemoryRecorder
 from broker.service import Service
+from broker.transport import Call
 from broker.transport.memory import MemoryCall, MemoryTransport
 from broker.workers import Inline
 from quartet.certificates import Certificate
@@ -139,6 +140,23 @@ async def test_answers_predictions_and_commits_are_timed() -> None:
         assert broker.values(f"{name}_sum")[()] == pytest.approx(seconds)
         assert broker.values(f"{name}_bucket")["0.0025",] == (4 if what == "commit" else 0)
         assert broker.values(f"{name}_bucket")["0.005",] == 4
+
+
+async def test_a_sample_that_waits_for_room_is_timed_from_its_arrival() -> None:
+    broker = Broker()
+
+    async def serve(call: Call) -> None:
+        assert await call.read(room)
+        await call.write([b""])
+
+    async def room() -> None:
+        broker.clock.advance(7)
+
+    await broker.transport.start({METHOD_PATH: broker.meter.timed(serve)})
+    call = broker.transport.call(METHOD_PATH, ())
+    await call.send(b"")
+    await call.receive()
+    assert broker.values("quartet_broker_answer_seconds_sum") == {(): 7}
 
 
 @many

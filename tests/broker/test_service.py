@@ -4,85 +4,24 @@ import asyncio
 import logging
 import traceback
 import weakref
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.chain import Chain
-from support.clock import ManualClock
-from support.patience import PATIENCE_S
-from support.scene import Gate
+from support.served import Broker, answers, metadata, request, serving
 
-from broker.access import Access
 from broker.config import LimitsSettings
-from broker.connections import ConnectionLog
-from broker.lines import Lines
 from broker.model import Code, Ending, Sample
-from broker.predictors import BlackBox, Predictor
 from broker.recorder.memory import Memory, MemoryRecorder
-from broker.service import Service
 from broker.transport import Room
 from broker.transport.inbox import PAUSE_AT
-from broker.transport.memory import MemoryCall, MemoryTransport
+from broker.transport.memory import MemoryCall
 from wire import METHOD_PATH
-from wire.databroker_pb2 import BrokerRequest, BrokerResponse
-from wire.metadata import StreamHeader
 
 many = settings(derandomize=True, deadline=None, max_examples=60)
-
-
-def metadata(first_id: int = 0, session: int = 0, agent: str = "press-1") -> object:
-    return StreamHeader(agent, f"{session:032x}", first_id, 1, 1).to_metadata()
-
-
-class Broker:
-    """A service and its door, with calls to it."""
-
-    def __init__(
-        self,
-        recorder: MemoryRecorder,
-        *,
-        make: Callable[[], Predictor] = Chain,
-        limits: LimitsSettings | None = None,
-        first_sample_s: float = 60.0,
-    ) -> None:
-        self.clock = ManualClock()
-        self.access = Access(None, limits or LimitsSettings(), None, self.clock)
-        self.lines = Lines(BlackBox(make, ""), recorder)
-        self.connections = ConnectionLog(self.clock)
-        self.service = Service(
-            self.lines, self.access, self.connections, first_sample_s=first_sample_s
-        )
-        self.transport = MemoryTransport()
-
-    def call(self, metadata: object = (), peer: str = "1.2.3.4:5") -> MemoryCall:
-        return self.transport.call(METHOD_PATH, metadata, peer=peer)
-
-
-@asynccontextmanager
-async def serving(
-    recorder: MemoryRecorder | None = None, **options: object
-) -> AsyncIterator[Broker]:
-    broker = Broker(recorder or MemoryRecorder(), **options)
-    await broker.transport.start({METHOD_PATH: broker.service.serve})
-    async with asyncio.timeout(PATIENCE_S):
-        yield broker
-        await broker.transport.stop(0.0)
-
-
-def request(id_: int) -> bytes:
-    return BrokerRequest(id=id_).SerializeToString()
-
-
-async def answers(call: MemoryCall, count: int) -> list[int]:
-    """The ids of the next answers; fewer at the end."""
-    ids: list[int] = []
-    while len(ids) < count and (messages := await call.receive()):
-        ids += [BrokerResponse.FromString(message).id for message in messages]
-    return ids
 
 
 class Messages(list[bytes]):
@@ -369,45 +308,3 @@ async def test_an_idle_stream_keeps_none_of_the_messages_that_were_answered() ->
         call.done_sending()
         assert await call.ending() == Ending(Code.OK)
     assert call.kept == [0, 0, 0, 0]
-
-
-# Many that drain at once
-
-
-async def test_messages_stay_as_they_came_while_enough_samples_wait_for_their_records() -> None:
-    recorder = Gate(Memory())
-    async with serving(recorder) as broker:
-        calls = [broker.call(metadata(agent=f"press-{number}")) for number in range(20)]
-        for call in calls:
-            await call.send(request(0))
-            assert await answers(call, 1) == [0]
-        recorder.closed_at = "commit"
-        for call in calls:
-            await call.send(*map(request, range(1, 101)))
-        await recorder.reached.wait()
-        for _ in range(100):
-            await asyncio.sleep(0)
-        recorded = recorder.recorded - len(calls)
-        assert 512 <= recorded < 512 + 100
-        assert recorded + sum(call._requests.size for call in calls) == 20 * 100  # noqa: SLF001
-        recorder.opened.set()
-        for call in calls:
-            assert await answers(call, 100) == [*range(1, 101)]
-
-
-async def test_a_stream_that_is_cut_while_it_waits_for_room_holds_up_nobody() -> None:
-    recorder = Gate(Memory())
-    async with serving(recorder) as broker:
-        calls = [broker.call(metadata(agent=f"press-{number}")) for number in range(20)]
-        for call in calls:
-            await call.send(request(0))
-            assert await answers(call, 1) == [0]
-        recorder.closed_at = "commit"
-        for call in calls:
-            await call.send(*map(request, range(1, 101)))
-        await recorder.reached.wait()
-        for call in calls[::2]:
-            call.cancel()
-        recorder.opened.set()
-        for call in calls[1::2]:
-            assert await answers(call, 100) == [*range(1, 101)]

@@ -87,6 +87,22 @@ async def test_messages_are_taken_once_there_is_room_for_them(serving: Serving) 
     assert await call.ending() == Ending(Code.OK)
 
 
+async def test_an_end_needs_no_room(serving: Serving) -> None:
+    asked: list[Call] = []
+
+    async def serve(call: Call) -> None:
+        async def room() -> None:
+            asked.append(call)
+
+        assert not await call.read(room)
+
+    broker = await serving({METHOD_PATH: serve})
+    call = broker.call(METHOD_PATH, ())
+    await call.done_sending()
+    assert await call.ending() == Ending(Code.OK)
+    assert asked == []
+
+
 async def test_a_handler_is_told_who_calls_what(serving: Serving) -> None:
     seen: list[Call] = []
 

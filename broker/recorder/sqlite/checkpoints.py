@@ -12,7 +12,7 @@ from pathlib import Path
 
 from quartet.clock import Clock
 from quartet.database import schema_version
-from quartet.errors import StoreError
+from quartet.errors import DamagedError, StoreError
 
 # SQLite's own default for the same.
 _FRAMES = 1000
@@ -22,7 +22,7 @@ _FRAMES = 1000
 # checkpoint of more of them takes little longer.
 _APART_S = 0.5
 
-# Flushed at a time. The kernel works on these for a third of a millisecond, and may let nobody else
+# Flushed at a time. The kernel works on these for half a millisecond, and may let nobody else
 # have that processor meanwhile, such as the event loop.
 _FLUSH_FRAMES = 500
 
@@ -103,10 +103,14 @@ class Checkpoints:
     def copy(self) -> None:
         """Save most of what step() would, and flush it. Commits may be made beside it.
 
-        SQLite flushes the file only once nothing is left in the log. Raises OSError as well.
+        SQLite flushes the file only once nothing is left in the log. DamagedError where the
+        flush fails: what is saved counts as such from then on, and the log begins again over it.
         """
         self._save()
-        _flush(self._file)
+        try:
+            _flush(self._file)
+        except OSError as error:
+            raise DamagedError(f"the file cannot be flushed: {error.strerror}") from error
 
     def step(self) -> None:
         """Save what no reader needs in the log. No commit may be made beside it."""

@@ -4,7 +4,7 @@ import logging
 import sqlite3
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from broker.errors import RecordError
@@ -27,6 +27,10 @@ Written = Sequence[tuple[int, Batch]]
 
 _NO_SAMPLES = "%s: samples cannot be recorded, their streams are ended: %s"
 _NO_ENDS = "%s: ends of streams cannot be recorded yet: %s"
+
+
+class _FlushDueError(Exception):
+    """The commit would flush."""
 
 
 class Commits:
@@ -61,14 +65,16 @@ class Commits:
             self._done(written)
 
     def commit_at_once(self, entries: Sequence[Batch | Released]) -> bool:
-        """The same on the event loop. False: another program is at the store; nothing is done."""
+        """The same on the event loop. False: it would have to wait; nothing is done."""
         due = self._due(entries)
         try:
             self._condition.store.wait_for_locks(is_patient=False)
-            written = self._write(due)
+            written = self._write(due, begun=self._refuse_to_flush)
             self._pace.took(self._condition.store.tables.took_s)
             self._condition.glance()
             self._condition.check()
+        except _FlushDueError:
+            return False
         except Exception as error:  # whatever it is: streams wait to hear of it
             if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
                 return False
@@ -119,9 +125,21 @@ class Commits:
             self._pace.took(store.tables.at_file_s)
         return written
 
-    def _write(self, due: Sequence[Batch | Happened]) -> Written:
+    def _refuse_to_flush(self) -> None:
+        """Of a log that is all saved, the commit begins it again, and flushes.
+
+        It may have been saved up to its end just now, by a copy beside the loop's turn.
+        """
+        if not self._condition.store.checkpoints.unsaved():
+            raise _FlushDueError
+
+    def _write(
+        self, due: Sequence[Batch | Happened], *, begun: Callable[[], None] | None = None
+    ) -> Written:
         try:
-            return self._condition.store.tables.write(due)
+            return self._condition.store.tables.write(due, begun=begun)
+        except _FlushDueError:
+            raise
         except Exception:
             self._pace.was_slow()
             raise

@@ -32,9 +32,8 @@ class SqliteRecorder:
 
     Each commit takes all that one turn of the loop brought, or what gathered during the commit
     before: nothing is delayed when there is little to do, and little is spent when there is
-    much. Streams wait for their commit before they read on, so that at most an inbox (1024
-    samples) of each gathers. The file has one owner, so that a lease fails by a failed commit
-    alone.
+    much. Streams wait for their commit before they read on, and for room in the backlog of all.
+    The file has one owner, so that a lease fails by a failed commit alone.
     """
 
     def __init__(

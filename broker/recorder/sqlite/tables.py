@@ -3,7 +3,7 @@
 import itertools
 import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -110,39 +110,44 @@ class Tables:
 
     # Writing
 
-    def write(self, entries: Sequence[Batch | Happened]) -> list[tuple[int, Batch]]:
+    def write(
+        self, entries: Sequence[Batch | Happened], *, begun: Callable[[], None] | None = None
+    ) -> list[tuple[int, Batch]]:
         """Add batches and events, in their order: all of them or, if it raises, none.
 
-        The batches, with the numbers of their lines.
+        `begun` is called once no other program can write. The batches, with the numbers of their
+        lines.
         """
         position = self._position
-        begun = _Begun({}, {})
+        new = _Begun({}, {})
         written: list[tuple[int, Batch]] = []
         rows: list[Iterator[tuple[object, ...]]] = []
         with self._history, self._transaction:
+            if begun:
+                begun()
             for entry in entries:
                 if isinstance(entry, Happened):
-                    line = entry.line or begun.lines.get(entry.claim.lease, 0)
+                    line = entry.line or new.lines.get(entry.claim.lease, 0)
                     self._events.add(line, entry.at_ns, [entry.event])
                     continue
-                place = self._write(entry, position, begun)
+                place = self._write(entry, position, new)
                 written.append((place.line, entry))
                 rows.append(_rows(entry, place, position))
                 position += len(entry.samples)
             self._connection.executemany(_ADD, itertools.chain.from_iterable(rows))
         self._position = position
-        if begun.places:
-            self._lines.update(begun.lines)
-            self._places.update(begun.places)
+        if new.places:
+            self._lines.update(new.lines)
+            self._places.update(new.places)
         return written
 
-    def _write(self, batch: Batch, position: int, begun: _Begun) -> _Place:
+    def _write(self, batch: Batch, position: int, new: _Begun) -> _Place:
         """Add all of a batch but its samples, which come behind a position."""
         claim = batch.claim
-        known = begun.places.get(claim) or self._place(claim)
-        line = known.line or begun.lines.get(claim.lease, 0)
+        known = new.places.get(claim) or self._place(claim)
+        line = known.line or new.lines.get(claim.lease, 0)
         if not line:
-            line = begun.lines[claim.lease] = self._begin_line(batch)
+            line = new.lines[claim.lease] = self._begin_line(batch)
         if batch.opened:
             unmark(self._connection, batch)
         session = self._sessions.write(batch, line, known.session or self._session(claim, line))
@@ -156,7 +161,7 @@ class Tables:
             self._write_explanations(batch, line, session, position)
         if session == known.session:
             return known
-        place = begun.places[claim] = _Place(line, session)
+        place = new.places[claim] = _Place(line, session)
         return place
 
     def _begin_line(self, batch: Batch) -> int:

@@ -15,6 +15,7 @@ from broker.recorder.sqlite.intake import Question, Round
 from broker.recorder.sqlite.retention import STEP_ROWS
 from broker.recorder.sqlite.turns import Turns
 from quartet.clock import Clock
+from quartet.errors import DamagedError
 from quartet.outage import Outage
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,9 @@ class RecorderThread:
     def _save(self) -> None:
         """Flush the log of commits, and shorten it where it is long; most of it beside commits."""
         checkpoints = self._condition.store.checkpoints
-        if self._condition.trouble or not checkpoints.is_due():
+        # Where commits are made here, a small flush would be one more thing that they wait for.
+        is_due = checkpoints.is_due if self._turns.are_on_loop else checkpoints.is_long
+        if self._condition.trouble or not is_due():
             return
         # What came while this thread had the turn was left to it: the loop commits it beside.
         _call(self._turns.intake.waited_for(), self._turns.on_loop)
@@ -153,14 +156,26 @@ class RecorderThread:
             return
         if self._condition.trouble or not checkpoints.is_long():  # as the loop may have seen
             return
-        # What fails here fails with the turn again, where it is told.
-        with suppress(sqlite3.Error, OSError), self._turns.timed():
-            checkpoints.copy()
+        lost = self._copied()
         with self._turns.alone():
-            self._checkpoint()
+            self._checkpoint(lost)
 
-    def _checkpoint(self) -> None:
+    def _copied(self) -> DamagedError | None:
+        """Save most of the log beside commits; what was lost in that."""
+        try:
+            with self._turns.timed():
+                self._condition.store.checkpoints.copy()
+        except DamagedError as error:
+            return error
+        except (sqlite3.Error, OSError) as error:  # fails with the turn again, where it is told
+            log.debug("%s: a copy failed: %s", self._path, error)
+        return None
+
+    def _checkpoint(self, lost: DamagedError | None) -> None:
         if self._condition.trouble:  # as the loop has seen during the copy
+            return
+        if lost:
+            self._condition.met(lost)
             return
         try:
             self._condition.store.checkpoints.step()

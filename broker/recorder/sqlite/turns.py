@@ -86,6 +86,11 @@ class Turns:
             self._since_s = None
 
     @property
+    def are_on_loop(self) -> bool:
+        """Whether the loop makes commits, as long as nothing is in its way. Any thread."""
+        return self._pace.is_quick
+
+    @property
     def stall(self) -> str:
         """Why nothing has been recorded for a while; empty while all is well. Any thread."""
         since_s = self._since_s
