@@ -27,6 +27,8 @@ async def test_messages_stay_as_they_came_while_enough_samples_wait_for_their_re
     recorder = Gate(Memory())
     async with serving(recorder) as broker:
         calls = await draining(broker, recorder)
+        late = broker.call(metadata(agent="press-late"))
+        await late.send(*map(request, range(5)))
         for _ in range(100):
             await asyncio.sleep(0)
         recorded = recorder.recorded - len(calls)
@@ -35,6 +37,7 @@ async def test_messages_stay_as_they_came_while_enough_samples_wait_for_their_re
         recorder.opened.set()
         for call in calls:
             assert await answers(call, 100) == [*range(1, 101)]
+        assert await answers(late, 5) == [*range(5)]
 
 
 async def test_a_stream_that_is_cut_while_it_waits_for_room_holds_up_nobody() -> None:
