@@ -11,7 +11,7 @@ _MOST_SAMPLES = 512
 
 # Where a commit waits for a slow medium, it must carry more. 512 samples take 10 ms at the most.
 _SLOW_S = 0.02
-_MOST_WHILE_SLOW = 16
+_MOST_WHILE_SLOW = 32
 
 
 class Backlog:
