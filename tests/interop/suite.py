@@ -43,7 +43,7 @@ class Suite:
 
     def test_a_deadline_ends_a_call(self, peer: Peer, address: str) -> None:
         outcome = peer.ask("late", address, "press-2", DEADLINE_S)
-        assert (outcome.code, outcome.said) == ("DEADLINE_EXCEEDED", answers(1))
+        assert (outcome.code, outcome.said) == ("DEADLINE_EXCEEDED", answers(1)), outcome.words
         assert peer.ask("stream", address, "press-2", 3).said == answers(3)
 
     def test_a_broker_that_stops_ends_a_stream_with_a_status(self, peer: Peer, way: Way) -> None:
