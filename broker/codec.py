@@ -1,4 +1,4 @@
-"""Bytes to samples, answers to bytes. Nothing else of the broker touches protobuf.
+"""Bytes to samples, answers to bytes: what the broker knows of Quartet's messages.
 
 What agents send is read, and what they hear is written, without the protobuf library: that takes
 longer, and 4 MB. Only a message that is written otherwise has the library be imported.
@@ -52,18 +52,9 @@ def encode_standing(standing: Standing) -> bytes:
 
 def _sample(encoded: bytes) -> Sample | None:
     """A sample whose fields come once at most, and in their order; None: it is another message."""
-    id_ = start = 0
-    if encoded[:1] == b"\x08":
-        shift = 0
-        for start, byte in enumerate(encoded[1:6], 2):  # noqa: B007 - it is used behind the loop
-            id_ |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                break
-        else:
-            return None
-        if id_ > MAX_ID:
-            return None
+    id_, start = _read_id(encoded) if encoded[:1] == b"\x08" else (0, 0)
+    if not 0 <= id_ <= MAX_ID:
+        return None
     if len(encoded) - start != _ALL_SENSORS.size:
         return _sparse_sample(id_, encoded, start)
     tag1, value1, tag2, value2, tag3, value3, tag4, value4 = _ALL_SENSORS.unpack_from(
@@ -72,6 +63,16 @@ def _sample(encoded: bytes) -> Sample | None:
     if (tag1, tag2, tag3, tag4) != _SENSORS:
         return None
     return Sample(id_, (value1, value2, value3, value4))
+
+
+def _read_id(encoded: bytes) -> tuple[int, int]:
+    """The number behind the tag, and where it ends; -1: it has more bytes than an id."""
+    number = 0
+    for place, byte in enumerate(encoded[1:6]):
+        number |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return number, place + 2
+    return -1, 0
 
 
 def _sparse_sample(id_: int, encoded: bytes, start: int) -> Sample | None:

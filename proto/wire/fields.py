@@ -1,7 +1,8 @@
 """Fields of protobuf's messages as bytes, for the few messages that are written by hand.
 
 https://protobuf.dev/programming-guides/encoding tells the layout. A field of 0, or of an empty
-text, is left out: so the protobuf library writes it as well, of a message in proto3.
+text, is left out: so the protobuf library writes it as well, of a message in proto3. Fields have
+numbers from 1 to 15 here, whose tags take one byte.
 """
 
 _VARINT, _BYTES = 0, 2

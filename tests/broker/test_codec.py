@@ -30,7 +30,7 @@ pieces = st.one_of(
     varints.map(lambda varint: b"\x08" + varint),
     st.builds(
         lambda tag, value: bytes((tag,)) + value,
-        st.sampled_from((0x08, 0x0D, 0x15, 0x1D, 0x25, 0x2D, 0x35, 0x3A, 0x15 - 5)),
+        st.sampled_from((0x08, 0x0D, 0x15, 0x1D, 0x25, 0x2D, 0x35, 0x3A, 0x10)),
         st.binary(min_size=4, max_size=4),
     ),
     st.sampled_from((b"\x08\x80\x00", b"\x08\x80\x80\x80\x80\x00", b"\x08\xff\xff\xff\xff\x08")),

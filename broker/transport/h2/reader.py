@@ -7,9 +7,9 @@ from h2.errors import ErrorCodes
 from broker.transport.h2 import frames
 from broker.transport.h2.errors import ViolationError
 
-# What a frame takes of a turn. DATA and WINDOW_UPDATE take their time on a slow core. HEADERS take
-# twice theirs, as they open calls, and all others four times, as they go through h2. An agent sends
-# few of these. Who sends many delays each of the four or five steps of others' answers by a turn.
+# What a frame takes of a turn: DATA and WINDOW_UPDATE as long as they take a slow core, HEADERS twice
+# as long, all others four times. An agent sends few of the others, and nobody needs many: each of
+# the four or five steps of another agent's answer waits for a turn of who floods.
 _COSTS_US = {frames.DATA: 2, frames.WINDOW_UPDATE: 2, frames.HEADERS: 500}
 _COST_US = 100
 
