@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Direct:
-    """A way past the logging of Python, which costs more than an entry; by default there is none."""
+    """A way past the logging of Python, which costs more than an entry. By default, none."""
 
     send_fields: Callable[..., None] | None = None
     """Send an entry to journald: its fields, each as NAME=VALUE on one line. OSError."""

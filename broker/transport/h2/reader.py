@@ -7,9 +7,9 @@ from h2.errors import ErrorCodes
 from broker.transport.h2 import frames
 from broker.transport.h2.errors import ViolationError
 
-# What a frame takes of a turn: DATA and WINDOW_UPDATE as long as they take a slow core, HEADERS twice
-# as long, all others four times. An agent sends few of the others, and nobody needs many: each of
-# the four or five steps of another agent's answer waits for a turn of who floods.
+# What a frame takes of a turn: DATA and WINDOW_UPDATE as long as they take a slow core, HEADERS
+# twice as long, all others four times. An agent sends few of the others, and nobody needs many:
+# each of the four or five steps of another agent's answer waits for a turn of who floods.
 _COSTS_US = {frames.DATA: 2, frames.WINDOW_UPDATE: 2, frames.HEADERS: 500}
 _COST_US = 100
 
