@@ -1,6 +1,6 @@
 """What crosses a stage of the agent's pipeline.
 
-What each sample makes anew is a Struct of msgspec, which is made in C. The others are dataclasses.
+Objects that each sample needs are Structs of msgspec, which cost less. The others are dataclasses.
 """
 
 from dataclasses import dataclass, field

@@ -40,12 +40,12 @@ class Backlog:
             self._call_first()
 
     def add(self, samples: int) -> float:
-        """So many more samples wait; since when, to be told when they are removed."""
+        """Count samples that wait from now on. Give the time that is returned to remove()."""
         self._samples += samples
         return self._clock.monotonic()
 
     def remove(self, samples: int, since_s: float) -> None:
-        """So many wait no more. More may wait at a time while they wait for long."""
+        """Count samples that wait no more. If they waited long, the bound is larger from now on."""
         self._samples -= samples
         is_slow = self._clock.monotonic() - since_s >= _SLOW_S
         self._most = self._usual_most * (_MOST_WHILE_SLOW if is_slow else 1)

@@ -46,7 +46,7 @@ async def backlog() -> AsyncIterator[Backlog]:
 async def test_each_stream_goes_on_and_few_samples_wait_whoever_is_cut(
     streams: list[list[tuple[int, int]]], cut: set[int], cut_after: int
 ) -> None:
-    """Each stream has pieces: of so many samples, committed after so many turns of the loop."""
+    """A piece of a stream is a number of samples, and the turns of the loop until its commit."""
     backlog = Backlog(ManualClock(), MOST)
     waiting, most = 0, 0
 

@@ -66,6 +66,24 @@ async def test_a_file_that_cannot_be_flushed_is_damaged(
         assert "broker store repair" in rig.recorder.trouble
 
 
+async def test_a_file_that_is_moved_away_is_damaged_if_it_could_not_be_flushed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(path) as rig:
+        condition = rig.recorder._condition  # noqa: SLF001
+        file = condition.store.checkpoints._file  # noqa: SLF001
+
+        def flush(descriptor: int) -> None:
+            if descriptor == file:
+                condition.trouble = "was moved away"  # as the loop sees meanwhile
+                raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr("broker.recorder.sqlite.checkpoints._flush", flush)
+        with pytest.raises(RecordError):
+            await commit_on(rig)
+        await until(lambda: "broker store repair" in rig.recorder.trouble)
+
+
 async def test_the_log_is_saved_and_begun_again_on_the_thread(path: Path) -> None:
     async with opened(path) as rig:
         assert await rig.commit() == LOOP

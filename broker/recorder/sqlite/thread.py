@@ -172,10 +172,9 @@ class RecorderThread:
         return None
 
     def _checkpoint(self, lost: DamagedError | None) -> None:
-        if self._condition.trouble:  # as the loop has seen during the copy
-            return
         if lost:
             self._condition.met(lost)
+        if self._condition.trouble:  # also such as the loop has seen during the copy
             return
         try:
             self._condition.store.checkpoints.step()
